@@ -1,0 +1,339 @@
+"""Every setting of a run, as frozen dataclasses.
+
+One dotted path has three uses: `optimizer_d.lr` is the command line flag, the search key and the name under which the
+tracking server shows it. Nothing here imports anything but the standard library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Literal, TypeVar, get_type_hints
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """What a user can mend: the message names cause, place and remedy. Jobs print it and exit 2."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise InputError with the message unless the condition holds."""
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Shape of a generator and its discriminator.
+
+    Both are stacks of convolutions described by two tuples of equal length: how many maps, and which stride. The first
+    entry of the generator's maps is the projection of z, its last convolution makes the image.
+    """
+
+    image_size: int
+    """Pixels per side."""
+    image_channels: int = 3
+    """3 for colour, 1 for grey."""
+    latent_dim: int = 100
+    """Length of z."""
+    latent_distribution: Literal["uniform", "normal"] = "uniform"
+    """Prior of z: uniform(-1, 1) or N(0, 1)."""
+    generator_width: int = 128
+    """Maps of the generator's last hidden layer (ngf)."""
+    generator_maps: tuple[int, ...] = (8, 4, 2, 1)
+    """Maps of the projection and of each hidden convolution, in multiples of generator_width."""
+    generator_strides: tuple[int, ...] = (2, 2, 2, 2)
+    """Upsampling of each transposed convolution; the last one makes the image."""
+    generator_dense: tuple[int, ...] = ()
+    """Units of hidden dense layers before the projection."""
+    discriminator_width: int = 128
+    """Maps of the discriminator's first layer (ndf)."""
+    discriminator_maps: tuple[int, ...] = (1, 2, 4, 8)
+    """Maps of each convolution, in multiples of discriminator_width."""
+    discriminator_strides: tuple[int, ...] = (2, 2, 2, 2)
+    """Downsampling of each convolution."""
+    discriminator_dense: tuple[int, ...] = ()
+    """Units of hidden dense layers between the last map and the logit."""
+    kernel_size: int = 5
+    """Side of every convolution kernel."""
+    norm_eps: float = 1e-8
+    """Added to the variance in batch normalisation."""
+    norm_affine: bool = True
+    """Batch normalisation with gain and bias."""
+    projection_norm: Literal["unit", "map"] = "unit"
+    """Normalise the projection of z per unit (before the reshape, as the authors do) or per map."""
+    output: Literal["tanh", "sigmoid"] = "tanh"
+    """Range of the images: [-1, 1] or [0, 1]."""
+    classes: int = 0
+    """Labels are concatenated as one-hot (or constant maps) to every layer of both networks; 0: unconditional."""
+    init_std: float = 0.02
+    """Standard deviation of every initial weight (mean 0) and of the initial gains (mean 1)."""
+
+    def __post_init__(self) -> None:
+        for who in ("generator", "discriminator"):
+            maps, strides = getattr(self, f"{who}_maps"), getattr(self, f"{who}_strides")
+            require(
+                len(maps) == len(strides) > 0,
+                f"model.{who}_maps has {len(maps)} entries and model.{who}_strides {len(strides)}: give one each "
+                "per convolution",
+            )
+            require(
+                self.image_size % prod(strides) == 0,
+                f"model.image_size {self.image_size} is not a multiple of {prod(strides)}, the product of "
+                f"model.{who}_strides: change one of them",
+            )
+            require(
+                all(n >= 1 for n in (*maps, *strides, getattr(self, f"{who}_width"))),
+                f"model.{who}_width, _maps and _strides must be at least 1",
+            )
+        require(self.kernel_size >= 3, f"model.kernel_size {self.kernel_size} must be at least 3")
+        require(
+            all(s <= 2 for s in (*self.generator_strides, *self.discriminator_strides)),
+            "model.*_strides must be 1 or 2",
+        )
+        require(
+            self.kernel_size % 2 == 1 or set(self.generator_strides + self.discriminator_strides) == {2},
+            f"model.kernel_size {self.kernel_size} is even: every stride must then be 2",
+        )
+        require(self.latent_dim >= 1, f"model.latent_dim {self.latent_dim} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerConfig:
+    """Adam of one network."""
+
+    lr: float = 2e-4
+    """Learning rate."""
+    beta1: float = 0.5
+    """Decay of the first moment."""
+    beta2: float = 0.999
+    """Decay of the second moment."""
+    eps: float = 1e-8
+    """Added to the denominator."""
+    weight_decay: float = 1e-5
+    """L2 on all parameters, added to the gradient (coupled)."""
+    constant_epochs: int = 0
+    """Epochs at the full rate before a linear decay; only used where decay_epochs is set."""
+    decay_epochs: int = 0
+    """After constant_epochs the rate falls by lr / decay_epochs per epoch; 0: constant for ever."""
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"optimizer lr {self.lr} must be positive")
+        require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer betas must lie in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """How shards become batches. Together with the seed this fixes which image is in which batch."""
+
+    batch_size: int = 128
+    """Rows of the global batch."""
+    streams: int = 0
+    """Canonical streams C of the shard plan; 0: the largest power of two up to 64 that divides batch_size."""
+    window: int = 4096
+    """Samples that are shuffled together inside a stream."""
+    crop: Literal["none", "centre"] = "none"
+    """centre: take the middle of larger shards; none: shards must have the model's image_size."""
+    loader_workers: int = 0
+    """Processes that read and decode for each rank; 0: a thread of the rank itself."""
+    prefetch: int = 2
+    """Batches read ahead by each rank."""
+    max_bad_fraction: float = 1e-3
+    """Share of unreadable samples above which the run stops."""
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 2, f"data.batch_size {self.batch_size} must be at least 2")
+        require(self.window >= 1, f"data.window {self.window} must be at least 1")
+        require(self.streams >= 0, f"data.streams {self.streams} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualityConfig:
+    """Signals of sample quality that need no labels and no downloaded weights."""
+
+    every_images: int = 0
+    """Real images between two measurements; 0: with every checkpoint."""
+    samples: int = 10_000
+    """Generated images per measurement."""
+    held_out: int = 10_000
+    """Real images compared with them, at most; from the split `val` where there is one, else from `train`."""
+    inception_weights: str = ""
+    """File of Inception weights for the Frechet Inception distance proper; empty: not measured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlarmConfig:
+    """When a run counts as collapsed."""
+
+    min_diversity: float = 0.1
+    """Alarm where samples differ among themselves by less than this share of what real images do."""
+    max_accuracy: float = 0.999
+    """Alarm where the discriminator tells real from fake at least this often."""
+    patience: int = 20
+    """Consecutive reports below (above) before the alarm is raised."""
+    stop: bool = False
+    """Stop the run at the alarm instead of only saying so."""
+
+
+# What may differ between two starts of the same run: none of it changes the result.
+FREE_FIELDS = (
+    "num_workers use_gpu storage run_name tracking_uri experiment report_every_images grid_every_images shards keep_list "
+    "placement_timeout max_failures data.loader_workers data.prefetch heartbeat_seconds register"
+).split()
+# May grow from one start to the next, never shrink: they say when the run ends.
+GROWING_FIELDS = ("epochs", "images")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """A training run."""
+
+    preset: str
+    """Name of the preset that the other fields start from."""
+    dataset: str
+    """What the images are; the registered models are called dcgan-<dataset>-generator and -discriminator."""
+    model: ModelConfig
+    optimizer_g: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optimizer_d: OptimizerConfig = field(default_factory=OptimizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    alarm: AlarmConfig = field(default_factory=AlarmConfig)
+    schedule: Literal["both", "alternate"] = "both"
+    """both: D then G on every minibatch; alternate: G on one minibatch, D on the next."""
+    norm_group: Literal["rank", "synchronised"] = "rank"
+    """Batch normalisation over the rows of one rank, or over the global batch."""
+    ema_half_life_images: int = 0
+    """Half life, in images, of the averaged generator that is then exported; 0: none (the paper has none)."""
+    seed: int = 0
+    """Seed of initialisation, data order and z."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision of parameters and arithmetic."""
+    deterministic: bool = False
+    """Only deterministic kernels, so that a GPU run repeats bit by bit."""
+    epochs: int = 1
+    """Passes over the data; not used where images is set."""
+    images: int = 0
+    """Real images to train on, rounded up to whole batches; 0: epochs decides."""
+    checkpoint_every_images: int = 0
+    """Real images between two checkpoints; 0: about 20 in a run and one at the end."""
+    keep_checkpoints: int = 3
+    """Checkpoints kept: the newest and the best by Frechet distance."""
+    snapshot_batches: int = 100
+    """Batches over which standing batch normalisation statistics are measured before export."""
+    shards: str = ""
+    """Folder or manifest of the training shards."""
+    keep_list: str = ""
+    """Keys to train on, as de-duplication writes it; empty: all."""
+    num_workers: str = "1"
+    """Ranks: N, or MIN:MAX for an elastic run."""
+    use_gpu: bool = False
+    """One GPU per rank."""
+    storage: str = ""
+    """Folder or URI where runs are kept; several nodes need a shared one."""
+    run_name: str = ""
+    """Name of the run; empty: preset and hash of config and data. The same name again resumes."""
+    tracking_uri: str = ""
+    """MLflow tracking server or database."""
+    experiment: str = "dcgan_dist"
+    """MLflow experiment."""
+    register: bool = True
+    """Register generator and discriminator at the end."""
+    report_every_images: int = 0
+    """Real images between two progress lines; 0: about 200 lines in a run, at most one every 10 steps."""
+    grid_every_images: int = 0
+    """Real images between two sample grids; 0: with every checkpoint. Epochs 1 and 5 always have one."""
+    max_failures: int = 3
+    """Restarts after failed ranks before the run gives up."""
+    placement_timeout: float = 600.0
+    """Seconds to wait for ranks that the cluster cannot place yet."""
+    heartbeat_seconds: float = 5.0
+    """Seconds between two signs of life in the storage."""
+
+    def __post_init__(self) -> None:
+        low, high = self.workers
+        batch = self.data.batch_size
+        require(
+            batch >= high,
+            f"data.batch_size {batch} gives fewer rows than ranks (num_workers {self.num_workers}): "
+            "raise the batch or lower the ranks",
+        )
+        require(
+            low == high or self.norm_group == "synchronised",
+            f"num_workers {self.num_workers} changes the rows per rank, on which results depend with norm_group=rank: "
+            "add --norm-group synchronised",
+        )
+        require(self.epochs > 0, f"epochs {self.epochs} must be at least 1")
+        require(self.images >= 0, f"images {self.images} must not be negative")
+        require(self.seed >= 0, f"seed {self.seed} must not be negative")
+
+    @property
+    def workers(self) -> tuple[int, int]:
+        """Least and most ranks."""
+        parts = self.num_workers.split(":")
+        try:
+            numbers = [int(part) for part in parts]
+        except ValueError:
+            numbers = []
+        if not (1 <= len(numbers) <= 2 and 1 <= numbers[0] <= numbers[-1]):
+            raise InputError(f"num_workers {self.num_workers!r} is neither N nor MIN:MAX, for example 2 or 2:8")
+        return numbers[0], numbers[-1]
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted path -> value for every leaf of a nested dataclass, in order of declaration."""
+    leaves: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            leaves |= flatten(value, f"{prefix}{f.name}.")
+        else:
+            leaves[prefix + f.name] = value
+    return leaves
+
+
+def from_dict(config_class: type[T], values: dict[str, Any]) -> T:
+    """Rebuild a config from `dataclasses.asdict` output that went through JSON (tuples come back as lists).
+
+    Raises:
+        InputError: a name that the config does not have; the nearest one is offered.
+    """
+    hints = get_type_hints(config_class)
+    known = [f.name for f in dataclasses.fields(config_class)]  # pyright: ignore[reportArgumentType]
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{config_class.__name__} has no field {name!r}{nearest(name, known)}")
+        if dataclasses.is_dataclass(hints[name]):
+            value = from_dict(hints[name], value)  # pyright: ignore[reportArgumentType]
+        arguments[name] = tuple(value) if isinstance(value, list) else value
+    return config_class(**arguments)
+
+
+def replace(config: T, path: str, value: Any) -> T:
+    """Copy of a config with the leaf at a dotted path changed.
+
+    Raises:
+        InputError: no such path; the nearest one is offered.
+    """
+    known = flatten(config)
+    if path not in known:
+        raise InputError(f"no field {path!r}{nearest(path, list(known))}")
+    head, _, rest = path.partition(".")
+    inner = replace(getattr(config, head), rest, value) if rest else value
+    return dataclasses.replace(config, **{head: inner})  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`: did you mean 'x'?`, or the known names where none is near."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 in hex of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
