@@ -1,0 +1,85 @@
+"""What every job shares: configs from the command line, and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+
+from dcgan_dist.config import InputError
+
+T = TypeVar("T")
+
+
+def parse(config_class: type[T], argv: Sequence[str], *, description: str, default: Any = None) -> T:
+    """Build a dataclass from flags; every field is a flag by its dotted path.
+
+    Exits 0 after --help, and 2 after a flag or value that does not fit, naming the nearest flag.
+
+    Args:
+        config_class: a (nested) dataclass; the docstring under each field is its help.
+        argv: the flags, without the program's name.
+        description: what the job does, for --help.
+        default: an instance that holds the defaults; None where the class has them.
+    """
+    arguments: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(config_class, args=list(argv), description=description, **arguments)
+
+
+def run(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run a job and exit with its code: 2 with one sentence for what a user can mend, 130 after Ctrl-C."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    try:
+        code = main(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def default_shards() -> str:
+    """$DCGAN_DIST_SHARDS, else ~/dcgan_dist/shards."""
+    return os.environ.get("DCGAN_DIST_SHARDS") or str(Path.home() / "dcgan_dist" / "shards")
+
+
+def default_storage() -> str:
+    """$DCGAN_DIST_STORAGE, else ~/dcgan_dist/runs."""
+    return os.environ.get("DCGAN_DIST_STORAGE") or str(Path.home() / "dcgan_dist" / "runs")
+
+
+def default_tracking_uri(storage: str) -> str:
+    """$MLFLOW_TRACKING_URI, else a database inside the storage.
+
+    Raises:
+        InputError: the storage is a URI, where no database file can lie.
+    """
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    if "://" in storage:
+        raise InputError(
+            f"--storage {storage} is not a local folder, so the tracking database cannot lie in it: "
+            "name a server with --tracking-uri or MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{Path(storage) / 'mlflow.db'}"
+
+
+def absolute(path: str, flag: str) -> str:
+    """Make a local path absolute; URIs stay as they are.
+
+    Raises:
+        InputError: a relative path inside a Ray job, whose working directory is thrown away at its end.
+    """
+    if "://" in path or Path(path).expanduser().is_absolute():
+        return str(Path(path).expanduser()) if "://" not in path else path
+    if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        raise InputError(
+            f"{flag} {path} is relative, and a Ray job's working directory is thrown away: give an absolute path or a URI"
+        )
+    return str(Path(path).absolute())

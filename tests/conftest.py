@@ -1,0 +1,64 @@
+"""Fixtures that all tests share: real images where they are at hand, and one Ray for the whole session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+# Before anything imports ray or mlflow: nothing phones home, and no test meets a stranger's cluster or settings.
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    RAY_AUTH_MODE="disabled",
+    RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2",
+    RAY_TRAIN_ENABLE_PRINT_PATCH="0",
+)
+for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "DCGAN_DIST_SHARDS", "DCGAN_DIST_STORAGE"):
+    os.environ.pop(name, None)
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real images, which are not part of the repository."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real images are not at {REAL_DATA}")
+    return REAL_DATA
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small tensors are fastest on one thread, and two ranks do not fight over two cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """One local Ray for the session, private to it; yields its address."""
+    import ray
+
+    # Socket paths are limited to 107 characters, so not in pytest's own long temporary folder.
+    folder = tempfile.mkdtemp(prefix="dd", dir="/tmp")
+    context = ray.init(
+        address="local", num_cpus=4, include_dashboard=False, _temp_dir=folder, log_to_driver=True, configure_logging=False
+    )
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
