@@ -182,9 +182,10 @@ class AlarmConfig:
 
 # What may differ between two starts of the same run: none of it changes the result.
 FREE_FIELDS = (
-    "num_workers use_gpu storage run_name tracking_uri experiment report_every_images grid_every_images shards keep_list "
-    "placement_timeout max_failures data.loader_workers data.prefetch heartbeat_seconds register"
-).split()
+    *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
+    *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
+    *("tracking_uri", "experiment", "register", "report_every_images", "grid_every_images"),
+)
 # May grow from one start to the next, never shrink: they say when the run ends.
 GROWING_FIELDS = ("epochs", "images")
 

@@ -1,0 +1,100 @@
+"""One step of a run: from uint8 batches and the step number to scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dcgan_dist.config import ModelConfig, TrainConfig
+from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.training.players import Players
+from dcgan_dist.training.schedule import learning_rate, phases
+from dcgan_dist.training.step import StepResult, adversarial_step
+
+ImagesAndLabels = tuple[Tensor, Tensor | None]
+
+
+def gan_step(
+    config: TrainConfig, players: Players, *, rows: list[int], world_size: int, steps_per_epoch: int
+) -> Callable[[int, ImagesAndLabels], dict[str, Tensor]]:
+    """The step that `loop.train` takes.
+
+    Args:
+        config: the run's config.
+        players: what learns.
+        rows: which rows of the global batch this rank holds, in the order of its batches.
+        world_size: ranks over which gradients are averaged.
+        steps_per_epoch: for the learning rate.
+
+    Returns:
+        (step number from 0, (uint8 images (b, c, s, s), labels (b,) or None)) -> scalars by metric name.
+    """
+    first = next(players.generator.parameters())
+    device, dtype = first.device, first.dtype
+    batch_size = config.data.batch_size
+    ema_decay = 0.5 ** (batch_size / config.ema_half_life_images) if config.ema_half_life_images else 0.0
+    own_rows = torch.tensor(rows)
+
+    def step(number: int, batch: ImagesAndLabels) -> dict[str, Tensor]:
+        images, labels = batch
+        real = to_float(images.to(device, non_blocking=True), config.model, dtype)
+        # Every rank draws the whole global z and keeps its rows, so that z does not depend on the number of ranks.
+        z = draw_latents(config.model, batch_size, seeded(config.seed, "z", number))[own_rows]
+        if labels is not None:
+            labels = labels.to(device, non_blocking=True)
+
+        for optimizer, settings in (
+            (players.optimizer_d, config.optimizer_d),
+            (players.optimizer_g, config.optimizer_g),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, number // steps_per_epoch)
+
+        update_d, update_g = phases(config.schedule, number)
+        result = adversarial_step(
+            players,
+            real,
+            z.to(device, dtype, non_blocking=True),
+            labels if config.model.classes else None,
+            row_weight=world_size / batch_size,
+            update_d=update_d,
+            update_g=update_g,
+        )
+        if update_g:
+            players.update_ema(ema_decay)
+        return scalars(real, result)
+
+    return step
+
+
+def to_float(images: Tensor, config: ModelConfig, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 images to the range of the generator's output: [-1, 1], or [0, 1] for a sigmoid."""
+    scaled = images.to(dtype)
+    return scaled / 127.5 - 1 if config.output == "tanh" else scaled / 255
+
+
+def scalars(real: Tensor, result: StepResult) -> dict[str, Tensor]:
+    """Metrics of a step by name, as docs/metrics.md explains them."""
+    values = {
+        "loss/d": result.d_loss,
+        "loss/g": result.g_loss,
+        "gradient_norm/d": result.gradient_norm_d,
+        "gradient_norm/g": result.gradient_norm_g,
+        "diversity/fake_to_real": diversity(result.fake) / diversity(real),
+    }
+    if result.real_logits is not None and result.fake_logits is not None:
+        values["score/real"] = result.real_logits.sigmoid().mean()
+        values["score/fake"] = result.fake_logits.sigmoid().mean()
+        right = torch.cat([result.real_logits > 0, result.fake_logits < 0])
+        values["accuracy/d"] = right.to(real.dtype).mean()
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def diversity(images: Tensor) -> Tensor:
+    """Root mean square distance per pixel between two images of a batch (b, c, s, s), a scalar; 0 if all are equal.
+
+    Twice the variance is the mean squared distance of pairs, so no pair has to be formed.
+    """
+    return (2 * images.var(dim=0, correction=0).mean()).sqrt()

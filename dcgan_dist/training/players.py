@@ -1,0 +1,134 @@
+"""The two networks with their optimisers and the averaged generator."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dcgan_dist.config import OptimizerConfig, TrainConfig
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import seeded
+from dcgan_dist.models.layers import initialise
+from dcgan_dist.training.synchronised_norm import synchronise_norms
+
+
+class RealAndFake(nn.Module):
+    """The discriminator applied to two batches in one forward, so that DDP reduces their gradients once."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.discriminator(real, labels), self.discriminator(fake, labels)
+
+
+@dataclass(kw_only=True, slots=True)
+class Players:
+    """Everything that learns. `ddp_` is the module itself where there is one rank."""
+
+    generator: Generator
+    discriminator: Discriminator
+    generator_ema: Generator | None
+    optimizer_g: torch.optim.Optimizer
+    optimizer_d: torch.optim.Optimizer
+    ddp_generator: nn.Module
+    ddp_real_and_fake: nn.Module
+
+    def update_ema(self, decay: float) -> None:
+        """Move the averaged generator towards the present one: decay is what it keeps of itself."""
+        if self.generator_ema is not None:
+            with torch.no_grad():
+                pairs = zip(self.generator_ema.parameters(), self.generator.parameters(), strict=True)
+                for average, parameter in pairs:
+                    average.lerp_(parameter, 1 - decay)
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """State of every part by name, as a checkpoint keeps it."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state(self, state: dict[str, dict[str, Any]]) -> None:
+        """Put every part back; strict."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "optimizer_g": self.optimizer_g,
+            "optimizer_d": self.optimizer_d,
+        }
+        if self.generator_ema is not None:
+            parts["generator_ema"] = self.generator_ema
+        return parts
+
+    def sha256(self) -> str:
+        """Hash over the values of all parameters and optimiser states, equal exactly where all of them are equal."""
+        digest = hashlib.sha256()
+        for part, state in sorted(self.state().items()):
+            for name, value in sorted(_tensors(state)):
+                digest.update(f"{part}.{name}".encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _tensors(state: Any, prefix: str = "") -> list[tuple[str, Tensor]]:
+    if isinstance(state, Tensor):
+        return [(prefix, state)]
+    if isinstance(state, dict):
+        return [pair for key, value in state.items() for pair in _tensors(value, f"{prefix}.{key}")]
+    return []
+
+
+def build_players(config: TrainConfig, *, device: torch.device | str = "cpu", world_size: int = 1) -> Players:
+    """Initialise both networks from the seed and wrap them for the number of ranks.
+
+    Args:
+        config: a whole run's config.
+        device: where the networks live.
+        world_size: above 1, torch.distributed must be initialised.
+    """
+    dtype = getattr(torch, config.dtype)
+    generator, discriminator = Generator(config.model), Discriminator(config.model)
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        initialise(network, std=config.model.init_std, generator=seeded(config.seed, "initialise", name))
+        network.to(device=device, dtype=dtype)
+    generator_ema = copy.deepcopy(generator).requires_grad_(False) if config.ema_half_life_images else None
+    if config.norm_group == "synchronised":
+        synchronise_norms(generator)
+        synchronise_norms(discriminator)
+
+    real_and_fake = RealAndFake(discriminator)
+    return Players(
+        generator=generator,
+        discriminator=discriminator,
+        generator_ema=generator_ema,
+        optimizer_g=adam(generator, config.optimizer_g),
+        optimizer_d=adam(discriminator, config.optimizer_d),
+        ddp_generator=_distribute(generator) if world_size > 1 else generator,
+        ddp_real_and_fake=_distribute(real_and_fake) if world_size > 1 else real_and_fake,
+    )
+
+
+def adam(network: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
+    """Adam with L2 added to the gradient, as the authors have it."""
+    return torch.optim.Adam(
+        network.parameters(),
+        lr=config.lr,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+    )
+
+
+def _distribute(network: nn.Module) -> DistributedDataParallel:
+    # Buffers hold standing statistics only, which training does not touch: there is nothing to broadcast.
+    return DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)

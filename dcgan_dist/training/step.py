@@ -1,0 +1,87 @@
+"""The adversarial step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dcgan_dist.training.losses import discriminator_loss, generator_loss
+from dcgan_dist.training.players import Players
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """What one step saw, detached and still on the device; None where that player did not move."""
+
+    fake: Tensor
+    """(b, c, s, s), made before the update."""
+    real_logits: Tensor | None = None
+    fake_logits: Tensor | None = None
+    """(b,), of the discriminator before its update."""
+    d_loss: Tensor | None = None
+    g_loss: Tensor | None = None
+    """Scalars: this rank's share, whose mean over ranks is the mean over the global batch."""
+    gradient_norm_d: Tensor | None = None
+    gradient_norm_g: Tensor | None = None
+    """L2 norms over all parameters, of the gradient that the optimiser used."""
+
+
+def adversarial_step(
+    players: Players,
+    real: Tensor,
+    z: Tensor,
+    labels: Tensor | None = None,
+    *,
+    row_weight: float,
+    update_d: bool = True,
+    update_g: bool = True,
+) -> StepResult:
+    """Update the discriminator, then the generator on the same z.
+
+    Args:
+        players: both networks and their optimisers.
+        real: (b, c, s, s) in the range of the generator's output.
+        z: (b, latent_dim).
+        labels: (b,) of the real images, used for the fakes too; None if the networks are unconditional.
+        row_weight: what one row counts in the loss: 1 / b alone; world_size / global batch where gradients are averaged
+            over ranks, which may hold unequal rows.
+        update_d: whether the discriminator moves in this step.
+        update_g: whether the generator moves in this step.
+
+    Returns:
+        Losses, logits and gradient norms.
+    """
+    seen: dict[str, Tensor] = {}
+    with torch.set_grad_enabled(update_g):
+        generator = players.ddp_generator if update_g else players.generator
+        fake = generator(z, labels)
+
+    if update_d:
+        # Real and fake are normalised apart, yet share one backward pass and one all-reduce.
+        real_logits, fake_logits = players.ddp_real_and_fake(real, fake.detach(), labels)
+        d_loss = row_weight * discriminator_loss(real_logits, fake_logits).sum()
+        d_loss.backward()
+        seen["gradient_norm_d"] = gradient_norm(players.discriminator)
+        players.optimizer_d.step()
+        players.optimizer_d.zero_grad()
+        seen |= {"d_loss": d_loss, "real_logits": real_logits, "fake_logits": fake_logits}
+
+    if update_g:
+        # Frozen and unwrapped: no gradient of the discriminator is computed, none is all-reduced.
+        players.discriminator.requires_grad_(False)
+        g_loss = row_weight * generator_loss(players.discriminator(fake, labels)).sum()
+        g_loss.backward()
+        players.discriminator.requires_grad_(True)
+        seen["gradient_norm_g"] = gradient_norm(players.generator)
+        players.optimizer_g.step()
+        players.optimizer_g.zero_grad()
+        seen |= {"g_loss": g_loss}
+
+    return StepResult(fake=fake.detach(), **{name: value.detach() for name, value in seen.items()})
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """L2 norm over the gradients of all parameters, a scalar."""
+    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])

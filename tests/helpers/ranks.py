@@ -1,0 +1,38 @@
+"""Run a function on several gloo ranks in processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+
+
+def _enter(rank: int, world_size: int, function: Callable[..., Any], folder: str, arguments: tuple[Any, ...]) -> None:
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", world_size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=timedelta(seconds=60))
+    try:
+        torch.save(function(rank, world_size, *arguments), f"{folder}/{rank}.pt")
+    finally:
+        dist.destroy_process_group()
+
+
+def run_ranks(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Results of function(rank, world_size, *arguments) in the order of ranks; the first failure is raised.
+
+    Args:
+        world_size: how many processes.
+        function: at module level, as it is sent to fresh processes; returns tensors and plain containers.
+        arguments: sent along.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(_enter, (world_size, function, folder, arguments), nprocs=world_size)
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(world_size)]

@@ -1,0 +1,232 @@
+"""The adversarial step against the same arithmetic written out plainly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.presets import preset
+from dcgan_dist.training.players import Players, build_players
+from dcgan_dist.training.schedule import phases
+from dcgan_dist.training.step import adversarial_step
+
+ROWS = 8
+
+
+def config(name: str = "examples64", **changes: object) -> TrainConfig:
+    base = preset(name)
+    return replace(base, data=replace(base.data, batch_size=ROWS), **changes)
+
+
+def batch(c: TrainConfig, step: int) -> tuple[Tensor, Tensor]:
+    size = c.model.image_size
+    real = torch.rand(ROWS, 3, size, size, generator=seeded(7, step)) * 2 - 1
+    dtype = getattr(torch, c.dtype)
+    return real.to(dtype), draw_latents(c.model, ROWS, seeded(8, step)).to(dtype)
+
+
+def play(c: TrainConfig, steps: int) -> Players:
+    players = build_players(c)
+    for step in range(steps):
+        update_d, update_g = phases(c.schedule, step)
+        adversarial_step(players, *batch(c, step), row_weight=1 / ROWS, update_d=update_d, update_g=update_g)
+    return players
+
+
+class PlainGenerator(nn.Module):
+    """The PyTorch examples' generator, layer by layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU()]
+        for m, n in ((512, 256), (256, 128), (128, 64)):
+            layers += [nn.ConvTranspose2d(m, n, 4, 2, 1, bias=False), nn.BatchNorm2d(n), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z[:, :, None, None])
+
+
+class PlainDiscriminator(nn.Module):
+    """The PyTorch examples' discriminator without its sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        for m, n in ((64, 128), (128, 256), (256, 512)):
+            layers += [nn.Conv2d(m, n, 4, 2, 1, bias=False), nn.BatchNorm2d(n), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 0, bias=False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images).flatten()
+
+
+def in_order(network: Generator | Discriminator) -> list[nn.Parameter]:
+    """Our parameters in the order of the plain networks: each layer's weight, then its normalisation."""
+    modules: list[nn.Module] = []
+    if isinstance(network, Generator):
+        modules += [network.projection, network.projection_norm]
+    for i, conv in enumerate(network.convolutions):
+        modules += [conv, *list(network.convolution_norm)[i : i + 1]]
+    if isinstance(network, Discriminator):
+        modules += [network.logit]
+    return [p for module in modules for p in module.parameters()]
+
+
+def copy_parameters(source: Generator | Discriminator, target: nn.Module) -> None:
+    """A dense layer is a convolution over the whole map."""
+    with torch.no_grad():
+        for ours, plain in zip(in_order(source), target.parameters(), strict=True):
+            plain.copy_(to_plain(ours, plain))
+
+
+def to_plain(ours: Tensor, plain: Tensor) -> Tensor:
+    if ours.shape == plain.shape:
+        return ours
+    if plain.shape[0] == 100:  # (512 * 16, 100) -> (100, 512, 4, 4)
+        return ours.T.reshape(plain.shape)
+    return ours.reshape(plain.shape)  # (1, 512 * 16) -> (1, 512, 4, 4)
+
+
+def plain_step(generator: nn.Module, discriminator: nn.Module, adam_g, adam_d, real: Tensor, z: Tensor) -> tuple:  # noqa: ANN001
+    """Both networks on one minibatch, in the order of the PyTorch examples."""
+    ones, zeros = torch.ones(ROWS, dtype=real.dtype), torch.zeros(ROWS, dtype=real.dtype)
+    fake = generator(z)
+    discriminator.zero_grad()
+    d_loss = F.binary_cross_entropy_with_logits(discriminator(real), ones)
+    d_loss.backward()
+    d_fake = F.binary_cross_entropy_with_logits(discriminator(fake.detach()), zeros)
+    d_fake.backward()
+    gradients_d = [p.grad.clone() for p in discriminator.parameters()]
+    adam_d.step()
+    generator.zero_grad()
+    g_loss = F.binary_cross_entropy_with_logits(discriminator(fake), ones)
+    g_loss.backward()
+    gradients_g = [p.grad.clone() for p in generator.parameters()]
+    adam_g.step()
+    return (d_loss + d_fake).detach(), g_loss.detach(), gradients_d, gradients_g
+
+
+def plain_players(c: TrainConfig) -> tuple:
+    ours = build_players(c)
+    plain_g, plain_d = PlainGenerator(), PlainDiscriminator()
+    for source, target in ((ours.generator, plain_g), (ours.discriminator, plain_d)):
+        target.to(getattr(torch, c.dtype))
+        copy_parameters(source, target)
+    adams = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (plain_g, plain_d)]
+    return plain_g, plain_d, *adams
+
+
+def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64() -> None:
+    c = config(dtype="float64")
+    plain_g, plain_d, adam_g, adam_d = plain_players(c)
+    for step in range(5):
+        plain_step(plain_g, plain_d, adam_g, adam_d, *batch(c, step))
+
+    ours = play(c, 5)
+
+    for network, plain in ((ours.generator, plain_g), (ours.discriminator, plain_d)):
+        for a, b in zip(in_order(network), plain.parameters(), strict=True):
+            torch.testing.assert_close(to_plain(a, b), b, rtol=0, atol=1e-10)
+
+
+def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    c = config()
+    plain = plain_players(c)
+    d_loss, g_loss, gradients_d, gradients_g = plain_step(*plain, *batch(c, 0))
+    players = build_players(c)
+    seen: dict[str, list[Tensor]] = {}
+    for name, optimizer, network in (
+        ("d", players.optimizer_d, players.discriminator),
+        ("g", players.optimizer_g, players.generator),
+    ):
+        parameters = in_order(network)
+        optimizer.register_step_pre_hook(
+            lambda *_, name=name, parameters=parameters: seen.__setitem__(name, [p.grad.clone() for p in parameters])
+        )
+
+    result = adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS)
+
+    assert result.d_loss is not None
+    assert result.g_loss is not None
+    torch.testing.assert_close(result.d_loss, d_loss, rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.g_loss, g_loss, rtol=0, atol=1e-5)
+    for name, expected in (("d", gradients_d), ("g", gradients_g)):
+        for a, b in zip(seen[name], expected, strict=True):
+            assert (to_plain(a, b) - b).norm() <= 1e-4 * b.norm()
+
+
+def test_generator_moves_in_even_and_discriminator_in_odd_steps_of_alternate() -> None:
+    c = config("demo32", schedule="alternate")
+    players = build_players(c)
+    before = (
+        [p.clone() for p in players.generator.parameters()],
+        [p.clone() for p in players.discriminator.parameters()],
+    )
+
+    adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS, update_d=False)
+    moved = [
+        any(not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True))
+        for old, network in zip(before, (players.generator, players.discriminator), strict=True)
+    ]
+
+    assert phases("alternate", 0) == (False, True)
+    assert phases("alternate", 1) == (True, False)
+    assert moved == [True, False]
+
+
+def test_discriminator_has_no_gradient_after_a_step_and_stays_trainable() -> None:
+    c = config("demo32")
+    players = build_players(c)
+
+    adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS)
+
+    assert all(p.grad is None and p.requires_grad for p in players.discriminator.parameters())
+
+
+def test_l2_is_added_to_the_gradient_of_all_parameters() -> None:
+    c = config("svhn32", dtype="float64")
+    without = replace(c, optimizer_d=replace(c.optimizer_d, weight_decay=0.0))
+    plain = build_players(without)
+    decay = c.optimizer_d.weight_decay
+    parameters = list(plain.discriminator.parameters())
+
+    def add_decay(*_: object) -> None:
+        for p in parameters:
+            assert p.grad is not None
+            p.grad.add_(p.detach(), alpha=decay)
+
+    plain.optimizer_d.register_step_pre_hook(add_decay)
+    adversarial_step(plain, *batch(without, 0), row_weight=1 / ROWS, update_g=False)
+
+    ours = build_players(c)
+    adversarial_step(ours, *batch(c, 0), row_weight=1 / ROWS, update_g=False)
+
+    for a, b in zip(ours.discriminator.parameters(), parameters, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
+
+
+def test_averaged_generator_keeps_the_stated_share_of_itself() -> None:
+    c = config("demo32", ema_half_life_images=ROWS)
+    players = build_players(c)
+    assert isinstance(players.generator_ema, Generator)
+    assert isinstance(players.discriminator, Discriminator)
+    before = [p.clone() for p in players.generator_ema.parameters()]
+
+    adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS)
+    players.update_ema(0.5)
+
+    for old, average, new in zip(
+        before, players.generator_ema.parameters(), players.generator.parameters(), strict=True
+    ):
+        torch.testing.assert_close(average, (old + new) / 2)
