@@ -1,0 +1,242 @@
+"""One training run as the tracking server sees it, whatever process writes to it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from PIL import Image
+
+from dcgan_dist.config import InputError
+from dcgan_dist.tracking.environment import environment_tags
+from dcgan_dist.tracking.server import check_reachable, connect, in_words, sqlite_path, without_password
+
+__all__ = ["TrackedRun", "check_reachable", "environment_tags"]
+
+log = logging.getLogger(__name__)
+
+PARAM_LENGTH = 500  # of the 6000 that MLflow takes; longer ones make its tables unreadable
+TAG_LENGTH = 5000
+BATCH = 100  # params or tags per request, MLflow's limit
+METRICS_PER_REQUEST = 1000
+KEPT_METRICS = 200_000  # of an outage: hours of reports, a few dozen MB
+RETRY_SECONDS = 30.0
+
+
+class TrackedRun:
+    """A run by its id: no global state of MLflow is read or changed, so any process may hold one.
+
+    A metric point is (key, step, value, time). A run that goes on from a checkpoint reports the steps after it again,
+    and MLflow keeps both points: two with the same step, and the same value where the resumed run is exact. Plots draw
+    them on top of each other, and "the last value" is that of the largest step, then of the latest time.
+
+    Once the run exists, nothing here raises because of the server: what fails is counted in `failures` and said once;
+    metrics wait in memory, in order, and are sent when it answers again. Pictures and files of that time are lost.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
+        self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
+        self.failures = 0
+        self._waiting: list[Metric] = []
+        self._retry_at = 0.0
+
+    @classmethod
+    def create(
+        cls, tracking_uri: str, experiment: str, run_name: str, params: dict[str, Any], tags: dict[str, str]
+    ) -> TrackedRun:
+        """Start a run.
+
+        Args:
+            tracking_uri: `http(s)://...` or `sqlite:///FILE`; file and experiment are made where they do not exist. The
+                files of a database's runs lie beside it, in `mlartifacts`.
+            experiment: name of the experiment.
+            run_name: name of the run; not necessarily unique.
+            params: dotted path -> value. Long ones are cut and end in a hash of the whole; `params.json` among the run's
+                files then holds all of them.
+            tags: name -> value, cut in the same way.
+
+        Raises:
+            InputError: the server or database cannot be used.
+        """
+        client = connect(tracking_uri)
+        with in_words(tracking_uri):
+            experiment_id = _experiment_id(client, experiment)
+            run_id = client.create_run(experiment_id, run_name=run_name).info.run_id
+            run = cls(client, run_id, experiment_id)
+            shown = [Param(key, _cut(value, PARAM_LENGTH)) for key, value in params.items()]
+            for start in range(0, len(shown), BATCH):
+                client.log_batch(run_id, params=shown[start : start + BATCH])
+            if any(len(str(value)) > PARAM_LENGTH for value in params.values()):
+                client.log_dict(run_id, {key: str(value) for key, value in params.items()}, "params.json")
+            run._send_tags(tags)
+        return run
+
+    @classmethod
+    def attach(cls, tracking_uri: str, run_id: str) -> TrackedRun:
+        """Go on with a run, from another process or after a restart: its status is RUNNING again.
+
+        Raises:
+            InputError: there is no such run, it was deleted, or the server cannot be used.
+        """
+        client = connect(tracking_uri)
+        with in_words(tracking_uri):
+            client.update_run(run_id, status="RUNNING")
+            return cls(client, run_id, client.get_run(run_id).info.experiment_id)
+
+    def log_metrics(self, metrics: dict[str, float], images_seen: int) -> None:
+        """Add one point per metric at step `images_seen`, in one request.
+
+        NaN stays NaN; a database keeps an infinity as the largest float of its sign.
+        """
+        now = int(time.time() * 1000)
+        points = [Metric(key, float(value), now, images_seen) for key, value in metrics.items()]
+        self._waiting = (self._waiting + points)[-KEPT_METRICS:]
+        if time.monotonic() >= self._retry_at:
+            self._send_metrics()
+
+    def log_image(self, path: str | Path, artifact_path: str = "", *, images_seen: int | None = None) -> None:
+        """Keep a picture; with `images_seen` also as a step of the picture series that MLflow's pages can scroll.
+
+        Args:
+            path: a picture file; it keeps its name.
+            artifact_path: folder among the run's files, and name of the series; empty: the top folder and "image".
+            images_seen: step in the series.
+        """
+        self.log_artifact(path, artifact_path)
+        if images_seen is not None:
+
+            def log_step() -> None:
+                with Image.open(path) as image:
+                    key = artifact_path or "image"
+                    self.client.log_image(self.run_id, image, key=key, step=images_seen, synchronous=True)
+
+            self._try(log_step)
+
+    def log_artifact(self, path: str | Path, artifact_path: str = "") -> None:
+        """Keep a copy of a file (or of a folder with all it holds) in a folder among the run's files."""
+        self._try(lambda: self.client.log_artifact(self.run_id, str(path), artifact_path or None))
+
+    def log_dict(self, values: dict[str, Any], artifact_file: str) -> None:
+        """Keep a dictionary as a JSON (or, by its ending, YAML) file."""
+        self._try(lambda: self.client.log_dict(self.run_id, values, artifact_file))
+
+    def set_tags(self, tags: dict[str, str]) -> None:
+        """Set or overwrite tags."""
+        self._try(lambda: self._send_tags(tags))
+
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """Send what waits and set the final status; a later `attach` opens the run again."""
+        self._send_metrics()
+        self._try(lambda: self.client.set_terminated(self.run_id, status))
+
+    @contextmanager
+    def system_metrics(self, *, interval_seconds: float = 10.0) -> Iterator[None]:
+        """Record load, memory, disk and network of this machine (and its GPUs) as `system/*` inside the `with`.
+
+        The step of these is not images seen but a count of measurements, which goes on after a restart.
+        """
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # two lines about itself at every start
+        uri = self.client.tracking_uri
+        monitors: list[SystemMetricsMonitor] = []
+
+        def start() -> None:
+            monitor = SystemMetricsMonitor(
+                self.run_id,
+                sampling_interval=interval_seconds,  # pyright: ignore[reportArgumentType] any number of seconds works
+                resume_logging=True,
+                tracking_uri=uri,
+            )
+            monitor.start()
+            monitors.append(monitor)
+
+        self._try(start)
+        try:
+            yield
+        finally:
+            for monitor in monitors:
+                monitor.finish()
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where the run is recorded; absolute, so that it means the same in every process."""
+        return self.client.tracking_uri
+
+    @property
+    def url(self) -> str:
+        """Address of the run's page; for a database file, the database (`description` says how to look at it)."""
+        if self.tracking_uri.startswith("http"):
+            base = without_password(self.tracking_uri).rstrip("/")
+            return f"{base}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+        return self.tracking_uri
+
+    @property
+    def description(self) -> str:
+        """How to look at the run, for people, on one line."""
+        if self.tracking_uri.startswith("http"):
+            return self.url
+        return f"run {self.run_id}; look at it with: mlflow ui --backend-store-uri {self.tracking_uri}"
+
+    def _send_tags(self, tags: dict[str, str]) -> None:
+        entities = [RunTag(key, _cut(value, TAG_LENGTH)) for key, value in tags.items()]
+        for start in range(0, len(entities), BATCH):
+            self.client.log_batch(self.run_id, tags=entities[start : start + BATCH])
+
+    def _send_metrics(self) -> None:
+        def send() -> None:
+            while self._waiting:
+                self.client.log_batch(self.run_id, metrics=self._waiting[:METRICS_PER_REQUEST])
+                del self._waiting[:METRICS_PER_REQUEST]
+
+        # After a failure not at every report: each attempt may take seconds, in which nothing is trained.
+        self._retry_at = 0.0 if self._try(send) else time.monotonic() + RETRY_SECONDS
+
+    def _try(self, write: Callable[[], object]) -> bool:
+        try:
+            write()
+        except Exception as error:  # whatever a store raises (network, database, disk): training goes on
+            self.failures += 1
+            if self.failures == 1:
+                log.warning(
+                    "tracking: %s did not take what was sent (%s); training goes on, metrics are kept and sent later, "
+                    "pictures of this time are lost; this is said once",
+                    without_password(self.tracking_uri),
+                    str(error)[:300],
+                )
+            return False
+        return True
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    place = None
+    if client.tracking_uri.startswith("sqlite"):
+        # MLflow's default is `mlruns` in the working directory, which differs between processes.
+        place = (sqlite_path(client.tracking_uri).parent / "mlartifacts").as_uri()
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return client.create_experiment(name, artifact_location=place)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)  # another run made it in between
+            assert experiment is not None
+    if experiment.lifecycle_stage != "active":
+        raise InputError(f"the experiment {name!r} was deleted: restore it, or choose another name with --experiment")
+    return experiment.experiment_id
+
+
+def _cut(value: Any, length: int) -> str:
+    text = str(value)
+    if len(text) <= length:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{text[: length - 40]}... sha256 {digest}"

@@ -1,0 +1,147 @@
+"""A tracking server or database: whether it can be used, and a client of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from dcgan_dist.config import InputError
+
+SQLITE_HEADER = b"SQLite format 3\0"
+
+
+def sqlite_path(tracking_uri: str) -> Path:
+    """File of a `sqlite:///` URI, absolute."""
+    return Path(unquote(tracking_uri.removeprefix("sqlite:///").split("?")[0])).absolute()
+
+
+def without_password(uri: str) -> str:
+    """The URI as it may be shown and logged."""
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def check_reachable(tracking_uri: str) -> None:
+    """Find out within about 10 seconds whether runs can be recorded; writes nothing, creates no file.
+
+    Args:
+        tracking_uri: `http(s)://...` of a tracking server, or `sqlite:///FILE`.
+
+    Raises:
+        InputError: no answer, no permission, not a tracking server, a file that cannot be used, or another kind of URI.
+    """
+    scheme = urlsplit(tracking_uri).scheme
+    if scheme in ("http", "https"):
+        _check_server(tracking_uri)
+    elif tracking_uri.startswith("sqlite:///"):
+        _check_file(tracking_uri, sqlite_path(tracking_uri))
+    else:
+        raise InputError(
+            f"tracking URI {without_password(tracking_uri)!r} is neither a server (http://HOST:PORT) nor a database file "
+            "(sqlite:////absolute/path/mlflow.db): name one of these; for another database start "
+            "`mlflow server --backend-store-uri ...` on it and name that server"
+        )
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """A client of tracking and registry at one URI; the folder of a database file is made.
+
+    Raises:
+        InputError: as `check_reachable` says.
+    """
+    check_reachable(tracking_uri)
+    # MLflow's own settings allow 7 retries of 120 s: a rank would stand still for minutes while its server is away.
+    for name, value in (("MAX_RETRIES", "1"), ("TIMEOUT", "20"), ("BACKOFF_FACTOR", "1")):
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
+    if tracking_uri.startswith("sqlite"):
+        path = sqlite_path(tracking_uri)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tracking_uri = f"sqlite:///{path}"
+    return MlflowClient(tracking_uri, registry_uri=tracking_uri)
+
+
+@contextmanager
+def in_words(tracking_uri: str) -> Iterator[None]:
+    """Turn what MLflow raises inside the `with` into InputError that names the place."""
+    try:
+        yield
+    except MlflowException as error:
+        place = without_password(tracking_uri)
+        raise InputError(f"tracking at {place} refused: {error.message}") from error
+
+
+def _check_server(uri: str) -> None:
+    try:
+        response = http_request(
+            get_default_host_creds(uri),
+            "/api/2.0/mlflow/experiments/search",
+            "POST",
+            max_retries=0,
+            timeout=8,
+            raise_on_status=False,
+            json={"max_results": 1},
+        )
+    except (MlflowException, OSError) as error:
+        uri = without_password(uri)
+        raise InputError(
+            f"the tracking server {uri} does not answer ({_cause(error)}): start it, correct --tracking-uri, or use a "
+            "database file with --tracking-uri sqlite:////absolute/path/mlflow.db"
+        ) from error
+    assert response is not None
+    uri = without_password(uri)
+    if response.status_code in (401, 403):
+        raise InputError(
+            f"the tracking server {uri} refuses access (HTTP {response.status_code}): set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to an account that may write"
+        )
+    try:
+        known = response.status_code == 200 and "experiments" in response.json()
+    except ValueError:
+        known = False
+    if not known:
+        raise InputError(
+            f"{uri} answers with HTTP {response.status_code}, but not as a tracking server does: give the address that "
+            "`mlflow server` prints, without a page's path"
+        )
+
+
+def _cause(error: Exception) -> str:
+    """The operating system's words out of a chain of wrapped messages."""
+    found = re.search(
+        r"\[Errno -?\d+\] ([^'\")>(]+)|([Cc]onnection refused|timed out|Name or service not known)", str(error)
+    )
+    return (found[1] or found[2]).strip() if found else str(error)[:200]
+
+
+def _check_file(uri: str, path: Path) -> None:
+    def refuse(cause: str, remedy: str) -> InputError:
+        return InputError(f"the tracking database {path} (from {uri}) {cause}: {remedy}")
+
+    if path.is_dir():
+        raise refuse("is a folder", "name a file in it, for example mlflow.db")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise refuse(f"cannot be made, since {folder} is a file", "choose another place with --tracking-uri")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise refuse(f"cannot be written: no permission in {folder}", "choose another place with --tracking-uri")
+    if not path.exists():
+        return
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise refuse("cannot be written: no permission", "choose another file, or change its permissions")
+    with path.open("rb") as file:
+        header = file.read(len(SQLITE_HEADER))
+    if header not in (b"", SQLITE_HEADER):
+        raise refuse("is not an SQLite database", "choose another file")
