@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -183,7 +184,7 @@ class TrackedRun:
         """How to look at the run, for people, on one line."""
         if self.tracking_uri.startswith("http"):
             return self.url
-        return f"run {self.run_id}; look at it with: mlflow ui --backend-store-uri {self.tracking_uri}"
+        return f"run {self.run_id}; look at it with: mlflow ui --backend-store-uri {shlex.quote(self.tracking_uri)}"
 
     def _send_tags(self, tags: dict[str, str]) -> None:
         entities = [RunTag(key, _cut(value, TAG_LENGTH)) for key, value in tags.items()]

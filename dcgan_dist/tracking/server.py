@@ -52,8 +52,12 @@ def check_reachable(tracking_uri: str) -> None:
         )
 
 
-def connect(tracking_uri: str) -> MlflowClient:
-    """A client of tracking and registry at one URI; the folder of a database file is made.
+def connect(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
+    """A client of tracking and registry at one URI.
+
+    Args:
+        tracking_uri: as for `check_reachable`.
+        must_exist: a database file that is not there is an error; else it is made, with its folder, at the first use.
 
     Raises:
         InputError: as `check_reachable` says.
@@ -63,9 +67,12 @@ def connect(tracking_uri: str) -> MlflowClient:
     for name, value in (("MAX_RETRIES", "1"), ("TIMEOUT", "20"), ("BACKOFF_FACTOR", "1")):
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("mlflow.store").setLevel(logging.WARNING)
     if tracking_uri.startswith("sqlite"):
         path = sqlite_path(tracking_uri)
+        if must_exist and not path.exists():
+            raise InputError(f"there is no tracking database {path}: correct --tracking-uri (from {tracking_uri})")
         path.parent.mkdir(parents=True, exist_ok=True)
         tracking_uri = f"sqlite:///{path}"
     return MlflowClient(tracking_uri, registry_uri=tracking_uri)
