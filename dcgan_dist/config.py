@@ -156,10 +156,8 @@ class DataConfig:
 class QualityConfig:
     """Signals of sample quality that need no labels and no downloaded weights."""
 
-    every_images: int = 0
-    """Real images between two measurements; 0: with every checkpoint."""
     samples: int = 10_000
-    """Generated images per measurement."""
+    """Generated images per measurement, which is made with every checkpoint; 0: no measurement."""
     held_out: int = 10_000
     """Real images compared with them, at most; from the split `val` where there is one, else from `train`."""
     inception_weights: str = ""
@@ -184,7 +182,7 @@ class AlarmConfig:
 FREE_FIELDS = (
     *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
     *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
-    *("tracking_uri", "experiment", "register", "report_every_images", "grid_every_images"),
+    *("tracking_uri", "experiment", "register", "report_every_images", "verbose"),
 )
 # May grow from one start to the next, never shrink: they say when the run ends.
 GROWING_FIELDS = ("epochs", "images")
@@ -221,7 +219,8 @@ class TrainConfig:
     images: int = 0
     """Real images to train on, rounded up to whole batches; 0: epochs decides."""
     checkpoint_every_images: int = 0
-    """Real images between two checkpoints; 0: about 20 in a run and one at the end."""
+    """Real images between two checkpoints, each with a sample grid; 0: about 20 in a run. Epochs 1, 5 and the last always
+    have one."""
     keep_checkpoints: int = 3
     """Checkpoints kept: the newest and the best by Frechet distance."""
     snapshot_batches: int = 100
@@ -246,14 +245,14 @@ class TrainConfig:
     """Register generator and discriminator at the end."""
     report_every_images: int = 0
     """Real images between two progress lines; 0: about 200 lines in a run, at most one every 10 steps."""
-    grid_every_images: int = 0
-    """Real images between two sample grids; 0: with every checkpoint. Epochs 1 and 5 always have one."""
     max_failures: int = 3
     """Restarts after failed ranks before the run gives up."""
     placement_timeout: float = 600.0
     """Seconds to wait for ranks that the cluster cannot place yet."""
     heartbeat_seconds: float = 5.0
     """Seconds between two signs of life in the storage."""
+    verbose: bool = False
+    """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 
     def __post_init__(self) -> None:
         low, high = self.workers

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dcgan_dist.config import DataConfig, InputError, ModelConfig, OptimizerConfig, TrainConfig, nearest
+from dcgan_dist.config import (
+    DataConfig,
+    InputError,
+    ModelConfig,
+    OptimizerConfig,
+    QualityConfig,
+    TrainConfig,
+    nearest,
+)
 
 # P fig. 1: 1024@4, 512@8, 256@16, 128@32, 3@64 and its mirror image, 5x5, stride 2.
 LSUN64 = TrainConfig(
@@ -125,12 +133,11 @@ DEMO32 = replace(
         discriminator_maps=(1, 2, 4),
         discriminator_strides=(2, 2, 2),
     ),
+    quality=QualityConfig(samples=1000, held_out=1000),
     epochs=10,
 )
 
-PRESETS = {
-    config.preset: config for config in (LSUN64, FACES64, IMAGENET32, SVHN32, MNIST28, EXAMPLES64, DEMO32)
-}
+PRESETS = {config.preset: config for config in (LSUN64, FACES64, IMAGENET32, SVHN32, MNIST28, EXAMPLES64, DEMO32)}
 
 
 def preset(name: str) -> TrainConfig:

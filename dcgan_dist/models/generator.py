@@ -42,9 +42,7 @@ class Generator(nn.Module):
         self.convolutions, self.convolution_norm = nn.ModuleList(), nn.ModuleList()
         outputs = [*maps[1:], config.image_channels]
         for m, n, stride in zip(maps, outputs, config.generator_strides, strict=True):
-            self.convolutions.append(
-                transposed_convolution(m + config.classes, n, config.kernel_size, stride)
-            )
+            self.convolutions.append(transposed_convolution(m + config.classes, n, config.kernel_size, stride))
         for n in maps[1:]:
             self.convolution_norm.append(norm(n))
 

@@ -50,6 +50,16 @@ class Intervals:
     """Steps between two reports."""
     save: int
     """Steps between two checkpoints."""
+    also_save: tuple[int, ...] = ()
+    """Further steps after which to save."""
+
+    def saves(self, done: int) -> bool:
+        """Whether a checkpoint is due after so many steps."""
+        return done % self.save == 0 or done == self.last or done in self.also_save
+
+    def reports(self, done: int) -> bool:
+        """Whether a report is due after so many steps."""
+        return done % self.report == 0 or self.saves(done)
 
 
 def train(
@@ -89,8 +99,7 @@ def train(
         seen.add(done, step(done, batch))
         done += 1
 
-        saving = done % intervals.save == 0 or done == intervals.last
-        if saving or done % intervals.report == 0:
+        if intervals.reports(done):
             metrics, stopping = seen.means(synchronise, stop())
             steps, seconds, waited = seen.steps, *clock.lap()
             seen = History()
@@ -103,7 +112,7 @@ def train(
                     data_wait_share=waited / seconds,
                 )
             )
-            if saving or stopping:
+            if intervals.saves(done) or stopping:
                 save(done)
                 clock.lap()  # the next rate is that of training alone
             if stopping:

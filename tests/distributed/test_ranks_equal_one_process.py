@@ -17,7 +17,7 @@ from dcgan_dist.training.players import build_players
 from tests.helpers.ranks import run_ranks
 
 BATCH = 12
-EQUAL_ROWS = [list(range(0, 6)), list(range(6, 12))]
+EQUAL_ROWS = [list(range(6)), list(range(6, 12))]
 UNEQUAL_ROWS = [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9], [10, 11]]
 
 

@@ -96,7 +96,11 @@ def to_plain(ours: Tensor, plain: Tensor) -> Tensor:
     return ours.reshape(plain.shape)  # (1, 512 * 16) -> (1, 512, 4, 4)
 
 
-def plain_step(generator: nn.Module, discriminator: nn.Module, adam_g, adam_d, real: Tensor, z: Tensor) -> tuple:  # noqa: ANN001
+def gradients(network: nn.Module) -> list[Tensor]:
+    return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+
+def plain_step(generator: nn.Module, discriminator: nn.Module, adam_g, adam_d, real: Tensor, z: Tensor) -> tuple:
     """Both networks on one minibatch, in the order of the PyTorch examples."""
     ones, zeros = torch.ones(ROWS, dtype=real.dtype), torch.zeros(ROWS, dtype=real.dtype)
     fake = generator(z)
@@ -105,24 +109,24 @@ def plain_step(generator: nn.Module, discriminator: nn.Module, adam_g, adam_d, r
     d_loss.backward()
     d_fake = F.binary_cross_entropy_with_logits(discriminator(fake.detach()), zeros)
     d_fake.backward()
-    gradients_d = [p.grad.clone() for p in discriminator.parameters()]
+    gradients_d = gradients(discriminator)
     adam_d.step()
     generator.zero_grad()
     g_loss = F.binary_cross_entropy_with_logits(discriminator(fake), ones)
     g_loss.backward()
-    gradients_g = [p.grad.clone() for p in generator.parameters()]
+    gradients_g = gradients(generator)
     adam_g.step()
     return (d_loss + d_fake).detach(), g_loss.detach(), gradients_d, gradients_g
 
 
-def plain_players(c: TrainConfig) -> tuple:
+def plain_players(c: TrainConfig) -> tuple[nn.Module, nn.Module, torch.optim.Adam, torch.optim.Adam]:
     ours = build_players(c)
     plain_g, plain_d = PlainGenerator(), PlainDiscriminator()
     for source, target in ((ours.generator, plain_g), (ours.discriminator, plain_d)):
         target.to(getattr(torch, c.dtype))
         copy_parameters(source, target)
     adams = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (plain_g, plain_d)]
-    return plain_g, plain_d, *adams
+    return plain_g, plain_d, adams[0], adams[1]
 
 
 def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64() -> None:
