@@ -1,0 +1,1 @@
+"""Shards: writing them, planning who reads which sample, and streaming them as batches."""

@@ -1,0 +1,125 @@
+"""Encoded images to uint8 arrays and back; resizing and cropping; the limits that keep a bomb out."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 64 << 20
+"""Images with more pixels than this are refused before they are decoded."""
+MAX_ENCODED_BYTES = 256 << 20
+"""Members larger than this are refused before they are read."""
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff", "gif")
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_PLAIN_JPEG = {"Gray": 1, "YCbCr": 3, "RGB": 3}
+_PIL_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    EOFError,
+    Image.DecompressionBombError,
+    UnidentifiedImageError,
+)
+
+
+class ImageFault(ValueError):
+    """An image that cannot be used; the message is the fault in a few words."""
+
+
+def decode(data: bytes | memoryview, channels: int) -> NDArray[np.uint8]:
+    """Decode one image to exactly this number of channels.
+
+    Grey becomes colour by repetition, colour becomes grey by luma, transparency lies on white.
+
+    Returns:
+        (h, w, channels), 0 to 255.
+
+    Raises:
+        ImageFault: it is not an image, is damaged, or has more than MAX_PIXELS.
+    """
+    if bytes(data[:3]) == _JPEG_MAGIC:
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            _check_pixels(int(width), int(height))
+            if colours in _PLAIN_JPEG:
+                return simplejpeg.decode_jpeg(data, "RGB" if channels == 3 else "GRAY", strict=True)
+        except ValueError as error:
+            raise ImageFault(str(error)) from error
+    with open_image(data) as image:
+        return to_array(image, channels)
+
+
+def open_image(data: bytes | memoryview) -> Image.Image:
+    """Open and fully decode an image of any format, turned upright by its EXIF orientation.
+
+    Raises:
+        ImageFault: it is not an image, is damaged, or has more than MAX_PIXELS.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked instead
+            image = Image.open(io.BytesIO(data))
+        _check_pixels(*image.size)
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except ImageFault:
+        raise
+    except _PIL_ERRORS as error:
+        raise ImageFault(f"undecodable: {error}") from error
+
+
+def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
+    """Pixels of any PIL image: (h, w, channels) uint8, transparency on white.
+
+    Sixteen-bit grey is scaled to eight bits; PIL alone would clip it.
+    """
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
+    """Bring the shorter side to `size` with antialias, then cut the square centre.
+
+    Source: common practice (PAPER: LSUN's way to 64x64 is not stated); the filter is PIL's bicubic, whose support
+    grows with the reduction and so averages over all pixels.
+    """
+    width, height = image.size
+    scale = size / min(width, height)
+    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    if image.mode not in ("RGB", "L", "RGBA"):  # palettes and other modes cannot be averaged
+        image = image.convert("RGBA" if "transparency" in image.info or "A" in image.getbands() else "RGB")
+    if (wide, high) != image.size:
+        image = image.resize((wide, high), Image.Resampling.BICUBIC)
+    left, top = (wide - size) // 2, (high - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 95) -> bytes:
+    """Encode (h, w, 1 or 3) uint8 as JPEG without colour subsampling, which would blur small images."""
+    if pixels.shape[2] == 1:
+        return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "GRAY", "Gray")
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "444")
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode (h, w, 1 or 3) uint8 as PNG, which loses nothing."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageFault(f"{width} x {height} pixels, more than the limit of {MAX_PIXELS}")

@@ -1,0 +1,238 @@
+"""From a source to a folder of shards: which item goes into which shard, and going on where a killed job stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from dcgan_dist.config import InputError
+from dcgan_dist.data.keys import held_out
+from dcgan_dist.data.manifest import MANIFEST_NAME, Layout, Manifest, Shard, load_manifest, write_manifest
+from dcgan_dist.data.sources.base import Item, Rejected, Source
+from dcgan_dist.data.writer import Sample, write_shard
+
+PROGRESS_FOLDER = ".prepare"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardOptions:
+    """How shards are laid out."""
+
+    out: str
+    """Folder that the shards are written to; the same command again finishes what is missing."""
+    layout: Layout = "samples"
+    """samples: one encoded image per member; blocks: raw images, many per member, fastest to read."""
+    val_fraction: float = 0.0
+    """Share of the images held out as split "val", chosen by a hash of the key."""
+    shard_samples: int = 8192
+    """Items of the source that go into one shard."""
+    dry_run: bool = False
+    """Print the plan and write nothing."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val_fraction < 1:
+            raise InputError(f"--val-fraction {self.val_fraction} must be at least 0 and less than 1")
+        if self.shard_samples < 1:
+            raise InputError(f"--shard-samples {self.shard_samples} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardTask:
+    """One output shard and the items that it is made of."""
+
+    name: str
+    split: str
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardResult:
+    """What became of one output shard."""
+
+    shard: Shard | None
+    """None where no item gave a sample."""
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A finished preparation."""
+
+    manifest: Manifest
+    rejected: tuple[Rejected, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the job writes as result.json."""
+        manifest = self.manifest
+        return {
+            "manifest": str(Path(manifest.location) / MANIFEST_NAME),
+            "manifest_hash": manifest.hash,
+            "samples": {split: manifest.split(split).samples for split in manifest.splits},
+            "shards": len(manifest.shards),
+            "bytes": sum(shard.bytes for shard in manifest.shards),
+            "image_size": manifest.image_size,
+            "layout": manifest.layout,
+            "rejected": [dataclasses.asdict(one) for one in self.rejected],
+        }
+
+    def __str__(self) -> str:
+        manifest = self.manifest
+        counts = ", ".join(f"{manifest.split(split).samples} {split}" for split in manifest.splits)
+        megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
+        lines = [
+            f"{manifest.dataset}: {counts} images of {manifest.image_size} pixels in {len(manifest.shards)} shards "
+            f"({manifest.layout}, {megabytes:.1f} MB)",
+            f"manifest {Path(manifest.location) / MANIFEST_NAME}, hash {manifest.hash[:12]}",
+        ]
+        if self.rejected:
+            lines.append(f"{len(self.rejected)} items gave no image; the first: {self.rejected[0]}")
+        return "\n".join(lines)
+
+
+def plan_shards(source: Source, options: ShardOptions) -> list[ShardTask]:
+    """Deal a source's items to output shards: each split in source order, `shard_samples` items per shard."""
+    splits: dict[str, list[Item]] = {}
+    for item in source.items():
+        split = item.split or ("val" if held_out(item.key, options.val_fraction) else "train")
+        splits.setdefault(split, []).append(item)
+    tasks = []
+    for split in sorted(splits, key=("train", "val", "test").index):
+        items, size = splits[split], options.shard_samples
+        for number, first in enumerate(range(0, len(items), size)):
+            name = f"{source.dataset}-{split}-{number:06d}.tar"
+            tasks.append(ShardTask(name=name, split=split, items=items[first : first + size]))
+    return tasks
+
+
+def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> ShardResult:
+    """Write one output shard and note beside it that it is done."""
+    rejected: list[Rejected] = []
+
+    def samples() -> Iterator[Sample]:
+        for result in source.read(task.items):
+            if isinstance(result, Rejected):
+                rejected.append(result)
+            else:
+                yield result
+
+    shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
+    result = ShardResult(shard=shard, rejected=tuple(rejected))
+    note = Path(folder) / PROGRESS_FOLDER / f"{task.name}.json"
+    unfinished = note.with_suffix(".part")
+    unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
+    unfinished.replace(note)
+    return result
+
+
+def prepare(source: Source, options: ShardOptions) -> Prepared:
+    """Write every shard that is not there yet, then the manifest.
+
+    Raises:
+        InputError: the source is unusable, gave no image, or the folder holds another data set.
+    """
+    tasks = plan_shards(source, options)
+    folder = Path(options.out).expanduser().absolute()
+    preparation = _fingerprint(source, options, tasks)
+    if (folder / MANIFEST_NAME).exists():
+        return _finished_before(folder, preparation)
+    _claim(folder, preparation)
+
+    done = {task.name: result for task in tasks if (result := _read_note(folder, task)) is not None}
+    waiting = [task for task in tasks if task.name not in done]
+    with tqdm(total=sum(len(task.items) for task in tasks), unit="img", desc=source.dataset, mininterval=0.5) as bar:
+        bar.update(sum(len(task.items) for task in tasks if task.name in done))
+        for task, result in _run(source, waiting, options.layout, str(folder)):
+            done[task.name] = result
+            bar.update(len(task.items))
+    return _finish(source, options, folder, [done[task.name] for task in tasks], preparation)
+
+
+def _run(
+    source: Source, tasks: Iterable[ShardTask], layout: Layout, folder: str
+) -> Iterator[tuple[ShardTask, ShardResult]]:
+    for task in tasks:
+        yield task, make_shard(source, task, layout, folder)
+
+
+def _fingerprint(source: Source, options: ShardOptions, tasks: Sequence[ShardTask]) -> str:
+    """Hash of everything that decides what the shards hold; part of the manifest."""
+    preprocessing, origin = source.describe()
+    items = [[task.name, [item.key for item in task.items]] for task in tasks]
+    content = [source.dataset, source.encoding, options.layout, preprocessing, origin, items]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _finished_before(folder: Path, preparation: str) -> Prepared:
+    manifest = load_manifest(str(folder))
+    if manifest.source.get("preparation") != preparation:
+        raise InputError(
+            f"{folder} already holds shards made in another way: choose another --out, or remove that folder"
+        )
+    rejected = tuple(Rejected(**one) for one in manifest.source["rejected"])
+    return Prepared(manifest=manifest, rejected=rejected)
+
+
+def _claim(folder: Path, preparation: str) -> None:
+    """Mark the folder as being filled by this preparation."""
+    claim = folder / PROGRESS_FOLDER / "preparation"
+    if claim.exists():
+        if claim.read_text(encoding="utf-8") != preparation:
+            raise InputError(
+                f"{folder} holds an unfinished preparation of other images or settings: choose another --out, "
+                "or remove that folder"
+            )
+        return
+    try:
+        claim.parent.mkdir(parents=True, exist_ok=True)
+        claim.write_text(preparation, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+
+
+def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:
+    """The result of a shard that an earlier run finished."""
+    note = folder / PROGRESS_FOLDER / f"{task.name}.json"
+    if not note.exists():
+        return None
+    content = json.loads(note.read_text(encoding="utf-8"))
+    shard = Shard(**content["shard"]) if content["shard"] else None
+    if shard and (not (folder / shard.name).exists() or (folder / shard.name).stat().st_size != shard.bytes):
+        return None
+    return ShardResult(shard=shard, rejected=tuple(Rejected(**one) for one in content["rejected"]))
+
+
+def _finish(
+    source: Source, options: ShardOptions, folder: Path, results: Sequence[ShardResult], preparation: str
+) -> Prepared:
+    rejected = tuple(one for result in results for one in result.rejected)
+    shards = tuple(result.shard for result in results if result.shard is not None)
+    if not shards:
+        shutil.rmtree(folder / PROGRESS_FOLDER)
+        raise InputError(
+            f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
+        )
+    preprocessing, origin = source.describe()
+    listed = [dataclasses.asdict(one) for one in rejected]
+    manifest = Manifest(
+        dataset=source.dataset,
+        image_size=source.image_size,
+        image_channels=source.image_channels,
+        layout=options.layout,
+        preprocessing=preprocessing | {"stored": "uint8" if options.layout == "blocks" else source.encoding},
+        source=origin | {"preparation": preparation, "rejected": listed},
+        shards=shards,
+        classes=len(source.class_names),
+        class_names=tuple(source.class_names),
+        location=str(folder),
+    )
+    write_manifest(manifest, folder)
+    shutil.rmtree(folder / PROGRESS_FOLDER)
+    return Prepared(manifest=manifest, rejected=rejected)

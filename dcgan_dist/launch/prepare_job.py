@@ -1,0 +1,40 @@
+"""What the prepare jobs share: say what will be done, do it, say what was done."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from dcgan_dist.data.sources.base import Source
+from dcgan_dist.launch.command_line import absolute
+from dcgan_dist.launch.prepare import ShardOptions, plan_shards, prepare
+
+RESULT_NAME = "result.json"
+
+
+def run_preparation(source: Source, options: ShardOptions) -> int:
+    """Prepare shards, print a summary and write result.json into the folder; or print the plan only.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        InputError: see `prepare`.
+    """
+    options = replace(options, out=absolute(options.out, "--out"))
+    if options.dry_run:
+        tasks = plan_shards(source, options)
+        items = Counter[str]()
+        for task in tasks:
+            items[task.split] += len(task.items)
+        counts = ", ".join(f"{n} {split}" for split, n in items.items())
+        print(f"{source.dataset}: {counts} items into {len(tasks)} shards ({options.layout}) in {options.out}")
+        print(f"preprocessing {json.dumps(source.describe()[0])}; nothing was written")
+        return 0
+    prepared = prepare(source, options)
+    result = Path(options.out) / RESULT_NAME
+    result.write_text(json.dumps(prepared.to_json(), indent=1) + "\n", encoding="utf-8")
+    print(prepared)
+    return 0

@@ -1,0 +1,50 @@
+"""Small shards whose truth is known: the image of sample i can be told by its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dcgan_dist.data.manifest import Layout, Manifest, load_manifest, write_manifest
+from dcgan_dist.data.writer import Encoding, Sample, write_shard
+
+
+def pixels_of(number: int, size: int = 8, channels: int = 3) -> np.ndarray:
+    """(size, size, channels) uint8 noise that belongs to one number."""
+    return np.random.default_rng(number).integers(0, 256, (size, size, channels), dtype=np.uint8)
+
+
+def write_shards(
+    folder: Path,
+    shard_samples: Sequence[int],
+    *,
+    layout: Layout = "samples",
+    encoding: Encoding = "png",
+    size: int = 8,
+    channels: int = 3,
+    labelled: bool = True,
+) -> Manifest:
+    """Shards whose sample at position i is pixels_of(i) with key s<i> and label i mod 10."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, first = [], 0
+    for number, n in enumerate(shard_samples):
+        samples = [
+            Sample(key=f"s{i:05d}", pixels=pixels_of(i, size, channels), label=i % 10 if labelled else None)
+            for i in range(first, first + n)
+        ]
+        shard = write_shard(folder / f"t-train-{number:06d}.tar", "train", samples, layout=layout, encoding=encoding)
+        assert shard is not None
+        shards.append(shard)
+        first += n
+    manifest = Manifest(
+        dataset="t",
+        image_size=size,
+        image_channels=channels,
+        layout=layout,
+        shards=tuple(shards),
+        classes=10 * labelled,
+    )
+    write_manifest(manifest, folder)
+    return load_manifest(str(folder))
