@@ -93,8 +93,9 @@ def _shapes(kind: str, model: ModelConfig) -> str:
 def _example(kind: str, model: ModelConfig) -> str:
     labels = ", labels" if model.classes else ""
     if kind == "generator":
-        draw = f"torch.rand(64, {model.latent_dim}) * 2 - 1"
-        return f"images = generator({draw if model.latent_distribution == 'uniform' else f'torch.randn(64, {model.latent_dim})'}{labels})"
+        uniform = model.latent_distribution == "uniform"
+        z = f"torch.rand(64, {model.latent_dim}) * 2 - 1" if uniform else f"torch.randn(64, {model.latent_dim})"
+        return f"images = generator({z}{labels})"
     return f"logits = discriminator(images{labels})"
 
 

@@ -1,0 +1,166 @@
+"""How good and how varied samples are, from numbers that need no labels and no downloaded weights.
+
+`measure_quality` gives them at intervals of a training run; `diversity` at every report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dcgan_dist.evaluation.frechet import FeatureStatistics, frechet_distance
+from dcgan_dist.evaluation.inception import InceptionFeatures
+from dcgan_dist.evaluation.random_features import RandomFeatures
+
+__all__ = ["FeatureStatistics", "RandomFeatures", "Reference", "frechet_distance"]
+
+Output = Literal["tanh", "sigmoid"]
+NAMED_PREFIXES = {1_000: "1k", 10_000: "10k"}
+BLOCK = 1024  # held-out images compared at once: 50 MB at 64 pixels
+
+
+def from_uint8(images: Tensor, output: Output) -> Tensor:
+    """uint8 [0, 255] -> float32 in the range of the generator's output: [-1, 1] for tanh, [0, 1] for sigmoid."""
+    return images.float() / 127.5 - 1 if output == "tanh" else images.float() / 255
+
+
+class Reference:
+    """Held-out real images with the statistics of their features, computed once for all measurements of a run.
+
+    Args:
+        held_out: (m, c, s, s) uint8, m at least 2; stays where it is.
+        output: range of the generator that is compared.
+        device: where features and distances are computed; None: where the images are.
+        inception: for the Frechet Inception distance proper; None: not measured.
+    """
+
+    def __init__(
+        self,
+        held_out: Tensor,
+        *,
+        output: Output = "tanh",
+        device: torch.device | str | None = None,
+        inception: InceptionFeatures | None = None,
+    ) -> None:
+        assert held_out.dtype == torch.uint8, held_out.dtype
+        assert len(held_out) > 1, held_out.shape
+        self.images = held_out
+        self.output: Output = output
+        self.device = torch.device(device or held_out.device)
+        self.random = RandomFeatures().to(self.device)
+        self.inception = inception.to(self.device) if inception else None
+        self.random_statistics, self.inception_statistics = FeatureStatistics(), FeatureStatistics()
+        for block in self.blocks(256):
+            self.add_features(block, self.random_statistics, self.inception_statistics)
+
+    def blocks(self, size: int) -> Iterator[Tensor]:
+        """The images as floats in the generator's range, on the device."""
+        for block in self.images.split(size):
+            yield from_uint8(block.to(self.device), self.output)
+
+    def add_features(self, images: Tensor, random: FeatureStatistics, inception: FeatureStatistics) -> None:
+        """Add features of images in the generator's range to both statistics."""
+        images = images.float() if self.output == "tanh" else images.float() * 2 - 1
+        random.add(self.random(images))
+        if self.inception is not None:
+            inception.add(self.inception(images))
+
+
+def measure_quality(
+    fake_batches: Iterable[Tensor], held_out: Tensor | Reference, *, output: Output = "tanh"
+) -> dict[str, float]:
+    """Compare samples with held-out real images. No random state is used or changed.
+
+    Args:
+        fake_batches: (b, c, s, s) floats in the generator's range, on any device; at least 2 images together.
+        held_out: (m, c, s, s) uint8, or a Reference made once for many measurements.
+        output: the generator's range; not used where a Reference is given.
+
+    Returns:
+        `quality/frechet_random`; `quality/nearest_1k` and `quality/nearest_10k` as far as there are samples (with fewer
+        than 1,000 of them `quality/nearest_<their number>`); `quality/fid` where the Reference has Inception features.
+    """
+    reference = held_out if isinstance(held_out, Reference) else Reference(held_out, output=output)
+    random, inception = FeatureStatistics(), FeatureStatistics()
+
+    def watched() -> Iterator[Tensor]:
+        for batch in fake_batches:
+            batch = batch.to(reference.device)
+            reference.add_features(batch, random, inception)
+            yield batch
+
+    nearest = nearest_distances(reference, watched(), tuple(NAMED_PREFIXES))
+    named = {f"quality/nearest_{NAMED_PREFIXES[n]}": value for n, value in nearest.items() if n in NAMED_PREFIXES}
+    quality = {"quality/frechet_random": random.distance(reference.random_statistics)}
+    quality |= named or {f"quality/nearest_{n}": value for n, value in nearest.items()}
+    if reference.inception is not None:
+        quality["quality/fid"] = inception.distance(reference.inception_statistics)
+    return quality
+
+
+def nearest_distances(reference: Reference, batches: Iterable[Tensor], prefixes: tuple[int, ...]) -> dict[int, float]:
+    """Mean distance of the held-out images to their nearest of the first n samples, for several n in one pass.
+
+    Euclidean over all pixels as the networks see them, so in [-1, 1] (or [0, 1] with a sigmoid), which is what the
+    authors' script logs. The nearest is found by matrix products, its distance computed from the difference, so that a
+    copied image has distance 0.
+
+    Args:
+        reference: the held-out images.
+        batches: samples in the generator's range.
+        prefixes: the n.
+
+    Returns:
+        n -> mean distance, for each n that was reached and for the number of all samples.
+
+    Source: `nnd_score` in lib/metrics.py and faces/train_uncond_dcgan.py of Newmu/dcgan_code.
+    """
+    found = torch.full((len(reference.images),), torch.inf, device=reference.device)
+    means: dict[int, float] = {}
+    count = 0
+    for batch in batches:
+        fake = batch.to(reference.device).float().flatten(1)
+        cuts = [n - count for n in sorted(prefixes) if count < n < count + len(fake)]
+        for part in torch.tensor_split(fake, cuts):
+            squares = part.square().sum(1)
+            nearest = []
+            for real in reference.blocks(BLOCK):
+                real = real.flatten(1)
+                ids = torch.addmm(squares, real, part.T, alpha=-2).argmin(1)
+                nearest.append((real - part[ids]).norm(dim=1))
+            found = torch.minimum(found, torch.cat(nearest))
+            count += len(part)
+            if count in prefixes:
+                means[count] = found.double().mean().item()
+    means[count] = found.double().mean().item()
+    return means
+
+
+def nearest_distance(held_out: Tensor, fake_batches: Iterable[Tensor], *, output: Output = "tanh") -> float:
+    """Mean distance of held-out images, (m, c, s, s) uint8, to their nearest of all samples; see `nearest_distances`."""
+    return list(nearest_distances(Reference(held_out, output=output), fake_batches, ()).values())[-1]
+
+
+def diversity(images: Tensor) -> Tensor:
+    """How far the images of a batch are from their nearest neighbour in it: the mean, over images, of that distance.
+
+    Divided by the same of a real batch of equal size it is about 1 for a healthy generator, and goes to 0 both where all
+    samples become one picture and where fewer different pictures are left than the batch has rows.
+
+    Args:
+        images: (b, ...) floats, any range; b at least 2, else the result is NaN.
+
+    Returns:
+        Scalar float32 on the same device (nothing waits for it), Euclidean over all pixels.
+    """
+    x = images.detach().float().flatten(1)
+    if len(x) < 2:
+        return x.new_tensor(torch.nan)
+    x = x - x.mean(0)  # a constant batch becomes exactly 0 everywhere
+    squares = x.square().sum(1)
+    distances = (squares[:, None] + squares[None, :] - 2 * x @ x.T).clamp(min=0)
+    distances.fill_diagonal_(torch.inf)
+    return distances.amin(1).sqrt().mean()
