@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -34,7 +35,10 @@ class Reference:
         held_out: (m, c, s, s) uint8, m at least 2; stays where it is.
         output: range of the generator that is compared.
         device: where features and distances are computed; None: where the images are.
-        inception: for the Frechet Inception distance proper; None: not measured.
+        inception_weights: file for the Frechet Inception distance proper; empty: not measured.
+
+    Raises:
+        InputError: the file of weights cannot be used.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class Reference:
         *,
         output: Output = "tanh",
         device: torch.device | str | None = None,
-        inception: InceptionFeatures | None = None,
+        inception_weights: str = "",
     ) -> None:
         assert held_out.dtype == torch.uint8, held_out.dtype
         assert len(held_out) > 1, held_out.shape
@@ -51,7 +55,9 @@ class Reference:
         self.output: Output = output
         self.device = torch.device(device or held_out.device)
         self.random = RandomFeatures().to(self.device)
-        self.inception = inception.to(self.device) if inception else None
+        self.inception = None
+        if inception_weights:
+            self.inception = InceptionFeatures.from_file(inception_weights).to(self.device)
         self.random_statistics, self.inception_statistics = FeatureStatistics(), FeatureStatistics()
         for block in self.blocks(256):
             self.add_features(block, self.random_statistics, self.inception_statistics)
@@ -70,24 +76,35 @@ class Reference:
 
 
 def measure_quality(
-    fake_batches: Iterable[Tensor], held_out: Tensor | Reference, *, output: Output = "tanh"
+    fake_batches: Iterable[Tensor],
+    held_out: Tensor | Reference,
+    *,
+    output: Output = "tanh",
+    inception_weights: str = "",
 ) -> dict[str, float]:
     """Compare samples with held-out real images. No random state is used or changed.
 
     Args:
         fake_batches: (b, c, s, s) floats in the generator's range, on any device; at least 2 images together.
-        held_out: (m, c, s, s) uint8, or a Reference made once for many measurements.
-        output: the generator's range; not used where a Reference is given.
+        held_out: a Reference made once for many measurements, or (m, c, s, s) uint8, which are then compared on the
+            device of the samples.
+        output: the generator's range; this and the next are not used where a Reference is given.
+        inception_weights: file for the Frechet Inception distance proper; empty: not measured.
 
     Returns:
-        `quality/frechet_random`; `quality/nearest_1k` and `quality/nearest_10k` as far as there are samples (with fewer
+        `quality/frechet_random`, `quality/nearest_1k` and `quality/nearest_10k` as far as there are samples (with fewer
         than 1,000 of them `quality/nearest_<their number>`); `quality/fid` where the Reference has Inception features.
     """
-    reference = held_out if isinstance(held_out, Reference) else Reference(held_out, output=output)
+    fake_batches = iter(fake_batches)
+    first = next(fake_batches)
+    if isinstance(held_out, Reference):
+        reference = held_out
+    else:
+        reference = Reference(held_out, output=output, device=first.device, inception_weights=inception_weights)
     random, inception = FeatureStatistics(), FeatureStatistics()
 
     def watched() -> Iterator[Tensor]:
-        for batch in fake_batches:
+        for batch in itertools.chain([first], fake_batches):
             batch = batch.to(reference.device)
             reference.add_features(batch, random, inception)
             yield batch
