@@ -182,7 +182,7 @@ class AlarmConfig:
 FREE_FIELDS = (
     *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
     *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
-    *("tracking_uri", "experiment", "register", "report_every_images", "verbose"),
+    *("tracking_uri", "experiment", "register", "report_every_images", "verbose", "dry_run"),
 )
 # May grow from one start to the next, never shrink: they say when the run ends.
 GROWING_FIELDS = ("epochs", "images")
@@ -251,6 +251,8 @@ class TrainConfig:
     """Seconds to wait for ranks that the cluster cannot place yet."""
     heartbeat_seconds: float = 5.0
     """Seconds between two signs of life in the storage."""
+    dry_run: bool = False
+    """Print config, shard plan, parameters, memory and time, write nothing, and exit."""
     verbose: bool = False
     """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,9 +11,14 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from dcgan_dist.config import InputError
+from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.presets import preset
 
 T = TypeVar("T")
+
+# Set before ray or mlflow are imported: neither phones home unless its user asks for it.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def parse(config_class: type[T], argv: Sequence[str], *, description: str, default: Any = None) -> T:
@@ -83,3 +89,30 @@ def absolute(path: str, flag: str) -> str:
             f"{flag} {path} is relative, and a Ray job's working directory is thrown away: give an absolute path or a URI"
         )
     return str(Path(path).absolute())
+
+
+def parse_training(argv: Sequence[str], *, default_preset: str, description: str) -> TrainConfig:
+    """The config of a training job: defaults of the preset, then flags, then places made absolute.
+
+    Raises:
+        InputError: an unknown preset, a value that does not fit, a relative path inside a Ray job.
+    """
+    config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
+    storage = absolute(config.storage or default_storage(), "--storage")
+    return dataclasses.replace(
+        config,
+        shards=absolute(config.shards or default_shards(), "--shards"),
+        storage=storage,
+        keep_list=absolute(config.keep_list, "--keep-list") if config.keep_list else "",
+        tracking_uri=config.tracking_uri or default_tracking_uri(storage),
+    )
+
+
+def _preset_name(argv: Sequence[str]) -> str | None:
+    """The preset among the flags, which decides the defaults of all others."""
+    for flag, following in zip(argv, [*argv[1:], ""], strict=True):
+        if flag == "--preset":
+            return following
+        if flag.startswith("--preset="):
+            return flag.removeprefix("--preset=")
+    return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dcgan_dist.config import InputError, TrainConfig, from_dict
 
@@ -93,6 +94,23 @@ def load_checkpoint(
         path.stem: torch.load(path, map_location=device, weights_only=True) for path in sorted(folder.glob("*.pt"))
     }
     return config, progress, state
+
+
+def state_sha256(state: dict[str, dict[str, Any]]) -> str:
+    """Hash over every tensor of `Players.state()`: networks, optimisers, averages; equal exactly where all are equal."""
+    digest = hashlib.sha256()
+    for name, value in sorted(_tensors(state, "")):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _tensors(state: Any, prefix: str) -> list[tuple[str, Tensor]]:
+    if isinstance(state, Tensor):
+        return [(prefix, state)]
+    if isinstance(state, dict):
+        return [pair for key, value in state.items() for pair in _tensors(value, f"{prefix}.{key}")]
+    return []
 
 
 def _sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,22 +69,12 @@ class Players:
             parts["generator_ema"] = self.generator_ema
         return parts
 
-    def sha256(self) -> str:
-        """Hash over the values of all parameters and optimiser states, equal exactly where all of them are equal."""
-        digest = hashlib.sha256()
-        for part, state in sorted(self.state().items()):
-            for name, value in sorted(_tensors(state)):
-                digest.update(f"{part}.{name}".encode())
-                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
-
-
-def _tensors(state: Any, prefix: str = "") -> list[tuple[str, Tensor]]:
-    if isinstance(state, Tensor):
-        return [(prefix, state)]
-    if isinstance(state, dict):
-        return [pair for key, value in state.items() for pair in _tensors(value, f"{prefix}.{key}")]
-    return []
+    def plain_generator(self) -> Generator:
+        """A copy of the generator that is to be used (the averaged one where there is one), free of ranks."""
+        source = self.generator_ema or self.generator
+        plain = Generator(source.config).to(next(source.parameters()))
+        plain.load_state_dict(source.state_dict())
+        return plain
 
 
 def build_players(config: TrainConfig, *, device: torch.device | str = "cpu", world_size: int = 1) -> Players:

@@ -1,0 +1,52 @@
+"""A notice board between ranks and driver: ranks say what happened, the driver says whether to stop.
+
+Ranks restart, move and die; the driver and this actor live as long as the job. So the driver alone prints, and alone
+talks to the tracking server: one run, one writer, whatever happens to the ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import ray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Something a rank has to say; every part is optional."""
+
+    line: str = ""
+    """For people."""
+    images_seen: int = 0
+    """When it happened."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """For the tracking server, by name."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Small files by path inside the run folder, such as grids."""
+    failure: str = ""
+    """Why the run cannot go on, not even after a restart."""
+    failure_code: int = 1
+    """Exit code of the failure."""
+
+
+@ray.remote(num_cpus=0, max_concurrency=4)
+class Board:
+    """Holds notices in order until the driver takes them."""
+
+    def __init__(self) -> None:
+        self._notices: list[Notice] = []
+        self._stop = False
+
+    def post(self, notice: Notice) -> bool:
+        """Add a notice; tells whether the driver wants the ranks to stop."""
+        self._notices.append(notice)
+        return self._stop
+
+    def take(self) -> list[Notice]:
+        """All notices since the last call."""
+        taken, self._notices = self._notices, []
+        return taken
+
+    def request_stop(self) -> None:
+        """Ask the ranks to save a checkpoint and leave."""
+        self._stop = True

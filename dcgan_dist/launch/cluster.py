@@ -1,0 +1,87 @@
+"""Joining a Ray cluster, and finding out whether it can ever hold the ranks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+
+from dcgan_dist.config import InputError, TrainConfig
+
+SAY_EVERY_SECONDS = 15.0
+
+
+def join_cluster(config: TrainConfig) -> None:
+    """Join the cluster that RAY_ADDRESS names (a submitted job has it), else start a Ray of its own on this machine.
+
+    Without an address Ray would look for any cluster on this machine, and could join a stranger's.
+    """
+    if not ray.is_initialized():
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS") or "local",
+            log_to_driver=config.verbose,
+            configure_logging=config.verbose,
+            include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
+        )
+
+
+def rank_resources(config: TrainConfig) -> dict[str, float]:
+    """What one rank asks of the cluster."""
+    return {"CPU": 1.0} | ({"GPU": 1.0} if config.use_gpu else {})
+
+
+def wait_for_ranks(config: TrainConfig, say: Callable[[str], None]) -> None:
+    """Return when the cluster has room for the least number of ranks.
+
+    Raises:
+        InputError: the cluster can never have it, or did not have it within `placement_timeout`.
+    """
+    ranks, resources = config.workers[0], rank_resources(config)
+    wanted = ", ".join(f"{ranks * amount:g} {name}" for name, amount in resources.items())
+    if (most := most_resources()) is not None:
+        for name, amount in resources.items():
+            if ranks * amount > most.get(name, 0):
+                raise InputError(
+                    f"{ranks} ranks need {wanted}, but the cluster can have at most {most.get(name, 0):g} {name}: "
+                    f"lower --num-workers" + (", leave out --use-gpu" if name == "GPU" else "") + " or add nodes"
+                )
+
+    group = placement_group([resources] * ranks, strategy="PACK")
+    try:
+        began = said = time.monotonic()
+        while not group.wait(1):
+            waited = time.monotonic() - began
+            if waited > config.placement_timeout:
+                raise InputError(
+                    f"the cluster had no room for {ranks} ranks ({wanted}) within {config.placement_timeout:g} s: "
+                    "lower --num-workers, wait for other jobs, or raise --placement-timeout"
+                )
+            if time.monotonic() - said > SAY_EVERY_SECONDS:
+                said = time.monotonic()
+                say(f"waiting for {wanted} ({waited:.0f} of at most {config.placement_timeout:.0f} s)")
+    finally:
+        remove_placement_group(group)
+
+
+def most_resources() -> dict[str, float] | None:
+    """The most the cluster can ever have: what its autoscaler declares, else what its live nodes have.
+
+    None where an autoscaler is at work but has not declared its maximum.
+    """
+    declared = ray._private.state.state.get_max_resources_from_cluster_config()
+    alive = ray.cluster_resources()
+    if declared is None:
+        return None if _autoscaling() else alive
+    return {name: max(declared.get(name, 0), alive.get(name, 0)) for name in declared.keys() | alive.keys()}
+
+
+def _autoscaling() -> bool:
+    """Whether an autoscaler watches this cluster."""
+    from ray._private import ray_constants
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    keys = (ray_constants.DEBUG_AUTOSCALING_STATUS_LEGACY, ray_constants.DEBUG_AUTOSCALING_STATUS)
+    return any(_internal_kv_get(key) for key in keys)

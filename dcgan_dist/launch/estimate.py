@@ -1,0 +1,103 @@
+"""What a run will do and cost, in words, before it starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dcgan_dist.config import ModelConfig, TrainConfig, flatten
+from dcgan_dist.launch.progress import duration
+from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+
+# Sustained on the steps of these networks, in float32: two shared cores of a server CPU, and one H200 with TF32 on
+# whole steps of lsun64 at batch 128 (7,456 images/s of 14.02 GFLOP). Other machines differ; a run prints its own rate.
+FLOPS_PER_SECOND = {"CPU core": 4e10, "GPU": 1.05e14}
+
+
+def describe(plan: RunPlan) -> str:
+    """The whole text of --dry-run."""
+    config, shard_plan = plan.config, plan.shard_plan
+    flops, memory = step_flops_per_image(config), rank_memory(config)
+    unit = "GPU" if config.use_gpu else "CPU core"
+    ranks = config.workers[1]
+    seconds = plan.images * flops / (FLOPS_PER_SECOND[unit] * ranks)
+    generator, discriminator = (_count(network(config.model)) for network in (Generator, Discriminator))
+    lines = [
+        "config",
+        *(f"  {name} = {value!r}" for name, value in flatten(config).items()),
+        "shard plan",
+        f"  {shard_plan.samples:,} samples in {len(shard_plan.shard_samples)} shards"
+        + (" after the keep list" if plan.keep_list else ""),
+        f"  {shard_plan.steps_per_epoch:,} batches of {shard_plan.batch_size} per epoch from {shard_plan.streams} streams, "
+        f"shuffled in windows of {shard_plan.window:,}",
+        f"  rows per rank: {', '.join(str(len(shard_plan.rows(rank, ranks))) for rank in range(ranks))}",
+        f"  manifest {plan.manifest.hash}",
+        "run",
+        f"  name {plan.name}, {plan.intervals.last:,} steps, {plan.images:,} images, a checkpoint every "
+        f"{plan.intervals.save:,} steps",
+        f"  parameters: generator {generator:,}, discriminator {discriminator:,}",
+        f"  memory per rank: about {memory / 2**30:.2f} GiB for parameters, optimisers and activations",
+        f"  checkpoint: about {checkpoint_bytes(config) / 2**20:.0f} MiB",
+        f"  arithmetic: {flops / 1e9:.2f} GFLOP per image and step",
+        f"  time: about {duration(seconds)} on {ranks} x 1 {unit} at {FLOPS_PER_SECOND[unit] / 1e12:g} TFLOP/s each, "
+        "without start-up",
+        "nothing was written",
+    ]
+    return "\n".join(lines)
+
+
+def step_flops_per_image(config: TrainConfig) -> float:
+    """Floating point operations per real image of a step, averaged over the schedule.
+
+    D phase: D forward and backward on real and fake; G phase: G and D forward, backward through both without D's weights.
+    """
+    generator, discriminator = forward_flops(config.model)
+    d_phase = 2 * 3 * discriminator + generator
+    g_phase = 3 * generator + 2 * discriminator
+    if config.schedule == "both":
+        return d_phase - generator + g_phase  # the fakes are made once
+    return (d_phase + g_phase) / 2
+
+
+def forward_flops(model: ModelConfig) -> tuple[float, float]:
+    """Operations of one image through generator and discriminator."""
+    with torch.device("meta"):
+        z = torch.empty(2, model.latent_dim)
+        labels = torch.zeros(2, dtype=torch.int64) if model.classes else None
+        images = torch.empty(2, model.image_channels, model.image_size, model.image_size)
+        counts = []
+        for network, inputs in ((Generator(model), z), (Discriminator(model), images)):
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                network(inputs, labels)
+            counts.append(counter.get_total_flops() / 2)
+    return counts[0], counts[1]
+
+
+def rank_memory(config: TrainConfig) -> float:
+    """Bytes of one rank: weights, gradients and two Adam moments, and the activations that backward needs."""
+    model = config.model
+    size = 8 if config.dtype == "float64" else 4
+    with torch.device("meta"), torch.no_grad():
+        labels = torch.zeros(1, dtype=torch.int64) if model.classes else None
+        generator, discriminator = Generator(model), Discriminator(model)
+        made = generator.layer_outputs(torch.empty(1, model.latent_dim), labels)
+        judged = discriminator.layer_outputs(made["image"], labels)
+        activations = sum(x.numel() for x in made.values()) + 3 * sum(x.numel() for x in judged.values())
+    rows = config.data.batch_size / config.workers[0]
+    # Each layer keeps its convolution's output, its normalised form and the activated one.
+    return size * (4 * (_count(generator) + _count(discriminator)) + 3 * rows * activations)
+
+
+def checkpoint_bytes(config: TrainConfig) -> float:
+    """Bytes of a checkpoint: weights and two Adam moments of both networks, and the averaged generator."""
+    with torch.device("meta"):
+        generator, discriminator = _count(Generator(config.model)), _count(Discriminator(config.model))
+    averaged = generator if config.ema_half_life_images else 0
+    return (8 if config.dtype == "float64" else 4) * (3 * (generator + discriminator) + averaged)
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,0 +1,147 @@
+"""A run worked out before anything starts: data, steps, name; nothing here writes, and no cluster is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from dcgan_dist.config import FREE_FIELDS, GROWING_FIELDS, InputError, TrainConfig, content_hash, flatten, require
+from dcgan_dist.data.keep_list import KeepList, load_keep_list
+from dcgan_dist.data.manifest import Manifest, load_manifest
+from dcgan_dist.data.plan import ShardPlan, default_streams
+from dcgan_dist.training.loop import Intervals
+
+GRID_EPOCHS = (1, 5)  # the epochs whose samples the paper shows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """Everything that follows from a config and the manifest it names."""
+
+    config: TrainConfig
+    """With paths made absolute."""
+    manifest: Manifest
+    """Of the split that is trained on."""
+    held_out: Manifest
+    """Of the split that quality is measured against."""
+    keep_list: KeepList | None
+    shard_plan: ShardPlan
+    intervals: Intervals
+    """From the first step; a resumed run begins later."""
+
+    @property
+    def images(self) -> int:
+        """Real images of the whole run."""
+        return self.intervals.last * self.config.data.batch_size
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must not change between two starts of one run: dotted path -> value, and hashes of the data."""
+        fixed = {k: v for k, v in flatten(self.config).items() if k not in (*FREE_FIELDS, *GROWING_FIELDS)}
+        fixed["manifest hash"] = self.manifest.hash
+        fixed["keep list hash"] = self.keep_list.hash if self.keep_list else ""
+        return json.loads(json.dumps(fixed))
+
+    @property
+    def name(self) -> str:
+        """The given name, else preset and 8 hex digits of the identity."""
+        return self.config.run_name or f"{self.config.preset}-{content_hash(self.identity)[:8]}"
+
+
+def plan_run(config: TrainConfig) -> RunPlan:
+    """Work out a run.
+
+    Raises:
+        InputError: shards, keep list, batch or ranks do not fit together.
+    """
+    manifest = load_manifest(config.shards)
+    train = manifest.split("train") if "train" in manifest.splits else manifest
+    held_out = next((manifest.split(s) for s in ("val", "test") if s in manifest.splits), train)
+    check_images(config, train)
+
+    keep_list = load_keep_list(config.keep_list, train) if config.keep_list else None
+    shard_plan = ShardPlan(
+        shard_samples=train.shard_samples,
+        batch_size=config.data.batch_size,
+        streams=config.data.streams or default_streams(config.data.batch_size),
+        window=config.data.window,
+        seed=config.seed,
+        keep=keep_list.positions if keep_list else None,
+    )
+    shard_plan.owned_streams(0, config.workers[1])  # refuses more ranks than streams
+    return RunPlan(
+        config=config,
+        manifest=train,
+        held_out=held_out,
+        keep_list=keep_list,
+        shard_plan=shard_plan,
+        intervals=run_intervals(config, shard_plan.steps_per_epoch),
+    )
+
+
+def check_images(config: TrainConfig, manifest: Manifest) -> None:
+    """Raise InputError unless the shards' images fit the model."""
+    size, wanted = manifest.image_size, config.model.image_size
+    require(
+        size == wanted or (config.data.crop == "centre" and size > wanted),
+        f"shards {config.shards} hold {size} px images and preset {config.preset} trains on {wanted} px: prepare them with "
+        f"--image-size {wanted}" + (", or add --data.crop centre" if size > wanted else ""),
+    )
+    require(
+        config.model.classes == 0 or manifest.classes == config.model.classes,
+        f"shards {config.shards} have {manifest.classes} classes and preset {config.preset} is conditioned on "
+        f"{config.model.classes}: prepare them with labels",
+    )
+
+
+def run_intervals(config: TrainConfig, steps_per_epoch: int) -> Intervals:
+    """Steps of the run and when to report and save."""
+    batch = config.data.batch_size
+    last = -(-config.images // batch) if config.images else config.epochs * steps_per_epoch
+    save = config.checkpoint_every_images // batch or max(1, last // 20)
+    report = config.report_every_images // batch or max(10, last // 200)
+    return Intervals(
+        first=0,
+        last=last,
+        report=report,
+        save=save,
+        also_save=tuple(epoch * steps_per_epoch for epoch in GRID_EPOCHS),
+    )
+
+
+def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Names whose values differ between two identities."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
+    """Raise InputError if a run of this name was started with something else that matters.
+
+    Args:
+        plan: what is asked for now.
+        recorded: `run.json` of the run that has the name.
+    """
+    before, now = recorded["identity"], plan.identity
+    if changed := changed_fields(before, now):
+        words = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed[:4])
+        raise InputError(
+            f"run {plan.name} in {plan.config.storage} was started with another config: {words}; "
+            "give back the old value, or another --run-name"
+        )
+    if plan.images < recorded["images"]:
+        raise InputError(
+            f"run {plan.name} was started for {recorded['images']} images and epochs/images now ask for {plan.images}: "
+            "a run can be made longer, not shorter; give at least the old length, or another --run-name"
+        )
+
+
+def record(plan: RunPlan, **more: Any) -> dict[str, Any]:
+    """Content of `run.json`."""
+    return {
+        "identity": plan.identity,
+        "images": plan.images,
+        "config": dataclasses.asdict(plan.config),
+        "manifest_hash": plan.manifest.hash,
+    } | more

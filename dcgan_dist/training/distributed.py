@@ -1,0 +1,16 @@
+"""The few collectives that training needs, also where there is one process and no group."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def gather_ranks(values: Tensor) -> Tensor:
+    """This rank's values (k,) to those of all ranks, (ranks, k)."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return values[None]
+    gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, values)
+    return torch.stack(gathered)

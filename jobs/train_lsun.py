@@ -1,0 +1,23 @@
+"""Train a DCGAN on bedrooms (or any shards) on a Ray cluster; the same command again goes on where it stopped.
+
+Reads shards that a jobs/prepare_*.py wrote, trains with one process per rank, keeps checkpoints and sample grids in the
+storage, records everything with MLflow and registers generator and discriminator at the end. Every field of the config
+is a flag by its dotted path. On a cluster: ray job submit -- python jobs/train_lsun.py --shards /shared/lsun.
+"""
+
+from __future__ import annotations
+
+from dcgan_dist.launch.command_line import parse_training, run
+
+
+def main(argv: list[str]) -> int:
+    """Exit code of a training run."""
+    config = parse_training(argv, default_preset="lsun64", description=__doc__ or "")
+    # Imported late: --help and a wrong flag should not wait for Ray.
+    from dcgan_dist.launch.training import run_training
+
+    return run_training(config)
+
+
+if __name__ == "__main__":
+    run(main)
