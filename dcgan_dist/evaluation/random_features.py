@@ -35,11 +35,11 @@ class RandomFeatures(nn.Module):
         draw = seeded(VERSION)
         self.register_buffer("opponent", torch.tensor(OPPONENT))
         for scale in range(SCALES):
-            edges = torch.randn(FIRST, 3, 5, 5, generator=draw)
+            edges, textures = _filters(FIRST, 3, 5, draw), _filters(SECOND, FIRST, 3, draw)
             edges -= edges.mean((2, 3), keepdim=True)
-            textures = torch.randn(SECOND, FIRST, 3, 3, generator=draw)
-            self.register_buffer(f"edges{scale}", edges / edges.flatten(1).norm(dim=1)[:, None, None, None])
-            self.register_buffer(f"textures{scale}", textures / textures.flatten(1).norm(dim=1)[:, None, None, None])
+            for name, filters in (("edges", edges), ("textures", textures)):
+                norm = filters.square().sum((1, 2, 3), keepdim=True).sqrt()
+                self.register_buffer(f"{name}{scale}", (filters / norm).float())
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -65,3 +65,8 @@ class RandomFeatures(nn.Module):
             x = F.avg_pool2d(x, 2)
         features.append(F.adaptive_avg_pool2d(texture, 2).flatten(1))
         return torch.cat(features, 1)
+
+
+def _filters(outputs: int, inputs: int, side: int, generator: torch.Generator) -> Tensor:
+    """Whole numbers, since random floats may differ in their last bits between processors."""
+    return torch.randint(-100, 101, (outputs, inputs, side, side), generator=generator).double()
