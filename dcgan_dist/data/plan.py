@@ -112,19 +112,15 @@ class ShardPlan:
 
     def positions(self, epoch: int, step: int) -> NDArray[np.int64]:
         """Manifest positions of one global batch, in row order: (B,)."""
-        return np.concatenate([self.stream_rows(epoch, step, stream) for stream in range(self.streams)])
-
-    def stream_rows(self, epoch: int, step: int, stream: int) -> NDArray[np.int64]:
-        """Manifest positions that one stream gives to one batch: (B / C,)."""
         assert 0 <= step < self.steps_per_epoch, step
-        first = step * self.rows_per_stream
-        return self.stream(epoch, stream)[first : first + self.rows_per_stream]
+        taken = slice(step * self.rows_per_stream, (step + 1) * self.rows_per_stream)
+        return np.concatenate([self.stream(epoch, stream)[taken] for stream in range(self.streams)])
 
     def stream(self, epoch: int, stream: int) -> NDArray[np.int64]:
         """All manifest positions of one stream in one epoch, in reading order: (steps_per_epoch * B / C,)."""
         kept = self._epoch_streams.get(stream)
         if kept is None or kept[0] != epoch:
-            kept = epoch, self._make_stream(epoch, stream)
+            kept = epoch, self.make_stream(epoch, stream)
             self._epoch_streams[stream] = kept
         return kept[1]
 
@@ -141,8 +137,8 @@ class ShardPlan:
         wrapped = max(0, first + tail - self.samples)
         return [span for span in ((0, wrapped), (first, first + tail - wrapped)) if span[0] < span[1]]
 
-    def _make_stream(self, epoch: int, stream: int) -> NDArray[np.int64]:
-        """Find the stream's part of the epoch's sequence of shards and shuffle it window by window."""
+    def make_stream(self, epoch: int, stream: int) -> NDArray[np.int64]:
+        """The same as `stream`, kept nowhere: its part of the epoch's sequence of shards, shuffled window by window."""
         starts, stops = self._bounds[:-1], self._bounds[1:]
         cuts = [(np.clip(a, starts, stops), np.clip(b, starts, stops)) for a, b in self._left_out_intervals(epoch)]
         order = _permutation(len(starts), self.seed, _SHARD_ORDER, epoch)

@@ -1,52 +1,28 @@
-"""One sample at a time, by manifest position: read, checked against its crc32, decoded, cropped."""
+"""Samples by manifest position: read, checked against their crc32, decoded, cropped."""
 
 from __future__ import annotations
 
-import hashlib
-import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal, Self
 
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import MAX_ENCODED_BYTES, ImageFault, decode
-from dcgan_dist.data.index import ShardIndex, decode_index, index_name
+from dcgan_dist.data.index_table import BadSample, IndexTable, Places
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.storage import open_storage
 
 Crop = Literal["none", "centre"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BadSample:
-    """A sample that could not be used, and where it lies."""
-
-    shard: str
-    key: str
-    position: int
-    """Manifest position."""
-    offset: int
-    """First byte of the image in the shard."""
-    fault: str
-    """What is wrong, in a few words."""
-
-    def __str__(self) -> str:
-        return f"{self.shard}: {self.key} at byte {self.offset}: {self.fault}"
-
-
-class BadSampleError(Exception):
-    """A sample could not be used; `.bad` says which and why."""
-
-    def __init__(self, bad: BadSample) -> None:
-        super().__init__(str(bad))
-        self.bad = bad
+CHUNK = 256
+"""Images read with one look at the index; bounds the files that must be open at once."""
+CHANGED_BYTES = "bytes changed since the index was made (crc32 differs)"
 
 
 class SampleReader:
-    """Random access to the samples of a manifest.
+    """Random access to the samples of a manifest, many at a time.
 
     Not for several threads at once. Knows no rank, step or epoch.
     """
@@ -59,11 +35,12 @@ class SampleReader:
         """
         check_image_size(manifest, image_size, crop)
         self.image_shape = (image_channels, image_size, image_size)
+        self.samples = manifest.samples
+        self.labelled = manifest.classes > 0
         self._manifest = manifest
-        self._blocks = manifest.layout == "blocks"
+        self._stored_shape = (manifest.image_channels, manifest.image_size, manifest.image_size)
         self._storage = open_storage(manifest.location)
-        self._ends = np.cumsum(manifest.shard_samples)
-        self._indexes: dict[int, ShardIndex] = {}
+        self._table = IndexTable(manifest, self._storage)
 
     def __enter__(self) -> Self:
         return self
@@ -75,118 +52,72 @@ class SampleReader:
         """Close the shards."""
         self._storage.close()
 
-    def locate(self, position: int) -> tuple[int, int]:
-        """Turn a manifest position into (number of the shard, sample inside it)."""
-        shard = int(self._ends.searchsorted(position, side="right"))
-        return shard, int(position - self._ends[shard] + self._manifest.shards[shard].samples)
+    def labels(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Class numbers (n,), -1 where a sample has none."""
+        self._table.load(positions)
+        return self._table.labels[positions].astype(np.int64)
 
-    def index(self, shard: int) -> ShardIndex:
-        """The index of one shard, read once.
+    def will_need(self, positions: NDArray[np.int64]) -> None:
+        """Tell the storage that these samples are read next, so that it can fetch them in long runs."""
+        for shard, first, last in self._table.byte_ranges(positions):
+            self._storage.will_need(self._manifest.shards[shard].name, first, last - first)
 
-        Raises:
-            InputError: it is missing, or is not the index that the manifest names.
+    def read(self, positions: NDArray[np.int64], out: NDArray[np.uint8]) -> list[tuple[int, BadSample]]:
+        """Read images into `out` (n, c, s, s) uint8.
+
+        Returns:
+            (row, what is wrong) for every sample whose bytes are not those of the index or are no image of the right
+            size; those rows are undefined.
         """
-        if shard not in self._indexes:
-            entry = self._manifest.shards[shard]
-            self._indexes[shard] = load_index(self._storage.read_all, entry.name, entry.index_sha256)
-        return self._indexes[shard]
+        self._table.load(positions)
+        in_place = self._manifest.layout == "blocks" and out.shape[1:] == self._stored_shape
+        bad: list[tuple[int, str]] = []
+        for first in range(0, len(positions), CHUNK):
+            part = slice(first, first + CHUNK)
+            places = self._table.places(positions[part])
+            faults = self._read_in_place(places, out[part]) if in_place else self._read_and_decode(places, out[part])
+            bad += [(first + row, fault) for row, fault in faults]
+        return [(row, self._table.describe(int(positions[row]), fault)) for row, fault in bad]
 
-    def label(self, position: int) -> int:
-        """Class number of a sample, -1 where it has none."""
-        shard, sample = self.locate(position)
-        return int(self.index(shard).labels[sample])
+    def _read_in_place(self, places: Places, out: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+        """Raw images straight into the batch: at this speed every call per image counts."""
+        size = out[0].nbytes
+        reads = self._storage.read_rows(places.shards, places.offsets, out)
+        for row, (read, image, checksum) in enumerate(zip(reads, out, places.crc32, strict=True)):
+            if read != size:
+                yield row, _short(read, size)
+            elif crc32(image) != checksum:
+                yield row, CHANGED_BYTES
 
-    def read_into(self, position: int, out: NDArray[np.uint8]) -> None:
-        """Read one image into `out` (c, s, s) uint8.
+    def _read_and_decode(self, places: Places, out: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+        decode_one = self._decode_image if self._manifest.layout == "samples" else self._decode_raw
+        for row, (shard, offset, size, checksum) in enumerate(zip(*places, strict=True)):
+            try:
+                if size > MAX_ENCODED_BYTES:
+                    raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
+                data = self._storage.read(shard, offset, size)
+                if len(data) != size:
+                    raise ImageFault(_short(len(data), size))
+                if crc32(data) != checksum:
+                    raise ImageFault(CHANGED_BYTES)
+                decode_one(data, out[row])
+            except ImageFault as error:
+                yield row, str(error)
+            except OSError as error:
+                yield row, f"unreadable: {error.strerror or error}"
 
-        Raises:
-            BadSampleError: its bytes are not those of the index, or are no image of the right size. `out` is then
-                undefined.
-        """
-        shard, sample = self.locate(position)
-        try:
-            data = self._checked_bytes(shard, sample)
-            if self._blocks:
-                pixels = np.frombuffer(data, np.uint8).reshape(self._manifest.image_channels, *self._stored_size())
-                out[:] = _fit_channels(_centre(pixels, out.shape[1:]), len(out))
-            else:
-                pixels = decode(data, len(out)).transpose(2, 0, 1)
-                out[:] = _centre(pixels, out.shape[1:])
-        except ImageFault as error:
-            raise BadSampleError(self._describe(position, str(error))) from error
+    def _decode_image(self, data: bytes, out: NDArray[np.uint8]) -> None:
+        out[:] = _centre(decode(data, len(out)).transpose(2, 0, 1), out.shape[1:])
 
-    def _stored_size(self) -> tuple[int, int]:
-        return self._manifest.image_size, self._manifest.image_size
-
-    def _checked_bytes(self, shard: int, sample: int) -> bytes:
-        index, name = self.index(shard), self._manifest.shards[shard].name
-        size = int(index.sizes[sample])
-        if size > MAX_ENCODED_BYTES:
-            raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
-        try:
-            data = self._storage.read(name, int(index.offsets[sample]), size)
-        except OSError as error:
-            raise ImageFault(f"unreadable: {error.strerror or error}") from error
-        if len(data) < size:
-            raise ImageFault(f"the shard ends after {len(data)} of the image's {size} bytes")
-        if zlib.crc32(data) != index.crc32[sample]:
-            raise ImageFault("bytes changed since the index was made (crc32 differs)")
-        return data
-
-    def _describe(self, position: int, fault: str) -> BadSample:
-        shard, sample = self.locate(position)
-        index = self.index(shard)
-        return BadSample(
-            shard=self._manifest.shards[shard].name,
-            key=index.key(sample),
-            position=int(position),
-            offset=int(index.offsets[sample]),
-            fault=fault,
-        )
+    def _decode_raw(self, data: bytes, out: NDArray[np.uint8]) -> None:
+        pixels = np.frombuffer(data, np.uint8).reshape(self._stored_shape)
+        out[:] = _fit_channels(_centre(pixels, out.shape[1:]), len(out))
 
 
-def read_or_replace(
-    reader: SampleReader, position: int, others: Callable[[], Iterable[int]], out: NDArray[np.uint8]
-) -> tuple[int, list[BadSample]]:
-    """Read a sample, or where it is bad the first good one of `others`.
-
-    Returns:
-        The position that was read, and the bad samples met, the wanted one first.
-
-    Raises:
-        InputError: every other one is bad too.
-    """
-    try:
-        reader.read_into(position, out)
-        return position, []
-    except BadSampleError as error:
-        bad = [error.bad]
-    for other in others():
-        try:
-            reader.read_into(int(other), out)
-            return int(other), bad
-        except BadSampleError as error:
-            bad.append(error.bad)
-    raise InputError(
-        f"no readable sample is left to stand in for {bad[0]} ({len(bad)} are bad): "
-        "run jobs/inspect_shards.py and copy or prepare the damaged shards again"
-    )
-
-
-def load_index(read_all: Callable[[str], bytes], shard_name: str, sha256: str) -> ShardIndex:
-    """Read and check the index of a shard.
-
-    Raises:
-        InputError: it is missing or is not the one that the manifest names.
-    """
-    name = index_name(shard_name)
-    try:
-        data = read_all(name)
-    except OSError as error:
-        raise InputError(f"index {name} of shard {shard_name} is missing: copy or prepare the shard again") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise InputError(f"index {name} is not the one that the manifest names: copy or prepare the shard again")
-    return decode_index(data, name)
+def _short(read: int | OSError, size: int) -> str:
+    if isinstance(read, OSError):
+        return f"unreadable: {read.strerror or read}"
+    return f"the shard ends after {read} of the image's {size} bytes"
 
 
 def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:

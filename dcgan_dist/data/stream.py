@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -14,9 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.index import ShardIndex
+from dcgan_dist.data.index_table import BadSample, load_index
+from dcgan_dist.data.loader import Rows, RowTask, read_in_processes, read_in_thread
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.plan import ShardPlan
-from dcgan_dist.data.reader import BadSample, Crop, SampleReader, check_image_size, read_or_replace
+from dcgan_dist.data.reader import Crop, SampleReader, check_image_size
+from dcgan_dist.data.rows import replace_bad
+from dcgan_dist.data.storage import open_storage
 
 OnBadSample = Callable[[BadSample], None]
 
@@ -74,7 +77,7 @@ def stream_batches(
     loader_workers: int = 0,
     prefetch: int = 2,
     on_bad_sample: OnBadSample | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Give a rank's rows of every global batch from `start_step` on, epoch after epoch, without end.
 
     A sample that cannot be used is replaced by the previous good one of its stream in that epoch (at an epoch's
@@ -99,96 +102,27 @@ def stream_batches(
     check_image_size(manifest, image_size, crop)
     if plan.shard_samples != manifest.shard_samples:
         raise InputError(f"the shard plan was not made for the shards in {manifest.location}: make it from this split")
-    streams = plan.owned_streams(rank, world_size).tolist()
-    reader = SampleReader(
-        manifest, image_size=image_size, image_channels=image_channels or manifest.image_channels, crop=crop
+    task = RowTask(
+        manifest=manifest,
+        plan=plan,
+        rows=plan.rows(rank, world_size),
+        start_step=start_step,
+        image_size=image_size,
+        image_channels=image_channels or manifest.image_channels,
+        crop=crop,
     )
-    return _hand_out(_read_ahead(_batches(reader, plan, streams, start_step), max(1, prefetch)), on_bad_sample)
+    depth = max(1, prefetch)
+    steps = read_in_processes(task, loader_workers, depth) if loader_workers else read_in_thread(task, depth)
+    return _hand_out(steps, manifest.classes > 0, on_bad_sample)
 
 
-def read_rows(
-    reader: SampleReader, plan: ShardPlan, global_step: int, streams: Sequence[int]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[BadSample]]:
-    """Read the rows that some streams give to one global batch.
-
-    Returns:
-        Images (b, c, s, s), labels (b,) with -1 for none, and the bad samples that were replaced.
-    """
-    epoch, step = plan.epoch_and_step(global_step)
-    per_stream = plan.rows_per_stream
-    images = np.empty((len(streams) * per_stream, *reader.image_shape), np.uint8)
-    labels = np.empty(len(images), np.int64)
-    bad: list[BadSample] = []
-    for row in range(len(images)):
-        order = plan.stream(epoch, streams[row // per_stream])
-        place = step * per_stream + row % per_stream
-        position, met = read_or_replace(
-            reader,
-            int(order[place]),
-            lambda order=order, place=place: itertools.chain(order[:place][::-1], order[place + 1 :]),
-            images[row],
-        )
-        labels[row] = reader.label(position)
-        bad += met[:1]
-    return images, labels, bad
-
-
-def _batches(
-    reader: SampleReader, plan: ShardPlan, streams: Sequence[int], start_step: int
-) -> Iterator[tuple[Batch, list[BadSample]]]:
-    with reader:
-        for global_step in itertools.count(start_step):
-            images, labels, bad = read_rows(reader, plan, global_step, streams)
-            labelled = bool(len(labels)) and labels.min() >= 0
-            yield Batch(torch.from_numpy(images), torch.from_numpy(labels) if labelled else None), bad
-
-
-def _read_ahead(
-    batches: Iterator[tuple[Batch, list[BadSample]]], depth: int
-) -> Iterator[tuple[Batch, list[BadSample]]]:
-    """Run an iterator in a thread, up to `depth` items ahead; its exception comes out here."""
-    ready: queue.Queue = queue.Queue(depth)
-    stop = threading.Event()
-
-    def offer(item: object) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def fill() -> None:
-        try:
-            for item in batches:
-                offer(item)
-                if stop.is_set():
-                    break
-        except BaseException as error:  # handed to the reader of the batches, whatever it is
-            offer(error)
-        finally:
-            batches.close()  # type: ignore[attr-defined]  # a generator: lets go of its files
-
-    thread = threading.Thread(target=fill, name="data reader", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _hand_out(batches: Iterator[tuple[Batch, list[BadSample]]], on_bad_sample: OnBadSample | None) -> Iterator[Batch]:
-    with closing(batches):  # type: ignore[type-var]
-        for batch, bad in batches:
+def _hand_out(steps: Generator[Rows], labelled: bool, on_bad_sample: OnBadSample | None) -> Generator[Batch]:
+    with closing(steps):
+        for images, labels, bad in steps:
             if on_bad_sample is not None:
                 for one in bad:
                     on_bad_sample(one)
-            yield batch
+            yield Batch(torch.from_numpy(images), torch.from_numpy(labels) if labelled else None)
 
 
 def read_images(
@@ -219,21 +153,25 @@ def read_images(
     channels = image_channels or manifest.image_channels
     images = np.empty((len(positions), channels, image_size, image_size), np.uint8)
     with SampleReader(manifest, image_size=image_size, image_channels=channels, crop=crop) as reader:
-        for row, position in enumerate(positions):
-            others = itertools.chain(range(int(position) - 1, -1, -1), range(int(position) + 1, manifest.samples))
-            _, bad = read_or_replace(reader, int(position), lambda others=others: others, images[row])
-            if on_bad_sample is not None and bad:
-                on_bad_sample(bad[0])
+        for row, bad in reader.read(np.asarray(positions, np.int64), images):
+            others = itertools.chain(range(bad.position - 1, -1, -1), range(bad.position + 1, manifest.samples))
+            replace_bad(reader, bad, others, images[row : row + 1])
+            if on_bad_sample is not None:
+                on_bad_sample(bad)
     return torch.from_numpy(images)
 
 
 def read_labels(manifest: Manifest) -> torch.Tensor:
     """Class number of every sample of a manifest: (n,) int64, -1 where it has none."""
-    with SampleReader(manifest, image_size=manifest.image_size, image_channels=1) as reader:
-        return torch.from_numpy(np.concatenate([reader.index(i).labels for i in range(len(manifest.shards))]))
+    return torch.from_numpy(np.concatenate([index.labels for index in _indexes(manifest)]))
 
 
 def read_keys(manifest: Manifest) -> list[str]:
     """Key of every sample of a manifest, by position."""
-    with SampleReader(manifest, image_size=manifest.image_size, image_channels=1) as reader:
-        return [key for i in range(len(manifest.shards)) for key in reader.index(i).keys]
+    return [key for index in _indexes(manifest) for key in index.keys]
+
+
+def _indexes(manifest: Manifest) -> Iterator[ShardIndex]:
+    with closing(open_storage(manifest.location)) as storage:
+        for shard in manifest.shards:
+            yield load_index(storage.read_all, shard.name, shard.index_sha256)

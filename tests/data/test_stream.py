@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.index import decode_index, index_name
+from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.manifest import Layout, Manifest
 from dcgan_dist.data.plan import ShardPlan
-from dcgan_dist.data.reader import BadSample
 from dcgan_dist.data.stream import BadSampleLog, Batch, read_images, read_keys, read_labels, stream_batches
 from tests.data.helpers import pixels_of, write_shards
 
@@ -35,7 +36,7 @@ def take(
     try:
         return list(itertools.islice(batches, n))
     finally:
-        batches.close()  # type: ignore[attr-defined]
+        batches.close()
 
 
 def expected(positions: np.ndarray) -> torch.Tensor:
@@ -87,12 +88,10 @@ def test_closing_leaves_no_thread(manifest: Manifest) -> None:
 
 def damage(manifest: Manifest, position: int) -> str:
     """Flip a byte in the middle of a sample's image; returns the shard's name."""
-    from dcgan_dist.data.reader import SampleReader
-
-    with SampleReader(manifest, image_size=8, image_channels=3) as reader:
-        shard, sample = reader.locate(position)
-        index, name = reader.index(shard), manifest.shards[shard].name
+    shard, sample = manifest.find(position)
+    name = manifest.shards[shard].name
     path = Path(manifest.location) / name
+    index = decode_index(path.with_name(index_name(name)).read_bytes(), name)
     data = bytearray(path.read_bytes())
     data[int(index.offsets[sample]) + int(index.sizes[sample]) // 2] ^= 1
     path.write_bytes(data)
@@ -109,7 +108,7 @@ def test_a_damaged_sample_is_replaced_by_the_previous_good_one_of_its_stream(man
 
     batches = stream_batches(manifest, plan, rank=0, world_size=1, image_size=8, on_bad_sample=seen.append)
     images = [batch.images for batch in itertools.islice(batches, plan.steps_per_epoch)]
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
     step, row = place // plan.rows_per_stream, plan.rows_per_stream + place % plan.rows_per_stream
     assert torch.equal(images[step][row], expected(np.array([stand_in]))[0])

@@ -1,0 +1,29 @@
+"""python -m dcgan_dist.bench data|step|train|neighbors|probe|scaling [--json FILE]: speed, measured where it is asked."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from dcgan_dist.config import InputError
+from dcgan_dist.launch.command_line import run
+
+BENCHMARKS = ("data", "step", "train", "neighbors", "probe", "scaling")
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmark named first, with the flags after it; only its own module is imported.
+
+    Raises:
+        InputError: no benchmark has this name.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if argv[0] not in BENCHMARKS:
+        raise InputError(f"no benchmark {argv[0]!r}: name one of {', '.join(BENCHMARKS)}")
+    return importlib.import_module(f"dcgan_dist.bench.{argv[0]}").main(argv[1:])
+
+
+if __name__ == "__main__":
+    run(main)
