@@ -41,7 +41,7 @@ class DataBenchmark:
 
     source: tuple[str, ...] = ()
     """Folders or tars of photographs; empty: drawn rooms."""
-    n: int = 4096
+    n: int = 8192
     """Rooms drawn, where no source is given."""
     image_size: int = 64
     """Pixels per side."""

@@ -46,10 +46,14 @@ class RowTask:
     image_channels: int
     crop: Crop
 
-    def open(self) -> SampleReader:
-        """The reader of the task's samples."""
+    def open(self, *, mapped: bool = False) -> SampleReader:
+        """The reader of the task's samples; `mapped` only where the process may be lost."""
         return SampleReader(
-            self.manifest, image_size=self.image_size, image_channels=self.image_channels, crop=self.crop
+            self.manifest,
+            image_size=self.image_size,
+            image_channels=self.image_channels,
+            crop=self.crop,
+            mapped=mapped,
         )
 
 
@@ -189,7 +193,7 @@ class _Loader:
             code = self._process.wait()
             raise RuntimeError(
                 f"loader process {self._number} ended with code {code}: its own message is above; "
-                "a code of -9 means that it was killed, mostly for want of memory"
+                "-9 means that it was killed, mostly for want of memory; -7 that a shard was cut while it was read"
             )
         answer = json.loads(line)
         if "error" in answer:

@@ -40,7 +40,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     shared = SharedRows(*header["shared"]["shape"], descriptor=header["shared"]["descriptor"])
     mine = slice(header["first_row"], header["first_row"] + len(task.rows))
     try:
-        with task.open() as reader:
+        with task.open(mapped=True) as reader:
             row_reader = RowReader(reader, task.plan, task.rows)
             for number, step in enumerate(itertools.count(task.start_step)):
                 if number >= slots and not requests.readline():

@@ -27,8 +27,16 @@ class SampleReader:
     Not for several threads at once. Knows no rank, step or epoch.
     """
 
-    def __init__(self, manifest: Manifest, *, image_size: int, image_channels: int, crop: Crop = "none") -> None:
-        """Open a data set for images of one size.
+    def __init__(
+        self,
+        manifest: Manifest,
+        *,
+        image_size: int,
+        image_channels: int,
+        crop: Crop = "none",
+        mapped: bool = False,
+    ) -> None:
+        """Open a data set for images of one size; `mapped` as in LocalFolder.
 
         Raises:
             InputError: the shards hold images of another size.
@@ -39,7 +47,7 @@ class SampleReader:
         self.labelled = manifest.classes > 0
         self._manifest = manifest
         self._stored_shape = (manifest.image_channels, manifest.image_size, manifest.image_size)
-        self._storage = open_storage(manifest.location)
+        self._storage = open_storage(manifest.location, mapped=mapped)
         self._table = IndexTable(manifest, self._storage)
 
     def __enter__(self) -> Self:
