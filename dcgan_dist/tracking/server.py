@@ -95,7 +95,7 @@ def _check_server(uri: str) -> None:
             "/api/2.0/mlflow/experiments/search",
             "POST",
             max_retries=0,
-            timeout=8,
+            timeout=5,
             raise_on_status=False,
             json={"max_results": 1},
         )

@@ -1,0 +1,64 @@
+"""A door in front of a server that a test can shut: what clients see is an outage."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+
+class Relay:
+    """Passes every connection to its own port on to another one, while it is open."""
+
+    def __init__(self, target_port: int) -> None:
+        self.target_port = target_port
+        self.connections: list[socket.socket] = []
+        self.listener = self._listen(0)
+        self.port = self.listener.getsockname()[1]
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target_port))
+                self.connections += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def shut(self) -> None:
+        """End all connections and refuse new ones."""
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self.connections.clear()
+
+    def reopen(self) -> None:
+        """Accept connections again, on the same port."""
+        self.listener = self._listen(self.port)
+
+
+@contextlib.contextmanager
+def relay_to(address: str) -> Iterator[tuple[Relay, str]]:
+    """A relay to an http://HOST:PORT address, and the relay's own address."""
+    relay = Relay(int(address.rsplit(":", 1)[1]))
+    try:
+        yield relay, f"http://127.0.0.1:{relay.port}"
+    finally:
+        relay.shut()
