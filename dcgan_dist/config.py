@@ -219,7 +219,7 @@ class TrainConfig:
     images: int = 0
     """Real images to train on, rounded up to whole batches; 0: epochs decides."""
     checkpoint_every_images: int = 0
-    """Real images between two checkpoints, each with a sample grid; 0: about 20 in a run. Epochs 1, 5 and the last always
+    """Real images between two checkpoints, each with a sample grid; 0: about 10 in a run. Epochs 1, 5 and the last always
     have one."""
     keep_checkpoints: int = 3
     """Checkpoints kept: the newest and the best by Frechet distance."""

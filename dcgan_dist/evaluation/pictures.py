@@ -79,15 +79,26 @@ def save_grid(
     Raises:
         ValueError: no image, or one with NaN or infinity.
     """
-    if isinstance(output_range, str):
-        output_range = (-1.0, 1.0) if output_range == "tanh" else (0.0, 1.0)
-    sheet = tile(to_uint8(images.detach(), output_range), columns=columns, scale=scale)
+    sheet = tile(to_uint8(images.detach(), _bounds(output_range)), columns=columns, scale=scale)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")  # a reader never sees half a picture
     (with_caption(sheet, caption) if caption else sheet).save(part, format="PNG")
     part.replace(path)
     return path
+
+
+def save_image(image: Tensor, path: Path, *, output_range: Literal["tanh", "sigmoid"] = "tanh") -> None:
+    """Write one image (3 or 1, s, s), uint8 or floats in output_range, pixel by pixel as a PNG."""
+    pixels = to_uint8(image.detach(), _bounds(output_range)).cpu()
+    array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy()
+    Image.fromarray(array).save(path, format="PNG")
+
+
+def _bounds(output_range: tuple[float, float] | Literal["tanh", "sigmoid"]) -> tuple[float, float]:
+    if isinstance(output_range, str):
+        return (-1.0, 1.0) if output_range == "tanh" else (0.0, 1.0)
+    return output_range
 
 
 def with_caption(sheet: Image.Image, caption: str) -> Image.Image:

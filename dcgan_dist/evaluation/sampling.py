@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from dcgan_dist.config import InputError
+from dcgan_dist.evaluation.pictures import save_grid, save_image
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
 
@@ -68,3 +71,43 @@ def sample_images(
     """The n samples of a seed, (n, c, s, s) on the CPU; otherwise as `sample_batches`."""
     batches = sample_batches(generator, n, seed=seed, batch_size=batch_size, mode=mode)
     return torch.cat([batch.cpu() for batch in batches])
+
+
+def save_samples(
+    generator: Generator,
+    out: str | Path,
+    *,
+    n: int,
+    seed: int,
+    mode: Literal["standing", "batch"] = "standing",
+    each: bool = False,
+) -> None:
+    """Write the n samples of a seed as one grid, or as one PNG per image.
+
+    Args:
+        generator: as for `sample_batches`.
+        out: PNG file of the grid; with `each` a folder, which is made, for 000000.png and so on.
+        n: number of images, at least 1.
+        seed: any integer.
+        mode: as for `sample_batches`.
+        each: a file per image.
+
+    Raises:
+        InputError: n is below 1, or the place cannot be written.
+    """
+    if n < 1:
+        raise InputError(f"--n {n} asks for no image: give at least 1")
+    out = Path(out)
+    try:
+        if not each:
+            images = sample_images(generator, n, seed=seed, mode=mode)
+            save_grid(images, out, output_range=generator.config.output)
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        number = 0
+        for batch in sample_batches(generator, n, seed=seed, mode=mode):
+            for image in batch.cpu():
+                save_image(image, out / f"{number:06}.png", output_range=generator.config.output)
+                number += 1
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error

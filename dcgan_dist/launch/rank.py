@@ -20,7 +20,7 @@ from dcgan_dist.config import InputError, TrainConfig, from_dict
 from dcgan_dist.data.stream import BadSampleLog, stream_batches
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.progress import progress_line
-from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.launch.run_folder import RunFolder, new_checkpoint_name
 from dcgan_dist.launch.run_plan import RunPlan, plan_run
 from dcgan_dist.launch.samples import SampleJudge
 from dcgan_dist.training.alarm import CollapseAlarm
@@ -187,12 +187,10 @@ class RankOfRun:
 
         draft = self.scratch / "checkpoint"
         save_checkpoint(draft, self.plan.config, self.progress, self.players.state())
-        # A name of its own, so that a checkpoint written again after a restart never shares a folder with the first one.
-        name = f"checkpoint_{images_seen:012}-{os.urandom(3).hex()}"
         ray.train.report(
             quality | {"images_seen": images_seen},
             checkpoint=ray.train.Checkpoint.from_directory(draft),
-            checkpoint_dir_name=name,
+            checkpoint_dir_name=new_checkpoint_name(images_seen),
         )
         # Reported is not yet committed: without this a crash now would lose it.
         ray.train.get_all_reported_checkpoints(consistency_mode=ray.train.CheckpointConsistencyMode.COMMITTED)

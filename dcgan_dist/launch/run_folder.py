@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,12 @@ import pyarrow.fs
 from dcgan_dist.config import InputError
 
 ALIVE_SECONDS = 30.0
+CHECKPOINT_NAME = re.compile(r"checkpoint_\d{12}-[0-9a-f]{6}")  # images seen, so that names sort by age; then a random part
+
+
+def new_checkpoint_name(images_seen: int) -> str:
+    """A name that no earlier attempt has used, so that a checkpoint written twice never shares a folder."""
+    return f"checkpoint_{images_seen:012}-{os.urandom(3).hex()}"
 
 
 class RunFolder:
@@ -63,8 +71,8 @@ class RunFolder:
             self.fs.move(draft, target)
 
     def checkpoints(self) -> list[str]:
-        """Paths of the checkpoint folders, newest first: their names begin with the images seen."""
-        return [path for path in self.files("") if Path(path).name.startswith("checkpoint_")]
+        """Paths of the checkpoint folders, newest first."""
+        return [path for path in self.files("") if CHECKPOINT_NAME.fullmatch(Path(path).name)]
 
     def files(self, name: str) -> list[str]:
         """Paths of the files and folders inside a folder of the run, last name first; none if it does not exist."""

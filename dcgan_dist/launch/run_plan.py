@@ -100,7 +100,7 @@ def run_intervals(config: TrainConfig, steps_per_epoch: int) -> Intervals:
     """Steps of the run and when to report and save."""
     batch = config.data.batch_size
     last = -(-config.images // batch) if config.images else config.epochs * steps_per_epoch
-    save = config.checkpoint_every_images // batch or max(1, last // 20)
+    save = config.checkpoint_every_images // batch or max(1, last // 10)
     report = config.report_every_images // batch or max(10, last // 200)
     return Intervals(
         first=0,

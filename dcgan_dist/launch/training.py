@@ -52,7 +52,11 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
     run = open_tracked_run(plan, recorded)
     folder.write_json("run.json", record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri))
     with folder.heartbeat(config.heartbeat_seconds), run.system_metrics():
-        return Attempt(plan, folder, run, say).exit_code()
+        try:
+            return Attempt(plan, folder, run, say).exit_code()
+        except BaseException:
+            run.finish("FAILED")
+            raise
 
 
 def refuse_if_alive(folder: RunFolder) -> None:

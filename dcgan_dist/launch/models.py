@@ -1,0 +1,80 @@
+"""A trained network by whatever names it: the registry, a run, or a checkpoint folder.
+
+from dcgan_dist.launch.models import load_generator
+generator = load_generator("models:/dcgan-lsun-generator@candidate")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from dcgan_dist.config import InputError, ModelConfig
+from dcgan_dist.launch.command_line import default_storage, default_tracking_uri
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches
+from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.tracking import registry
+from dcgan_dist.training.checkpoint import load_checkpoint
+
+Network = TypeVar("Network", Generator, Discriminator)
+
+STANDING_BATCHES, STANDING_BATCH_SIZE = 100, 128
+
+
+def load_generator(model: str, tracking_uri: str = "") -> Generator:
+    """A generator in eval mode with standing statistics, on the CPU.
+
+    Args:
+        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a checkpoint or snapshot folder, whose
+            averaged generator is taken where it has one. A checkpoint in the middle of a run has no standing statistics:
+            they are then measured over 100 batches of 128 z of a fixed seed.
+        tracking_uri: where the registry is; empty: $MLFLOW_TRACKING_URI or the default storage's database.
+
+    Raises:
+        InputError: no such model, not a generator, damaged, or no answer.
+    """
+    if _in_registry(model):
+        return registry.load_generator(model, tracking_uri or default_tracking_uri(default_storage()))
+    generator = _from_checkpoint(model, Generator, ("generator_ema", "generator"))
+    if has_standing_statistics(generator):
+        return generator.eval()
+    weight = next(generator.parameters())
+    prior = prior_batches(
+        generator.config,
+        batches=STANDING_BATCHES,
+        batch_size=STANDING_BATCH_SIZE,
+        seed=0,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
+    return restandardise(generator, prior)
+
+
+def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
+    """A discriminator in eval mode; from a checkpoint in the middle of a run it has no standing statistics yet, as these
+    take real images. Otherwise as `load_generator`."""
+    if _in_registry(model):
+        return registry.load_discriminator(model, tracking_uri or default_tracking_uri(default_storage()))
+    return _from_checkpoint(model, Discriminator, ("discriminator",)).eval()
+
+
+def _in_registry(model: str) -> bool:
+    return model.startswith(("models:/", "runs:/"))
+
+
+def _from_checkpoint(model: str, network_class: type[Network], names: tuple[str, ...]) -> Network:
+    folder = Path(model).expanduser()
+    if not (folder / "checkpoint.json").is_file():
+        raise InputError(
+            f"--model {model} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a checkpoint "
+            "folder (one with a checkpoint.json): name one of these"
+        )
+    config, _, state = load_checkpoint(folder)
+    model_config: ModelConfig = config.model
+    network = network_class(model_config).to(dtype=getattr(torch, config.dtype))
+    network.load_state_dict(next(state[name] for name in names if name in state))
+    return network

@@ -1,0 +1,100 @@
+"""Train without a cluster, on a machine that has torch alone.
+
+    torchrun --nproc-per-node 2 -m dcgan_dist.training --images rooms.pt --preset demo32 --epochs 2 --out run
+
+Reads a file that `torch.save` wrote: uint8 images (n, c, s, s). The order of the data is a seeded permutation per epoch;
+shards, tracking and restarts belong to `jobs/train_lsun.py`. The same command again goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dcgan_dist.config import InputError, TrainConfig, require
+from dcgan_dist.models.latents import seeded
+from dcgan_dist.presets import preset
+from dcgan_dist.training.checkpoint import Progress, load_checkpoint, save_checkpoint, state_sha256
+from dcgan_dist.training.distributed import gather_ranks
+from dcgan_dist.training.gan import gan_step
+from dcgan_dist.training.loop import Intervals, Report, train
+from dcgan_dist.training.players import build_players
+
+
+def batches(images: Tensor, config: TrainConfig, rows: list[int], first_step: int) -> Iterator[tuple[Tensor, None]]:
+    """This rank's rows of every batch from a step on, without end."""
+    size = config.data.batch_size
+    steps_per_epoch = len(images) // size
+    step = first_step
+    while True:
+        epoch, number = divmod(step, steps_per_epoch)
+        order = torch.randperm(len(images), generator=seeded(config.seed, "order", epoch))
+        for batch in order[number * size : steps_per_epoch * size].split(size):
+            yield images[batch[rows]], None
+            step += 1
+
+
+def main(argv: list[str]) -> int:
+    """Train and print the hash of the result."""
+    parser = argparse.ArgumentParser(prog="dcgan_dist.training", description=__doc__)
+    parser.add_argument("--images", required=True, help="file of uint8 images (n, c, s, s), written by torch.save")
+    parser.add_argument("--preset", default="demo32", help="an unconditional preset")
+    parser.add_argument("--epochs", type=int, default=1, help="passes over the images")
+    parser.add_argument("--seed", type=int, default=0, help="seed of initialisation, order and z")
+    parser.add_argument("--out", required=True, help="folder of the checkpoint")
+    arguments = parser.parse_args(argv)
+
+    config = dataclasses.replace(preset(arguments.preset), seed=arguments.seed, epochs=arguments.epochs)
+    images = torch.load(arguments.images, weights_only=True)
+    shape = (config.model.image_channels, config.model.image_size, config.model.image_size)
+    size, steps_per_epoch = config.data.batch_size, len(images) // config.data.batch_size
+    require(config.model.classes == 0, f"preset {config.preset} needs labels: use jobs/train_mnist.py")
+    require(images.dtype == torch.uint8 and images.shape[1:] == shape, f"{arguments.images} is not uint8 (n, *{shape})")
+    require(steps_per_epoch > 0, f"{arguments.images} has {len(images)} images: fewer than a batch of {size}")
+
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    if world_size > 1:
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    rows = list(range(rank, size, world_size))
+    players = build_players(config, device=device, world_size=world_size)
+    folder, progress = Path(arguments.out) / "checkpoint", Progress()
+    if folder.exists():
+        _, progress, state = load_checkpoint(folder, device=device)
+        players.load_state(state)
+
+    def report(seen: Report) -> None:
+        if rank == 0:
+            means = ", ".join(f"{name} {value:.3f}" for name, value in sorted(seen.metrics.items()))
+            print(f"{seen.images_seen:,} images, {seen.images_per_second:,.0f} images/s, {means}", flush=True)
+
+    def save(step: int) -> None:
+        if rank == 0:
+            save_checkpoint(folder, config, Progress(step=step, images_seen=step * size), players.state())
+
+    last = config.epochs * steps_per_epoch
+    intervals = Intervals(first=progress.step, last=last, report=10, save=steps_per_epoch)
+    step = gan_step(config, players, rows=rows, world_size=world_size, steps_per_epoch=steps_per_epoch)
+    stream = batches(images, config, rows, progress.step)
+    train(step, stream, intervals, batch_size=size, synchronise=gather_ranks, report=report, save=save)
+    if rank == 0:
+        print(f"sha256 {state_sha256(players.state())}")
+    if world_size > 1:
+        dist.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

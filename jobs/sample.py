@@ -1,0 +1,48 @@
+"""Draw images from a trained generator: one grid, or a file per image with --each.
+
+python jobs/sample.py --model models:/dcgan-lsun-generator@candidate --n 64 --out grid.png
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dcgan_dist.launch.command_line import absolute, parse, run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleJob:
+    """What to draw and where to."""
+
+    model: str
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a checkpoint folder."""
+    out: str
+    """PNG file of the grid; with --each the folder of the images."""
+    n: int = 64
+    """Number of images; the first ones are the same for every n."""
+    seed: int = 0
+    """Seed of z."""
+    each: bool = False
+    """One PNG per image instead of a grid."""
+    mode: Literal["standing", "batch"] = "standing"
+    """Batch normalisation by standing statistics, or by those of each sampled batch as in the paper."""
+    tracking_uri: str = ""
+    """MLflow server or database with the registry; default $MLFLOW_TRACKING_URI, else the default storage's."""
+
+
+def main(argv: list[str]) -> int:
+    """Load, draw, save."""
+    job = parse(SampleJob, argv, description=__doc__ or "")
+    from dcgan_dist.evaluation.sampling import save_samples
+    from dcgan_dist.launch.models import load_generator
+
+    generator = load_generator(job.model, job.tracking_uri)
+    out = absolute(job.out, "--out")
+    save_samples(generator, out, n=job.n, seed=job.seed, mode=job.mode, each=job.each)
+    print(f"{job.n} images of {job.model} in {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
