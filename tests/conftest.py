@@ -57,7 +57,12 @@ def ray_cluster() -> Iterator[str]:
     # Socket paths are limited to 107 characters, so not in pytest's own long temporary folder.
     folder = tempfile.mkdtemp(prefix="dd", dir="/tmp")
     context = ray.init(
-        address="local", num_cpus=4, include_dashboard=False, _temp_dir=folder, log_to_driver=True, configure_logging=False
+        address="local",
+        num_cpus=4,
+        include_dashboard=False,
+        _temp_dir=folder,
+        log_to_driver=False,
+        configure_logging=False,
     )
     yield context.address_info["gcs_address"]
     ray.shutdown()

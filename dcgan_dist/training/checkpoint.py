@@ -90,8 +90,11 @@ def load_checkpoint(
         raise InputError(f"checkpoint {folder}: {wrong}; use another checkpoint")
     config = from_dict(TrainConfig, json.loads((folder / "config.json").read_text()))
     progress = Progress(**json.loads((folder / "progress.json").read_text()))
+    files = json.loads((folder / MANIFEST).read_text())["sha256"]
     state = {
-        path.stem: torch.load(path, map_location=device, weights_only=True) for path in sorted(folder.glob("*.pt"))
+        Path(name).stem: torch.load(folder / name, map_location=device, weights_only=True)
+        for name in files
+        if name.endswith(".pt")
     }
     return config, progress, state
 

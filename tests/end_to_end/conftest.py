@@ -1,0 +1,68 @@
+"""Small rooms, a small model and one tracking database for all runs of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dcgan_dist.config import TrainConfig, replace
+from dcgan_dist.presets import preset
+from tests.helpers.jobs import load_job
+
+
+@pytest.fixture(scope="session")
+def room_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """320 rooms of 32 px in several shards, a tenth of them held out."""
+    out = tmp_path_factory.mktemp("rooms")
+    arguments = [
+        "--n",
+        "320",
+        "--image-size",
+        "32",
+        "--val-fraction",
+        "0.1",
+        "--shard-samples",
+        "64",
+        "--out",
+        str(out),
+    ]
+    assert load_job("prepare_rooms")(arguments) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of its own; making one takes seconds, so all runs share it."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def make_config(room_shards: Path, tracking_uri: str, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A config of a run of 40 steps of 16 images; keywords are dotted paths with __ for the dot."""
+
+    def make(**changes: object) -> TrainConfig:
+        config = preset("demo32")
+        small = {
+            "model.generator_width": 8,
+            "model.discriminator_width": 8,
+            "data.batch_size": 16,
+            "data.window": 32,
+            "quality.samples": 64,
+            "quality.held_out": 32,
+            "snapshot_batches": 4,
+            "images": 640,
+            "checkpoint_every_images": 160,
+            "num_workers": "2",
+            "shards": str(room_shards),
+            "storage": str(tmp_path / "runs"),
+            "tracking_uri": tracking_uri,
+            "run_name": "run",
+            "heartbeat_seconds": 1.0,
+        }
+        for path, value in (small | {name.replace("__", "."): value for name, value in changes.items()}).items():
+            config = replace(config, path, value)
+        return config
+
+    return make

@@ -1,0 +1,115 @@
+"""Whole runs on a real local Ray, with real tars and a real tracking database."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import psutil
+import pytest
+import torch
+
+from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.launch.models import load_discriminator, load_generator
+from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.launch.training import run_training
+from dcgan_dist.models.latents import draw_latents, seeded
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+def result(config: TrainConfig) -> dict:
+    return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
+
+
+class KillRank(threading.Thread):
+    """Kills one training process for good as soon as a checkpoint of so many images lies in the storage."""
+
+    def __init__(self, config: TrainConfig, images_seen: int) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.images_seen, self.killed = RunFolder(config.storage, config.run_name), images_seen, 0
+
+    def run(self) -> None:
+        while not self.killed:
+            if any(f"checkpoint_{self.images_seen:012}" in path for path in self.folder.checkpoints()):
+                ranks = [
+                    p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
+                ]
+                if ranks:
+                    ranks[-1].kill()
+                    self.killed = ranks[-1].pid
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def straight(ray_cluster: str) -> dict:
+    """Filled by the first test that trains without interruption."""
+    return {}
+
+
+def test_a_run_ends_with_grids_metrics_result_and_registered_models(
+    make_config: MakeConfig, straight: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config()
+
+    assert run_training(config) == 0
+
+    seen = result(config)
+    straight.update(seen)
+    output = capsys.readouterr().out
+    assert seen["images_seen"] == 640
+    assert Path(seen["grid"]).stat().st_size > 1000
+    assert "ETA" in output
+    assert seen["grid"] in output
+    client = mlflow.MlflowClient(config.tracking_uri)
+    run = client.get_run(seen["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer_d.lr"] == "0.0002"
+    for name in ("loss/d", "score/real", "gradient_norm/g", "diversity/fake_to_real", "quality/frechet_random"):
+        points = client.get_metric_history(seen["run_id"], name)
+        assert points[-1].step == 640, name
+    assert [f.path for f in client.list_artifacts(seen["run_id"], "grids")], "no grid was tracked"
+    generator = load_generator("models:/dcgan-rooms-generator@candidate", config.tracking_uri)
+    discriminator = load_discriminator("models:/dcgan-rooms-discriminator@candidate", config.tracking_uri)
+    with torch.no_grad():
+        logits = discriminator(generator(draw_latents(config.model, 3, seeded(0))))
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.chaos
+def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(make_config: MakeConfig, straight: dict) -> None:
+    if not straight:
+        pytest.skip("needs the uninterrupted run of the test before it: run the whole file")
+    config = make_config()
+    killer = KillRank(config, images_seen=320)
+    killer.start()
+
+    assert run_training(config) == 0
+
+    assert killer.killed
+    assert result(config)["sha256"] == straight["sha256"]
+
+
+def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
+    make_config: MakeConfig, straight: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = make_config(images=320, register=False)
+    assert run_training(half) == 0
+    assert run_training(half) == 0
+    assert "is finished" in capsys.readouterr().out
+
+    whole = dataclasses.replace(half, images=640, num_workers="1", norm_group="rank")
+    with pytest.raises(InputError, match=r"seed was 0 and is now 1"):
+        run_training(dataclasses.replace(whole, seed=1))
+    with pytest.raises(InputError, match="longer, not shorter"):
+        run_training(dataclasses.replace(half, images=160))
+    assert run_training(dataclasses.replace(whole, num_workers="2")) == 0
+
+    assert "goes on from checkpoint_000000000320" in capsys.readouterr().out
+    if straight:
+        assert result(whole)["sha256"] == straight["sha256"]

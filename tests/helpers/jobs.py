@@ -1,0 +1,21 @@
+"""Jobs as the tests call them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+
+def load_job(name: str) -> Callable[[list[str]], int]:
+    """`main` of jobs/<name>.py."""
+    spec = importlib.util.spec_from_file_location(f"jobs_{name}", JOBS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module.main

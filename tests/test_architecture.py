@@ -1,0 +1,104 @@
+"""The house: imports go downward, and each outside library has one owner."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "dcgan_dist"
+# Top to bottom; packages on one storey do not import each other.
+STOREYS = [
+    {"jobs"},
+    {"bench", "doctor"},
+    {"launch"},
+    {"exploration"},
+    {"training", "curation", "evaluation"},
+    {"data", "neighbors", "tracking"},
+    {"models"},
+    {"presets"},
+    {"config"},
+]
+LEVEL = {name: level for level, names in enumerate(STOREYS) for name in names}
+OWNERS = {
+    "ray": {"launch", "bench", "doctor"},
+    "webdataset": {"data", "bench", "doctor"},
+    "faiss": {"neighbors", "bench", "doctor"},
+    "mlflow": {"tracking", "bench", "doctor"},
+}
+
+
+def room(path: Path, repository: Path) -> str:
+    """First folder or file below the package, or `jobs`."""
+    parts = path.relative_to(repository).with_suffix("").parts
+    return "jobs" if parts[0] == "jobs" else parts[1]
+
+
+def imports(path: Path) -> list[str]:
+    """Dotted names of all modules that a file imports, anywhere in it."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+@pytest.fixture(scope="module")
+def sources(repository: Path) -> list[Path]:
+    found = [*(repository / PACKAGE).rglob("*.py"), *(repository / "jobs").glob("*.py")]
+    assert len(found) > 20
+    return found
+
+
+def test_imports_go_downward(sources: list[Path], repository: Path) -> None:
+    wrong = []
+    for path in sources:
+        here = room(path, repository)
+        if here == "__init__":
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] != PACKAGE or len(parts) < 2 or parts[1] == here:
+                continue
+            if LEVEL[parts[1]] <= LEVEL[here]:
+                wrong.append(f"{path.relative_to(repository)} imports {name}")
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_outside_libraries_are_imported_by_their_owner_only(sources: list[Path], repository: Path) -> None:
+    wrong = [
+        f"{path.relative_to(repository)} imports {name}"
+        for path in sources
+        for name in imports(path)
+        if name.split(".")[0] in OWNERS and room(path, repository) not in OWNERS[name.split(".")[0]]
+    ]
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_sources_are_ascii(sources: list[Path], repository: Path) -> None:
+    wrong = [str(path.relative_to(repository)) for path in sources if not path.read_text().isascii()]
+
+    assert not wrong
+
+
+def test_training_runs_where_there_is_nothing_but_torch() -> None:
+    code = (
+        "import sys, importlib\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('ray', 'mlflow', 'webdataset', 'faiss', 'torchvision', 'PIL', 'tyro', 'pyarrow'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import dcgan_dist.training.__main__\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
