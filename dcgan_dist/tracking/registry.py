@@ -174,7 +174,10 @@ def _load(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
     with in_words(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
         # Not by the uri itself: MLflow would look it up at its process-wide server instead of this one.
         place = _artifact_location(client, uri)
-        path = Path(mlflow.artifacts.download_artifacts(place, dst_path=folder, tracking_uri=client.tracking_uri))
+        try:
+            path = Path(mlflow.artifacts.download_artifacts(place, dst_path=folder, tracking_uri=client.tracking_uri))
+        except (MlflowException, OSError) as error:
+            raise InputError(f"the files of {uri} cannot be fetched from {place}: {error}") from error
         settings = path / "extra_files" / "model_config.json"
         if not settings.exists():
             raise InputError(f"{uri} was not registered by dcgan_dist: it has no {settings.name}")
