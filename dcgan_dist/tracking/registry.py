@@ -186,9 +186,10 @@ def _load(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
             raise InputError(f"{uri} is a {kind}, not a {_kind(network_class)}: name the other model of that run")
         weights = read_exported_weights(path / "data" / "model.pt2")
         config = from_dict(ModelConfig, json.loads(settings.read_text()))
-    network = network_class(config).to(next(iter(weights.values())).dtype)
+    with torch.device("meta"):  # no weight is drawn only to be overwritten: random state stays as it is
+        network = network_class(config)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise InputError(f"the weights of {uri} do not fit its model_config.json: register it again") from error
     return network.eval()
