@@ -32,7 +32,7 @@ class ImageFault(ValueError):
     """An image that cannot be used; the message is the fault in a few words."""
 
 
-def decode(data: bytes | memoryview, channels: int) -> NDArray[np.uint8]:
+def decode(data: bytes | memoryview, channels: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode one image to exactly this number of channels.
 
     Grey becomes colour by repetition, colour becomes grey by luma, transparency lies on white.
@@ -41,31 +41,31 @@ def decode(data: bytes | memoryview, channels: int) -> NDArray[np.uint8]:
         (h, w, channels), 0 to 255.
 
     Raises:
-        ImageFault: it is not an image, is damaged, or has more than MAX_PIXELS.
+        ImageFault: it is not an image, is damaged, or has more than `max_pixels`.
     """
     if bytes(data[:3]) == _JPEG_MAGIC:
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-            _check_pixels(int(width), int(height))
+            _check_pixels(int(width), int(height), max_pixels)
             if colours in _PLAIN_JPEG:
                 return simplejpeg.decode_jpeg(data, "RGB" if channels == 3 else "GRAY", strict=True)
         except ValueError as error:
             raise ImageFault(str(error)) from error
-    with open_image(data) as image:
+    with open_image(data, max_pixels) as image:
         return to_array(image, channels)
 
 
-def open_image(data: bytes | memoryview) -> Image.Image:
+def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open and fully decode an image of any format, turned upright by its EXIF orientation.
 
     Raises:
-        ImageFault: it is not an image, is damaged, or has more than MAX_PIXELS.
+        ImageFault: it is not an image, is damaged, or has more than `max_pixels`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked instead
             image = Image.open(io.BytesIO(data))
-        _check_pixels(*image.size)
+        _check_pixels(*image.size, max_pixels)
         image.load()
         return ImageOps.exif_transpose(image)
     except ImageFault:
@@ -120,6 +120,6 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageFault(f"{width} x {height} pixels, more than the limit of {MAX_PIXELS}")
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageFault(f"{width} x {height} pixels, more than the limit of {max_pixels}")

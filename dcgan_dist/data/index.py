@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class ShardIndex:
     """(n,) checksum of those bytes."""
     labels: NDArray[np.int64]
     """(n,) class number from 0, or NO_LABEL."""
+    gap_crc32: NDArray[np.uint32]
+    """(n + 1,) checksum of what lies before each image and after the last: headers, labels, details, padding."""
     key_bytes: NDArray[np.uint8]
     """All keys in UTF-8, one after the other."""
     key_ends: NDArray[np.int64]
@@ -60,22 +63,36 @@ class ShardIndex:
 
 
 def make_index(
+    tar: Path,
+    *,
     keys: Sequence[str],
     offsets: Sequence[int],
     sizes: Sequence[int],
-    crc32: Sequence[int],
     labels: Sequence[int | None],
 ) -> ShardIndex:
-    """Build an index from one value per sample."""
+    """Index a tar, given where its images lie in ascending order; the checksums are taken from its bytes."""
+    with tar.open("rb") as file:
+        checksums = [zlib.crc32(file.read(size)) for size in _alternating(offsets, sizes, tar.stat().st_size)]
     encoded = [key.encode() for key in keys]
     return ShardIndex(
         offsets=np.asarray(offsets, np.int64),
         sizes=np.asarray(sizes, np.int64),
-        crc32=np.asarray(crc32, np.uint32),
+        crc32=np.asarray(checksums[1::2], np.uint32),
         labels=np.asarray([NO_LABEL if label is None else label for label in labels], np.int64),
+        gap_crc32=np.asarray(checksums[::2], np.uint32),
         key_bytes=np.frombuffer(b"".join(encoded), np.uint8),
         key_ends=np.cumsum([len(key) for key in encoded], dtype=np.int64),
     )
+
+
+def _alternating(offsets: Sequence[int], sizes: Sequence[int], file_size: int) -> Iterator[int]:
+    """Lengths of gap, image, gap, image, ..., gap."""
+    at = 0
+    for offset, size in zip(offsets, sizes, strict=True):
+        yield offset - at
+        yield size
+        at = offset + size
+    yield file_size - at
 
 
 def decode_index(data: bytes, name: str) -> ShardIndex:
@@ -88,6 +105,7 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
         with np.load(io.BytesIO(data), allow_pickle=False) as columns:
             index = ShardIndex(**{name: columns[name] for name in ShardIndex.__slots__})
         lengths = {len(getattr(index, name)) for name in ("offsets", "sizes", "crc32", "labels", "key_ends")}
+        lengths.add(len(index.gap_crc32) - 1)
         if len(lengths) != 1:
             raise ValueError(f"columns of unequal length {sorted(lengths)}")
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:

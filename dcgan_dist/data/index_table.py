@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.index import ShardIndex, decode_index, index_name
-from dcgan_dist.data.manifest import Manifest
-from dcgan_dist.data.storage import Storage
+from dcgan_dist.data.schema import Manifest
+from dcgan_dist.data.storage_protocol import Storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

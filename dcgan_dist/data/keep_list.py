@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
-from dcgan_dist.data.manifest import Manifest
+from dcgan_dist.data.schema import Manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

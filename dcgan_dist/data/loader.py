@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.index_table import BadSample
-from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import Crop, SampleReader
 from dcgan_dist.data.rows import RowReader
+from dcgan_dist.data.schema import Manifest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,176 +1,87 @@
-"""The manifest: which shards make up a data set, what they hold, and how they were made."""
+"""Opening a data set: by its folder, its manifest, a tar, or a URI."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Self
-
-import numpy as np
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.indexing import index_tars
+from dcgan_dist.data.schema import MANIFEST_NAME, Layout, Manifest, Shard, parse_manifest, write_manifest
+from dcgan_dist.data.storage import open_storage
+from dcgan_dist.data.storage_protocol import Storage
+from dcgan_dist.data.uri import is_uri
 
-FORMAT = 1
-MANIFEST_NAME = "manifest.json"
-Layout = Literal["samples", "blocks"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shard:
-    """One tar of a data set."""
-
-    name: str
-    """File name, beside the manifest."""
-    split: str
-    """train, val or test."""
-    samples: int
-    """Images in it."""
-    bytes: int
-    """Size of the tar."""
-    sha256: str
-    """Of the tar's bytes, hex."""
-    index_sha256: str
-    """Of its index file's bytes, hex."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
-    """What a folder of shards holds."""
-
-    dataset: str
-    """Name of the data set, such as lsun."""
-    image_size: int
-    """Pixels per side of every image; 0 where they differ."""
-    image_channels: int
-    """3 for colour, 1 for grey."""
-    layout: Layout
-    """samples: one encoded image per member; blocks: a member holds the uint8 images of many samples."""
-    shards: tuple[Shard, ...]
-    """In order; a sample's manifest position counts through them."""
-    preprocessing: dict[str, Any] = field(default_factory=dict)
-    """What was done to the images."""
-    source: dict[str, Any] = field(default_factory=dict)
-    """Where the images came from, without paths of the machine."""
-    classes: int = 0
-    """Number of classes; 0: unlabelled."""
-    class_names: tuple[str, ...] = ()
-    """Name of each class, where known."""
-    location: str = field(default="", compare=False)
-    """Folder or URI that the shards lie in; not part of the file."""
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the canonical JSON, in hex: it does not change when the folder moves."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-    @property
-    def samples(self) -> int:
-        """Images in all shards."""
-        return sum(shard.samples for shard in self.shards)
-
-    @property
-    def shard_samples(self) -> tuple[int, ...]:
-        """Images in each shard, as the shard plan wants them."""
-        return tuple(shard.samples for shard in self.shards)
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits, in order of appearance."""
-        return tuple(dict.fromkeys(shard.split for shard in self.shards))
-
-    def split(self, name: str) -> Self:
-        """The same data set with only the shards of one split.
-
-        Raises:
-            InputError: there is no such split.
-        """
-        shards = tuple(shard for shard in self.shards if shard.split == name)
-        if not shards:
-            raise InputError(
-                f"{self.location or self.dataset} has no split {name!r}, only {', '.join(self.splits)}: "
-                "name one of these, or prepare the shards again with --val-fraction"
-            )
-        return dataclasses.replace(self, shards=shards)
-
-    def find(self, position: int) -> tuple[int, int]:
-        """Turn a manifest position into (number of the shard, sample inside it)."""
-        ends = np.cumsum(self.shard_samples)
-        shard = int(np.searchsorted(ends, position, side="right"))
-        return shard, int(position - ends[shard] + self.shards[shard].samples)
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of the manifest file."""
-        content = dataclasses.asdict(self)
-        del content["location"]
-        return {"format": FORMAT, **json.loads(json.dumps(content))}
-
-
-def parse_manifest(text: str, location: str) -> Manifest:
-    """Read the text of a manifest file.
-
-    Raises:
-        InputError: it is torn, of another format version, or lists no sample.
-    """
-    place = f"{location}/{MANIFEST_NAME}"
-    try:
-        content = json.loads(text)
-        version = content.pop("format")
-        if version != FORMAT:
-            raise InputError(f"{place} has format {version}, this program reads {FORMAT}: update the program")
-        content["shards"] = tuple(Shard(**shard) for shard in content["shards"])
-        content["class_names"] = tuple(content["class_names"])
-        manifest = Manifest(**content, location=location)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{place} is torn or not a manifest ({error}): prepare or copy the shards again") from error
-    if not manifest.samples:
-        raise InputError(f"{place} lists no sample: prepare the shards again from a source that has images")
-    return manifest
+__all__ = ["MANIFEST_NAME", "Layout", "Manifest", "Shard", "load_manifest", "parse_manifest", "write_manifest"]
+SIZE_CHECKS_AT_ONCE = 16
 
 
 def load_manifest(path: str) -> Manifest:
-    """Open a data set by its folder or its manifest file, and check that the shards are there at their sizes.
+    """Open a data set and check that its shards are there at their sizes.
+
+    Args:
+        path: a folder of shards, its manifest.json, a URI of either, or a local tar or folder of tars that has no
+            manifest, which is then indexed first.
 
     Raises:
-        InputError: the path is missing or has no manifest, the manifest is torn, empty or of another format, or a
-            shard is missing or of another size than the manifest says.
+        InputError: the path is missing or holds no shard, the manifest is torn, empty or of another format, a shard
+            is missing or of another size than the manifest says, or a tar without manifest is damaged.
     """
-    file = Path(path).expanduser()
+    if is_uri(path):
+        return _load(path.removesuffix(MANIFEST_NAME).rstrip("/"))
+    file = Path(path).expanduser().absolute()
     if not file.exists():
         raise InputError(f"{path} does not exist: give a folder of shards (jobs/prepare_*.py make one)")
-    file = file / MANIFEST_NAME if file.is_dir() else file
-    if not file.exists():
-        raise InputError(f"{path} has no {MANIFEST_NAME}: it is empty or its preparation did not finish; prepare again")
-    folder = file.parent.absolute()
+    if file.is_file() and file.suffix == ".tar":
+        return index_tars([file], file.stem)
+    folder = file if file.is_dir() else file.parent
+    if file.is_dir() and not (folder / MANIFEST_NAME).exists():
+        return _index_folder(folder)
+    if file.is_file() and file.name != MANIFEST_NAME:
+        raise InputError(f"{path} is neither a tar nor a {MANIFEST_NAME}: give a folder of shards")
+    return _load(str(folder))
+
+
+def _index_folder(folder: Path) -> Manifest:
+    if (folder / ".prepare").exists():
+        raise InputError(f"{folder} has no {MANIFEST_NAME}: its preparation did not finish; run the same command again")
+    tars = sorted(folder.glob("*.tar"))
+    if not tars:
+        raise InputError(f"{folder} has no {MANIFEST_NAME} and no tar: give a folder that jobs/prepare_*.py has filled")
+    return index_tars(tars, folder.name)
+
+
+def _load(location: str) -> Manifest:
+    storage = open_storage(location)
     try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not a manifest ({error}): give the folder of the shards") from error
-    manifest = parse_manifest(text, str(folder))
-    for shard in manifest.shards:
-        _check_size(folder / shard.name, shard.bytes)
+        try:
+            text = storage.read_all(MANIFEST_NAME).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{location}/{MANIFEST_NAME} cannot be read ({error}): give a folder of shards") from error
+        manifest = parse_manifest(text, location)
+        _check_sizes(storage, manifest.shards, location)
+    finally:
+        storage.close()
     return manifest
 
 
-def write_manifest(manifest: Manifest, folder: Path) -> Path:
-    """Write manifest.json in one step, so that a reader finds all of it or none."""
-    path = folder / MANIFEST_NAME
-    unfinished = folder / f".{MANIFEST_NAME}.part"
-    unfinished.write_text(json.dumps(manifest.to_json(), indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
-    return path
+def _check_sizes(storage: Storage, shards: Iterable[Shard], location: str) -> None:
+    def size_of(shard: Shard) -> int | OSError:
+        try:
+            return storage.size(shard.name)
+        except OSError as error:
+            return error
 
-
-def _check_size(shard: Path, expected: int) -> None:
-    try:
-        size = shard.stat().st_size
-    except OSError as error:
-        raise InputError(f"shard {shard} is missing though the manifest lists it: copy or prepare it again") from error
-    if size != expected:
-        raise InputError(
-            f"shard {shard} has {size} bytes, the manifest says {expected}: it was cut or changed; copy or prepare it again"
-        )
+    with ThreadPoolExecutor(SIZE_CHECKS_AT_ONCE) as threads:
+        for shard, size in zip(shards, threads.map(size_of, shards), strict=True):
+            if isinstance(size, OSError):
+                raise InputError(
+                    f"shard {location}/{shard.name} is missing though the manifest lists it ({size}): "
+                    "copy or prepare it again"
+                )
+            if size != shard.bytes:
+                raise InputError(
+                    f"shard {location}/{shard.name} has {size} bytes, the manifest says {shard.bytes}: "
+                    "it was cut or changed; copy or prepare it again"
+                )

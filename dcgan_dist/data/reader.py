@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import MAX_ENCODED_BYTES, ImageFault, decode
 from dcgan_dist.data.index_table import BadSample, IndexTable, Places
-from dcgan_dist.data.manifest import Manifest
+from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage import open_storage
 
 Crop = Literal["none", "centre"]

@@ -1,4 +1,4 @@
-"""Bytes of shards, wherever they lie: any range of any file, by name."""
+"""Bytes of shards on a local disk, and the choice between local and remote ones."""
 
 from __future__ import annotations
 
@@ -7,38 +7,15 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.data.remote import DEFAULT_CACHE_BYTES, RemoteFolder
+from dcgan_dist.data.storage_protocol import Storage
+from dcgan_dist.data.uri import is_uri
+
 OPEN_FILES = 256
-
-
-class Storage(Protocol):
-    """A folder of files that can be read in ranges."""
-
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        """Up to `size` bytes of a file from `offset`; fewer where the file ends."""
-        ...
-
-    def read_rows(
-        self, names: Sequence[str], offsets: Sequence[int], out: NDArray[np.uint8]
-    ) -> Iterator[int | OSError]:
-        """Fill row i of `out` with the bytes of file i from offset i on; gives the bytes read, or the error, of each."""
-        ...
-
-    def read_all(self, name: str) -> bytes:
-        """All bytes of a (small) file."""
-        ...
-
-    def will_need(self, name: str, offset: int, size: int) -> None:
-        """Hint that a range is read soon."""
-        ...
-
-    def close(self) -> None:
-        """Let go of files and connections."""
-        ...
 
 
 class LocalFolder:
@@ -56,6 +33,10 @@ class LocalFolder:
     def read(self, name: str, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer where the file ends."""
         return os.pread(self._file(name).descriptor, size, offset)
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return (self._folder / name).stat().st_size
 
     def read_rows(
         self, names: Sequence[str], offsets: Sequence[int], out: NDArray[np.uint8]
@@ -115,6 +96,20 @@ class _OpenFile:
         self.bytes = np.empty(0, np.uint8)
 
 
-def open_storage(location: str, *, mapped: bool = False) -> Storage:
-    """The storage of a manifest's location; `mapped` where the process may be lost if a file is cut meanwhile."""
+def open_storage(
+    location: str, *, mapped: bool = False, cache_folder: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES
+) -> Storage:
+    """The storage of a manifest's location.
+
+    Args:
+        location: local folder or URI.
+        mapped: see LocalFolder; only where the process may be lost if a file is cut meanwhile.
+        cache_folder: where parts of remote files are kept; empty: a private folder that goes with the process.
+        cache_bytes: how much of them at most.
+
+    Raises:
+        InputError: a URI that is refused.
+    """
+    if is_uri(location):
+        return RemoteFolder(location, cache_folder=cache_folder, cache_bytes=cache_bytes)
     return LocalFolder(location, mapped=mapped)

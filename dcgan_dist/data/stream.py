@@ -15,10 +15,10 @@ from dcgan_dist.config import InputError
 from dcgan_dist.data.index import ShardIndex
 from dcgan_dist.data.index_table import BadSample, load_index
 from dcgan_dist.data.loader import Rows, RowTask, read_in_processes, read_in_thread
-from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import Crop, SampleReader, check_image_size
 from dcgan_dist.data.rows import replace_bad
+from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage import open_storage
 
 OnBadSample = Callable[[BadSample], None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,7 +16,7 @@ from webdataset.writer import TarWriter
 
 from dcgan_dist.data.images import encode_jpeg, encode_png
 from dcgan_dist.data.index import index_name, make_index, sha256_of
-from dcgan_dist.data.manifest import Layout, Shard
+from dcgan_dist.data.schema import Layout, Shard
 
 Encoding = Literal["jpeg", "png"]
 BLOCK_SAMPLES = 256
@@ -45,15 +44,12 @@ class _IndexColumns:
     keys: list[str] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    crc32: list[int] = field(default_factory=list)
     labels: list[int | None] = field(default_factory=list)
 
-    def add(self, sample: Sample, offset: int, data: bytes) -> None:
-        assert sample.key not in self.keys[-1:], f"key {sample.key} twice in a row"
+    def add(self, sample: Sample, offset: int, size: int) -> None:
         self.keys.append(sample.key)
         self.offsets.append(offset)
-        self.sizes.append(len(data))
-        self.crc32.append(zlib.crc32(data))
+        self.sizes.append(size)
         self.labels.append(sample.label)
 
 
@@ -85,10 +81,13 @@ def write_shard(
     if not columns.keys:
         unfinished.unlink()
         return None
+    assert len(set(columns.keys)) == len(columns.keys), f"a key comes twice in {path.name}"
 
     index_path = path.with_name(index_name(path.name))
     unfinished_index = path.with_name(f".{index_path.name}.part")
-    index = make_index(columns.keys, columns.offsets, columns.sizes, columns.crc32, columns.labels)
+    index = make_index(
+        unfinished, keys=columns.keys, offsets=columns.offsets, sizes=columns.sizes, labels=columns.labels
+    )
     unfinished_index.write_bytes(index.encode())
     unfinished_index.replace(index_path)
     unfinished.replace(path)
@@ -110,7 +109,7 @@ def describe_shard(path: Path, split: str, samples: int) -> Shard:
 def _write_samples(tar: TarWriter, samples: Iterable[Sample], columns: _IndexColumns, encoding: Encoding) -> None:
     for sample in samples:
         suffix, data = sample.encoded or _encode(sample.pixels, encoding)
-        columns.add(sample, _write_member(tar, sample.key, suffix, data), data)
+        columns.add(sample, _write_member(tar, sample.key, suffix, data), len(data))
         if sample.label is not None:
             _write_member(tar, sample.key, "cls", b"%d" % sample.label)
         if sample.details is not None:
@@ -126,7 +125,7 @@ def _write_blocks(tar: TarWriter, samples: Iterator[Sample], columns: _IndexColu
         size = images[0].nbytes
         first = _write_member(tar, key, "images.npy", data) + len(data) - images.nbytes
         for row, sample in enumerate(block):
-            columns.add(sample, first + row * size, images[row].tobytes())
+            columns.add(sample, first + row * size, size)
         _write_member(tar, key, "keys.json", json.dumps([sample.key for sample in block]).encode())
         if all(sample.label is not None for sample in block):
             _write_member(tar, key, "labels.npy", _npy(np.array([sample.label for sample in block], np.int64)))

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,10 @@ class Prepared:
         return "\n".join(lines)
 
 
+def _no_bar(total: int, name: str) -> tqdm:
+    return tqdm(total=total, desc=name, disable=True)
+
+
 def plan_shards(source: Source, options: ShardOptions) -> list[ShardTask]:
     """Deal a source's items to output shards: each split in source order, `shard_samples` items per shard."""
     splits: dict[str, list[Item]] = {}
@@ -132,7 +136,7 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
     return result
 
 
-def prepare(source: Source, options: ShardOptions) -> Prepared:
+def prepare(source: Source, options: ShardOptions, progress_bar: Callable[[int, str], tqdm] = _no_bar) -> Prepared:
     """Write every shard that is not there yet, then the manifest.
 
     Raises:
@@ -147,7 +151,7 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
 
     done = {task.name: result for task in tasks if (result := _read_note(folder, task)) is not None}
     waiting = [task for task in tasks if task.name not in done]
-    with tqdm(total=sum(len(task.items) for task in tasks), unit="img", desc=source.dataset, mininterval=0.5) as bar:
+    with progress_bar(sum(len(task.items) for task in tasks), source.dataset) as bar:
         bar.update(sum(len(task.items) for task in tasks if task.name in done))
         for task, result in _run(source, waiting, options.layout, str(folder)):
             done[task.name] = result

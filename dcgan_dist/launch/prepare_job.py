@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+
+from tqdm import tqdm
 
 from dcgan_dist.data.sources.base import Source
 from dcgan_dist.launch.command_line import absolute
 from dcgan_dist.launch.prepare import ShardOptions, plan_shards, prepare
 
 RESULT_NAME = "result.json"
+
+
+def progress_bar(total: int, name: str) -> tqdm:
+    """A bar with rate and remaining time; in a log, a line now and then."""
+    return tqdm(total=total, unit="img", desc=name, mininterval=0.5 if sys.stderr.isatty() else 10)
 
 
 def run_preparation(source: Source, options: ShardOptions) -> int:
@@ -33,7 +41,7 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
         print(f"{source.dataset}: {counts} items into {len(tasks)} shards ({options.layout}) in {options.out}")
         print(f"preprocessing {json.dumps(source.describe()[0])}; nothing was written")
         return 0
-    prepared = prepare(source, options)
+    prepared = prepare(source, options, progress_bar)
     result = Path(options.out) / RESULT_NAME
     result.write_text(json.dumps(prepared.to_json(), indent=1) + "\n", encoding="utf-8")
     print(prepared)

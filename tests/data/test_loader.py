@@ -100,11 +100,12 @@ def test_loader_processes_end_when_their_parent_is_killed(tmp_path: Path) -> Non
 import time
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.plan import ShardPlan
-from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.data.loader import RowTask, read_in_processes
 manifest = load_manifest({str(tmp_path)!r})
 plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=6, streams=3)
-batches = stream_batches(manifest, plan, rank=0, world_size=1, image_size=8, loader_workers=2)
-next(batches)
+task = RowTask(manifest=manifest, plan=plan, rows=plan.rows(0, 1), start_step=0, image_size=8, image_channels=3, crop="none")
+rows = read_in_processes(task, 2, 2)
+next(rows)
 print("reading", flush=True)
 time.sleep(60)
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_dist.config import InputError
@@ -65,6 +65,16 @@ def without_samples(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(content | {"shards": []}))
 
 
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def unfinished(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / ".prepare").mkdir()
+
+
 def cut_shard(folder: Path) -> None:
     shard = folder / "t-train-000001.tar"
     shard.write_bytes(shard.read_bytes()[:-512])
@@ -74,7 +84,8 @@ def cut_shard(folder: Path) -> None:
     ("spoil", "message"),
     [
         (shutil.rmtree, "does not exist"),
-        (lambda folder: (folder / "manifest.json").unlink(), r"has no manifest\.json"),
+        (empty, r"has no manifest\.json and no tar"),
+        (unfinished, "its preparation did not finish"),
         (torn, r"manifest\.json is torn"),
         (of_another_format, "has format 99, this program reads 1"),
         (without_samples, "lists no sample"),
@@ -94,6 +105,7 @@ def test_an_unknown_split_is_answered_with_the_known_ones(folder: Path) -> None:
         load_manifest(str(folder)).split("val")
 
 
+@settings(max_examples=25, deadline=None)
 @given(kept=st.lists(st.booleans(), min_size=7, max_size=7))
 def test_a_keep_list_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, kept: list[bool]) -> None:
     folder = tmp_path_factory.mktemp("keep")

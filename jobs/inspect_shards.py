@@ -1,0 +1,47 @@
+"""A full check of shards: counts, sizes, class balance, a contact sheet, and every damaged shard and sample by name.
+
+python jobs/inspect_shards.py --shards shards/lsun --json inspection.json
+
+Exits 1 if anything is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcgan_dist.data.inspection import inspect, open_manifest, save_sheet
+from dcgan_dist.launch.command_line import absolute, default_shards, parse, run
+from dcgan_dist.launch.prepare_job import progress_bar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectShards:
+    """What is inspected."""
+
+    shards: str = ""
+    """Folder of shards, tar or manifest; empty: $DCGAN_DIST_SHARDS, else ~/dcgan_dist/shards."""
+    sheet: str = ""
+    """Write a contact sheet of images spread over the shards to this PNG."""
+    json: str = ""
+    """Write what was found to this file."""
+
+
+def main(argv: list[str]) -> int:
+    """Inspect shards."""
+    options = parse(InspectShards, argv, description=__doc__ or "")
+    manifest = open_manifest(absolute(options.shards or default_shards(), "--shards"))
+    with progress_bar(manifest.samples, manifest.dataset) as bar:
+        found = inspect(manifest, bar.update)
+    print(found)
+    if options.sheet:
+        save_sheet(found, Path(options.sheet))
+        print(f"contact sheet {options.sheet}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
+    return 1 if found.damages else 0
+
+
+if __name__ == "__main__":
+    run(main)
