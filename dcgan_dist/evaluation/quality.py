@@ -1,7 +1,4 @@
-"""How good and how varied samples are, from numbers that need no labels and no downloaded weights.
-
-`measure_quality` gives them at intervals of a training run; `diversity` at every report.
-"""
+"""How good and how varied samples are, from numbers that need no labels and no downloaded weights."""
 
 from __future__ import annotations
 
@@ -159,25 +156,3 @@ def nearest_distances(reference: Reference, batches: Iterable[Tensor], prefixes:
 def nearest_distance(held_out: Tensor, fake_batches: Iterable[Tensor], *, output: Output = "tanh") -> float:
     """Mean distance of held-out images, (m, c, s, s) uint8, to their nearest of all samples; see `nearest_distances`."""
     return list(nearest_distances(Reference(held_out, output=output), fake_batches, ()).values())[-1]
-
-
-def diversity(images: Tensor) -> Tensor:
-    """How far the images of a batch are from their nearest neighbour in it: the mean, over images, of that distance.
-
-    Divided by the same of a real batch of equal size it is about 1 for a healthy generator, and goes to 0 both where all
-    samples become one picture and where fewer different pictures are left than the batch has rows.
-
-    Args:
-        images: (b, ...) floats, any range; b at least 2, else the result is NaN.
-
-    Returns:
-        Scalar float32 on the same device (nothing waits for it), Euclidean over all pixels.
-    """
-    x = images.detach().float().flatten(1)
-    if len(x) < 2:
-        return x.new_tensor(torch.nan)
-    x = x - x.mean(0)  # a constant batch becomes exactly 0 everywhere
-    squares = x.square().sum(1)
-    distances = (squares[:, None] + squares[None, :] - 2 * x @ x.T).clamp(min=0)
-    distances.fill_diagonal_(torch.inf)
-    return distances.amin(1).sqrt().mean()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dcgan_dist.config import InputError
 from dcgan_dist.evaluation.frechet import FeatureStatistics
-from dcgan_dist.evaluation.quality import Reference, diversity, from_uint8, measure_quality, nearest_distances
+from dcgan_dist.evaluation.quality import Reference, from_uint8, measure_quality, nearest_distances
 from dcgan_dist.evaluation.random_features import RandomFeatures
 from dcgan_dist.models.latents import seeded
 
@@ -151,22 +151,3 @@ def test_a_small_measurement_is_cheap(faces: Tensor, reference: Reference) -> No
 def test_a_missing_weights_file_is_said(faces: Tensor) -> None:
     with pytest.raises(InputError, match=r"no file of Inception weights .*nowhere\.pth.*pt_inception-2015-12-05"):
         measure_quality([from_uint8(faces[:4], "tanh")], faces[:4], inception_weights="nowhere.pth")
-
-
-def test_diversity_falls_to_zero_as_a_batch_collapses(others: Tensor) -> None:
-    real = diversity(others[:64])
-
-    ratios = [(diversity(others[torch.arange(64) % different]) / real).item() for different in (64, 63, 48, 32, 2, 1)]
-
-    assert ratios[0] == pytest.approx(1)
-    assert ratios == sorted(ratios, reverse=True)
-    assert max(ratios[3:]) < 1e-3  # every picture has its twin, though 32 different ones are left
-    assert ratios[-1] == 0
-
-
-def test_diversity_is_the_mean_distance_to_the_nearest_other(others: Tensor) -> None:
-    x = others[:20].double().flatten(1)
-    distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
-
-    assert diversity(others[:20]).item() == pytest.approx(distances.amin(1).mean().item(), rel=1e-4)
-    assert torch.isnan(diversity(others[:1]))
