@@ -64,6 +64,6 @@ def ray_cluster() -> Iterator[str]:
         log_to_driver=False,
         configure_logging=False,
     )
-    yield context.address_info["gcs_address"]
+    yield str(context["gcs_address"])  # pyright: ignore[reportIndexIssue]
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)

@@ -35,7 +35,7 @@ class Attempt:
     def __init__(self, plan: RunPlan, folder: RunFolder, run: TrackedRun, say: Callable[[str], None]) -> None:
         self.plan, self.folder, self.run, self.say = plan, folder, run, say
         self.began = time.monotonic()
-        self.board = Board.remote()
+        self.board = ray.remote(Board).options(num_cpus=0).remote()
         self.failure: Notice | None = None
         self.grid = ""
         self.signal = 0

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import ray
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
@@ -29,9 +27,8 @@ class Notice:
     """Exit code of the failure."""
 
 
-@ray.remote(num_cpus=0, max_concurrency=4)
 class Board:
-    """Holds notices in order until the driver takes them."""
+    """Holds notices in order until the driver takes them; runs as an actor."""
 
     def __init__(self) -> None:
         self._notices: list[Notice] = []

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 from collections.abc import Callable
 
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray._private.state import state as cluster_state
+from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from dcgan_dist.config import InputError, TrainConfig
@@ -71,17 +76,18 @@ def most_resources() -> dict[str, float] | None:
 
     None where an autoscaler is at work but has not declared its maximum.
     """
-    declared = ray._private.state.state.get_max_resources_from_cluster_config()
+    declared = cluster_state.get_max_resources_from_cluster_config()
     alive = ray.cluster_resources()
     if declared is None:
         return None if _autoscaling() else alive
-    return {name: max(declared.get(name, 0), alive.get(name, 0)) for name in declared.keys() | alive.keys()}
+    return {name: float(max(declared.get(name, 0), alive.get(name, 0))) for name in declared.keys() | alive.keys()}
 
 
 def _autoscaling() -> bool:
-    """Whether an autoscaler watches this cluster."""
-    from ray._private import ray_constants
-    from ray.experimental.internal_kv import _internal_kv_get
+    """Whether an autoscaler can add nodes to this cluster.
 
-    keys = (ray_constants.DEBUG_AUTOSCALING_STATUS_LEGACY, ray_constants.DEBUG_AUTOSCALING_STATUS)
-    return any(_internal_kv_get(key) for key in keys)
+    Every head runs one; without a config it only watches, and then calls each node a type of its own.
+    """
+    status = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    nodes = (status.get("autoscaler_report") or {}).get("active_nodes") or {}
+    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in nodes)

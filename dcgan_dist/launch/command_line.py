@@ -109,10 +109,11 @@ def parse_training(argv: Sequence[str], *, default_preset: str, description: str
 
 
 def _preset_name(argv: Sequence[str]) -> str | None:
-    """The preset among the flags, which decides the defaults of all others."""
+    """The preset among the flags, which decides the defaults of all others; given twice, the last one counts."""
+    name = None
     for flag, following in zip(argv, [*argv[1:], ""], strict=True):
         if flag == "--preset":
-            return following
-        if flag.startswith("--preset="):
-            return flag.removeprefix("--preset=")
-    return None
+            name = following
+        elif flag.startswith("--preset="):
+            name = flag.removeprefix("--preset=")
+    return name

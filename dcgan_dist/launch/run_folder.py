@@ -17,7 +17,8 @@ import pyarrow.fs
 from dcgan_dist.config import InputError
 
 ALIVE_SECONDS = 30.0
-CHECKPOINT_NAME = re.compile(r"checkpoint_\d{12}-[0-9a-f]{6}")  # images seen, so that names sort by age; then a random part
+# Images seen, so that names sort by age, then a random part.
+CHECKPOINT_NAME = re.compile(r"checkpoint_\d{12}-[0-9a-f]{6}")
 
 
 def new_checkpoint_name(images_seen: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import torch
@@ -101,7 +101,11 @@ def register_snapshot(
     config, progress, state = load_checkpoint(snapshot)
     updates_d, updates_g = updates(config.schedule, progress.step)
     registered: dict[str, dict[str, Any]] = {}
-    for kind, network_class in (("generator", Generator), ("discriminator", Discriminator)):
+    networks: tuple[tuple[Literal["generator", "discriminator"], type[Generator | Discriminator]], ...] = (
+        ("generator", Generator),
+        ("discriminator", Discriminator),
+    )
+    for kind, network_class in networks:
         network = network_class(config.model).to(dtype=getattr(torch, config.dtype)).eval()
         network.load_state_dict(state[kind])
         name = f"dcgan-{config.dataset}-{kind}"
