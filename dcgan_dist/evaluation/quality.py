@@ -151,8 +151,3 @@ def nearest_distances(reference: Reference, batches: Iterable[Tensor], prefixes:
                 means[count] = found.double().mean().item()
     means[count] = found.double().mean().item()
     return means
-
-
-def nearest_distance(held_out: Tensor, fake_batches: Iterable[Tensor], *, output: Output = "tanh") -> float:
-    """Mean distance of held-out images, (m, c, s, s) uint8, to their nearest of all samples; see `nearest_distances`."""
-    return list(nearest_distances(Reference(held_out, output=output), fake_batches, ()).values())[-1]
