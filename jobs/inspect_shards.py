@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan_dist.data.inspection import inspect, open_manifest, save_sheet
+from dcgan_dist.data.inspection import inspect, open_manifest
+from dcgan_dist.data.pictures import save_sheet
 from dcgan_dist.launch.command_line import absolute, default_shards, parse, run
 from dcgan_dist.launch.prepare_job import progress_bar
 
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
         found = inspect(manifest, bar.update)
     print(found)
     if options.sheet:
-        save_sheet(found, Path(options.sheet))
+        save_sheet(found.sheet, Path(options.sheet))
         print(f"contact sheet {options.sheet}")
     if options.json:
         Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")

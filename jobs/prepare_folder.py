@@ -1,4 +1,4 @@
-"""Photographs in folders or tars -> shards: shorter side to the wanted size with antialias, square centre cut out.
+"""Photographs in folders, tars or zips -> shards: shorter side to the wanted size with antialias, square centre cut out.
 
 python jobs/prepare_folder.py --source photos/ --out shards/ --image-size 64
 """
@@ -18,7 +18,7 @@ class PrepareFolder(ShardOptions):
     """Photographs in folders or tars into shards."""
 
     source: tuple[str, ...]
-    """Folders and tars of images."""
+    """Folders, tars and zips of images; img2dataset output too."""
     image_size: int = 64
     """Pixels per side of the shards' images."""
     dataset: str = "folder"

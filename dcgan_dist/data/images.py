@@ -56,7 +56,7 @@ def decode(data: bytes | memoryview, channels: int, max_pixels: int = MAX_PIXELS
 
 
 def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open and fully decode an image of any format, turned upright by its EXIF orientation.
+    """Open and fully decode an image of any format and mode as L or RGB, turned upright by its EXIF orientation.
 
     Raises:
         ImageFault: it is not an image, is damaged, or has more than `max_pixels`.
@@ -67,7 +67,7 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
             image = Image.open(io.BytesIO(data))
         _check_pixels(*image.size, max_pixels)
         image.load()
-        return ImageOps.exif_transpose(image)
+        return _to_grey_or_colour(ImageOps.exif_transpose(image))
     except ImageFault:
         raise
     except _PIL_ERRORS as error:
@@ -75,35 +75,34 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
 
 
 def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
-    """Pixels of any PIL image: (h, w, channels) uint8, transparency on white.
-
-    Sixteen-bit grey is scaled to eight bits; PIL alone would clip it.
-    """
-    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+    """Pixels of an image from open_image: (h, w, channels) uint8."""
     pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """Bring the shorter side to `size` with antialias, then cut the square centre.
+    """Bring the shorter side of an image from open_image to `size` with antialias, then cut the square centre.
 
-    Source: common practice (PAPER: LSUN's way to 64x64 is not stated); the filter is PIL's bicubic, whose support
+    Source: common practice (the paper does not say how LSUN comes to 64x64); the filter is PIL's bicubic, whose support
     grows with the reduction and so averages over all pixels.
     """
     width, height = image.size
     scale = size / min(width, height)
     wide, high = max(size, round(width * scale)), max(size, round(height * scale))
-    if image.mode not in ("RGB", "L", "RGBA"):  # palettes and other modes cannot be averaged
-        image = image.convert("RGBA" if "transparency" in image.info or "A" in image.getbands() else "RGB")
     if (wide, high) != image.size:
         image = image.resize((wide, high), Image.Resampling.BICUBIC)
     left, top = (wide - size) // 2, (high - size) // 2
     return image.crop((left, top, left + size, top + size))
+
+
+def _to_grey_or_colour(image: Image.Image) -> Image.Image:
+    """Any mode to L or RGB: transparency lies on white, sixteen-bit grey is scaled (PIL alone would clip it)."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 95) -> bytes:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, decode
@@ -66,19 +65,6 @@ class Inspection:
             )
         lines.append(f"{len(self.damages)} faults" if self.damages else "no fault found")
         return "\n".join(lines + [f"  {damage}" for damage in self.damages])
-
-
-def save_sheet(found: Inspection, path: Path) -> None:
-    """Write the sheet's images as one PNG, eight to a row, each shrunk to fit its place."""
-    place = min(128, max((max(image.shape[:2]) for image in found.sheet), default=1))
-    rows = -(-len(found.sheet) // 8)
-    sheet = Image.new("RGB", (8 * place, max(1, rows) * place))
-    for number, pixels in enumerate(found.sheet):
-        image = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
-        image.thumbnail((place, place))
-        sheet.paste(image, (number % 8 * place, number // 8 * place))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
 
 
 def inspect(manifest: Manifest, progress: Callable[[int], object] = lambda samples: None) -> Inspection:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from dcgan_dist.data.sources.base import Item, Rejected, Source
 from dcgan_dist.data.writer import Sample, write_shard
 
 PROGRESS_FOLDER = ".prepare"
+REJECTED_NAME = "rejected.json"
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,17 +34,19 @@ class ShardOptions:
     layout: Layout = "samples"
     """samples: one encoded image per member; blocks: raw images, many per member, fastest to read."""
     val_fraction: float = 0.0
-    """Share of the images held out as split "val", chosen by a hash of the key."""
+    """Share of the images held out as split "val", chosen by a hash of the key; official splits stay."""
     shard_samples: int = 8192
     """Items of the source that go into one shard."""
+    cpus: int = 0
+    """Shards made at once by Ray; 0: as many as the cluster has CPUs; 1: in this process, without Ray."""
     dry_run: bool = False
     """Print the plan and write nothing."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.val_fraction < 1:
             raise InputError(f"--val-fraction {self.val_fraction} must be at least 0 and less than 1")
-        if self.shard_samples < 1:
-            raise InputError(f"--shard-samples {self.shard_samples} must be at least 1")
+        if self.shard_samples < 1 or self.cpus < 0:
+            raise InputError(f"--shard-samples {self.shard_samples} must be at least 1, --cpus {self.cpus} at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +65,8 @@ class ShardResult:
     shard: Shard | None
     """None where no item gave a sample."""
     rejected: tuple[Rejected, ...]
+    items_by_samples: dict[str, int]
+    """How many items gave 0, 1, 2, ... samples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +75,7 @@ class Prepared:
 
     manifest: Manifest
     rejected: tuple[Rejected, ...]
+    items_by_samples: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
         """What the job writes as result.json."""
@@ -80,7 +88,9 @@ class Prepared:
             "bytes": sum(shard.bytes for shard in manifest.shards),
             "image_size": manifest.image_size,
             "layout": manifest.layout,
-            "rejected": [dataclasses.asdict(one) for one in self.rejected],
+            "classes": manifest.classes,
+            "items_by_samples": self.items_by_samples,
+            "rejected": len(self.rejected),
         }
 
     def __str__(self) -> str:
@@ -92,12 +102,31 @@ class Prepared:
             f"({manifest.layout}, {megabytes:.1f} MB)",
             f"manifest {Path(manifest.location) / MANIFEST_NAME}, hash {manifest.hash[:12]}",
         ]
+        if set(self.items_by_samples) - {"0", "1"}:
+            per_item = ", ".join(f"{k}: {n}" for k, n in sorted(self.items_by_samples.items(), key=lambda x: int(x[0])))
+            lines.append(f"images found per photograph: {per_item}")
         if self.rejected:
-            lines.append(f"{len(self.rejected)} items gave no image; the first: {self.rejected[0]}")
+            first = self.rejected[0]
+            lines.append(
+                f"{len(self.rejected)} items gave no image, listed in {REJECTED_NAME}; {first.key}: {first.reason}"
+            )
         return "\n".join(lines)
 
 
-def _no_bar(total: int, name: str) -> tqdm:
+Run = Callable[[Source, Sequence[ShardTask], Layout, str], Iterable[tuple[ShardTask, ShardResult]]]
+"""Makes shards somewhere and gives each result as it comes."""
+
+
+def run_here(
+    source: Source, tasks: Sequence[ShardTask], layout: Layout, folder: str
+) -> Iterator[tuple[ShardTask, ShardResult]]:
+    """Make shards one after the other in this process."""
+    for task in tasks:
+        yield task, make_shard(source, task, layout, folder)
+
+
+def no_bar(total: int, name: str) -> tqdm:
+    """A progress bar that is not shown."""
     return tqdm(total=total, desc=name, disable=True)
 
 
@@ -107,37 +136,66 @@ def plan_shards(source: Source, options: ShardOptions) -> list[ShardTask]:
     for item in source.items():
         split = item.split or ("val" if held_out(item.key, options.val_fraction) else "train")
         splits.setdefault(split, []).append(item)
-    tasks = []
-    for split in sorted(splits, key=("train", "val", "test").index):
-        items, size = splits[split], options.shard_samples
-        for number, first in enumerate(range(0, len(items), size)):
-            name = f"{source.dataset}-{split}-{number:06d}.tar"
-            tasks.append(ShardTask(name=name, split=split, items=items[first : first + size]))
-    return tasks
+    size = options.shard_samples
+    return [
+        ShardTask(
+            name=f"{source.dataset}-{split}-{first // size:06d}.tar",
+            split=split,
+            items=splits[split][first : first + size],
+        )
+        for split in sorted(splits, key=SPLITS.index)
+        for first in range(0, len(splits[split]), size)
+    ]
 
 
 def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> ShardResult:
-    """Write one output shard and note beside it that it is done."""
+    """Write one output shard and note beside it that it is done.
+
+    Raises:
+        InputError: the folder cannot be seen from this machine, or cannot be written.
+    """
     rejected: list[Rejected] = []
+    items_by_samples: Counter[str] = Counter()
 
     def samples() -> Iterator[Sample]:
-        for result in source.read(task.items):
-            if isinstance(result, Rejected):
-                rejected.append(result)
-            else:
-                yield result
+        for item in task.items:
+            n = 0
+            for result in source.read(item):
+                if isinstance(result, Rejected):
+                    rejected.append(result)
+                else:
+                    n += 1
+                    yield result
+            items_by_samples[str(n)] += 1
 
-    shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
-    result = ShardResult(shard=shard, rejected=tuple(rejected))
-    note = Path(folder) / PROGRESS_FOLDER / f"{task.name}.json"
-    unfinished = note.with_suffix(".part")
-    unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
-    unfinished.replace(note)
+    notes = Path(folder) / PROGRESS_FOLDER
+    if not notes.is_dir():
+        raise InputError(f"--out {folder} cannot be seen from every node: choose a folder that all nodes share")
+    try:
+        shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
+        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples))
+        unfinished = notes / f"{task.name}.part"
+        unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
+        unfinished.replace(notes / f"{task.name}.json")
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written ({error.strerror}): make room or choose another") from error
     return result
 
 
-def prepare(source: Source, options: ShardOptions, progress_bar: Callable[[int, str], tqdm] = _no_bar) -> Prepared:
+def prepare(
+    source: Source,
+    options: ShardOptions,
+    *,
+    run: Run = run_here,
+    progress_bar: Callable[[int, str], tqdm] = no_bar,
+) -> Prepared:
     """Write every shard that is not there yet, then the manifest.
+
+    Args:
+        source: where the samples come from.
+        options: how they are laid out.
+        run: where shards are made.
+        progress_bar: makes the bar that shows how far it is.
 
     Raises:
         InputError: the source is unusable, gave no image, or the folder holds another data set.
@@ -153,25 +211,21 @@ def prepare(source: Source, options: ShardOptions, progress_bar: Callable[[int, 
     waiting = [task for task in tasks if task.name not in done]
     with progress_bar(sum(len(task.items) for task in tasks), source.dataset) as bar:
         bar.update(sum(len(task.items) for task in tasks if task.name in done))
-        for task, result in _run(source, waiting, options.layout, str(folder)):
+        for task, result in run(source, waiting, options.layout, str(folder)):
             done[task.name] = result
             bar.update(len(task.items))
     return _finish(source, options, folder, [done[task.name] for task in tasks], preparation)
 
 
-def _run(
-    source: Source, tasks: Iterable[ShardTask], layout: Layout, folder: str
-) -> Iterator[tuple[ShardTask, ShardResult]]:
-    for task in tasks:
-        yield task, make_shard(source, task, layout, folder)
-
-
 def _fingerprint(source: Source, options: ShardOptions, tasks: Sequence[ShardTask]) -> str:
     """Hash of everything that decides what the shards hold; part of the manifest."""
-    preprocessing, origin = source.describe()
-    items = [[task.name, [item.key for item in task.items]] for task in tasks]
-    content = [source.dataset, source.encoding, options.layout, preprocessing, origin, items]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256()
+    settings = [source.dataset, source.encoding, source.class_names(), options.layout, *source.describe()]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for task in tasks:
+        digest.update(f"\n{task.name}\n".encode())
+        digest.update("\n".join(f"{item.key} {item.label}" for item in task.items).encode())
+    return digest.hexdigest()
 
 
 def _finished_before(folder: Path, preparation: str) -> Prepared:
@@ -180,8 +234,12 @@ def _finished_before(folder: Path, preparation: str) -> Prepared:
         raise InputError(
             f"{folder} already holds shards made in another way: choose another --out, or remove that folder"
         )
-    rejected = tuple(Rejected(**one) for one in manifest.source["rejected"])
-    return Prepared(manifest=manifest, rejected=rejected)
+    try:
+        listed = json.loads((folder / REJECTED_NAME).read_text(encoding="utf-8"))
+    except OSError:
+        listed = []
+    rejected = tuple(Rejected(**one) for one in listed)
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])
 
 
 def _claim(folder: Path, preparation: str) -> None:
@@ -210,13 +268,15 @@ def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:
     shard = Shard(**content["shard"]) if content["shard"] else None
     if shard and (not (folder / shard.name).exists() or (folder / shard.name).stat().st_size != shard.bytes):
         return None
-    return ShardResult(shard=shard, rejected=tuple(Rejected(**one) for one in content["rejected"]))
+    rejected = tuple(Rejected(**one) for one in content["rejected"])
+    return ShardResult(shard=shard, rejected=rejected, items_by_samples=content["items_by_samples"])
 
 
 def _finish(
     source: Source, options: ShardOptions, folder: Path, results: Sequence[ShardResult], preparation: str
 ) -> Prepared:
     rejected = tuple(one for result in results for one in result.rejected)
+    items_by_samples = dict(sum((Counter(result.items_by_samples) for result in results), Counter()))
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
         shutil.rmtree(folder / PROGRESS_FOLDER)
@@ -224,19 +284,19 @@ def _finish(
             f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
         )
     preprocessing, origin = source.describe()
-    listed = [dataclasses.asdict(one) for one in rejected]
+    (folder / REJECTED_NAME).write_text(json.dumps([dataclasses.asdict(one) for one in rejected]), encoding="utf-8")
     manifest = Manifest(
         dataset=source.dataset,
         image_size=source.image_size,
         image_channels=source.image_channels,
         layout=options.layout,
         preprocessing=preprocessing | {"stored": "uint8" if options.layout == "blocks" else source.encoding},
-        source=origin | {"preparation": preparation, "rejected": listed},
+        source=origin | {"preparation": preparation, "items_by_samples": items_by_samples},
         shards=shards,
-        classes=len(source.class_names),
-        class_names=tuple(source.class_names),
+        classes=len(source.class_names()),
+        class_names=source.class_names(),
         location=str(folder),
     )
     write_manifest(manifest, folder)
     shutil.rmtree(folder / PROGRESS_FOLDER)
-    return Prepared(manifest=manifest, rejected=rejected)
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples)

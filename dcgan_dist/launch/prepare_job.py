@@ -10,11 +10,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dcgan_dist.data.pictures import save_sheet
 from dcgan_dist.data.sources.base import Source
+from dcgan_dist.data.stream import read_images
 from dcgan_dist.launch.command_line import absolute
 from dcgan_dist.launch.prepare import ShardOptions, plan_shards, prepare
+from dcgan_dist.launch.prepare_tasks import runner
 
 RESULT_NAME = "result.json"
+SHEET_NAME = "contact_sheet.png"
+SHEET_IMAGES = 64
 
 
 def progress_bar(total: int, name: str) -> tqdm:
@@ -23,7 +28,7 @@ def progress_bar(total: int, name: str) -> tqdm:
 
 
 def run_preparation(source: Source, options: ShardOptions) -> int:
-    """Prepare shards, print a summary and write result.json into the folder; or print the plan only.
+    """Prepare shards, write result.json and a contact sheet into the folder, print a summary; or print the plan only.
 
     Returns:
         Exit code 0.
@@ -41,8 +46,10 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
         print(f"{source.dataset}: {counts} items into {len(tasks)} shards ({options.layout}) in {options.out}")
         print(f"preprocessing {json.dumps(source.describe()[0])}; nothing was written")
         return 0
-    prepared = prepare(source, options, progress_bar)
-    result = Path(options.out) / RESULT_NAME
-    result.write_text(json.dumps(prepared.to_json(), indent=1) + "\n", encoding="utf-8")
-    print(prepared)
+    prepared = prepare(source, options, run=runner(options.cpus), progress_bar=progress_bar)
+    folder, manifest = Path(options.out), prepared.manifest
+    images = read_images(manifest, SHEET_IMAGES, image_size=manifest.image_size)
+    save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
+    (folder / RESULT_NAME).write_text(json.dumps(prepared.to_json(), indent=1) + "\n", encoding="utf-8")
+    print(f"{prepared}\ncontact sheet {folder / SHEET_NAME}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -14,10 +15,12 @@ class Item(NamedTuple):
 
     key: str
     """Unique and escaped."""
-    ref: int
-    """The source's own number for it."""
+    ref: Any
+    """The source's own word for where it is."""
     split: str = ""
     """Official split; empty: the held-out share decides."""
+    label: int | None = None
+    """Class number from 0, where the listing knows it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +32,7 @@ class Rejected:
 
 
 class Source(Protocol):
-    """A form in which people have images. Instances travel to other processes."""
+    """A form in which people have images. Instances travel to other processes, without what they have read."""
 
     @property
     def dataset(self) -> str:
@@ -51,7 +54,6 @@ class Source(Protocol):
         """How its images are stored in the samples layout."""
         ...
 
-    @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes; empty where there are none."""
         ...
@@ -64,10 +66,18 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, items: Sequence[Item]) -> Iterator[Sample | Rejected]:
-        """The samples of these items, in order."""
+    def read(self, item: Item) -> Iterator[Sample | Rejected]:
+        """The samples of one item, or why there is none."""
         ...
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin for the manifest, without paths of this machine."""
         ...
+
+
+class TravelsLight:
+    """A dataclass that leaves what it has read behind when it goes to another process."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Its fields only."""
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from dcgan_dist.config import InputError
-from dcgan_dist.data.sources.base import Item, Rejected
+from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
 from dcgan_dist.data.sources.room_drawing import OVERSAMPLING, draw_room
 from dcgan_dist.data.writer import Encoding, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoomSource:
+class RoomSource(TravelsLight):
     """Rooms number 0 to n - 1 of a seed."""
 
     n: int
@@ -28,7 +28,10 @@ class RoomSource:
     dataset: str = "rooms"
     image_channels: int = 3
     encoding: Encoding = "jpeg"
-    class_names: tuple[str, ...] = ()
+
+    def class_names(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def items(self) -> Sequence[Item]:
         """One item per room."""
@@ -38,11 +41,10 @@ class RoomSource:
             )
         return [Item(f"room-{self.seed}-{number:07d}", number) for number in range(self.n)]
 
-    def read(self, items: Sequence[Item]) -> Iterator[Sample | Rejected]:
-        """Draw each room."""
-        for item in items:
-            image, truth = draw_room(self.seed, item.ref, self.image_size)
-            yield Sample(key=item.key, pixels=np.asarray(image), details=truth)
+    def read(self, item: Item) -> Iterator[Sample | Rejected]:
+        """Draw one room."""
+        image, truth = draw_room(self.seed, item.ref, self.image_size)
+        yield Sample(key=item.key, pixels=np.asarray(image), details=truth)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""

@@ -1,0 +1,79 @@
+"""SVHN cropped digits: the official .mat files, in their order; the label 10 of the files becomes class 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+from dcgan_dist.config import InputError
+from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
+from dcgan_dist.data.sources.labelled import SplitArrays, array_items, array_sample
+from dcgan_dist.data.writer import Encoding, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class SvhnSource(TravelsLight):
+    """Digits of train_32x32.mat, test_32x32.mat and, where wanted, extra_32x32.mat."""
+
+    path: str
+    """Folder with the .mat files, or one of them."""
+    extra: bool = False
+    """Append the 531,131 easier digits of extra_32x32.mat to the train split."""
+    dataset: str = "svhn"
+    image_size: int = 32
+    image_channels: int = 3
+    encoding: Encoding = "png"
+
+    def class_names(self) -> tuple[str, ...]:
+        """The ten classes."""
+        return tuple("0123456789")
+
+    def items(self) -> Sequence[Item]:
+        """All digits in official order.
+
+        Raises:
+            InputError: there is no .mat file, or it is none of SVHN's.
+        """
+        return array_items(self._splits)
+
+    def read(self, item: Item) -> Iterator[Sample | Rejected]:
+        """One image with its label."""
+        yield array_sample(self._splits, item)
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Preprocessing and origin."""
+        return {"size": 32}, {"kind": "svhn", "extra": self.extra}
+
+    @cached_property
+    def _splits(self) -> list[SplitArrays]:
+        root = Path(self.path).expanduser()
+        files = [root] if root.is_file() else sorted(root.rglob("*_32x32*.mat"))
+        parts = {kind: _read_mat(file) for file in files for kind in [file.name.partition("_")[0]]}
+        train = [parts[kind] for kind in ("train", *(("extra",) if self.extra else ())) if kind in parts]
+        splits = [("train", train), ("test", [parts["test"]] if "test" in parts else [])]
+        found = [
+            SplitArrays(split, np.concatenate([one[0] for one in some]), np.concatenate([one[1] for one in some]))
+            for split, some in splits
+            if some
+        ]
+        if not found:
+            raise InputError(
+                f"--source {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
+            )
+        return found
+
+
+def _read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 32, 32, 3) uint8 and labels (n,) from 0."""
+    try:
+        content = loadmat(str(path), variable_names=["X", "y"])
+        images, labels = content["X"].transpose(3, 0, 1, 2), content["y"].reshape(-1).astype(np.int64)
+    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+        raise InputError(f"{path} is not a .mat file of SVHN's cropped digits ({error}): fetch it again") from error
+    return images, labels % 10

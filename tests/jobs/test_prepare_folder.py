@@ -1,0 +1,162 @@
+"""Preparing a folder: pictures of every kind, held-out images, restarts, and plans that write nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcgan_dist.config import InputError
+from dcgan_dist.data import keys
+from dcgan_dist.data.manifest import load_manifest
+from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.launch import prepare as prepare_module
+from jobs import prepare_folder
+from tests.data.helpers import pixels_of
+
+
+def write_photos(folder: Path, n: int) -> Path:
+    folder.mkdir(parents=True)
+    for i in range(n):
+        Image.fromarray(pixels_of(i, 24)).save(folder / f"photo{i:03d}.png")
+    return folder
+
+
+def run(folder: Path, out: Path, *more: str) -> int:
+    return prepare_folder.main(
+        ["--source", str(folder), "--out", str(out), "--image-size", "16", "--cpus", "1", "--shard-samples", "4", *more]
+    )
+
+
+def test_held_out_images_depend_on_their_key_alone(tmp_path: Path) -> None:
+    many, few = write_photos(tmp_path / "many", 60), write_photos(tmp_path / "few", 30)
+
+    run(many, tmp_path / "a", "--val-fraction", "0.3")
+    run(few, tmp_path / "b", "--val-fraction", "0.3")
+
+    held_out = [set(read_keys(load_manifest(str(tmp_path / name)).split("val"))) for name in "ab"]
+    assert held_out[1] == {key for key in held_out[0] if key < "photo030"}
+    assert 8 <= len(held_out[0]) <= 28
+
+
+def test_every_kind_of_picture_becomes_a_square_of_colour(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    base = Image.fromarray(np.full((40, 60, 3), (200, 100, 50), np.uint8))
+    base.save(folder / "rgb.png")
+    base.convert("L").save(folder / "grey.jpg")
+    base.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    base.convert("P").save(folder / "palette.gif")
+    clear = base.convert("RGBA")
+    clear.putalpha(0)
+    clear.save(folder / "clear.png")
+    Image.fromarray(np.full((40, 60), 40000, np.uint16)).save(folder / "deep.png")
+    upright = Image.new("RGB", (60, 40), "black")
+    upright.paste("white", (0, 0, 30, 40))  # the left half is white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right to see it upright: white is on top then
+    upright.save(folder / "turned.jpg", exif=exif, quality=95)
+
+    run(folder, tmp_path / "out")
+
+    manifest = load_manifest(str(tmp_path / "out"))
+    images = dict(zip(read_keys(manifest), read_images(manifest, 99, image_size=16).numpy(), strict=True))
+    middle = {key: image[:, 8, 8].astype(int) for key, image in images.items()}
+    assert np.abs(middle["rgb"] - [200, 100, 50]).max() < 5
+    assert np.abs(middle["cmyk"] - [200, 100, 50]).max() < 25
+    assert np.abs(middle["palette"] - [200, 100, 50]).max() < 30
+    assert len(set(middle["grey"])) == 1
+    assert middle["clear"].tolist() == [255, 255, 255]
+    assert np.abs(middle["deep"] - 40000 // 256).max() < 3
+    assert images["turned"][:, 2, 8].min() > 200
+    assert images["turned"][:, 13, 8].max() < 50
+
+
+def test_a_killed_preparation_goes_on_and_ends_with_the_same_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_photos(tmp_path / "in", 23)
+    run(photos, tmp_path / "straight")
+    made: list[str] = []
+    whole = prepare_module.make_shard
+
+    def killed_in_the_third(source, task, layout, folder):
+        made.append(task.name)
+        if len(made) == 3:
+            (Path(folder) / f".{task.name}.part").write_bytes(b"half a shard")
+            raise KeyboardInterrupt
+        return whole(source, task, layout, folder)
+
+    monkeypatch.setattr(prepare_module, "make_shard", killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, tmp_path / "broken")
+    run(photos, tmp_path / "broken")
+
+    assert load_manifest(str(tmp_path / "broken")).hash == load_manifest(str(tmp_path / "straight")).hash
+    assert len(made) == 3 + 4  # six shards; the two finished ones were not made again
+    straight, broken = ({p.name: p.read_bytes() for p in (tmp_path / n).glob("*.tar")} for n in ("straight", "broken"))
+    assert straight == broken
+
+
+def test_the_same_command_again_prints_the_same_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = write_photos(tmp_path / "in", 5)
+    run(photos, tmp_path / "out")
+    first = capsys.readouterr().out
+
+    assert run(photos, tmp_path / "out") == 0
+
+    assert capsys.readouterr().out == first
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["samples"] == {"train": 5}
+
+
+def test_a_folder_of_other_shards_is_not_overwritten(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "in", 5)
+    run(photos, tmp_path / "out")
+
+    with pytest.raises(InputError, match="already holds shards made in another way"):
+        run(photos, tmp_path / "out", "--layout", "blocks")
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = write_photos(tmp_path / "in", 9)
+
+    assert run(photos, tmp_path / "out", "--dry-run") == 0
+
+    assert "9 train items into 3 shards" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_pictures_are_listed_and_do_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_photos(tmp_path / "in", 5)
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff but no more")
+
+    run(photos, tmp_path / "out")
+
+    assert "1 items gave no image" in capsys.readouterr().out
+    assert [one["key"] for one in json.loads((tmp_path / "out" / "rejected.json").read_text())] == ["broken"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.b.c", "über/straße", "..", "a%2Eb", "/abs", "x//y", "a b", "\n", "__x__", "k" * 300]
+)
+def test_any_name_becomes_a_safe_key_and_comes_back(name: str) -> None:
+    key = keys.escape(name)
+
+    assert keys.unescape(key) == name
+    assert key.isascii()
+    assert "." not in key
+    assert not key.startswith("/")
+    assert "//" not in key
+
+
+def test_names_that_differ_in_their_suffix_only_stay_apart() -> None:
+    names = ["a.jpg", "a.png", "a.jpg.png", "b.jpg"]
+
+    made = keys.keys_of_paths(names)
+
+    assert len(set(made)) == len(names)
