@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dcgan_dist.config import require
 from dcgan_dist.launch.command_line import absolute, parse, run
 
 
@@ -34,6 +35,7 @@ class SampleJob:
 def main(argv: list[str]) -> int:
     """Load, draw, save."""
     job = parse(SampleJob, argv, description=__doc__ or "")
+    require(job.n >= 1, f"--n {job.n} asks for no image: give at least 1")
     from dcgan_dist.evaluation.sampling import save_samples
     from dcgan_dist.launch.models import load_generator
 

@@ -93,10 +93,8 @@ def save_samples(
         each: a file per image.
 
     Raises:
-        InputError: n is below 1, or the place cannot be written.
+        InputError: the place cannot be written.
     """
-    if n < 1:
-        raise InputError(f"--n {n} asks for no image: give at least 1")
     out = Path(out)
     try:
         if not each:

@@ -13,7 +13,7 @@ from tests.helpers.jobs import load_job
 
 
 @pytest.fixture(scope="session")
-def room_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room_shards(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """320 rooms of 32 px in several shards, a tenth of them held out."""
     out = tmp_path_factory.mktemp("rooms")
     arguments = [

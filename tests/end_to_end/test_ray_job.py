@@ -32,7 +32,7 @@ def free_port() -> int:
 def head() -> Iterator[dict[str, str]]:
     """A head of its own; yields the environment of its clients."""
     home = tempfile.mkdtemp(prefix="dh", dir="/tmp")
-    dashboard, gcs = free_port(), free_port()
+    dashboard, gcs, agent = free_port(), free_port(), free_port()
     environment = os.environ | {
         "HOME": home,
         "RAY_AUTH_MODE": "token",
@@ -45,6 +45,7 @@ def head() -> Iterator[dict[str, str]]:
     token.chmod(0o600)
     command = [str(RAY), "start", "--head", "--block", "--num-cpus", "2", "--temp-dir", f"{home}/r"]
     command += [f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
+    command += [f"--dashboard-agent-listen-port={agent}"]  # its default may be another head's
     # A session of its own, so that the end of the test takes every process of this head and of no other along.
     process = subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -69,12 +70,15 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     deadline = time.monotonic() + 60
     while True:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
-        if "Failed to connect" not in done.stdout + done.stderr or time.monotonic() > deadline:
+        ready = not any(words in done.stdout + done.stderr for words in ("Failed to connect", "No available agent"))
+        if ready or time.monotonic() > deadline:
             return done
         time.sleep(2)  # the dashboard listens before its job service does
 
 
-def test_bedrooms_train_on_two_ranks_and_the_logs_stream(head: dict[str, str], real_data: Path, tmp_path: Path) -> None:
+def test_bedrooms_train_on_two_ranks_and_the_logs_stream(
+    ray_cluster: str, head: dict[str, str], real_data: Path, tmp_path: Path
+) -> None:
     shards, storage = tmp_path / "shards", tmp_path / "runs"
     photographs = [
         str(real_data / "bedrooms" / name) for name in ("rooms_clean_messy_128.tar", "scene15_bedroom_gray.tar")

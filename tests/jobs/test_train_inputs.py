@@ -18,7 +18,7 @@ train_lsun = load_job("train_lsun")
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shards(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("shards")
     assert (
         load_job("prepare_rooms")(["--n", "40", "--image-size", "32", "--out", str(out), "--shard-samples", "20"]) == 0
