@@ -77,10 +77,10 @@ def most_resources() -> dict[str, float] | None:
     None where an autoscaler is at work but has not declared its maximum.
     """
     declared = cluster_state.get_max_resources_from_cluster_config()
-    alive = ray.cluster_resources()
+    alive = {name: float(amount) for name, amount in ray.cluster_resources().items()}
     if declared is None:
         return None if _autoscaling() else alive
-    return {name: float(max(declared.get(name, 0), alive.get(name, 0))) for name in declared.keys() | alive.keys()}
+    return {name: max(float(declared.get(name, 0)), alive.get(name, 0.0)) for name in declared.keys() | alive.keys()}
 
 
 def _autoscaling() -> bool:

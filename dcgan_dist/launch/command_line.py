@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from dcgan_dist.config import InputError, TrainConfig
-from dcgan_dist.presets import preset
+from dcgan_dist.config import InputError, TrainConfig, require
+from dcgan_dist.presets import PRESETS, preset
 
 T = TypeVar("T")
 
@@ -97,7 +98,13 @@ def parse_training(argv: Sequence[str], *, default_preset: str, description: str
     Raises:
         InputError: an unknown preset, a value that does not fit, a relative path inside a Ray job.
     """
+    description = f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another."
     config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
+    require(
+        not re.search(r"://[^/@]*:[^/@]*@", config.tracking_uri),
+        "--tracking-uri holds a password, which would be kept with the run: leave it out and set "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    )
     storage = absolute(config.storage or default_storage(), "--storage")
     return dataclasses.replace(
         config,

@@ -91,6 +91,10 @@ FAULTS = {
     "unknown preset": (lambda s, t: ["--preset", "lsun46"], "did you mean 'lsun64'"),
     "unreachable server": (closed_port, "http://127.0.0.1"),
     "elastic without synchronised statistics": (lambda s, t: ["--num-workers", "1:2"], "--norm-group synchronised"),
+    "password in the address": (
+        lambda s, t: ["--tracking-uri", "http://me:secret@host:5000"],
+        "MLFLOW_TRACKING_PASSWORD",
+    ),
     "keep list that is not there": (lambda s, t: ["--keep-list", str(t / "keep.json")], "keep.json"),
 }
 
@@ -115,6 +119,7 @@ def test_bad_input_is_refused_in_words_and_leaves_nothing(
     else:
         message = str(caught.value)
     assert words in message
+    assert "secret" not in message
     assert not storage.exists()
 
 
