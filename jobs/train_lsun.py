@@ -7,16 +7,12 @@ is a flag by its dotted path. On a cluster: ray job submit -- python jobs/train_
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import parse_training, run
+from dcgan_dist.launch.command_line import run, train
 
 
 def main(argv: list[str]) -> int:
     """Exit code of a training run."""
-    config = parse_training(argv, default_preset="lsun64", description=__doc__ or "")
-    # Imported late: --help and a wrong flag should not wait for Ray.
-    from dcgan_dist.launch.training import run_training
-
-    return run_training(config)
+    return train(argv, default_preset="lsun64", description=__doc__ or "")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,15 @@ def absolute(path: str, flag: str) -> str:
     return str(Path(path).absolute())
 
 
+def train(argv: Sequence[str], *, default_preset: str, description: str) -> int:
+    """What every training job does; returns its exit code."""
+    config = parse_training(argv, default_preset=default_preset, description=description)
+    # Imported late: --help and a wrong flag should not wait for Ray.
+    from dcgan_dist.launch.training import run_training
+
+    return run_training(config)
+
+
 def parse_training(argv: Sequence[str], *, default_preset: str, description: str) -> TrainConfig:
     """The config of a training job: defaults of the preset, then flags, then places made absolute.
 

@@ -1,0 +1,17 @@
+"""Train a DCGAN on SVHN digits, without labels; otherwise as jobs/train_lsun.py.
+
+python jobs/train_svhn.py --shards /shared/svhn --num-workers 8 --use-gpu
+"""
+
+from __future__ import annotations
+
+from dcgan_dist.launch.command_line import run, train
+
+
+def main(argv: list[str]) -> int:
+    """Exit code of a training run."""
+    return train(argv, default_preset="svhn32", description=__doc__ or "")
+
+
+if __name__ == "__main__":
+    run(main)
