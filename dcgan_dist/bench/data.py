@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch.utils.data import DataLoader
 
@@ -67,11 +68,17 @@ class Measured:
     loader_workers: int
     open: Callable[[], Batches] = field(repr=False)
     rates: list[float] = field(default_factory=list)
+    cpu_microseconds: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
         """Images per second, the median of the turns."""
         return statistics.median(self.rates)
+
+    @property
+    def cpu_per_image(self) -> float:
+        """Microseconds of processor time per image, of all processes; steadier than rates on a busy machine."""
+        return statistics.median(self.cpu_microseconds)
 
     @property
     def per_process(self) -> float:
@@ -86,7 +93,7 @@ def main(argv: list[str]) -> int:
         readers = [one for one in _readers(options, Path(folder)) if options.only in one.reader]
         for _ in range(options.turns):
             for one in readers:
-                one.rates.append(_images_per_second(one.open, options))
+                _measure(one, options)
         result = _result(options, readers) | {"memory_mb": _memory_over_epochs(options, Path(folder))}
     print(_table(result))
     if options.json:
@@ -153,16 +160,24 @@ def _forever(make: Callable[[], Any]) -> Batches:
         yield from make()
 
 
-def _images_per_second(open_batches: Callable[[], Batches], options: DataBenchmark) -> float:
-    """Rate after a start of ten batches, which pays for processes and caches."""
-    with closing(open_batches()) as batches:  # type: ignore[type-var]
+def _measure(one: Measured, options: DataBenchmark) -> None:
+    """One turn, after a start of ten batches, which pays for processes and caches."""
+    with closing(one.open()) as batches:  # type: ignore[type-var]
         for _ in range(10):
             next(batches)
-        images, start = 0, time.perf_counter()
+        images, start, cpu = 0, time.perf_counter(), _cpu_seconds()
         while (elapsed := time.perf_counter() - start) < options.seconds:
             next(batches)
             images += options.batch_size
-    return images / elapsed
+        one.cpu_microseconds.append((_cpu_seconds() - cpu) / images * 1e6)
+    one.rates.append(images / elapsed)
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and those it started, so far."""
+    here = psutil.Process()
+    times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def _jpegs(manifest: Manifest) -> list[bytes]:
@@ -191,6 +206,7 @@ def _result(options: DataBenchmark, readers: list[Measured]) -> dict[str, Any]:
             "loader_workers": one.loader_workers,
             "images_per_s": one.rate,
             "per_process": one.per_process,
+            "cpu_us_per_image": one.cpu_per_image,
         }
         for one in readers
     ]
@@ -206,9 +222,9 @@ def _result(options: DataBenchmark, readers: list[Measured]) -> dict[str, Any]:
 
 
 def _table(result: dict[str, Any]) -> str:
-    lines = [f"{'reader':28s}{'loader processes':>18s}{'images/s':>12s}{'per process':>13s}"]
+    lines = [f"{'reader':28s}{'loader processes':>18s}{'images/s':>12s}{'per process':>13s}{'CPU us/image':>14s}"]
     for row in result["rows"]:
-        figures = f"{row['loader_workers']:>18d}{row['images_per_s']:>12,.0f}{row['per_process']:>13,.0f}"
+        figures = f"{row['loader_workers']:>18d}{row['images_per_s']:>12,.0f}{row['per_process']:>13,.0f}{row['cpu_us_per_image']:>14.1f}"
         lines.append(f"{row['reader']:28s}{figures}")
     memory = result["memory_mb"]
     lines.append(

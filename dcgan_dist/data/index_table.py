@@ -33,6 +33,10 @@ class BadSample:
         return f"{self.shard}: {self.key} at byte {self.offset}: {self.fault}"
 
 
+DAMAGED_SHARDS_KEPT = 32
+"""Shards whose keys stay in memory once a sample of theirs was bad."""
+
+
 class Places(NamedTuple):
     """Where some images lie, as lists of equal length."""
 
@@ -50,6 +54,7 @@ class IndexTable:
         self._storage = storage
         self._names = [shard.name for shard in manifest.shards]
         self._ends = np.cumsum(manifest.shard_samples)
+        self._damaged: dict[int, ShardIndex] = {}
         self._loaded = np.zeros(len(manifest.shards), bool)
         n = manifest.samples
         self.offsets, self.sizes = np.zeros(n, np.int64), np.zeros(n, np.int32)
@@ -90,7 +95,11 @@ class IndexTable:
         shard = int(self.shards_of(np.array([position]))[0])
         entry = self._manifest.shards[shard]
         sample = int(position - self._ends[shard] + entry.samples)
-        key = load_index(self._storage.read_all, entry.name, entry.index_sha256).key(sample)
+        if shard not in self._damaged:  # one damaged sample is seldom alone
+            if len(self._damaged) >= DAMAGED_SHARDS_KEPT:
+                self._damaged.clear()
+            self._damaged[shard] = load_index(self._storage.read_all, entry.name, entry.index_sha256)
+        key = self._damaged[shard].key(sample)
         return BadSample(shard=entry.name, key=key, position=position, offset=int(self.offsets[position]), fault=fault)
 
     def _load_shard(self, shard: int) -> None:

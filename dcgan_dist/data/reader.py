@@ -14,11 +14,11 @@ from dcgan_dist.data.images import MAX_ENCODED_BYTES, ImageFault, decode
 from dcgan_dist.data.index_table import BadSample, IndexTable, Places
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage import open_storage
+from dcgan_dist.data.storage_protocol import CHANGED_BYTES, error_fault, short_fault
 
 Crop = Literal["none", "centre"]
 CHUNK = 256
 """Images read with one look at the index; bounds the files that must be open at once."""
-CHANGED_BYTES = "bytes changed since the index was made (crc32 differs)"
 
 
 class SampleReader:
@@ -83,19 +83,12 @@ class SampleReader:
         for first in range(0, len(positions), CHUNK):
             part = slice(first, first + CHUNK)
             places = self._table.places(positions[part])
-            faults = self._read_in_place(places, out[part]) if in_place else self._read_and_decode(places, out[part])
+            if in_place:
+                faults = self._storage.read_rows(places.shards, places.offsets, places.crc32, out[part])
+            else:
+                faults = self._read_and_decode(places, out[part])
             bad += [(first + row, fault) for row, fault in faults]
         return [(row, self._table.describe(int(positions[row]), fault)) for row, fault in bad]
-
-    def _read_in_place(self, places: Places, out: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
-        """Raw images straight into the batch: at this speed every call per image counts."""
-        size = out[0].nbytes
-        reads = self._storage.read_rows(places.shards, places.offsets, out)
-        for row, (read, image, checksum) in enumerate(zip(reads, out, places.crc32, strict=True)):
-            if read != size:
-                yield row, _short(read, size)
-            elif crc32(image) != checksum:
-                yield row, CHANGED_BYTES
 
     def _read_and_decode(self, places: Places, out: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
         decode_one = self._decode_image if self._manifest.layout == "samples" else self._decode_raw
@@ -105,14 +98,14 @@ class SampleReader:
                     raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
                 data = self._storage.read(shard, offset, size)
                 if len(data) != size:
-                    raise ImageFault(_short(len(data), size))
+                    raise ImageFault(short_fault(len(data), size))
                 if crc32(data) != checksum:
                     raise ImageFault(CHANGED_BYTES)
                 decode_one(data, out[row])
             except ImageFault as error:
                 yield row, str(error)
             except OSError as error:
-                yield row, f"unreadable: {error.strerror or error}"
+                yield row, error_fault(error)
 
     def _decode_image(self, data: bytes, out: NDArray[np.uint8]) -> None:
         out[:] = _centre(decode(data, len(out)).transpose(2, 0, 1), out.shape[1:])
@@ -120,12 +113,6 @@ class SampleReader:
     def _decode_raw(self, data: bytes, out: NDArray[np.uint8]) -> None:
         pixels = np.frombuffer(data, np.uint8).reshape(self._stored_shape)
         out[:] = _fit_channels(_centre(pixels, out.shape[1:]), len(out))
-
-
-def _short(read: int | OSError, size: int) -> str:
-    if isinstance(read, OSError):
-        return f"unreadable: {read.strerror or read}"
-    return f"the shard ends after {read} of the image's {size} bytes"
 
 
 def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:

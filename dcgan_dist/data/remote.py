@@ -7,37 +7,23 @@ of each storage (environment, configuration files, instance roles); none pass th
 from __future__ import annotations
 
 import hashlib
-import os
-import random
 import shutil
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
+from dcgan_dist.data import chunk_cache
+from dcgan_dist.data.chunk_cache import ChunkCache
+from dcgan_dist.data.storage_protocol import CHANGED_BYTES, short_fault
+from dcgan_dist.data.transport import FsspecTransport, HttpTransport, fetch, with_retries
 
-CHUNK_BYTES = 4 << 20
-PIECE_BYTES = 1 << 20
 DEFAULT_CACHE_BYTES = 8 << 30
 FETCHES_AT_ONCE = 8
-ATTEMPTS = 6
-FIRST_PAUSE_SECONDS = 0.5
-TIMEOUT_SECONDS = 60.0
-
-Pieces = Callable[[str, int, int], Iterator[bytes]]
-"""(address, first byte, end) -> the bytes as they come."""
 
 
 class RemoteFolder:
@@ -63,20 +49,29 @@ class RemoteFolder:
             InputError: the storage stayed unreachable.
         """
         parts = []
-        for chunk in range(offset // CHUNK_BYTES, (offset + size - 1) // CHUNK_BYTES + 1):
-            first = max(offset - chunk * CHUNK_BYTES, 0)
-            parts.append(self._chunk_part(name, chunk, first, offset + size - chunk * CHUNK_BYTES - first))
+        for chunk in range(offset // chunk_cache.CHUNK_BYTES, (offset + size - 1) // chunk_cache.CHUNK_BYTES + 1):
+            first = max(offset - chunk * chunk_cache.CHUNK_BYTES, 0)
+            parts.append(self._chunk_part(name, chunk, first, offset + size - chunk * chunk_cache.CHUNK_BYTES - first))
         return b"".join(parts)
 
     def read_rows(
-        self, names: Sequence[str], offsets: Sequence[int], out: NDArray[np.uint8]
-    ) -> Iterator[int | OSError]:
-        """Fill row i with the bytes of file i from offset i on."""
-        rows = out.reshape(len(out), -1)
-        for name, offset, row in zip(names, offsets, rows, strict=True):
-            data = np.frombuffer(self.read(name, offset, len(row)), np.uint8)
-            row[: len(data)] = data
-            yield len(data)
+        self, names: Sequence[str], offsets: Sequence[int], checksums: Sequence[int], out: NDArray[np.uint8]
+    ) -> list[tuple[int, str]]:
+        """Fill and check row after row.
+
+        Raises:
+            InputError: the storage stayed unreachable.
+        """
+        size, faults = out[0].nbytes, []
+        for row, (name, offset, checksum) in enumerate(zip(names, offsets, checksums, strict=True)):
+            data = self.read(name, offset, size)
+            if len(data) < size:
+                faults.append((row, short_fault(len(data), size)))
+            elif crc32(data) != checksum:
+                faults.append((row, CHANGED_BYTES))
+            else:
+                out[row] = np.frombuffer(data, np.uint8).reshape(out.shape[1:])
+        return faults
 
     def read_all(self, name: str) -> bytes:
         """All bytes of a small file."""
@@ -84,7 +79,7 @@ class RemoteFolder:
 
     def will_need(self, name: str, offset: int, size: int) -> None:
         """Begin to fetch a range."""
-        for chunk in range(offset // CHUNK_BYTES, (offset + size - 1) // CHUNK_BYTES + 1):
+        for chunk in range(offset // chunk_cache.CHUNK_BYTES, (offset + size - 1) // chunk_cache.CHUNK_BYTES + 1):
             if not self._cache.has(name, chunk):
                 self._begin(name, chunk)
 
@@ -104,157 +99,13 @@ class RemoteFolder:
         return self._under_way[key]
 
     def _fetch_chunk(self, name: str, chunk: int) -> None:
-        first = chunk * CHUNK_BYTES
-        self._cache.put(name, chunk, fetch(self._transport.pieces, self._address(name), first, first + CHUNK_BYTES))
+        first = chunk * chunk_cache.CHUNK_BYTES
+        self._cache.put(
+            name, chunk, fetch(self._transport.pieces, self._address(name), first, first + chunk_cache.CHUNK_BYTES)
+        )
 
     def _chunk_part(self, name: str, chunk: int, first: int, size: int) -> bytes:
         while (data := self._cache.get(name, chunk, first, size)) is None:
             self._begin(name, chunk).result()
             self._under_way.pop((name, chunk), None)
         return data
-
-
-class ChunkCache:
-    """Chunks of files on a local disk; the ones not used for longest go when the bound is reached."""
-
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._max_bytes = folder, max_bytes
-        self._lock = threading.Lock()
-        found = sorted((path for path in folder.glob("*.chunk")), key=lambda path: path.stat().st_mtime_ns)
-        self._sizes: OrderedDict[str, int] = OrderedDict((path.name, path.stat().st_size) for path in found)
-
-    def has(self, name: str, chunk: int) -> bool:
-        """Whether a chunk is here."""
-        return self._file_name(name, chunk) in self._sizes
-
-    def get(self, name: str, chunk: int, first: int, size: int) -> bytes | None:
-        """Part of a chunk, fewer bytes where the file ends in it; None where the chunk is not here."""
-        file_name = self._file_name(name, chunk)
-        with self._lock:
-            if file_name not in self._sizes:
-                return None
-            self._sizes.move_to_end(file_name)
-        try:
-            with open(self._folder / file_name, "rb", buffering=0) as file:
-                return os.pread(file.fileno(), min(size, CHUNK_BYTES - first), first)
-        except FileNotFoundError:  # another process that shares the cache made room
-            with self._lock:
-                self._sizes.pop(file_name, None)
-            return None
-
-    def put(self, name: str, chunk: int, data: bytes) -> None:
-        """Keep a chunk, and make room for it."""
-        file_name = self._file_name(name, chunk)
-        unfinished = self._folder / f".{file_name}.{os.getpid()}"
-        unfinished.write_bytes(data)
-        with self._lock:
-            while self._sizes and sum(self._sizes.values()) + len(data) > self._max_bytes:
-                (self._folder / self._sizes.popitem(last=False)[0]).unlink(missing_ok=True)
-            unfinished.replace(self._folder / file_name)
-            self._sizes[file_name] = len(data)
-
-    @staticmethod
-    def _file_name(name: str, chunk: int) -> str:
-        return f"{name.replace('/', '%2F')}.{chunk}.chunk"
-
-
-class HttpTransport:
-    """Ranges over HTTP, read as a stream, so that what came before a break is kept."""
-
-    def size(self, address: str) -> int:
-        """Content length of a file."""
-        with _http(urllib.request.Request(address, method="HEAD")) as response:
-            return int(response.headers["Content-Length"])
-
-    def pieces(self, address: str, first: int, end: int) -> Iterator[bytes]:
-        """The bytes from `first` up to `end` or the end of the file, as they come."""
-        request = urllib.request.Request(address, headers={"Range": f"bytes={first}-{end - 1}"})
-        try:
-            with _http(request) as response:
-                if response.status != 206 and first > 0:
-                    raise InputError(
-                        f"{address}: the server cannot send parts of files; copy the shards to a local disk"
-                    )
-                left = end - first
-                while left > 0 and (piece := response.read(min(left, PIECE_BYTES, 1 << 16))):
-                    left -= len(piece)
-                    yield piece
-                if response.length:  # what the server still owes
-                    raise ConnectionError(f"the connection ended {response.length} bytes early")
-        except urllib.error.HTTPError as error:
-            if error.code != 416:  # the range begins at the end of the file
-                raise
-
-
-class FsspecTransport:
-    """Ranges of any storage that fsspec knows."""
-
-    def __init__(self, location: str) -> None:
-        try:
-            self._files: Any = fsspec.url_to_fs(location)[0]
-        except ImportError as error:
-            raise InputError(f"{location} needs a package that is not installed: {error}") from error
-
-    def size(self, address: str) -> int:
-        """Bytes of a file."""
-        return int(self._files.info(address)["size"])
-
-    def pieces(self, address: str, first: int, end: int) -> Iterator[bytes]:
-        """The bytes from `first` up to `end` or the end of the file, one request per piece."""
-        while first < end:
-            piece = self._files.cat_file(address, start=first, end=min(end, first + PIECE_BYTES))
-            if not piece:
-                return
-            yield piece
-            first += len(piece)
-
-
-def _http(request: urllib.request.Request) -> Any:
-    return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
-
-
-def fetch(pieces: Pieces, address: str, first: int, end: int) -> bytes:
-    """Read a range; each new attempt goes on after the last byte that came.
-
-    Raises:
-        InputError: the storage stayed unreachable.
-    """
-    received = bytearray()
-
-    def receive() -> bytes:
-        for piece in pieces(address, first + len(received), end):
-            received.extend(piece)
-        return bytes(received)
-
-    return with_retries(receive, address, progress=lambda: len(received))
-
-
-def with_retries(do: Callable[[], Any], address: str, progress: Callable[[], int] = lambda: 0) -> Any:
-    """Try until it works; pauses double, and begin anew whenever an attempt brought something.
-
-    Raises:
-        FileNotFoundError, PermissionError: what does not pass by waiting.
-        InputError: ATTEMPTS in a row brought nothing.
-    """
-    failures, before = 0, progress()
-    while True:
-        try:
-            return do()
-        except (FileNotFoundError, PermissionError):
-            raise
-        except urllib.error.HTTPError as error:
-            if error.code in (401, 403, 404, 410):
-                raise FileNotFoundError(f"{address}: {error}") from error
-            failure: Exception = error
-        except (OSError, HTTPException, EOFError) as error:
-            failure = error
-        if (now := progress()) > before:
-            failures, before = 0, now
-        failures += 1
-        if failures >= ATTEMPTS:
-            raise InputError(
-                f"{address} could not be read in {ATTEMPTS} attempts ({failure}): check the network and the storage, "
-                "then run the same command again"
-            ) from failure
-        time.sleep(FIRST_PAUSE_SECONDS * 2 ** (failures - 1) * random.uniform(0.5, 1.0))

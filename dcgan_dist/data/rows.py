@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.index import NO_LABEL
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import SampleReader
@@ -50,7 +51,7 @@ class RowReader:
             order, place = self._orders[self._slot[row]], int(places[row])
             others = itertools.chain(order[:place][::-1], order[place + 1 :])
             positions[row] = replace_bad(self._reader, bad, others, images[row : row + 1])
-        labels[:] = self._reader.labels(positions)
+        labels[:] = self._reader.labels(positions) if self._reader.labelled else NO_LABEL
         return met
 
     def _enter(self, epoch: int, step: int) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dcgan_dist.config import InputError
-from dcgan_dist.data import remote
+from dcgan_dist.data import chunk_cache, transport
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.remote import RemoteFolder
@@ -80,7 +80,7 @@ def server(tmp_path: Path) -> Iterator[FlakyServer]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(transport, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 def first_batches(location: str, n: int = 6, loader_workers: int = 0) -> list[torch.Tensor]:
@@ -131,7 +131,7 @@ def test_a_broken_transfer_goes_on_at_the_byte(server: FlakyServer) -> None:
 
 
 def test_ranges_across_chunks_and_past_the_end_are_right(server: FlakyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 100)
     content = np.random.default_rng(0).bytes(450)
     (server.folder / "a.tar").write_bytes(content)
     folder = RemoteFolder(server.url)
@@ -146,7 +146,7 @@ def test_ranges_across_chunks_and_past_the_end_are_right(server: FlakyServer, mo
 def test_the_cache_stays_within_its_bound_and_serves_again_without_the_network(
     server: FlakyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 1000)
     (server.folder / "a.tar").write_bytes(bytes(10_000))
     folder = RemoteFolder(server.url, cache_folder=str(tmp_path / "cache"), cache_bytes=3500)
 
