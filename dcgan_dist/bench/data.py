@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from torch.utils.data import DataLoader
 
 from dcgan_dist.bench import data_peers
 from dcgan_dist.data.index import decode_index, index_name
@@ -112,7 +111,7 @@ def _readers(options: DataBenchmark, folder: Path) -> list[Measured]:
 
     def add_peer(name: str, make: Callable[[], Any]) -> None:
         for n in options.loader_workers:
-            add(name, n, lambda n=n: _forever(lambda: DataLoader(make(), batch_size, num_workers=n, drop_last=True)))
+            add(name, n, lambda n=n: _forever(data_peers.loader(make(), batch_size, n)))
 
     for layout, name in (("samples", "ours, JPEG"), ("blocks", "ours, blocks")):
         for n in options.loader_workers:
@@ -120,7 +119,7 @@ def _readers(options: DataBenchmark, folder: Path) -> list[Measured]:
     add_peer("webdataset as its README", lambda: data_peers.webdataset_readme(shards["samples"]))
     add_peer("webdataset, uint8", lambda: data_peers.webdataset_uint8(shards["samples"]))
     for n in options.loader_workers:
-        add("ImageFolder", n, lambda n=n: _forever(lambda: data_peers.image_folder(images, batch_size, n)))
+        add("ImageFolder", n, lambda n=n: _forever(data_peers.image_folder(images, batch_size, n)))
     if (streaming := data_peers.streaming_shards(shards["samples"], folder / "mds")) is not None:
         add_peer("mosaicml-streaming", lambda: data_peers.streaming_dataset(streaming, batch_size))
     add("floor: libjpeg alone", 0, lambda: data_peers.decode_alone(_jpegs(shards["samples"]), batch_size))
@@ -155,9 +154,9 @@ def _ours(manifest: Manifest, options: DataBenchmark, loader_workers: int) -> Ba
     )
 
 
-def _forever(make: Callable[[], Any]) -> Batches:
+def _forever(loader: Any) -> Batches:
     while True:
-        yield from make()
+        yield from loader
 
 
 def _measure(one: Measured, options: DataBenchmark) -> None:
@@ -174,10 +173,10 @@ def _measure(one: Measured, options: DataBenchmark) -> None:
 
 
 def _cpu_seconds() -> float:
-    """Processor time of this process and those it started, so far."""
+    """Processor time of this process and those it started, so far; ended ones too."""
     here = psutil.Process()
     times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
 
 
 def _jpegs(manifest: Manifest) -> list[bytes]:

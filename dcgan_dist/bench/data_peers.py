@@ -55,8 +55,19 @@ def export_folder(manifest: Manifest, folder: Path) -> Path:
 
 def image_folder(folder: Path, batch_size: int, loader_workers: int) -> Any:
     """torchvision's ImageFolder under a shuffling DataLoader."""
-    images = ImageFolder(str(folder), transform=PILToTensor())
-    return DataLoader(images, batch_size, shuffle=True, num_workers=loader_workers, drop_last=True)
+    return loader(ImageFolder(str(folder), transform=PILToTensor()), batch_size, loader_workers, shuffle=True)
+
+
+def loader(dataset: Any, batch_size: int, loader_workers: int, shuffle: bool | None = None) -> Any:
+    """torch's DataLoader, its processes kept from epoch to epoch."""
+    return DataLoader(
+        dataset,
+        batch_size,
+        shuffle=shuffle,
+        num_workers=loader_workers,
+        drop_last=True,
+        persistent_workers=loader_workers > 0,
+    )
 
 
 def streaming_shards(manifest: Manifest, folder: Path) -> Path | None:

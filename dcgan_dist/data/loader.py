@@ -45,6 +45,8 @@ class RowTask:
     image_size: int
     image_channels: int
     crop: Crop
+    cache_folder: str = ""
+    """Where parts of remote shards are kept; empty: a private folder."""
 
     def open(self, *, mapped: bool = False) -> SampleReader:
         """The reader of the task's samples; `mapped` only where the process may be lost."""
@@ -54,6 +56,7 @@ class RowTask:
             image_channels=self.image_channels,
             crop=self.crop,
             mapped=mapped,
+            cache_folder=self.cache_folder,
         )
 
 
@@ -231,7 +234,7 @@ def encode_task(task: RowTask, shared: SharedRows, first_row: int) -> bytes:
         "rows": len(task.rows),
         "first_row": first_row,
         "start_step": task.start_step,
-        "reader": {"image_size": task.image_size, "image_channels": task.image_channels, "crop": task.crop},
+        "reader": {name: getattr(task, name) for name in ("image_size", "image_channels", "crop", "cache_folder")},
         "shared": {"descriptor": shared.descriptor, "shape": shared.shape},
     }
     return json.dumps(header).encode() + b"\n" + keep.tobytes() + task.rows.tobytes()

@@ -35,8 +35,9 @@ class SampleReader:
         image_channels: int,
         crop: Crop = "none",
         mapped: bool = False,
+        cache_folder: str = "",
     ) -> None:
-        """Open a data set for images of one size; `mapped` as in LocalFolder.
+        """Open a data set for images of one size; `mapped` and `cache_folder` as in open_storage.
 
         Raises:
             InputError: the shards hold images of another size.
@@ -47,7 +48,7 @@ class SampleReader:
         self.labelled = manifest.classes > 0
         self._manifest = manifest
         self._stored_shape = (manifest.image_channels, manifest.image_size, manifest.image_size)
-        self._storage = open_storage(manifest.location, mapped=mapped)
+        self._storage = open_storage(manifest.location, mapped=mapped, cache_folder=cache_folder)
         self._table = IndexTable(manifest, self._storage)
 
     def __enter__(self) -> Self:

@@ -76,6 +76,7 @@ def stream_batches(
     crop: Crop = "none",
     loader_workers: int = 0,
     prefetch: int = 2,
+    cache_folder: str = "",
     on_bad_sample: OnBadSample | None = None,
 ) -> Generator[Batch]:
     """Give a rank's rows of every global batch from `start_step` on, epoch after epoch, without end.
@@ -94,6 +95,7 @@ def stream_batches(
         crop: "centre" takes the middle of larger images.
         loader_workers: processes that read and decode; 0: one thread.
         prefetch: batches read ahead, at least 1.
+        cache_folder: where parts of remote shards are kept, bounded; empty: a folder that goes with the process.
         on_bad_sample: told of each bad sample; may raise to stop.
 
     Raises:
@@ -110,6 +112,7 @@ def stream_batches(
         image_size=image_size,
         image_channels=image_channels or manifest.image_channels,
         crop=crop,
+        cache_folder=cache_folder,
     )
     depth = max(1, prefetch)
     steps = read_in_processes(task, loader_workers, depth) if loader_workers else read_in_thread(task, depth)
