@@ -1,0 +1,68 @@
+"""The inspection job: its exit code says whether anything is damaged, its JSON says what and where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dcgan_dist.bench import __main__ as bench
+from dcgan_dist.config import InputError
+from jobs import inspect_shards
+from tests.data.helpers import write_shards
+
+
+def test_sound_shards_exit_0_with_counts_and_a_contact_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shards(tmp_path / "shards", (5, 6))
+    found, sheet = tmp_path / "found.json", tmp_path / "sheet.png"
+
+    code = inspect_shards.main(["--shards", str(tmp_path / "shards"), "--json", str(found), "--sheet", str(sheet)])
+
+    result = json.loads(found.read_text())
+    assert code == 0
+    assert "no fault found" in capsys.readouterr().out
+    assert (result["readable"], result["damages"], result["sizes"]) == ({"train": 11}, [], {"8x8": 11})
+    assert Image.open(sheet).size == (64, 16)
+
+
+def test_damaged_shards_exit_1_and_name_shard_member_and_offset(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_shards(tmp_path, (5, 6))
+    shard = tmp_path / manifest.shards[1].name
+    data = bytearray(shard.read_bytes())
+    at = data.index(b"\x89PNG")
+    data[at + 60] ^= 1
+    shard.write_bytes(data)
+
+    code = inspect_shards.main(["--shards", str(tmp_path), "--json", str(tmp_path / "found.json")])
+
+    (damage,) = json.loads((tmp_path / "found.json").read_text())["damages"]
+    assert code == 1
+    assert (damage["shard"], damage["member"], damage["offset"]) == (shard.name, "s00005.png", at)
+    assert f"{shard.name}: s00005.png at byte {at}: bytes changed" in capsys.readouterr().out
+
+
+def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        inspect_shards.main(["--shards", str(tmp_path / "none")])
+
+
+def test_the_data_benchmark_writes_its_table_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--n", "300", "--batch-size", "32", "--seconds", "0.05", "--turns", "1", "--loader-workers", "0"]
+
+    assert bench.main(["data", *small, "--only", "ours", "--json", str(tmp_path / "data.json")]) == 0
+
+    rows = json.loads((tmp_path / "data.json").read_text())["rows"]
+    assert [row["reader"] for row in rows] == ["ours, JPEG", "ours, blocks"]
+    assert all(row["images_per_s"] > 0 for row in rows)
+    assert "images/s" in capsys.readouterr().out
+
+
+def test_an_unknown_benchmark_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="name one of data, step"):
+        bench.main(["speed"])
