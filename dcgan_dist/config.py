@@ -181,6 +181,7 @@ class AlarmConfig:
 # What may differ between two starts of the same run: none of it changes the result.
 FREE_FIELDS = (
     *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
+    *("keep_checkpoints", "keep_every_images", "hang_seconds", "on_non_finite", "max_rollbacks"),
     *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
     *("tracking_uri", "experiment", "register", "report_every_images", "verbose", "dry_run"),
 )
@@ -222,7 +223,9 @@ class TrainConfig:
     """Real images between two checkpoints, each with a sample grid; 0: about 10 in a run. Epochs 1, 5 and the last always
     have one."""
     keep_checkpoints: int = 3
-    """Checkpoints kept: the newest and the best by Frechet distance."""
+    """Newest checkpoints that are kept; the best by Frechet distance is kept too."""
+    keep_every_images: int = 0
+    """Keep also the first checkpoint after every so many real images; 0: none for that reason."""
     snapshot_batches: int = 100
     """Batches over which standing batch normalisation statistics are measured before export."""
     shards: str = ""
@@ -246,7 +249,14 @@ class TrainConfig:
     report_every_images: int = 0
     """Real images between two progress lines; 0: about 200 lines in a run, at most one every 10 steps."""
     max_failures: int = 3
-    """Restarts after failed ranks before the run gives up."""
+    """Restarts after failed ranks before the run gives up; nodes taken away after a notice are not counted."""
+    hang_seconds: float = 600.0
+    """A rank that takes no step for so long counts as hung: stacks are saved and the ranks restarted. Must be more than a step
+    and the writing of a checkpoint take."""
+    on_non_finite: Literal["stop", "rollback"] = "stop"
+    """When a loss is no number: stop, or go back to the last checkpoint and on with fresh draws of data and z."""
+    max_rollbacks: int = 2
+    """How often a run may go back before it stops after all."""
     placement_timeout: float = 600.0
     """Seconds to wait for ranks that the cluster cannot place yet."""
     heartbeat_seconds: float = 5.0
@@ -271,6 +281,8 @@ class TrainConfig:
         )
         require(self.epochs > 0, f"epochs {self.epochs} must be at least 1")
         require(self.images >= 0, f"images {self.images} must not be negative")
+        require(self.keep_checkpoints >= 1, f"keep_checkpoints {self.keep_checkpoints} must be at least 1")
+        require(self.hang_seconds > 0, f"hang_seconds {self.hang_seconds} must be positive")
         require(self.seed >= 0, f"seed {self.seed} must not be negative")
 
     @property

@@ -5,28 +5,30 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
-import ray.train
-from ray.train.torch import TorchTrainer
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dcgan_dist.launch.board import Board, Notice
-from dcgan_dist.launch.cluster import rank_resources
-from dcgan_dist.launch.progress import duration
-from dcgan_dist.launch.rank import SCORE, train_rank
+from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
+from dcgan_dist.launch.fit import InThread, start_fit
+from dcgan_dist.launch.journal import Journal
+from dcgan_dist.launch.outcome import last_checkpoint, register_best, summary
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
-from dcgan_dist.launch.snapshot import register_snapshot, snapshot_task
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.training.checkpoint import load_checkpoint, state_sha256
+from dcgan_dist.tracking.spool import Spool
 
 LISTEN_EVERY_SECONDS = 0.2
+TRACKING_PATIENCE_SECONDS = 120.0
+"""How long the end of a run waits for a tracking server that is away."""
 
 
 class Attempt:
@@ -35,119 +37,137 @@ class Attempt:
     def __init__(self, plan: RunPlan, folder: RunFolder, run: TrackedRun, say: Callable[[str], None]) -> None:
         self.plan, self.folder, self.run, self.say = plan, folder, run, say
         self.began = time.monotonic()
-        self.board = ray.remote(Board).options(num_cpus=0).remote()
+        self.store = CheckpointStore(folder)
+        self.journal = Journal(folder)
+        self.spool = Spool(run, _spool_folder(folder, run.run_id))
+        # On the driver's own node, and with the same address after a crash: ranks keep the handle they were given.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+        self.board = ray.remote(Board).options(**options).remote()
         self.failure: Notice | None = None
+        self.leaving = ""
         self.grid = ""
         self.signal = 0
+        self.waits_for_step = False
 
     def exit_code(self) -> int:
         """Train and sum up: 0 finished, 1 or 2 failed, 128 + signal number after a signal."""
-        try:
-            fitted = self._fit()
-        except ray.train.TrainingFailedError as error:
-            self.failure = Notice(failure=f"training failed after all restarts: {_cause(error)}", failure_code=1)
-            fitted = None
+        self.journal.add("start", images_seen=self._images_kept())
+        with self._hearing_signals():
+            self._train()
+        self.store.remove_drafts()
         if self.failure:
-            self._finish("FAILED", {"error": self.failure.failure})
-            self.say(f"error: {self.failure.failure}")
-            return self.failure.failure_code
-        if self.signal:
-            self._finish("KILLED", {})
-            self.say("stopped; the same command goes on from the last checkpoint")
-            return 128 + self.signal
-        assert fitted is not None
-        self._finish("FINISHED", self._registered(fitted))
-        return 0
+            return self._finish("FAILED", self.failure.failure_code, {"error": self.failure.failure})
+        if self.signal and not self._complete():
+            return self._finish("KILLED", 128 + self.signal, {})
+        if not self.spool.drain(TRACKING_PATIENCE_SECONDS):
+            error = "training is done, but the tracking server is away: the same command registers the models"
+            return self._finish("FAILED", 1, {"error": error})
+        return self._finish("FINISHED", 0, register_best(self.plan, self.run, self.store, self.say))
 
-    def _fit(self) -> ray.train.Result | None:
-        config = self.plan.config
-        least, most = config.workers
-        trainer = TorchTrainer(
-            train_rank,
-            train_loop_config={
-                "config": dataclasses.asdict(config),
-                "run_name": self.plan.name,
-                "manifest_hash": self.plan.manifest.hash,
-                "board": self.board,
-            },
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=least if least == most else (least, most),
-                use_gpu=config.use_gpu,
-                resources_per_worker=rank_resources(config),
-            ),
-            run_config=ray.train.RunConfig(
-                name=self.plan.name,
-                storage_path=config.storage,
-                failure_config=ray.train.FailureConfig(max_failures=config.max_failures, controller_failure_limit=3),
-                checkpoint_config=ray.train.CheckpointConfig(
-                    num_to_keep=config.keep_checkpoints,
-                    checkpoint_score_attribute=SCORE if config.quality.samples else None,
-                    checkpoint_score_order="min",
-                ),
-            ),
-        )
-        fitting = _InThread(trainer.fit)
-        before = {number: signal.signal(number, self._on_signal) for number in self._signals()}
+    def _train(self) -> None:
+        """Fit until the run is complete, failed or told to stop.
+
+        Ray restarts failed ranks itself. Started again here is what it does not survive: the loss of its controller, and
+        ranks that left in good time because their nodes were about to be taken away.
+        """
+        lost = 0
+        if wrong := self.store.remove_list_of_ray():
+            self.say(f"warning: Ray's list of checkpoints was torn ({wrong}) and is not needed: removed")
+        while not (self.failure or self.signal or self._complete()):
+            self.leaving = ""
+            error = self._fit()
+            if self.failure or self.signal or (error is None and self._complete()):
+                return
+            if self.leaving:
+                self.journal.add("preempted", images_seen=self._images_kept())
+                self.say(f"{self.leaving}: ranks left with a checkpoint and start again elsewhere")
+            elif getattr(error, "worker_failures", None):
+                self.failure = Notice(failure=f"training failed after all restarts: {_cause(error)}", failure_code=1)
+            elif (lost := lost + 1) > self.plan.config.max_failures:
+                self.failure = Notice(
+                    failure=f"Ray's controller was lost {lost} times: {_cause(error)}", failure_code=1
+                )
+            else:
+                self.journal.add("controller lost", images_seen=self._images_kept())
+                self.say(f"warning: Ray's controller was lost ({_cause(error)}): starting it again")
+
+    def _fit(self) -> BaseException | None:
+        """Let Ray train once, and relay what ranks say; returns what went wrong."""
+        fitting = start_fit(self.plan, self.folder, self.board)
+        while True:
+            done = fitting.done()
+            self._listen(fitting)
+            if done:
+                return fitting.error
+            time.sleep(LISTEN_EVERY_SECONDS)
+
+    def _listen(self, fitting: InThread) -> None:
         try:
-            while True:
-                done = fitting.done()
-                for notice in ray.get(self.board.take.remote()):
-                    self._relay(notice)
-                if done:
-                    return fitting.result()
-                time.sleep(LISTEN_EVERY_SECONDS)
+            if self.signal:  # again each time: a board that was restarted has forgotten it
+                self.board.request_stop.remote()
+            for notice in ray.get(self.board.take.remote()):
+                self._relay(notice)
+        except RayError as error:
+            self.say(f"warning: the notice board does not answer ({_cause(error)})")
+
+    @contextmanager
+    def _hearing_signals(self) -> Iterator[None]:
+        # Only the main thread may set handlers; elsewhere (in a sweep) the caller has its own.
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    @staticmethod
-    def _signals() -> tuple[signal.Signals, ...]:
-        # Only the main thread may set handlers; elsewhere (in a sweep) the caller has its own.
-        return (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-
     def _on_signal(self, number: int, _: object) -> None:
         """First signal: save and leave. Second: leave."""
         if self.signal:
-            self.run.finish("KILLED")
+            ray.shutdown()
             os._exit(128 + number)
         self.signal = number
         self.say(f"{signal.Signals(number).name}: saving a checkpoint, then leaving; once more to leave at once")
-        self.board.request_stop.remote()
 
     def _relay(self, notice: Notice) -> None:
         """Print, record and keep what a rank said."""
+        if notice.started:
+            self.journal.add("ranks started", images_seen=notice.images_seen)
+            self.waits_for_step = True
+        elif notice.beat and self.waits_for_step:
+            self.journal.add("first step", images_seen=notice.images_seen)
+            self.waits_for_step = False
+        if notice.rolled_back:
+            self.journal.add("rolled back", images_seen=notice.images_seen)
         if notice.failure:
-            self.failure = notice
+            self.failure = self.failure or notice
+        self.leaving = notice.leaving or self.leaving
         if notice.line:
             self.say(notice.line)
+        if notice.line.startswith("warning"):
+            self.journal.add("warning", line=notice.line)
         if notice.metrics:
-            self.run.log_metrics(notice.metrics, notice.images_seen)
+            self.spool.log_metrics(notice.metrics, notice.images_seen)
         for name, content in notice.files.items():
-            self.folder.write_bytes(name, content)
-            self.grid = f"{self.folder.path}/{name}"
-            with tempfile.TemporaryDirectory() as scratch:
-                picture = Path(scratch) / Path(name).name
-                picture.write_bytes(content)
-                self.run.log_image(picture, str(Path(name).parent), images_seen=notice.images_seen)
+            self.spool.log_image(content, name, images_seen=notice.images_seen)
+            try:
+                self.folder.write_bytes(name, content)
+                self.grid = f"{self.folder.path}/{name}"
+            except OSError as error:
+                self.say(f"warning: {name} could not be kept ({error})")
 
-    def _registered(self, fitted: ray.train.Result) -> dict[str, Any]:
-        """Standing statistics for the best checkpoint, and the registry; returns what the result says of it."""
-        config = self.plan.config
-        if not config.register:
-            return {}
-        kept = [(c.path, m) for c, m in fitted.best_checkpoints or []]
-        path, metrics = min(kept, key=lambda pair: (pair[1].get(SCORE, 0.0), -pair[1]["images_seen"]))
-        self.say(f"measuring standing statistics of {Path(path).name} over {config.snapshot_batches} batches")
-        task = snapshot_task.options(num_cpus=1, num_gpus=int(config.use_gpu))
-        snapshot = ray.get(task.remote(dataclasses.asdict(config), self.plan.name, path))
-        with tempfile.TemporaryDirectory() as scratch:
-            quality = {name: value for name, value in metrics.items() if name.startswith("quality/")}
-            models = register_snapshot(self.plan, self.run, self.folder.fetch(snapshot, Path(scratch)), quality)
-        return {"models": models, "registered_checkpoint": path, "snapshot": snapshot, "quality": quality}
+    def _complete(self) -> bool:
+        """Whether the last checkpoint of the run is in the storage, and whole."""
+        return self.store.newest_whole(wanted=lambda seen: seen >= self.plan.images) is not None
 
-    def _finish(self, status: str, more: dict[str, Any]) -> None:
-        """Write result.json, print the summary and close the tracked run."""
-        result = self._last_checkpoint() | {
+    def _images_kept(self) -> int:
+        return next((images_seen(path) for path in self.store.paths()), 0)
+
+    def _finish(self, status: str, code: int, more: dict[str, Any]) -> int:
+        """Write result.json, print the summary and close the tracked run; returns the exit code."""
+        result = last_checkpoint(self.store) | {
             "status": status,
             "run_name": self.plan.name,
             "run_id": self.run.run_id,
@@ -157,65 +177,37 @@ class Attempt:
             "grid": self.grid or self._newest_grid(),
             "config": dataclasses.asdict(self.plan.config),
             "manifest_hash": self.plan.manifest.hash,
+            "preemptions": self.journal.count("preempted"),
+            "rollbacks": self.journal.count("rolled back"),
         }
         result |= more
         self.folder.write_json("result.json", result)
-        self.run.log_dict(result, "result.json")
-        self.run.finish(status)  # pyright: ignore[reportArgumentType]
+        self.spool.log_dict(result, "result.json")
+        self.journal.add("end", status=status, images_seen=result["images_seen"])
+        if not self.spool.finish(status, patience=10.0 if self.signal else TRACKING_PATIENCE_SECONDS):
+            self.say(
+                f"warning: the tracking server is away; what it lacks is in {self.spool.folder} and is sent next time"
+            )
         if status == "FINISHED":
             self.say(summary(result))
-
-    def _last_checkpoint(self) -> dict[str, Any]:
-        for path in self.folder.checkpoints():
-            with tempfile.TemporaryDirectory() as scratch:
-                _, progress, state = load_checkpoint(self.folder.fetch(path, Path(scratch)))
-            return {"images_seen": progress.images_seen, "checkpoint": path, "sha256": state_sha256(state)}
-        return {"images_seen": 0, "checkpoint": "", "sha256": ""}
+        else:
+            self.say(
+                f"error: {more['error']}" if more else "stopped; the same command goes on from the last checkpoint"
+            )
+        return code
 
     def _newest_grid(self) -> str:
         return next(iter(self.folder.files("grids")), "")
 
 
-def summary(result: dict[str, Any]) -> str:
-    """The end of a run in a few lines, from its result."""
-    lines = [
-        f"run {result['run_name']}: {result['images_seen']:,} images, last start took "
-        f"{duration(result['seconds_of_this_start'])}",
-        f"  samples     {result['grid']}",
-        f"  checkpoint  {result['checkpoint']}",
-        f"  tracked as  {result['tracking']}",
-    ]
-    lines += [f"  registered  {m['uri']} ({m['name']}@candidate)" for m in result.get("models", {}).values()]
-    return "\n".join(lines)
+def _spool_folder(folder: RunFolder, run_id: str) -> Path:
+    """Where events wait for the tracking server: on a local disk, whatever the storage is."""
+    return Path(folder.path) / "tracking" if folder.local else Path.home() / ".cache" / "dcgan_dist" / run_id
 
 
-def _cause(error: ray.train.TrainingFailedError) -> str:
+def _cause(error: BaseException | None) -> str:
     """The first rank's own error, without Ray's frames."""
     failures = getattr(error, "worker_failures", {})
     for rank, failure in sorted(failures.items()):
         return f"rank {rank}: {str(failure).strip().splitlines()[-1]}"
     return str(error).strip().splitlines()[-1]
-
-
-class _InThread:
-    """A call in a daemon thread, so that the main thread stays free for signals and does not wait for it at exit."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._value: Any = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(call,), name="fit", daemon=True)
-        self._thread.start()
-
-    def _run(self, call: Callable[[], Any]) -> None:
-        try:
-            self._value = call()
-        except BaseException as error:
-            self._error = error
-
-    def done(self) -> bool:
-        return not self._thread.is_alive()
-
-    def result(self) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._value

@@ -21,6 +21,14 @@ class Notice:
     """For the tracking server, by name."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Small files by path inside the run folder, such as grids."""
+    beat: bool = False
+    """Only a sign of life after a step."""
+    started: bool = False
+    """All ranks are up and begin, or go on, at images_seen."""
+    leaving: str = ""
+    """Why the ranks left before the end, although nothing failed."""
+    rolled_back: bool = False
+    """A loss was no number, and the run went back."""
     failure: str = ""
     """Why the run cannot go on, not even after a restart."""
     failure_code: int = 1
@@ -33,11 +41,17 @@ class Board:
     def __init__(self) -> None:
         self._notices: list[Notice] = []
         self._stop = False
+        self._failed = False
 
     def post(self, notice: Notice) -> bool:
         """Add a notice; tells whether the driver wants the ranks to stop."""
         self._notices.append(notice)
+        self._failed = self._failed or bool(notice.failure)
         return self._stop
+
+    def failed(self) -> bool:
+        """Whether some rank said that the run cannot go on: ranks that are restarted then need not begin."""
+        return self._failed
 
     def take(self) -> list[Notice]:
         """All notices since the last call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,36 +12,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec.core
+import psutil
+import pyarrow
 import pyarrow.fs
 
 from dcgan_dist.config import InputError
 
 ALIVE_SECONDS = 30.0
-# Images seen, so that names sort by age, then a random part.
-CHECKPOINT_NAME = re.compile(r"checkpoint_\d{12}-[0-9a-f]{6}")
 
 
-def new_checkpoint_name(images_seen: int) -> str:
-    """A name that no earlier attempt has used, so that a checkpoint written twice never shares a folder."""
-    return f"checkpoint_{images_seen:012}-{os.urandom(3).hex()}"
+def unique_suffix() -> str:
+    """Six hex digits that no earlier attempt has used, so that two writers never share a name."""
+    return os.urandom(3).hex()
 
 
-class RunFolder:
-    """STORAGE/RUN_NAME on a local disk or behind a URI that pyarrow understands (s3://, gs://, file://).
+def open_storage(storage: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """File system and root folder of a local path or a URI that pyarrow (s3://, gs://, file://) or fsspec understands.
 
     Raises:
         InputError: the storage cannot be opened.
     """
+    try:
+        if "://" not in storage:
+            return pyarrow.fs.LocalFileSystem(), storage
+        try:
+            return pyarrow.fs.FileSystem.from_uri(storage)
+        except pyarrow.ArrowInvalid:
+            fs, root = fsspec.core.url_to_fs(storage)
+            return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), root
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"--storage {storage} cannot be opened ({error}): name a folder or a URI") from error
+
+
+class RunFolder:
+    """STORAGE/RUN_NAME on a local disk or behind a URI; see `open_storage`."""
 
     def __init__(self, storage: str, name: str) -> None:
         self.storage, self.name = storage, name
-        try:
-            if "://" in storage:
-                self.fs, root = pyarrow.fs.FileSystem.from_uri(storage)
-            else:
-                self.fs, root = pyarrow.fs.LocalFileSystem(), storage
-        except (OSError, ValueError) as error:
-            raise InputError(f"--storage {storage} cannot be opened ({error}): name a folder or a URI") from error
+        self.fs, root = open_storage(storage)
         self.path = f"{root}/{name}"
 
     @property
@@ -71,10 +80,6 @@ class RunFolder:
         if draft != target:
             self.fs.move(draft, target)
 
-    def checkpoints(self) -> list[str]:
-        """Paths of the checkpoint folders, newest first."""
-        return [path for path in self.files("") if CHECKPOINT_NAME.fullmatch(Path(path).name)]
-
     def files(self, name: str) -> list[str]:
         """Paths of the files and folders inside a folder of the run, last name first; none if it does not exist."""
         selector = pyarrow.fs.FileSelector(f"{self.path}/{name}".rstrip("/"), allow_not_found=True)
@@ -100,20 +105,52 @@ class RunFolder:
         pyarrow.fs.copy_files(str(folder), target, source_filesystem=local, destination_filesystem=self.fs)
         return target
 
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of that path."""
+        return self.fs.get_file_info(path).type != pyarrow.fs.FileType.NotFound
+
+    def remove(self, path: str) -> None:
+        """Remove a file or folder; a storage that refuses keeps it, which costs room and nothing else."""
+        try:
+            kind = self.fs.get_file_info(path).type
+            if kind == pyarrow.fs.FileType.Directory:
+                self.fs.delete_dir(path)
+            elif kind == pyarrow.fs.FileType.File:
+                self.fs.delete_file(path)
+        except OSError:
+            pass
+
     def seconds_since_heartbeat(self) -> float | None:
-        """Age of the last sign of life, None if there was none."""
+        """Age of the last sign of life; None if there was none, or if the process that gave it is known to be dead."""
         beat = self.read_json("heartbeat.json")
-        return None if beat is None else time.time() - float(beat["time"])
+        if beat is None or (beat["machine"] == this_machine() and not _runs(beat["pid"], beat["process_started"])):
+            return None
+        return time.time() - float(beat["time"])
+
+    def refuse_if_alive(self) -> None:
+        """Raise InputError if another job gives signs of life under this name."""
+        age = self.seconds_since_heartbeat()
+        if age is not None and age < ALIVE_SECONDS:
+            raise InputError(
+                f"run {self.name} in {self.storage} is alive (sign of life {age:.0f} s ago): wait for it, stop it, or give "
+                f"another --run-name; after a crash on another machine it counts as dead {ALIVE_SECONDS:.0f} s later"
+            )
 
     @contextmanager
     def heartbeat(self, seconds: float) -> Iterator[None]:
-        """Give a sign of life inside the `with`, so that a second job under the same name is refused."""
+        """Give a sign of life inside the `with`, so that a second job under the same name is refused.
+
+        Raises:
+            InputError: another job came first.
+        """
+        self.refuse_if_alive()
         stopped = threading.Event()
+        me = {"machine": this_machine(), "pid": os.getpid(), "process_started": psutil.Process().create_time()}
 
         def beat() -> None:
             while True:
                 try:
-                    self.write_json("heartbeat.json", {"time": time.time()})
+                    self.write_json("heartbeat.json", me | {"time": time.time()})
                 except OSError:
                     pass  # a storage that is away for a moment shows in the checkpoints, which do raise
                 if stopped.wait(seconds):
@@ -126,7 +163,21 @@ class RunFolder:
         finally:
             stopped.set()
             thread.join()
-            try:
-                self.fs.delete_file(f"{self.path}/heartbeat.json")
-            except OSError:
-                pass
+            self.remove(f"{self.path}/heartbeat.json")
+
+
+def this_machine() -> str:
+    """This machine since its start and, in a container, this container: where a process id means something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116
+    except OSError:
+        return f"{socket.gethostname()} {psutil.boot_time():.0f}"
+
+
+def _runs(pid: int, started: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -16,7 +16,6 @@ from dcgan_dist.evaluation.quality import Reference, measure_quality
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.run_plan import RunPlan
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.training.players import Players
 
 GRID_IMAGES = 64
 
@@ -30,9 +29,8 @@ class SampleJudge:
     def __init__(self, plan: RunPlan, device: torch.device) -> None:
         self.plan, self.device = plan, device
 
-    def __call__(self, players: Players) -> tuple[dict[str, float], bytes]:
+    def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
         """Quality figures by metric name, and the grid as a PNG."""
-        generator = players.plain_generator()
         figures: dict[str, float] = {}
         if count := self.plan.config.quality.samples:
             figures = measure_quality(self._batches(generator, count), self._reference)

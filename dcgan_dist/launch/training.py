@@ -9,7 +9,7 @@ from dcgan_dist.config import InputError, TrainConfig, flatten
 from dcgan_dist.launch.attempt import Attempt, summary
 from dcgan_dist.launch.cluster import join_cluster, wait_for_ranks
 from dcgan_dist.launch.estimate import describe
-from dcgan_dist.launch.run_folder import ALIVE_SECONDS, RunFolder
+from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan, check_same_run, plan_run, record
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
@@ -42,7 +42,7 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
             say(f"run {plan.name} is finished; for more give a larger --epochs or --images")
             say(summary(finished))
             return 0
-    refuse_if_alive(folder)
+    folder.refuse_if_alive()
     check_reachable(config.tracking_uri)
     join_cluster(config)
     wait_for_ranks(config, say)
@@ -57,16 +57,6 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
         except BaseException:
             run.finish("FAILED")
             raise
-
-
-def refuse_if_alive(folder: RunFolder) -> None:
-    """Raise InputError if another job gives signs of life under this name."""
-    age = folder.seconds_since_heartbeat()
-    if age is not None and age < ALIVE_SECONDS:
-        raise InputError(
-            f"run {folder.name} in {folder.storage} is alive (sign of life {age:.0f} s ago): wait for it, stop it, or give "
-            f"another --run-name; after a crash it counts as dead {ALIVE_SECONDS:.0f} s later"
-        )
 
 
 def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedRun:

@@ -13,16 +13,18 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError, TrainConfig, from_dict
+from dcgan_dist.config import InputError, TrainConfig, content_hash, from_dict
 
 MANIFEST = "checkpoint.json"
+LOG = "metrics.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,18 +37,29 @@ class Progress:
     """Real images consumed, step times batch size: also the position in the data."""
     alarm_count: int = 0
     """Consecutive reports that looked collapsed."""
-    best_frechet: float | None = None
-    """Lowest Frechet distance measured so far."""
+    rollbacks: int = 0
+    """How often the run went back because a loss was no number; each time with fresh draws of data and z."""
+    frechet: float | None = None
+    """Frechet distance measured at this checkpoint."""
+    pending: dict[str, Sequence[float]] = field(default_factory=dict)
+    """Sum and number of each metric's values since the last report, where the run stopped between two."""
 
 
-def save_checkpoint(folder: Path, config: TrainConfig, progress: Progress, state: dict[str, dict[str, Any]]) -> None:
+State = dict[str, dict[str, Any]]
+"""State of every part by name, as `Players.state()` gives it."""
+
+
+def save_checkpoint(
+    folder: Path, config: TrainConfig, progress: Progress, state: State, log: Sequence[dict[str, Any]] = ()
+) -> None:
     """Write a checkpoint folder under a temporary name and rename it.
 
     Args:
         folder: must not exist yet, or be what a killed process left of it.
         config: resolved config of the run.
         progress: where the run is.
-        state: `Players.state()`.
+        state: of both players.
+        log: what was reported so far, without anything that depends on the clock; one JSON object each.
     """
     draft = folder.with_name(folder.name + ".tmp")
     for leftover in (draft, folder):
@@ -56,12 +69,14 @@ def save_checkpoint(folder: Path, config: TrainConfig, progress: Progress, state
         torch.save(part, draft / f"{name}.pt")
     (draft / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
     (draft / "progress.json").write_text(json.dumps(dataclasses.asdict(progress), indent=1))
+    (draft / LOG).write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in log))
     files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
     (draft / MANIFEST).write_text(json.dumps({"version": 1, "sha256": files}, indent=1))
     for path in draft.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
     draft.rename(folder)
+    _flush_folder(folder.parent)
 
 
 def damage(folder: Path) -> str | None:
@@ -78,9 +93,7 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def load_checkpoint(
-    folder: Path, *, device: torch.device | str = "cpu"
-) -> tuple[TrainConfig, Progress, dict[str, dict[str, Any]]]:
+def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[TrainConfig, Progress, State]:
     """Read a checkpoint back.
 
     Raises:
@@ -99,13 +112,45 @@ def load_checkpoint(
     return config, progress, state
 
 
-def state_sha256(state: dict[str, dict[str, Any]]) -> str:
+def load_log(folder: Path) -> list[dict[str, Any]]:
+    """What had been reported when a checkpoint was written."""
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def to_memory(state: State) -> State:
+    """A copy in main memory that training no longer changes."""
+    return {name: _copy(part) for name, part in state.items()}
+
+
+def state_sha256(state: State) -> str:
     """Hash over every tensor of `Players.state()`: networks, optimisers, averages; equal exactly where all are equal."""
     digest = hashlib.sha256()
     for name, value in sorted(_tensors(state, "")):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def log_sha256(state_hash: str, log: Sequence[dict[str, Any]]) -> str:
+    """Hash over a state's hash and the reports that led to it."""
+    return content_hash([state_hash, list(log)])
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copy(part) for key, part in value.items()}
+    return [_copy(part) for part in value] if isinstance(value, list) else value
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _tensors(state: Any, prefix: str) -> list[tuple[str, Tensor]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 Batch = TypeVar("Batch")
+
+LOOK_EVERY_SECONDS = 2.0
 
 
 class NonFiniteError(RuntimeError):
@@ -71,20 +73,25 @@ def train(
     synchronise: Callable[[Tensor], Tensor],
     report: Callable[[Report], None],
     save: Callable[[int], None],
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[int], bool] = lambda done: False,
+    history: History | None = None,
 ) -> int:
     """Take steps until the last one, or until any rank wants to stop.
 
+    Ranks look at each other at every report and at least every few seconds: then a value that is no number is found, and
+    the wish to stop is heard.
+
     Args:
         step: (number from 0, batch) -> scalars by name, this rank's shares, still on the device. Nothing here reads
-            them before the next report, so that a GPU never waits for the loop.
+            them before the next look, so that a GPU never waits for the loop.
         batches: this rank's batches from the first step on.
         intervals: the first and last step, and how often to report and to save.
         batch_size: rows of the global batch.
         synchronise: (k,) float64 of this rank -> (ranks, k) of all; called on every rank at the same steps.
         report: gets the means; called on every rank.
-        save: gets the number of steps done, after a report, so that what is saved is known to be finite.
-        stop: whether this rank wants to stop; all stop together, after a report and a save.
+        save: gets the number of steps done, after a look, so that what is saved is known to be finite.
+        stop: gets the number of steps done, tells whether this rank wants to stop; all stop together, after a save.
+        history: what was seen since the last report, also by a run that this one resumes.
 
     Returns:
         Steps done.
@@ -92,63 +99,81 @@ def train(
     Raises:
         NonFiniteError: naming step, rank, metric and value, on all ranks alike.
     """
-    done, seen, clock = intervals.first, History(), Stopwatch()
+    done, seen, clock = intervals.first, history or History(), Stopwatch()
+    next_look = reported = done
     while done < intervals.last:
         with clock:
             batch = next(batches)
         seen.add(done, step(done, batch))
         done += 1
 
-        if intervals.reports(done):
-            metrics, stopping = seen.means(synchronise, stop())
-            steps, seconds, waited = seen.steps, *clock.lap()
-            seen = History()
-            report(
-                Report(
-                    step=done,
-                    images_seen=done * batch_size,
-                    metrics=metrics,
-                    images_per_second=steps * batch_size / seconds,
-                    data_wait_share=waited / seconds,
+        if intervals.reports(done) or done > next_look:
+            stopping, seconds_per_step = seen.look(synchronise, stop(done))
+            next_look = done + int(LOOK_EVERY_SECONDS / seconds_per_step)
+            if intervals.reports(done):
+                seconds, waited = clock.lap()
+                report(
+                    Report(
+                        step=done,
+                        images_seen=done * batch_size,
+                        metrics=seen.means(),
+                        images_per_second=(done - reported) * batch_size / seconds,
+                        data_wait_share=waited / seconds,
+                    )
                 )
-            )
+                reported = done
             if intervals.saves(done) or stopping:
                 save(done)
-                clock.lap()  # the next rate is that of training alone
             if stopping:
                 break
     return done
 
 
 class History:
-    """Scalars of the steps since the last report, on the device, read all at once."""
+    """Scalars since the last report: on the device until a look reads them all at once, then as sums.
 
-    def __init__(self) -> None:
-        self.steps = 0
-        self._values: list[tuple[str, int, Tensor]] = []
+    Sums are formed value by value in a fixed order, so a run that goes on with the sums of another gets the same means.
+    """
+
+    def __init__(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
+        """Begin with nothing, or with `sums` of the same name from before."""
+        self.sums: dict[str, tuple[float, int]] = {name: (v[0], int(v[1])) for name, v in (sums or {}).items()}
+        """Sum and number of values by metric name."""
+        self._unread: list[tuple[str, int, Tensor]] = []
+        self._began, self._steps = time.perf_counter(), 0
 
     def add(self, step: int, scalars: Mapping[str, Tensor]) -> None:
         """Remember the scalars of one step without reading them."""
-        self.steps += 1
-        self._values.extend((name, step, value) for name, value in scalars.items())
+        self._steps += 1
+        self._unread.extend((name, step, value) for name, value in scalars.items())
 
-    def means(self, synchronise: Callable[[Tensor], Tensor], stop: bool) -> tuple[dict[str, float], bool]:
-        """Means over steps and ranks by name, and whether any rank wants to stop.
+    def look(self, synchronise: Callable[[Tensor], Tensor], stop: bool) -> tuple[bool, float]:
+        """Read what all ranks have seen.
+
+        Returns:
+            Whether any rank wants to stop, and the seconds per step of the slowest since the last look.
 
         Raises:
             NonFiniteError: a value is NaN or infinite on some rank.
         """
-        local = torch.stack([value.detach().double() for _, _, value in self._values])
-        flag = torch.full_like(local[:1], float(stop))
-        of_ranks = synchronise(torch.cat([local, flag])).tolist()
+        local = torch.stack([value.detach().double() for _, _, value in self._unread])
+        pace = (time.perf_counter() - self._began) / self._steps
+        of_ranks = synchronise(torch.cat([local, local.new_tensor([float(stop), pace])])).tolist()
 
-        sums: dict[str, list[float]] = {}
-        for i, (name, step, _) in enumerate(self._values):
+        for i, (name, step, _) in enumerate(self._unread):
             for rank, values in enumerate(of_ranks):
                 if not math.isfinite(values[i]):
                     raise NonFiniteError(f"{name} became {values[i]} in step {step} on rank {rank}")
-                sums.setdefault(name, []).append(values[i])
-        return {name: sum(v) / len(v) for name, v in sums.items()}, any(values[-1] for values in of_ranks)
+                total, count = self.sums.get(name, (0.0, 0))
+                self.sums[name] = total + values[i], count + 1
+        self._unread, self._began, self._steps = [], time.perf_counter(), 0
+        return any(values[-2] for values in of_ranks), max(1e-9, *(values[-1] for values in of_ranks))
+
+    def means(self) -> dict[str, float]:
+        """Means over steps and ranks by name; begins anew."""
+        means = {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
+        return means
 
 
 class Stopwatch:

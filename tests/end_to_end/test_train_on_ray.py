@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.training import run_training
@@ -32,11 +33,12 @@ class KillRank(threading.Thread):
 
     def __init__(self, config: TrainConfig, images_seen: int) -> None:
         super().__init__(daemon=True)
-        self.folder, self.images_seen, self.killed = RunFolder(config.storage, config.run_name), images_seen, 0
+        self.store = CheckpointStore(RunFolder(config.storage, config.run_name))
+        self.images_seen, self.killed = images_seen, 0
 
     def run(self) -> None:
         while not self.killed:
-            if any(f"checkpoint_{self.images_seen:012}" in path for path in self.folder.checkpoints()):
+            if any(f"checkpoint_{self.images_seen:012}" in path for path in self.store.paths()):
                 ranks = [
                     p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
                 ]
@@ -93,6 +95,7 @@ def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(make_config: MakeCo
 
     assert killer.killed
     assert result(config)["sha256"] == straight["sha256"]
+    assert result(config)["sha256_with_log"] == straight["sha256_with_log"]
 
 
 def test_the_same_command_extends_a_finished_run_and_refuses_another_config(

@@ -53,7 +53,7 @@ def test_metrics_are_means_over_ranks_and_only_over_steps_that_have_them() -> No
     reports, _, _ = run(
         Intervals(first=0, last=4, report=4, save=4),
         step=alternate,
-        synchronise=lambda values: torch.stack([values, values + 10]),
+        synchronise=lambda values: torch.stack([values, torch.cat([values[:-2] + 10, values[-2:]])]),
     )
 
     assert reports[0].metrics == {"loss/g": 6.0, "loss/d": 7.0}
@@ -81,7 +81,8 @@ def test_a_finished_run_takes_no_step() -> None:
 def test_a_loss_that_is_no_number_stops_all_ranks_naming_step_rank_and_value_before_a_save() -> None:
     def second_rank_breaks(values: Tensor) -> Tensor:
         broken = values.clone()
-        broken[1] = torch.nan
+        if len(values) > 3:  # two steps, the wish to stop, the pace
+            broken[0] = torch.nan
         return torch.stack([values, broken])
 
     saves: list[int] = []
@@ -96,7 +97,7 @@ def test_the_wish_of_any_rank_to_stop_saves_and_ends_the_run_on_all() -> None:
 
     def synchronise(values: Tensor) -> Tensor:
         other = values.clone()
-        other[-1] = float(next(other_rank_wants_to_stop) == 1)
+        other[-2] = float(next(other_rank_wants_to_stop) == 2)
         return torch.stack([values, other])
 
     reports, saves, done = run(Intervals(first=0, last=100, report=2, save=50), synchronise=synchronise)

@@ -1,0 +1,69 @@
+"""Handing a run to Ray Train."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from dcgan_dist.launch.cluster import rank_resources
+from dcgan_dist.launch.rank import train_rank
+from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.launch.run_plan import RunPlan
+
+
+class InThread:
+    """A call in a daemon thread, so that the main thread stays free for signals and does not wait for it at exit."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(call,), name="fit", daemon=True)
+        self._thread.start()
+
+    def _run(self, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except BaseException as error:
+            self.error = error
+
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return not self._thread.is_alive()
+
+
+def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
+    """Begin to train with the ranks the config asks for; Ray restarts them when one fails.
+
+    Ray is told of no checkpoint: the storage says which there are, see `checkpoint_store`.
+    """
+    config = plan.config
+    least, most = config.workers
+    # A rank that does not even answer Ray counts as hung after the same time as one that takes no step.
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(config.hang_seconds)
+    os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
+    trainer = TorchTrainer(
+        train_rank,
+        train_loop_config={
+            "config": dataclasses.asdict(config),
+            "run_name": plan.name,
+            "manifest_hash": plan.manifest.hash,
+            "board": board,
+        },
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=least if least == most else (least, most),
+            use_gpu=config.use_gpu,
+            resources_per_worker=rank_resources(config),
+        ),
+        run_config=ray.train.RunConfig(
+            name=plan.name,
+            storage_path=folder.path.removesuffix(f"/{plan.name}"),
+            storage_filesystem=folder.fs,
+            failure_config=ray.train.FailureConfig(max_failures=config.max_failures, controller_failure_limit=3),
+        ),
+    )
+    return InThread(trainer.fit)

@@ -1,0 +1,98 @@
+"""Writing checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.launch.board import Notice
+from dcgan_dist.launch.checkpoint_store import CheckpointStore
+from dcgan_dist.launch.samples import SampleJudge
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.training.checkpoint import Progress, State, to_memory
+from dcgan_dist.training.players import Players
+
+SCORE = "quality/frechet_random"
+
+Log = list[dict[str, Any]]
+
+
+class Keeper:
+    """Judges samples and writes checkpoints in a thread of rank 0, never two at once.
+
+    Training stands still only while the state is copied, or where the storage is slower than the interval. A checkpoint
+    that the storage refuses is said aloud and given up: the next one is tried again, and the one before stays.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        store: CheckpointStore,
+        judge: SampleJudge,
+        post: Callable[[Notice], None],
+        scratch: Path,
+    ) -> None:
+        self.config, self.store, self.judge, self.post, self.scratch = config, store, judge, post, scratch
+        self.refusal = ""
+        """Why the latest checkpoint is not in the storage; empty if it is."""
+        self.stalled = 0.0
+        """Seconds that training stood still for checkpoints."""
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def save(
+        self, players: Players, progress: Progress, log: Log, *, judged: bool, patience: float | None = None
+    ) -> None:
+        """Begin to keep the present state.
+
+        Args:
+            players: they may go on as soon as this returns.
+            progress: where the run is.
+            log: what was reported so far; the last line gets the quality figures.
+            judged: measure the quality of samples too.
+            patience: seconds to wait at most for the checkpoint before; None: until it is written.
+        """
+        began = time.monotonic()
+        self.wait(patience)
+        state, lines = to_memory(players.state()), list(log)
+        generator = players.plain_generator() if judged else None
+        self._thread = threading.Thread(
+            target=self._run, args=(progress, state, lines, generator), name="checkpoint", daemon=True
+        )
+        self._thread.start()
+        self.stalled += time.monotonic() - began
+
+    def wait(self, patience: float | None = None) -> None:
+        """Wait for the checkpoint that is being written; raises what went wrong there, other than a refusal."""
+        if self._thread is not None:
+            self._thread.join(patience)
+        if self._error is not None:
+            raise self._error
+
+    def _run(self, progress: Progress, state: State, log: Log, generator: Generator | None) -> None:
+        try:
+            self._keep(progress, state, log, generator)
+        except BaseException as error:  # raised where training waits for it
+            self._error = error
+
+    def _keep(self, progress: Progress, state: State, log: Log, generator: Generator | None) -> None:
+        quality: dict[str, float] = {}
+        files: dict[str, bytes] = {}
+        if generator is not None:
+            quality, grid = self.judge(generator)
+            files[f"grids/{progress.images_seen:012}.png"] = grid
+            log[-1]["metrics"] |= quality
+        progress = dataclasses.replace(progress, frechet=quality.get(SCORE))
+        line, self.refusal = "", ""
+        try:
+            self.store.write(self.config, progress, state, log, self.scratch)
+            self.store.tidy(self.config)
+        except OSError as error:
+            self.refusal = f"the checkpoint at {progress.images_seen:,} images could not be kept ({error})"
+            line = f"warning: {self.refusal}: training goes on, the one before stays the newest"
+        self.post(Notice(line=line, images_seen=progress.images_seen, metrics=quality, files=files))
