@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dcgan_dist.launch.board import Board, Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
+from dcgan_dist.launch.cluster import free_groups_of_the_dead
 from dcgan_dist.launch.fit import InThread, start_fit
 from dcgan_dist.launch.journal import Journal
 from dcgan_dist.launch.outcome import last_checkpoint, register_best, summary
@@ -72,10 +73,10 @@ class Attempt:
         ranks that left in good time because their nodes were about to be taken away.
         """
         lost = 0
-        if wrong := self.store.remove_list_of_ray():
-            self.say(f"warning: Ray's list of checkpoints was torn ({wrong}) and is not needed: removed")
         while not (self.failure or self.signal or self._complete()):
             self.leaving = ""
+            if torn := self.store.remove_list_of_ray():
+                self.say(f"warning: Ray's list of checkpoints ({torn}) was torn and is not needed: removed")
             error = self._fit()
             if self.failure or self.signal or (error is None and self._complete()):
                 return
@@ -91,6 +92,7 @@ class Attempt:
             else:
                 self.journal.add("controller lost", images_seen=self._images_kept())
                 self.say(f"warning: Ray's controller was lost ({_cause(error)}): starting it again")
+                free_groups_of_the_dead()
 
     def _fit(self) -> BaseException | None:
         """Let Ray train once, and relay what ranks say; returns what went wrong."""
@@ -210,4 +212,4 @@ def _cause(error: BaseException | None) -> str:
     failures = getattr(error, "worker_failures", {})
     for rank, failure in sorted(failures.items()):
         return f"rank {rank}: {str(failure).strip().splitlines()[-1]}"
-    return str(error).strip().splitlines()[-1]
+    return str(error).strip().splitlines()[-1].split(". ")[0]

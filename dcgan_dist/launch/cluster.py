@@ -11,8 +11,9 @@ from collections.abc import Callable
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray._private.state import state as cluster_state
+from ray.core.generated import gcs_pb2
 from ray.experimental.internal_kv import _internal_kv_get
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from dcgan_dist.config import InputError, TrainConfig
 
@@ -91,3 +92,15 @@ def _autoscaling() -> bool:
     status = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
     nodes = (status.get("autoscaler_report") or {}).get("active_nodes") or {}
     return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in nodes)
+
+
+def free_groups_of_the_dead() -> None:
+    """Give back what actors of this job reserved that have died since.
+
+    Ray's own cleaner does so only where a dashboard runs; without it the next controller would find no room.
+    """
+    job, accessor = ray.get_runtime_context().get_job_id(), cluster_state._connect_and_get_accessor()
+    for content in accessor.get_placement_group_table():
+        group = gcs_pb2.PlacementGroupTableData.FromString(content)
+        if group.creator_job_id.hex() == job and group.creator_actor_dead:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))

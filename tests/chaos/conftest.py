@@ -1,0 +1,88 @@
+"""The small run that every fault is tried on, and the table of what they cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.launch.training import run_training
+from tests.chaos.soak import Injected
+from tests.chaos.table import print_table
+from tests.end_to_end.conftest import make_config, room_shards, tracking_uri  # noqa: F401
+
+STEPS = 420
+
+
+@pytest.fixture
+def soak_config(make_config: Callable[..., TrainConfig]) -> Callable[..., TrainConfig]:  # noqa: F811
+    """420 steps of 16 images, a checkpoint every 20; every step is reported."""
+
+    def make(steps: int = STEPS, **changes: object) -> TrainConfig:
+        defaults: dict[str, object] = {
+            "images": 16 * steps,
+            "checkpoint_every_images": 16 * 20,
+            "report_every_images": 16,
+            "quality__samples": 32,
+            "register": False,
+            "max_failures": 1000,
+            "hang_seconds": 8.0,
+        }
+        return make_config(**defaults | changes)
+
+    return make
+
+
+@pytest.fixture
+def session(ray_cluster: str) -> str:
+    """Folder of the Ray session of these tests."""
+    return str(Path(ray._private.worker._global_node.get_session_dir_path()).parent)  # pyright: ignore
+
+
+@pytest.fixture(scope="session")
+def straight_hashes() -> dict[int, dict]:
+    """Results of uninterrupted runs by their number of steps."""
+    return {}
+
+
+@pytest.fixture
+def straight(
+    soak_config: Callable[..., TrainConfig], ray_cluster: str, straight_hashes: dict[int, dict]
+) -> Callable[[int], dict]:
+    """Result of the uninterrupted run of so many steps, trained once."""
+
+    def result(steps: int = STEPS) -> dict:
+        if steps not in straight_hashes:
+            config = soak_config(steps, run_name="straight")
+            assert run_training(config) == 0
+            straight_hashes[steps] = result_of(config)
+        return straight_hashes[steps]
+
+    return result
+
+
+def result_of(config: TrainConfig) -> dict:
+    """result.json of a run."""
+    return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[Callable[[list[Injected], str], None]]:
+    """Takes what faults cost; at the end the table is printed, and kept where DCGAN_DIST_FAULTS names a file."""
+    rows: list[dict] = []
+
+    def add(injected: list[Injected], outcome: str) -> None:
+        rows.extend(dataclasses.asdict(one) | {"outcome": outcome} for one in injected)
+
+    yield add
+    if rows:
+        print_table(rows)
+        if file := os.environ.get("DCGAN_DIST_FAULTS"):
+            before = json.loads(Path(file).read_text()) if Path(file).exists() else []
+            Path(file).write_text(json.dumps(before + rows, indent=1))

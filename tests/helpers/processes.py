@@ -1,0 +1,35 @@
+"""The processes of one Ray session, by what they do; those of other sessions on the machine are never touched."""
+
+from __future__ import annotations
+
+import psutil
+
+RANK, CONTROLLER = "RayTrainWorker", "TrainController"
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def raylets(session: str) -> list[psutil.Process]:
+    """Raylets whose files lie under a folder."""
+    return [p for p in psutil.process_iter() if "raylet/raylet" in (c := _command(p)) and session in c]
+
+
+def actors(session: str, kind: str) -> list[psutil.Process]:
+    """Processes of actors of a class, by process id."""
+    found: list[psutil.Process] = []
+    for raylet in raylets(session):
+        try:
+            found += [child for child in raylet.children() if kind in _command(child)]
+        except psutil.Error:
+            continue
+    return sorted(found, key=lambda process: process.pid)
+
+
+def left_behind(session: str) -> list[str]:
+    """Commands of all processes that have something to do with a session."""
+    return [c for p in psutil.process_iter() if session in (c := _command(p)) and p.status() != psutil.STATUS_ZOMBIE]

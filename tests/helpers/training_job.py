@@ -1,0 +1,97 @@
+"""A training job as a user starts it: a process of its own, with a Ray of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from dcgan_dist.config import TrainConfig, flatten
+from dcgan_dist.presets import preset
+from tests.helpers.jobs import JOBS
+from tests.helpers.processes import left_behind
+
+
+def flags(config: TrainConfig) -> list[str]:
+    """The command line that asks for a config."""
+    usual = flatten(preset(config.preset))
+    given: list[str] = ["--preset", config.preset]
+    for name, value in flatten(config).items():
+        if value == usual[name]:
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            head, _, last = flag.rpartition(".")
+            given.append(f"--{head + '.' if head else ''}{'' if value else 'no-'}{last}")
+        else:
+            given += [f"--{flag}", str(value)]
+    return given
+
+
+class TrainingJob:
+    """python jobs/train_lsun.py in a session of its own; what it says is kept."""
+
+    def __init__(self, config: TrainConfig, home: Path, environment: dict[str, str] | None = None) -> None:
+        """Start it; `home` must be short, as sockets lie below it."""
+        self.home = str(home)
+        self.lines: list[str] = []
+        self.began = time.monotonic()
+        own = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(JOBS / "train_lsun.py"), *flags(config)],
+            env=os.environ | own | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            print(line, end="")
+
+    @property
+    def said(self) -> str:
+        """Everything it printed so far."""
+        return "\n".join(self.lines)
+
+    def wait_for(self, *words: str, seconds: float = 120) -> None:
+        """Wait until it has said one of some words."""
+        until = time.monotonic() + seconds
+        while not any(word in self.said for word in words):
+            assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.said}"
+            assert time.monotonic() < until, f"did not say {words}:\n{self.said}"
+            time.sleep(0.05)
+
+    def end(self, seconds: float = 120) -> int:
+        """Exit code, once it has ended."""
+        return self.process.wait(seconds)
+
+    def left_behind(self, seconds: float = 30) -> Sequence[str]:
+        """Processes that still exist some seconds after the end; they are killed then."""
+        until = time.monotonic() + seconds
+        while (left := left_behind(self.home)) and time.monotonic() < until:
+            time.sleep(0.2)
+        self.kill()
+        return left
+
+    def kill(self) -> None:
+        """End every process of this job and no other."""
+        for process in psutil.process_iter():
+            try:
+                if self.home in " ".join(process.cmdline()):
+                    process.kill()
+            except psutil.Error:
+                continue
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()

@@ -1,0 +1,117 @@
+"""What a run tells a server that is away reaches it later: all of it, once, in order; nobody waits meanwhile."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dcgan_dist.tracking import spool
+from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.spool import Spool
+
+from .relay import relay_to
+
+
+@pytest.fixture(autouse=True)
+def _soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "RETRY_SECONDS", 0.2)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+def picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG")
+    return file.getvalue()
+
+
+def create(tracking_uri: str) -> TrackedRun:
+    return TrackedRun.create(tracking_uri, "tests", "a run", {}, {})
+
+
+def history(run: TrackedRun) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in run.client.get_metric_history(run.run_id, "loss/d")]
+
+
+def test_everything_arrives_in_order_and_nothing_is_left(tracking_uri: str, tmp_path: Path) -> None:
+    run = create(tracking_uri)
+    told = Spool(run, tmp_path / "spool")
+    for step in range(1, 6):
+        told.log_metrics({"loss/d": 1 / step}, step)
+    told.log_image(picture(), "grids/000005.png", images_seen=5)
+    told.log_dict({"a": 1}, "result.json")
+
+    assert told.finish("FINISHED", patience=60)
+
+    assert history(run) == [(step, 1 / step) for step in range(1, 6)]
+    assert run.client.get_run(run.run_id).info.status == "FINISHED"
+    files = {file.path for folder in (None, "grids") for file in run.client.list_artifacts(run.run_id, folder)}
+    assert {"result.json", "grids/000005.png"} <= files
+    assert not (tmp_path / "spool").exists()
+
+
+def test_an_outage_costs_the_writer_nothing_and_loses_nothing(server: str, tmp_path: Path) -> None:
+    with relay_to(server) as (relay, address):
+        run = create(address)
+        told = Spool(run, tmp_path / "spool")
+        told.log_metrics({"loss/d": 1.0}, 1)
+        assert told.drain(30)
+        relay.shut()
+        slowest = 0.0
+        for step in range(2, 30):
+            began = time.monotonic()
+            told.log_metrics({"loss/d": 1 / step}, step)
+            slowest = max(slowest, time.monotonic() - began)
+        told.log_image(picture(), "grids/000030.png", images_seen=30)
+        assert not told.drain(1.0)
+        relay.reopen()
+
+        assert told.finish("FINISHED", patience=60)
+
+    kept = TrackedRun.attach(server, run.run_id)
+    assert slowest < 1.0
+    assert told.failures >= 1
+    assert history(kept) == [(step, 1 / step) for step in range(1, 30)]
+    assert len([f for f in kept.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
+
+
+def test_a_job_killed_in_an_outage_leaves_its_events_to_the_next_start(server: str, tmp_path: Path) -> None:
+    with relay_to(server) as (relay, address):
+        run = create(address)
+        relay.shut()
+        first = Spool(run, tmp_path / "spool")
+        first.log_metrics({"loss/d": 1.0}, 1)
+        assert not first.finish("KILLED", patience=0.5)
+        relay.reopen()
+        again = Spool(TrackedRun.attach(address, run.run_id), tmp_path / "spool")
+        again.log_metrics({"loss/d": 0.5}, 2)
+
+        assert again.finish("FINISHED", patience=60)
+        assert again.run.client.get_run(run.run_id).info.status == "FINISHED"
+
+    kept = TrackedRun.attach(server, run.run_id)
+    assert history(kept) == [(1, 1.0), (2, 0.5)]
+
+
+def test_what_was_sent_but_not_crossed_out_is_sent_again_without_a_trace(tracking_uri: str, tmp_path: Path) -> None:
+    run = create(tracking_uri)
+    told = Spool(run, tmp_path / "spool")
+    told._closed = True  # the thread sends nothing more: the process is about to be killed
+    with told._news:
+        told._news.notify_all()
+    told._sender.join()
+    told.log_metrics({"loss/d": 1.0}, 1)
+    told.log_image(picture(), "grids/000001.png", images_seen=1)
+    kept = {path: path.read_bytes() for path in (tmp_path / "spool").iterdir()}
+    assert Spool(run, tmp_path / "spool").finish("KILLED", patience=60)
+    (tmp_path / "spool").mkdir()
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+    assert Spool(run, tmp_path / "spool").finish("FINISHED", patience=60)
+
+    assert history(run) == [(1, 1.0)]
+    assert len([f for f in run.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
