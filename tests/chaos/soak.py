@@ -65,7 +65,7 @@ class Soak:
         self.said.append(line)
         print(line)
         if "goes on from" in line:
-            self.reached = self.step
+            self.reached, self.step = self.step, 0
         if match := re.search(r"\| ([\d,]+)/[\d,]+ images", line):
             self.step = int(match[1].replace(",", "")) // self.config.data.batch_size
 
