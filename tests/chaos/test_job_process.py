@@ -64,7 +64,8 @@ ENDS = [
 ]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_same_command_goes_on_after_every_kind_of_end(
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
