@@ -125,6 +125,12 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         require(self.lr > 0, f"optimizer lr {self.lr} must be positive")
         require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer betas must lie in [0, 1)")
+        require(self.eps > 0, f"optimizer eps {self.eps} must be positive")
+        require(self.weight_decay >= 0, f"optimizer weight_decay {self.weight_decay} must not be negative")
+        require(
+            self.constant_epochs >= 0 and self.decay_epochs >= 0,
+            "optimizer constant_epochs and decay_epochs must not be negative",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +155,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(self.batch_size >= 2, f"data.batch_size {self.batch_size} must be at least 2")
         require(self.window >= 1, f"data.window {self.window} must be at least 1")
-        require(self.streams >= 0, f"data.streams {self.streams} must not be negative")
+        for name in ("streams", "loader_workers"):
+            require(getattr(self, name) >= 0, f"data.{name} {getattr(self, name)} must not be negative")
+        require(self.prefetch >= 1, f"data.prefetch {self.prefetch} must be at least 1")
+        require(0 <= self.max_bad_fraction <= 1, f"data.max_bad_fraction {self.max_bad_fraction} must lie in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +171,10 @@ class QualityConfig:
     """Real images compared with them, at most; from the split `val` where there is one, else from `train`."""
     inception_weights: str = ""
     """File of Inception weights for the Frechet Inception distance proper; empty: not measured."""
+
+    def __post_init__(self) -> None:
+        require(self.samples == 0 or self.samples >= 2, f"quality.samples {self.samples} must be 0 or at least 2")
+        require(self.held_out >= 2, f"quality.held_out {self.held_out} must be at least 2")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,8 +190,12 @@ class AlarmConfig:
     stop: bool = False
     """Stop the run at the alarm instead of only saying so."""
 
+    def __post_init__(self) -> None:
+        require(self.patience >= 1, f"alarm.patience {self.patience} must be at least 1")
 
-# What may differ between two starts of the same run: none of it changes the result.
+
+# What may differ between two starts of the same run: where and how it runs. With norm_group=rank the number of ranks
+# changes the rows that are normalised together, and so the result; the same number of ranks repeats it exactly.
 FREE_FIELDS = (
     *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
     *("keep_checkpoints", "keep_every_images", "hang_seconds", "on_non_finite", "max_rollbacks"),
@@ -280,9 +297,26 @@ class TrainConfig:
             "add --norm-group synchronised",
         )
         require(self.epochs > 0, f"epochs {self.epochs} must be at least 1")
-        require(self.images >= 0, f"images {self.images} must not be negative")
         require(self.keep_checkpoints >= 1, f"keep_checkpoints {self.keep_checkpoints} must be at least 1")
         require(self.hang_seconds > 0, f"hang_seconds {self.hang_seconds} must be positive")
+        for name in (
+            "images",
+            "checkpoint_every_images",
+            "report_every_images",
+            "ema_half_life_images",
+            "max_failures",
+        ):
+            require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")
+        require(self.snapshot_batches >= 1, f"snapshot_batches {self.snapshot_batches} must be at least 1")
+        require(
+            0 < self.heartbeat_seconds <= 10,
+            f"heartbeat_seconds {self.heartbeat_seconds} must be at most 10: after 30 s without one a run counts as dead",
+        )
+        require(
+            self.quality.samples == 0 or self.model.image_size >= 28,
+            f"quality is measured on images of at least 28 px and model.image_size is {self.model.image_size}: "
+            "add --quality.samples 0",
+        )
         require(self.seed >= 0, f"seed {self.seed} must not be negative")
 
     @property

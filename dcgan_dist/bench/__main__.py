@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 
 from dcgan_dist.config import InputError
 from dcgan_dist.launch.command_line import run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,18 +108,37 @@ def parse_training(argv: Sequence[str], *, default_preset: str, description: str
     """
     description = f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another."
     config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
-    require(
-        not re.search(r"://[^/@]*:[^/@]*@", config.tracking_uri),
-        "--tracking-uri holds a password, which would be kept with the run: leave it out and set "
-        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
-    )
     storage = absolute(config.storage or default_storage(), "--storage")
-    return dataclasses.replace(
-        config,
-        shards=absolute(config.shards or default_shards(), "--shards"),
-        storage=storage,
-        keep_list=absolute(config.keep_list, "--keep-list") if config.keep_list else "",
-        tracking_uri=config.tracking_uri or default_tracking_uri(storage),
+    weights = config.quality.inception_weights
+    places = {
+        "storage": storage,
+        "shards": absolute(config.shards or default_shards(), "--shards"),
+        "keep_list": absolute(config.keep_list, "--keep-list") if config.keep_list else "",
+        "tracking_uri": absolute_tracking_uri(config.tracking_uri or default_tracking_uri(storage)),
+    }
+    for name, place in places.items():
+        refuse_secrets(place, f"--{name.replace('_', '-')}")
+    quality = dataclasses.replace(
+        config.quality, inception_weights=absolute(weights, "--quality.inception-weights") if weights else ""
+    )
+    return dataclasses.replace(config, quality=quality, **places)
+
+
+def absolute_tracking_uri(uri: str) -> str:
+    """A `sqlite:///` file as an absolute path, so that the same command from another folder finds the same runs."""
+    file = uri.removeprefix("sqlite:///")
+    return uri if file == uri else f"sqlite:///{absolute(file, '--tracking-uri sqlite:///')}"
+
+
+def refuse_secrets(place: str, flag: str) -> None:
+    """Raise InputError for a place with a user name or password in it: places are kept with the run and shown.
+
+    The message does not repeat the place.
+    """
+    require(
+        "@" not in place.partition("://")[2],
+        f"{flag} holds a user name or password, which would be kept with the run: leave it out, and give "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the storage's usual credentials, in the environment",
     )
 
 

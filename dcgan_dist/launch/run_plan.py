@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dcgan_dist.config import FREE_FIELDS, GROWING_FIELDS, InputError, TrainConfig, content_hash, flatten, require
@@ -58,7 +59,8 @@ def plan_run(config: TrainConfig) -> RunPlan:
     """
     manifest = load_manifest(config.shards)
     train = manifest.split("train") if "train" in manifest.splits else manifest
-    held_out = next((manifest.split(s) for s in ("val", "test") if s in manifest.splits), train)
+    # Never the test split: the checkpoint that is registered is chosen by it.
+    held_out = manifest.split("val") if "val" in manifest.splits else train
     check_images(config, train)
 
     keep_list = load_keep_list(config.keep_list, train) if config.keep_list else None
@@ -70,7 +72,14 @@ def plan_run(config: TrainConfig) -> RunPlan:
         seed=config.seed,
         keep=keep_list.positions if keep_list else None,
     )
-    shard_plan.owned_streams(0, config.workers[1])  # refuses more ranks than streams
+    most = config.workers[1]
+    shard_plan.owned_streams(0, most)  # refuses more ranks than streams
+    rows = min(len(shard_plan.rows(rank, most)) for rank in range(most))
+    require(
+        rows > 1 or config.norm_group == "synchronised",
+        f"{most} ranks leave a rank {rows} row of a batch of {config.data.batch_size}, which has no variance to normalise by: "
+        "lower --num-workers, raise --data.batch-size, or add --norm-group synchronised",
+    )
     return RunPlan(
         config=config,
         manifest=train,
@@ -82,7 +91,11 @@ def plan_run(config: TrainConfig) -> RunPlan:
 
 
 def check_images(config: TrainConfig, manifest: Manifest) -> None:
-    """Raise InputError unless the shards' images fit the model."""
+    """Raise InputError unless the shards' images fit the model, and the named weights exist."""
+    weights = config.quality.inception_weights
+    require(
+        not weights or Path(weights).is_file(), f"--quality.inception-weights {weights} is no file: name the weights"
+    )
     size, wanted = manifest.image_size, config.model.image_size
     require(
         size == wanted or (config.data.crop == "centre" and size > wanted),

@@ -54,7 +54,7 @@ The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{pres
 - {images_seen:,} real images seen; {updates_d:,} updates of the discriminator, {updates_g:,} of the generator
   (schedule `{schedule}`)
 - data manifest {manifest_hash}
-- {"weights averaged over the run" if averaged else "weights of the last step, not averaged"}
+- {"weights averaged over the run" if averaged else "weights of one step, not averaged: of the kept checkpoint with the least Frechet distance where it was measured"}
 - batch normalisation: standing statistics, measured before export
 
 ## Quality

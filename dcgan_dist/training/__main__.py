@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 from dcgan_dist.config import InputError, TrainConfig, require
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint import Progress, load_checkpoint, save_checkpoint, state_sha256
+from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.loop import Intervals, Report, train
@@ -66,9 +67,13 @@ def main(argv: list[str]) -> int:
         dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     rows = list(range(rank, size, world_size))
     players = build_players(config, device=device, world_size=world_size)
-    folder, progress = Path(arguments.out) / "checkpoint", Progress()
-    if folder.exists():
-        _, progress, state = load_checkpoint(folder, device=device)
+    folder, progress = Path(arguments.out), Progress()
+    if kept := sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None):
+        before, progress, state = load_checkpoint(kept[-1])
+        require(
+            dataclasses.replace(before, epochs=config.epochs) == config,
+            f"{kept[-1]} was trained with another preset or seed: give those, or another --out",
+        )
         players.load_state(state)
 
     def report(seen: Report) -> None:
@@ -78,7 +83,11 @@ def main(argv: list[str]) -> int:
 
     def save(step: int) -> None:
         if rank == 0:
-            save_checkpoint(folder, config, Progress(step=step, images_seen=step * size), players.state())
+            older = list(folder.glob("checkpoint_*"))
+            progress = Progress(step=step, images_seen=step * size)
+            save_checkpoint(folder / f"checkpoint_{progress.images_seen:012}", config, progress, players.state())
+            for path in older:  # only now that the new one is in place
+                shutil.rmtree(path)
 
     last = config.epochs * steps_per_epoch
     intervals = Intervals(first=progress.step, last=last, report=10, save=steps_per_epoch)
@@ -88,6 +97,7 @@ def main(argv: list[str]) -> int:
     if rank == 0:
         print(f"sha256 {state_sha256(players.state())}")
     if world_size > 1:
+        dist.barrier()  # a rank that leaves while another still talks to it aborts that one
         dist.destroy_process_group()
     return 0
 

@@ -64,9 +64,9 @@ def gan_step(
             update_d=update_d,
             update_g=update_g,
         )
-        if update_g:
-            players.update_ema(ema_decay)
-        return scalars(real, result)
+        players.update_ema(ema_decay)  # in every step, as its half life is in images
+        # Ranks may hold unequal rows: their means count by them, so that the mean over ranks is that of the batch.
+        return scalars(real, result, weight=len(images) * world_size / batch_size)
 
     return step
 
@@ -77,8 +77,14 @@ def to_float(images: Tensor, config: ModelConfig, dtype: torch.dtype = torch.flo
     return scaled / 127.5 - 1 if config.output == "tanh" else scaled / 255
 
 
-def scalars(real: Tensor, result: StepResult) -> dict[str, Tensor]:
-    """Metrics of a step by name, as docs/metrics.md explains them."""
+def scalars(real: Tensor, result: StepResult, *, weight: float = 1.0) -> dict[str, Tensor]:
+    """Metrics of a step by name, as docs/metrics.md explains them.
+
+    Args:
+        real: the real images of the step.
+        result: of the step.
+        weight: rows of this rank over the mean rows of a rank.
+    """
     values = {
         "loss/d": result.d_loss,
         "loss/g": result.g_loss,
@@ -87,10 +93,10 @@ def scalars(real: Tensor, result: StepResult) -> dict[str, Tensor]:
         "diversity/fake_to_real": diversity(result.fake) / diversity(real).clamp(min=1e-6),
     }
     if result.real_logits is not None and result.fake_logits is not None:
-        values["score/real"] = result.real_logits.sigmoid().mean()
-        values["score/fake"] = result.fake_logits.sigmoid().mean()
+        values["score/real"] = weight * result.real_logits.sigmoid().mean()
+        values["score/fake"] = weight * result.fake_logits.sigmoid().mean()
         right = torch.cat([result.real_logits > 0, result.fake_logits < 0])
-        values["accuracy/d"] = right.to(real.dtype).mean()
+        values["accuracy/d"] = weight * right.to(real.dtype).mean()
     return {name: value for name, value in values.items() if value is not None}
 
 

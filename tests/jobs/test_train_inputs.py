@@ -95,6 +95,14 @@ FAULTS = {
         lambda s, t: ["--tracking-uri", "http://me:secret@host:5000"],
         "MLFLOW_TRACKING_PASSWORD",
     ),
+    "token in the storage": (
+        lambda s, t: ["--storage", "s3://secret@bucket", "--tracking-uri", "http://host"],
+        "the storage's usual credentials",
+    ),
+    "no weights": (lambda s, t: ["--quality.inception-weights", str(t / "w.pth")], "w.pth is no file"),
+    "one row per rank": (lambda s, t: ["--num-workers", "16"], "no variance to normalise by"),
+    "no patience": (lambda s, t: ["--alarm.patience", "0"], "alarm.patience 0"),
+    "negative interval": (lambda s, t: ["--checkpoint-every-images", "-5"], "checkpoint_every_images -5"),
     "keep list that is not there": (lambda s, t: ["--keep-list", str(t / "keep.json")], "keep.json"),
 }
 
@@ -121,6 +129,23 @@ def test_bad_input_is_refused_in_words_and_leaves_nothing(
     assert words in message
     assert "secret" not in message
     assert not storage.exists()
+
+
+def test_a_password_in_the_environment_is_refused_too(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:sec/ret@host")
+
+    with pytest.raises(InputError, match="--tracking-uri holds a user name or password") as caught:
+        train_lsun(arguments(shards, tmp_path / "runs"))
+
+    assert "ret" not in str(caught.value)
+
+
+def test_a_relative_database_becomes_absolute(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_lsun(arguments(shards, tmp_path, "--tracking-uri", "sqlite:///some.db", "--dry-run")) == 0
+
+    assert f"sqlite:///{Path('some.db').absolute()}" in capsys.readouterr().out
 
 
 def test_unknown_flag_exits_2_and_names_the_nearest() -> None:
