@@ -101,6 +101,6 @@ def free_groups_of_the_dead() -> None:
     """
     job, accessor = ray.get_runtime_context().get_job_id(), cluster_state._connect_and_get_accessor()
     for content in accessor.get_placement_group_table():
-        group = gcs_pb2.PlacementGroupTableData.FromString(content)
+        group = gcs_pb2.PlacementGroupTableData.FromString(content)  # pyright: ignore[reportAttributeAccessIssue]
         if group.creator_job_id.hex() == job and group.creator_actor_dead:
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))

@@ -51,7 +51,7 @@ def node_with_a_rank(cluster: Any) -> Any:
 def test_a_preempted_node_and_a_lost_one_change_nothing(
     soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], cluster: Any
 ) -> None:
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]
     from ray.core.generated import autoscaler_pb2
 
     expected, config = straight(STEPS), soak_config()
@@ -60,7 +60,8 @@ def test_a_preempted_node_and_a_lost_one_change_nothing(
     try:
         job.wait_for("| 320/")
         node = node_with_a_rank(cluster)
-        reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        reasons = autoscaler_pb2.DrainNodeReason  # pyright: ignore[reportAttributeAccessIssue]
+        reason = reasons.Value("DRAIN_NODE_REASON_PREEMPTION")
         deadline = int((time.time() + 30) * 1000)
         GcsClient(address=cluster.address).drain_node(node.node_id, reason, "taken away", deadline)
         job.wait_for("ranks left with a checkpoint")
