@@ -67,3 +67,11 @@ def ray_cluster() -> Iterator[str]:
     yield str(context["gcs_address"])  # pyright: ignore[reportIndexIssue]
     ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def session(ray_cluster: str) -> str:
+    """Folder of the Ray session of these tests."""
+    import ray
+
+    return str(Path(ray._private.worker._global_node.get_session_dir_path()).parent)  # pyright: ignore

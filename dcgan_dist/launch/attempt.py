@@ -25,11 +25,14 @@ from dcgan_dist.launch.outcome import last_checkpoint, register_best, summary
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import check_reachable
 from dcgan_dist.tracking.spool import Spool
 
 LISTEN_EVERY_SECONDS = 0.2
 TRACKING_PATIENCE_SECONDS = 120.0
 """How long the end of a run waits for a tracking server that is away."""
+SILENCE_SECONDS = 120.0
+"""How long after a signal ranks may say nothing before the driver leaves without them."""
 
 
 class Attempt:
@@ -49,13 +52,20 @@ class Attempt:
         self.leaving = ""
         self.grid = ""
         self.signal = 0
+        self.heard = self.began
         self.waits_for_step = False
 
     def exit_code(self) -> int:
         """Train and sum up: 0 finished, 1 or 2 failed, 128 + signal number after a signal."""
-        self.journal.add("start", images_seen=self._images_kept())
         with self._hearing_signals():
-            self._train()
+            try:
+                self.journal.add("start", images_seen=self._images_kept())
+                return self._train_and_register()
+            except Exception as error:  # the storage, the registry, a task: training itself fails in `_train`
+                return self._finish("FAILED", 1, {"error": f"{type(error).__name__}: {str(error).strip()}"})
+
+    def _train_and_register(self) -> int:
+        self._train()
         self.store.remove_drafts()
         if self.failure:
             return self._finish("FAILED", self.failure.failure_code, {"error": self.failure.failure})
@@ -83,6 +93,8 @@ class Attempt:
             if self.leaving:
                 self.journal.add("preempted", images_seen=self._images_kept())
                 self.say(f"{self.leaving}: ranks left with a checkpoint and start again elsewhere")
+            elif error is None:
+                self.failure = Notice(failure="the ranks left before the end of the run and did not say why")
             elif getattr(error, "worker_failures", None):
                 self.failure = Notice(failure=f"training failed after all restarts: {_cause(error)}", failure_code=1)
             elif (lost := lost + 1) > self.plan.config.max_failures:
@@ -102,6 +114,8 @@ class Attempt:
             self._listen(fitting)
             if done:
                 return fitting.error
+            if self.signal and time.monotonic() - self.heard > SILENCE_SECONDS:
+                return None  # no rank is there to hear it, for example where their nodes are gone
             time.sleep(LISTEN_EVERY_SECONDS)
 
     def _listen(self, fitting: InThread) -> None:
@@ -109,6 +123,7 @@ class Attempt:
             if self.signal:  # again each time: a board that was restarted has forgotten it
                 self.board.request_stop.remote()
             for notice in ray.get(self.board.take.remote()):
+                self.heard = time.monotonic()
                 self._relay(notice)
         except RayError as error:
             self.say(f"warning: the notice board does not answer ({_cause(error)})")
@@ -130,7 +145,7 @@ class Attempt:
         if self.signal:
             ray.shutdown()
             os._exit(128 + number)
-        self.signal = number
+        self.signal, self.heard = number, time.monotonic()
         self.say(f"{signal.Signals(number).name}: saving a checkpoint, then leaving; once more to leave at once")
 
     def _relay(self, notice: Notice) -> None:
@@ -200,6 +215,14 @@ class Attempt:
 
     def _newest_grid(self) -> str:
         return next(iter(self.folder.files("grids")), "")
+
+
+def send_what_waits(folder: RunFolder, tracking_uri: str, run_id: str) -> None:
+    """Send what the tracking server of a finished run did not take at its end."""
+    waiting = _spool_folder(folder, run_id)
+    if waiting.is_dir():
+        check_reachable(tracking_uri)
+        Spool(TrackedRun.attach(tracking_uri, run_id), waiting).finish("FINISHED", patience=TRACKING_PATIENCE_SECONDS)
 
 
 def _spool_folder(folder: RunFolder, run_id: str) -> Path:

@@ -16,6 +16,7 @@ import torch
 from ray.actor import ActorHandle
 
 from dcgan_dist.config import InputError, TrainConfig, content_hash, from_dict
+from dcgan_dist.data.device import to_device
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.rank_of_run import RankOfRun
@@ -104,6 +105,7 @@ def take_steps(run: RankOfRun) -> None:
         world_size=world_size,
         steps_per_epoch=shard_plan.steps_per_epoch,
     )
+    batches = to_device(batches, run.device)
     run.history = History(run.progress.pending)
     with closing(batches):
         train(

@@ -105,7 +105,8 @@ class RankOfRun:
         chosen = ray.train.collective.broadcast_from_rank_zero(chosen)
         if chosen:
             local = self.folder.fetch(chosen, self.scratch)
-            _, self.progress, state = load_checkpoint(local, device=self.device)
+            # To the CPU: loading moves tensors to where they belong, and Adam's step counts belong there.
+            _, self.progress, state = load_checkpoint(local)
             self.players.load_state(state)
             self.log, self.alarm.count = load_log(local), self.progress.alarm_count
         return chosen
@@ -152,8 +153,15 @@ class RankOfRun:
         self.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
         self.post(Notice(line=line, images_seen=report.images_seen, metrics=metrics))
         if alarm := self.alarm.check(report.metrics):
+            self.post(
+                Notice(
+                    line=f"warning: {alarm}",
+                    images_seen=report.images_seen,
+                    metrics={"alarm/collapse": 1.0},
+                    failure=f"stopped by the {alarm}" if config.alarm.stop else "",
+                )
+            )
             self.stopping = self.stopping or config.alarm.stop
-            self.post(Notice(line=f"warning: {alarm}", images_seen=report.images_seen, metrics={"alarm/collapse": 1.0}))
 
     def save(self, step: int) -> None:
         """Begin to keep a checkpoint; one that is not on the schedule has no quality figures, and hurries."""

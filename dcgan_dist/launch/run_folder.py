@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -59,11 +60,15 @@ class RunFolder:
         return isinstance(self.fs, pyarrow.fs.LocalFileSystem)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Content of a file; None if it is missing or torn."""
+        """Content of a file; None if it is missing or torn.
+
+        Raises:
+            OSError: the storage does not answer; that is not the same as having no such file.
+        """
         try:
             with self.fs.open_input_stream(f"{self.path}/{name}") as file:
                 return json.loads(file.read())
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
@@ -90,6 +95,7 @@ class RunFolder:
         if self.local:
             return Path(path)
         target = folder / Path(path).name
+        shutil.rmtree(target, ignore_errors=True)  # fetched before, in whatever state
         target.mkdir(parents=True)
         local = pyarrow.fs.LocalFileSystem()
         pyarrow.fs.copy_files(path, str(target), source_filesystem=self.fs, destination_filesystem=local)
@@ -141,20 +147,22 @@ class RunFolder:
         """Give a sign of life inside the `with`, so that a second job under the same name is refused.
 
         Raises:
-            InputError: another job came first.
+            InputError: another job came first, or the storage cannot be written.
         """
         self.refuse_if_alive()
         stopped = threading.Event()
         me = {"machine": this_machine(), "pid": os.getpid(), "process_started": psutil.Process().create_time()}
+        try:
+            self.write_json("heartbeat.json", me | {"time": time.time()})
+        except OSError as error:
+            raise InputError(f"--storage {self.storage} cannot be written ({error}): name another place") from error
 
         def beat() -> None:
-            while True:
+            while not stopped.wait(seconds):
                 try:
                     self.write_json("heartbeat.json", me | {"time": time.time()})
                 except OSError:
                     pass  # a storage that is away for a moment shows in the checkpoints, which do raise
-                if stopped.wait(seconds):
-                    return
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()

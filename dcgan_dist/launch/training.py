@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dcgan_dist.config import InputError, TrainConfig, flatten
-from dcgan_dist.launch.attempt import Attempt, summary
+from dcgan_dist.launch.attempt import Attempt, send_what_waits, summary
 from dcgan_dist.launch.cluster import join_cluster, wait_for_ranks
 from dcgan_dist.launch.estimate import describe
 from dcgan_dist.launch.run_folder import RunFolder
@@ -34,29 +34,48 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
         say(describe(plan))
         return 0
     folder = RunFolder(config.storage, plan.name)
-    recorded = folder.read_json("run.json")
-    if recorded:
-        check_same_run(plan, recorded)
-        finished = folder.read_json("result.json")
-        if finished and finished["status"] == "FINISHED" and finished["images_seen"] >= plan.images:
+    try:
+        if finished := finished_result(plan, folder):
             say(f"run {plan.name} is finished; for more give a larger --epochs or --images")
             say(summary(finished))
+            try:
+                send_what_waits(folder, config.tracking_uri, finished["run_id"])
+            except InputError as error:
+                say(f"warning: {error}; what it lacks is sent at the next start")
             return 0
-    folder.refuse_if_alive()
+        folder.refuse_if_alive()
+    except OSError as error:
+        raise InputError(f"--storage {config.storage} cannot be read ({error}): mend it or name another") from error
     check_reachable(config.tracking_uri)
     join_cluster(config)
     wait_for_ranks(config, say)
 
     say(f"run {plan.name}: {plan.images:,} images on {config.num_workers} ranks")
     say(f"shards {config.shards}, storage {config.storage}, tracking {without_password(config.tracking_uri)}")
-    run = open_tracked_run(plan, recorded)
-    folder.write_json("run.json", record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri))
-    with folder.heartbeat(config.heartbeat_seconds), run.system_metrics():
-        try:
-            return Attempt(plan, folder, run, say).exit_code()
-        except BaseException:
-            run.finish("FAILED")
-            raise
+    with folder.heartbeat(config.heartbeat_seconds):
+        finished_result(plan, folder)  # again: another start of this name may have come first
+        run = open_tracked_run(plan, folder.read_json("run.json"))
+        folder.write_json("run.json", record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri))
+        with run.system_metrics():
+            try:
+                return Attempt(plan, folder, run, say).exit_code()
+            except BaseException:
+                run.finish("FAILED")
+                raise
+
+
+def finished_result(plan: RunPlan, folder: RunFolder) -> dict[str, Any] | None:
+    """The result of a run that has nothing left to do; None where there is something.
+
+    Raises:
+        InputError: the name belongs to a run with another config.
+    """
+    recorded = folder.read_json("run.json")
+    if recorded:
+        check_same_run(plan, recorded)
+    result = folder.read_json("result.json") if recorded else None
+    done = result and result["status"] == "FINISHED" and result["images_seen"] >= plan.images
+    return result if done else None
 
 
 def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedRun:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -111,8 +112,8 @@ class Spool:
                     self._failed(str(error))
                     time.sleep(RETRY_SECONDS)
                     break
+                path.unlink()  # first: an event without its content would stop the queue
                 path.with_suffix(".bin").unlink(missing_ok=True)
-                path.unlink()
                 with self._news:
                     self._news.notify_all()
                     if self._closed:
@@ -134,17 +135,17 @@ class Spool:
 
     def _send_image(self, name: Path, images_seen: int, content: Path) -> None:
         client, run_id, series = self.run.client, self.run.run_id, str(name.parent)
-        named = content.with_name(name.name)
-        content.replace(named)
-        try:
+        if not content.exists():
+            return  # lost with the disk; what comes after it shall not wait for it
+        with tempfile.TemporaryDirectory() as scratch:
+            named = Path(scratch) / name.name
+            shutil.copyfile(content, named)
             client.log_artifact(run_id, str(named), series)
             # Steps of a series have random names: sent twice, there would be two.
             there = client.list_artifacts(run_id, "images")
             if not any(f"{series}+step+{images_seen}+" in file.path for file in there):
                 with Image.open(named) as image:
                     client.log_image(run_id, image, key=series, step=images_seen, synchronous=True)
-        finally:
-            named.replace(content)
 
     def _failed(self, reason: str) -> None:
         self.failures += 1

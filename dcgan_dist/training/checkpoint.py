@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -66,7 +67,9 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, part in state.items():
-        torch.save(part, draft / f"{name}.pt")
+        buffer = io.BytesIO()  # torch's own file writer says RuntimeError where a disk is full, which is an OSError
+        torch.save(part, buffer)
+        (draft / f"{name}.pt").write_bytes(buffer.getbuffer())
     (draft / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
     (draft / "progress.json").write_text(json.dumps(dataclasses.asdict(progress), indent=1))
     (draft / LOG).write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in log))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.training import run_training
@@ -37,12 +36,6 @@ def soak_config(make_config: Callable[..., TrainConfig]) -> Callable[..., TrainC
         return make_config(**defaults | changes)
 
     return make
-
-
-@pytest.fixture
-def session(ray_cluster: str) -> str:
-    """Folder of the Ray session of these tests."""
-    return str(Path(ray._private.worker._global_node.get_session_dir_path()).parent)  # pyright: ignore
 
 
 @pytest.fixture(scope="session")

@@ -38,11 +38,11 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
 
 
-@pytest.fixture
-def make_config(room_shards: Path, tracking_uri: str, tmp_path: Path) -> Callable[..., TrainConfig]:
-    """A config of a run of 40 steps of 16 images; keywords are dotted paths with __ for the dot."""
+@pytest.fixture(scope="session")
+def make_config_in(room_shards: Path, tracking_uri: str) -> Callable[..., TrainConfig]:
+    """(storage, changes) -> a run of 40 steps of 16 images; changes are dotted paths with __ for the dot."""
 
-    def make(**changes: object) -> TrainConfig:
+    def make(storage: Path, **changes: object) -> TrainConfig:
         config = preset("demo32")
         small = {
             "model.generator_width": 8,
@@ -56,7 +56,7 @@ def make_config(room_shards: Path, tracking_uri: str, tmp_path: Path) -> Callabl
             "checkpoint_every_images": 160,
             "num_workers": "2",
             "shards": str(room_shards),
-            "storage": str(tmp_path / "runs"),
+            "storage": str(storage),
             "tracking_uri": tracking_uri,
             "run_name": "run",
             "heartbeat_seconds": 1.0,
@@ -66,3 +66,9 @@ def make_config(room_shards: Path, tracking_uri: str, tmp_path: Path) -> Callabl
         return config
 
     return make
+
+
+@pytest.fixture
+def make_config(make_config_in: Callable[..., TrainConfig], tmp_path: Path) -> Callable[..., TrainConfig]:
+    """The same in a storage of the test's own."""
+    return lambda **changes: make_config_in(tmp_path / "runs", **changes)

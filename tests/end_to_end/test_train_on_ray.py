@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
-import psutil
 import pytest
 import torch
 
@@ -20,6 +19,7 @@ from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.training import run_training
 from dcgan_dist.models.latents import draw_latents, seeded
+from tests.helpers.processes import RANK, actors
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -31,39 +31,35 @@ def result(config: TrainConfig) -> dict:
 class KillRank(threading.Thread):
     """Kills one training process for good as soon as a checkpoint of so many images lies in the storage."""
 
-    def __init__(self, config: TrainConfig, images_seen: int) -> None:
+    def __init__(self, config: TrainConfig, session: str, images_seen: int) -> None:
         super().__init__(daemon=True)
+        self.session = session
         self.store = CheckpointStore(RunFolder(config.storage, config.run_name))
         self.images_seen, self.killed = images_seen, 0
 
     def run(self) -> None:
         while not self.killed:
             if any(f"checkpoint_{self.images_seen:012}" in path for path in self.store.paths()):
-                ranks = [
-                    p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
-                ]
-                if ranks:
-                    ranks[-1].kill()
-                    self.killed = ranks[-1].pid
+                for rank in actors(self.session, RANK)[-1:]:
+                    rank.kill()
+                    self.killed = rank.pid
             time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
-def straight(ray_cluster: str) -> dict:
-    """Filled by the first test that trains without interruption."""
-    return {}
+def straight_run(
+    ray_cluster: str, make_config_in: MakeConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainConfig, str]:
+    """Config and output of a run without interruption."""
+    config, said = make_config_in(tmp_path_factory.mktemp("straight")), []
+    assert run_training(config, say=said.append) == 0
+    return config, "\n".join(said)
 
 
-def test_a_run_ends_with_grids_metrics_result_and_registered_models(
-    make_config: MakeConfig, straight: dict, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = make_config()
-
-    assert run_training(config) == 0
-
+def test_a_run_ends_with_grids_metrics_result_and_registered_models(straight_run: tuple[TrainConfig, str]) -> None:
+    config, output = straight_run
     seen = result(config)
-    straight.update(seen)
-    output = capsys.readouterr().out
+
     assert seen["images_seen"] == 640
     assert Path(seen["grid"]).stat().st_size > 1000
     assert "ETA" in output
@@ -84,11 +80,11 @@ def test_a_run_ends_with_grids_metrics_result_and_registered_models(
 
 
 @pytest.mark.chaos
-def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(make_config: MakeConfig, straight: dict) -> None:
-    if not straight:
-        pytest.skip("needs the uninterrupted run of the test before it: run the whole file")
-    config = make_config()
-    killer = KillRank(config, images_seen=320)
+def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(
+    make_config: MakeConfig, straight_run: tuple[TrainConfig, str], session: str
+) -> None:
+    straight, config = result(straight_run[0]), make_config()
+    killer = KillRank(config, session, images_seen=320)
     killer.start()
 
     assert run_training(config) == 0
@@ -99,7 +95,7 @@ def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(make_config: MakeCo
 
 
 def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
-    make_config: MakeConfig, straight: dict, capsys: pytest.CaptureFixture[str]
+    make_config: MakeConfig, straight_run: tuple[TrainConfig, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     half = make_config(images=320, register=False)
     assert run_training(half) == 0
@@ -114,5 +110,17 @@ def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
     assert run_training(dataclasses.replace(whole, num_workers="2")) == 0
 
     assert "goes on from checkpoint_000000000320" in capsys.readouterr().out
-    if straight:
-        assert result(whole)["sha256"] == straight["sha256"]
+    assert result(whole)["sha256"] == result(straight_run[0])["sha256"]
+
+
+def test_a_collapsed_run_stops_where_that_is_asked_for_and_is_failed(make_config: MakeConfig) -> None:
+    said: list[str] = []
+    config = make_config(alarm__stop=True, alarm__min_diversity=1e9, alarm__patience=2)
+
+    assert run_training(config, say=said.append) == 1
+
+    seen = result(config)
+    assert seen["status"] == "FAILED"
+    assert seen["images_seen"] < 640
+    assert "collapse alarm" in seen["error"]
+    assert mlflow.MlflowClient(config.tracking_uri).get_run(seen["run_id"]).info.status == "FAILED"
