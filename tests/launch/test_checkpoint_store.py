@@ -133,7 +133,7 @@ def test_a_full_storage_keeps_the_checkpoints_it_has(
     store: CheckpointStore, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(store, state, 10, tmp_path)
-    monkeypatch.setattr(checkpoint_store, "RETRY_AFTER_SECONDS", ())
+    monkeypatch.setattr(patiently, "__kwdefaults__", {"waits": ()})
     (Path(store.folder.path) / "in the way").write_text("")
     full = CheckpointStore(RunFolder(f"{store.folder.path}/in the way", "run"))
 
