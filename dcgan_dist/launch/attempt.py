@@ -16,6 +16,9 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from dcgan_dist.config import InputError
+from dcgan_dist.data.index_table import BadSample
+from dcgan_dist.data.stream import BadSampleLog
 from dcgan_dist.launch.board import Board, Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.launch.cluster import free_groups_of_the_dead
@@ -29,6 +32,7 @@ from dcgan_dist.tracking.server import check_reachable
 from dcgan_dist.tracking.spool import Spool
 
 LISTEN_EVERY_SECONDS = 0.2
+BAD_SAMPLES = "bad_samples.json"
 TRACKING_PATIENCE_SECONDS = 120.0
 """How long the end of a run waits for a tracking server that is away."""
 SILENCE_SECONDS = 120.0
@@ -51,6 +55,7 @@ class Attempt:
         self.failure: Notice | None = None
         self.leaving = ""
         self.grid = ""
+        self.bad_samples = BadSampleLog(plan.config.data.max_bad_fraction, plan.manifest.samples)
         self.signal = 0
         self.heard = self.began
         self.waits_for_step = False
@@ -120,7 +125,7 @@ class Attempt:
 
     def _listen(self, fitting: InThread) -> None:
         try:
-            if self.signal:  # again each time: a board that was restarted has forgotten it
+            if self.signal or self.failure:  # again each time: a board that was restarted has forgotten it
                 self.board.request_stop.remote()
             for notice in ray.get(self.board.take.remote()):
                 self.heard = time.monotonic()
@@ -160,13 +165,16 @@ class Attempt:
             self.journal.add("rolled back", images_seen=notice.images_seen)
         if notice.failure:
             self.failure = self.failure or notice
+        if notice.bad_sample:
+            self._count_bad_sample(notice.bad_sample)
         self.leaving = notice.leaving or self.leaving
         if notice.line:
             self.say(notice.line)
         if notice.line.startswith("warning"):
             self.journal.add("warning", line=notice.line)
         if notice.metrics:
-            self.spool.log_metrics(notice.metrics, notice.images_seen)
+            counted = {"data/bad_samples": float(len(self.bad_samples))}
+            self.spool.log_metrics(notice.metrics | counted, notice.images_seen)
         for name, content in notice.files.items():
             self.spool.log_image(content, name, images_seen=notice.images_seen)
             try:
@@ -174,6 +182,16 @@ class Attempt:
                 self.grid = f"{self.folder.path}/{name}"
             except OSError as error:
                 self.say(f"warning: {name} could not be kept ({error})")
+
+    def _count_bad_sample(self, bad: BadSample) -> None:
+        """List a replaced sample in the run's files; end the run where there are too many."""
+        self.say(f"warning: a bad sample was replaced: {bad}")
+        try:
+            self.bad_samples(bad)
+        except InputError as error:
+            self.failure = self.failure or Notice(failure=str(error), failure_code=2)
+        listed = {"bad_samples": [dataclasses.asdict(one) for one in self.bad_samples.samples]}
+        self.folder.write_json(BAD_SAMPLES, listed)
 
     def _complete(self) -> bool:
         """Whether the last checkpoint of the run is in the storage, and whole."""
@@ -199,6 +217,8 @@ class Attempt:
         }
         result |= more
         self.folder.write_json("result.json", result)
+        if listed := self.folder.read_json(BAD_SAMPLES):
+            self.spool.log_dict(listed, BAD_SAMPLES)
         self.spool.log_dict(result, "result.json")
         self.journal.add("end", status=status, images_seen=result["images_seen"])
         if not self.spool.finish(status, patience=10.0 if self.signal else TRACKING_PATIENCE_SECONDS):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dcgan_dist.data.index_table import BadSample
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
@@ -29,6 +31,8 @@ class Notice:
     """Why the ranks left before the end, although nothing failed."""
     rolled_back: bool = False
     """A loss was no number, and the run went back."""
+    bad_sample: BadSample | None = None
+    """A sample that could not be used and was replaced; each rank tells each once."""
     failure: str = ""
     """Why the run cannot go on, not even after a restart."""
     failure_code: int = 1

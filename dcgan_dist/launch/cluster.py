@@ -20,16 +20,19 @@ from dcgan_dist.config import InputError, TrainConfig
 SAY_EVERY_SECONDS = 15.0
 
 
-def join_cluster(config: TrainConfig) -> None:
+def join_cluster(*, verbose: bool = False) -> None:
     """Join the cluster that RAY_ADDRESS names (a submitted job has it), else start a Ray of its own on this machine.
 
     Without an address Ray would look for any cluster on this machine, and could join a stranger's.
+
+    Args:
+        verbose: show what Ray and its processes log.
     """
     if not ray.is_initialized():
         ray.init(
             address=os.environ.get("RAY_ADDRESS") or "local",
-            log_to_driver=config.verbose,
-            configure_logging=config.verbose,
+            log_to_driver=verbose,
+            configure_logging=verbose,
             include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 import ray
@@ -11,6 +10,7 @@ from ray.exceptions import RayTaskError
 from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Layout
 from dcgan_dist.data.sources.base import Source
+from dcgan_dist.launch.cluster import join_cluster
 from dcgan_dist.launch.prepare import Run, ShardResult, ShardTask, make_shard, run_here
 
 WAITING_PER_CPU = 2
@@ -26,7 +26,7 @@ def runner(cpus: int) -> Run:
         if len(tasks) <= 1:  # not worth starting anything
             yield from run_here(source, tasks, layout, folder)
             return
-        _join_cluster()
+        join_cluster()
         most = cpus or max(1, int(ray.cluster_resources().get("CPU", 1)))
         yield from _run_tasks(source, tasks, layout, folder, most)
 
@@ -55,9 +55,3 @@ def _run_tasks(
     finally:
         for reference in under_way:
             ray.cancel(reference)
-
-
-def _join_cluster() -> None:
-    """Join the cluster that RAY_ADDRESS names, else start one on this machine; never a stranger's."""
-    if not ray.is_initialized():
-        ray.init(address=os.environ.get("RAY_ADDRESS") or "local", include_dashboard=False, log_to_driver=False)

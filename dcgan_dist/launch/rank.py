@@ -96,7 +96,7 @@ def take_steps(run: RankOfRun) -> None:
         crop=config.data.crop,
         loader_workers=config.data.loader_workers,
         prefetch=config.data.prefetch,
-        on_bad_sample=run.bad_samples,
+        on_bad_sample=run.tell_bad_sample,
     )
     step = gan_step(
         config,

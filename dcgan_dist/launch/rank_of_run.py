@@ -16,7 +16,7 @@ import torch
 from ray.actor import ActorHandle
 from torch import Tensor
 
-from dcgan_dist.data.stream import BadSampleLog
+from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.keeper import Keeper, Log
@@ -45,7 +45,7 @@ class RankOfRun:
         self.progress, self.history = Progress(), History()
         self.log: Log = []
         self.alarm = CollapseAlarm(plan.config.alarm)
-        self.bad_samples = BadSampleLog(plan.config.data.max_bad_fraction, plan.manifest.samples)
+        self.told_bad: set[int] = set()
         self.stopping, self.leaving, self.deadline = False, "", 0.0
         self.store = CheckpointStore(folder)
         self.keeper = (
@@ -63,6 +63,12 @@ class RankOfRun:
         """Tell the driver something, and learn whether it wants the run to stop."""
         if self.first:
             self.stopping = bool(ray.get(self.board.post.remote(notice))) or self.stopping
+
+    def tell_bad_sample(self, bad: BadSample) -> None:
+        """Tell the driver, who counts those of all ranks, of a sample that was replaced."""
+        if bad.position not in self.told_bad:
+            self.told_bad.add(bad.position)
+            self.board.post.remote(Notice(bad_sample=bad))
 
     def resume(self) -> None:
         """Load the newest checkpoint that is whole; all ranks take the one that rank 0 found."""
@@ -148,7 +154,6 @@ class RankOfRun:
             "progress/epoch": report.images_seen / images_per_epoch,
             "updates/d": float(updates_d),
             "updates/g": float(updates_g),
-            "data/bad_samples": float(len(self.bad_samples)),
         }
         self.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
         self.post(Notice(line=line, images_seen=report.images_seen, metrics=metrics))

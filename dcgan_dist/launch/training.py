@@ -47,7 +47,7 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
     except OSError as error:
         raise InputError(f"--storage {config.storage} cannot be read ({error}): mend it or name another") from error
     check_reachable(config.tracking_uri)
-    join_cluster(config)
+    join_cluster(verbose=config.verbose)
     wait_for_ranks(config, say)
 
     say(f"run {plan.name}: {plan.images:,} images on {config.num_workers} ranks")

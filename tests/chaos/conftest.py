@@ -14,7 +14,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.training import run_training
 from tests.chaos.soak import Injected
 from tests.chaos.table import print_table
-from tests.end_to_end.conftest import make_config, room_shards, tracking_uri  # noqa: F401
+from tests.end_to_end.conftest import make_config, make_config_in, room_shards, tracking_uri  # noqa: F401
 
 STEPS = 420
 

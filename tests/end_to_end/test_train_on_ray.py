@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -124,3 +126,46 @@ def test_a_collapsed_run_stops_where_that_is_asked_for_and_is_failed(make_config
     assert seen["images_seen"] < 640
     assert "collapse alarm" in seen["error"]
     assert mlflow.MlflowClient(config.tracking_uri).get_run(seen["run_id"]).info.status == "FAILED"
+
+
+@pytest.fixture
+def damaged_shards(room_shards: Path, tmp_path: Path) -> tuple[Path, str]:
+    """A copy of the shards with one flipped byte inside an image, and that image's key."""
+    copy = Path(shutil.copytree(room_shards, tmp_path / "damaged"))
+    tar = sorted(copy.glob("*train*.tar"))[0]
+    with tarfile.open(tar) as members:
+        member = next(m for m in members if m.name.endswith(".jpg"))
+    content = bytearray(tar.read_bytes())
+    content[member.offset_data + member.size // 2] ^= 1
+    tar.write_bytes(content)
+    return copy, member.name.partition(".")[0]
+
+
+def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
+    make_config: MakeConfig, damaged_shards: tuple[Path, str]
+) -> None:
+    shards, key = damaged_shards
+    config = make_config(shards=str(shards), data__max_bad_fraction=0.1, register=False)
+
+    assert run_training(config) == 0
+
+    listed = json.loads((Path(config.storage) / "run" / "bad_samples.json").read_text())["bad_samples"]
+    assert [bad["key"] for bad in listed] == [key]
+    client = mlflow.MlflowClient(config.tracking_uri)
+    run_id = result(config)["run_id"]
+    assert client.get_metric_history(run_id, "data/bad_samples")[-1].value == 1
+    assert "bad_samples.json" in [file.path for file in client.list_artifacts(run_id)]
+
+
+def test_more_bad_samples_than_allowed_end_the_run_with_their_list(
+    make_config: MakeConfig, damaged_shards: tuple[Path, str]
+) -> None:
+    shards, key = damaged_shards
+    said: list[str] = []
+    config = make_config(shards=str(shards), data__max_bad_fraction=0.0)
+
+    assert run_training(config, say=said.append) == 2
+
+    assert result(config)["status"] == "FAILED"
+    assert key in result(config)["error"]
+    assert "inspect_shards" in said[-1]
