@@ -198,7 +198,7 @@ class AlarmConfig:
 # changes the rows that are normalised together, and so the result; the same number of ranks repeats it exactly.
 FREE_FIELDS = (
     *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
-    *("keep_checkpoints", "keep_every_images", "hang_seconds", "on_non_finite", "max_rollbacks"),
+    *("keep_checkpoints", "keep_every_images", "hang_seconds", "resize_seconds", "on_non_finite", "max_rollbacks"),
     *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
     *("tracking_uri", "experiment", "register", "report_every_images", "verbose", "dry_run"),
 )
@@ -267,6 +267,8 @@ class TrainConfig:
     """Real images between two progress lines; 0: about 200 lines in a run, at most one every 10 steps."""
     max_failures: int = 3
     """Restarts after failed ranks before the run gives up; nodes taken away after a notice are not counted."""
+    resize_seconds: float = 60.0
+    """An elastic run looks so often whether the cluster has room for more ranks."""
     hang_seconds: float = 600.0
     """A rank that takes no step for so long counts as hung: stacks are saved and the ranks restarted. Must be more than a step
     and the writing of a checkpoint take."""
@@ -298,7 +300,8 @@ class TrainConfig:
         )
         require(self.epochs > 0, f"epochs {self.epochs} must be at least 1")
         require(self.keep_checkpoints >= 1, f"keep_checkpoints {self.keep_checkpoints} must be at least 1")
-        require(self.hang_seconds > 0, f"hang_seconds {self.hang_seconds} must be positive")
+        for name in ("hang_seconds", "resize_seconds"):
+            require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
         for name in (
             "images",
             "checkpoint_every_images",

@@ -27,6 +27,7 @@ from dcgan_dist.launch.journal import Journal
 from dcgan_dist.launch.outcome import last_checkpoint, register_best, summary
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.launch.storage import patiently
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
 from dcgan_dist.tracking.spool import Spool
@@ -156,11 +157,13 @@ class Attempt:
     def _relay(self, notice: Notice) -> None:
         """Print, record and keep what a rank said."""
         if notice.started:
-            self.journal.add("ranks started", images_seen=notice.images_seen)
+            self.journal.add("ranks started", ranks=notice.started, images_seen=notice.images_seen)
             self.waits_for_step = True
         elif notice.beat and self.waits_for_step:
             self.journal.add("first step", images_seen=notice.images_seen)
             self.waits_for_step = False
+        if notice.checkpoint:
+            self.journal.add(f"checkpoint {notice.checkpoint}", images_seen=notice.images_seen)
         if notice.rolled_back:
             self.journal.add("rolled back", images_seen=notice.images_seen)
         if notice.failure:
@@ -191,7 +194,10 @@ class Attempt:
         except InputError as error:
             self.failure = self.failure or Notice(failure=str(error), failure_code=2)
         listed = {"bad_samples": [dataclasses.asdict(one) for one in self.bad_samples.samples]}
-        self.folder.write_json(BAD_SAMPLES, listed)
+        try:
+            self.folder.write_json(BAD_SAMPLES, listed)
+        except OSError as error:
+            self.say(f"warning: {BAD_SAMPLES} could not be kept ({error})")
 
     def _complete(self) -> bool:
         """Whether the last checkpoint of the run is in the storage, and whole."""
@@ -216,7 +222,7 @@ class Attempt:
             "rollbacks": self.journal.count("rolled back"),
         }
         result |= more
-        self.folder.write_json("result.json", result)
+        patiently(lambda: self.folder.write_json("result.json", result))
         if listed := self.folder.read_json(BAD_SAMPLES):
             self.spool.log_dict(listed, BAD_SAMPLES)
         self.spool.log_dict(result, "result.json")

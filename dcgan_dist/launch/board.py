@@ -7,6 +7,7 @@ talks to the tracking server: one run, one writer, whatever happens to the ranks
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dcgan_dist.data.index_table import BadSample
 
@@ -25,8 +26,10 @@ class Notice:
     """Small files by path inside the run folder, such as grids."""
     beat: bool = False
     """Only a sign of life after a step."""
-    started: bool = False
-    """All ranks are up and begin, or go on, at images_seen."""
+    started: int = 0
+    """So many ranks, which is all of them, are up and begin, or go on, at images_seen."""
+    checkpoint: Literal["", "begun", "kept"] = ""
+    """The state of images_seen is being kept, or lies whole in the storage."""
     leaving: str = ""
     """Why the ranks left before the end, although nothing failed."""
     rolled_back: bool = False

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.run_folder import RunFolder, unique_suffix
+from dcgan_dist.launch.scratch import scratch_folder
+from dcgan_dist.launch.storage import patiently
 from dcgan_dist.training.checkpoint import MANIFEST, Progress, State, damage, save_checkpoint
 
 # Images seen, so that names sort by age, then a random part.
 CHECKPOINT_NAME = re.compile(r"checkpoint_(\d{12})-[0-9a-f]{6}")
 LIST_OF_RAY = "checkpoint_manager_snapshot.json"
-RETRY_AFTER_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +81,14 @@ class CheckpointStore:
         Args:
             wanted: gets images seen; tells whether a checkpoint may be taken.
             on_damage: gets path and fault of each newer one that does not verify.
+
+        Raises:
+            OSError: the storage did not answer for a while.
         """
-        for path in self.paths():
+        for path in patiently(self.paths):
             if wanted(images_seen(path)):
-                with tempfile.TemporaryDirectory() as scratch:
-                    wrong = self._damage(path, Path(scratch))
+                with scratch_folder() as scratch:
+                    wrong = self._damage(path, scratch)
                 if wrong is None:
                     return path
                 self.damaged[path] = wrong
@@ -95,7 +97,7 @@ class CheckpointStore:
 
     def _damage(self, path: str, scratch: Path) -> str | None:
         try:
-            return damage(self.folder.fetch(path, scratch))
+            return damage(patiently(lambda: self.folder.fetch(path, scratch)))
         except OSError as error:
             return f"it cannot be read ({error})"
 
@@ -140,23 +142,23 @@ class CheckpointStore:
         kept = [one for path in self.paths() if (one := self._read(path))]
         ranked = sorted(kept, key=lambda one: (one.frechet is None, one.frechet or 0.0, -one.images_seen))
         for one in ranked:
-            with tempfile.TemporaryDirectory() as scratch:
-                if self._damage(one.path, Path(scratch)) is None:
+            with scratch_folder() as scratch:
+                if self._damage(one.path, scratch) is None:
                     return one
         return None
 
     def remove_drafts(self) -> None:
         """Remove what killed writers left under temporary names or without a manifest."""
-        drafts = [path for path in self.folder.files("") if path.endswith(".tmp")]
+        drafts = [path for path in patiently(lambda: self.folder.files("")) if path.endswith(".tmp")]
         for path in [*drafts, *(path for path in self.paths() if not self.folder.exists(f"{path}/{MANIFEST}"))]:
             self.folder.remove(path)
 
     def remove_list_of_ray(self) -> str | None:
         """Remove the list that Ray would go on from, as a torn or old one stops it; returns what was torn, in words."""
         path = f"{self.folder.path}/{LIST_OF_RAY}"
-        if not self.folder.exists(path):
+        if not patiently(lambda: self.folder.exists(path)):
             return None
-        torn = self.folder.read_json(LIST_OF_RAY) is None
+        torn = patiently(lambda: self.folder.read_json(LIST_OF_RAY)) is None
         self.folder.remove(path)
         return LIST_OF_RAY if torn else None
 
@@ -172,20 +174,3 @@ def images_seen(path: str) -> int:
     match = CHECKPOINT_NAME.fullmatch(Path(path).name)
     assert match, path
     return int(match[1])
-
-
-def patiently(
-    write: Callable[[], None], *, before_retry: Callable[[], None], waits: Iterable[float] = RETRY_AFTER_SECONDS
-) -> None:
-    """Call `write` until it succeeds, at most once after each wait.
-
-    Raises:
-        OSError: the last refusal.
-    """
-    for seconds in waits:
-        try:
-            return write()
-        except OSError:
-            time.sleep(seconds)
-            before_retry()
-    return write()

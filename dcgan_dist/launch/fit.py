@@ -58,6 +58,7 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
             num_workers=least if least == most else (least, most),
             use_gpu=config.use_gpu,
             resources_per_worker=rank_resources(config),
+            elastic_resize_monitor_interval_s=config.resize_seconds,
         ),
         run_config=ray.train.RunConfig(
             name=plan.name,

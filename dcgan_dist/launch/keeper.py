@@ -91,8 +91,16 @@ class Keeper:
         line, self.refusal = "", ""
         try:
             self.store.write(self.config, progress, state, log, self.scratch)
-            self.store.tidy(self.config)
         except OSError as error:
             self.refusal = f"the checkpoint at {progress.images_seen:,} images could not be kept ({error})"
             line = f"warning: {self.refusal}: training goes on, the one before stays the newest"
-        self.post(Notice(line=line, images_seen=progress.images_seen, metrics=quality, files=files))
+        else:
+            self._tidy()
+        kept = "" if self.refusal else "kept"
+        self.post(Notice(line=line, images_seen=progress.images_seen, metrics=quality, files=files, checkpoint=kept))
+
+    def _tidy(self) -> None:
+        try:
+            self.store.tidy(self.config)
+        except OSError:
+            pass  # what is superfluous costs room until the next checkpoint, and nothing else

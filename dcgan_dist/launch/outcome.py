@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -13,6 +11,7 @@ import ray
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, Kept
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.launch.snapshot import register_snapshot, snapshot_task
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.training.checkpoint import load_checkpoint, load_log, log_sha256, state_sha256
@@ -23,8 +22,8 @@ def last_checkpoint(store: CheckpointStore) -> dict[str, Any]:
     path = store.newest_whole()
     if path is None:
         return {"images_seen": 0, "checkpoint": "", "sha256": "", "sha256_with_log": ""}
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = store.folder.fetch(path, Path(scratch))
+    with scratch_folder() as scratch:
+        folder = store.folder.fetch(path, scratch)
         _, progress, state = load_checkpoint(folder)
         log = load_log(folder)
     sha256 = state_sha256(state)
@@ -45,15 +44,15 @@ def register_best(plan: RunPlan, run: TrackedRun, store: CheckpointStore, say: C
     task = snapshot_task.options(num_cpus=1, num_gpus=int(config.use_gpu))
     snapshot = ray.get(task.remote(dataclasses.asdict(config), plan.name, best.path))
     quality = _quality(store, best)
-    with tempfile.TemporaryDirectory() as scratch:
-        models = register_snapshot(plan, run, store.folder.fetch(snapshot, Path(scratch)), quality)
+    with scratch_folder() as scratch:
+        models = register_snapshot(plan, run, store.folder.fetch(snapshot, scratch), quality)
     return {"models": models, "registered_checkpoint": best.path, "snapshot": snapshot, "quality": quality}
 
 
 def _quality(store: CheckpointStore, kept: Kept) -> dict[str, float]:
     """Quality figures that were measured at a checkpoint."""
-    with tempfile.TemporaryDirectory() as scratch:
-        log = load_log(store.folder.fetch(kept.path, Path(scratch)))
+    with scratch_folder() as scratch:
+        log = load_log(store.folder.fetch(kept.path, scratch))
     last = log[-1]["metrics"] if log and log[-1]["images_seen"] == kept.images_seen else {}
     return {name: value for name, value in last.items() if name.startswith("quality/")}
 

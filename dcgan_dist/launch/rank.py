@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,6 +20,7 @@ from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.rank_of_run import RankOfRun
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import plan_run
+from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.loop import History, NonFiniteError, train
@@ -48,9 +47,9 @@ def train_rank(arguments: dict[str, Any]) -> None:
                 f"shards {config.shards} are others on this node than where the run was started: share one folder"
             )
         players = build_players(config, device=device, world_size=context.get_world_size())
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             folder = RunFolder(config.storage, arguments["run_name"])
-            with closing(RankOfRun(plan, players, folder, board, Path(scratch))) as run:
+            with closing(RankOfRun(plan, players, folder, board, scratch)) as run:
                 run.resume()
                 train_to_the_end(run)
                 run.finish()

@@ -75,9 +75,9 @@ class RankOfRun:
         if self.first:
             self.store.remove_drafts()
         chosen = self._load_newest(lambda seen: True)
-        ranks = f"{ray.train.get_context().get_world_size()} ranks"
-        line = f"{ranks}: goes on from {Path(chosen).name} at {self.progress.images_seen:,} images" if chosen else ranks
-        self.post(Notice(line=line if chosen else "", images_seen=self.progress.images_seen, started=True))
+        ranks, seen = ray.train.get_context().get_world_size(), self.progress.images_seen
+        line = f"{ranks} ranks: goes on from {Path(chosen).name} at {seen:,} images" if chosen else ""
+        self.post(Notice(line=line, images_seen=seen, started=ranks))
 
     def roll_back(self, error: NonFiniteError) -> str:
         """Go back to the last checkpoint of the schedule; returns why not, where that is not to be done.
@@ -181,6 +181,7 @@ class RankOfRun:
         )
         # Half of the time that is left may go to the checkpoint before, which may be waiting for its quality figures.
         patience = max(0.0, self.deadline - time.time()) / 2 if self.leaving else None
+        self.post(Notice(images_seen=progress.images_seen, checkpoint="begun"))
         with self.watch.paused():
             judged = self.plan.intervals.saves(step)
             self.keeper.save(self.players, progress, self.log, judged=judged, patience=patience)

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec.core
 import psutil
-import pyarrow
 import pyarrow.fs
 
 from dcgan_dist.config import InputError
+from dcgan_dist.launch.storage import OBJECT_STORES, open_storage
 
 ALIVE_SECONDS = 30.0
 
@@ -26,24 +25,6 @@ ALIVE_SECONDS = 30.0
 def unique_suffix() -> str:
     """Six hex digits that no earlier attempt has used, so that two writers never share a name."""
     return os.urandom(3).hex()
-
-
-def open_storage(storage: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """File system and root folder of a local path or a URI that pyarrow (s3://, gs://, file://) or fsspec understands.
-
-    Raises:
-        InputError: the storage cannot be opened.
-    """
-    try:
-        if "://" not in storage:
-            return pyarrow.fs.LocalFileSystem(), storage
-        try:
-            return pyarrow.fs.FileSystem.from_uri(storage)
-        except pyarrow.ArrowInvalid:
-            fs, root = fsspec.core.url_to_fs(storage)
-            return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), root
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"--storage {storage} cannot be opened ({error}): name a folder or a URI") from error
 
 
 class RunFolder:
@@ -79,7 +60,7 @@ class RunFolder:
         """Write a file under a temporary name and move it into place; folders are made."""
         target = f"{self.path}/{name}"
         self.fs.create_dir(target.rpartition("/")[0], recursive=True)
-        draft = f"{target}.tmp" if self.local else target  # object stores show whole objects only
+        draft = target if self.fs.type_name in OBJECT_STORES else f"{target}.tmp"
         with self.fs.open_output_stream(draft) as file:
             file.write(content)
         if draft != target:

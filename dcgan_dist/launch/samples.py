@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +13,7 @@ from dcgan_dist.evaluation.pictures import save_grid
 from dcgan_dist.evaluation.quality import Reference, measure_quality
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.models.generator import Generator
 
 GRID_IMAGES = 64
@@ -59,6 +58,6 @@ class SampleJudge:
 
     def _grid(self, generator: Generator) -> bytes:
         images = torch.cat(list(self._batches(generator, GRID_IMAGES)))
-        with tempfile.TemporaryDirectory() as folder:
-            path = save_grid(images, Path(folder) / "grid.png", output_range=generator.config.output)
+        with scratch_folder() as folder:
+            path = save_grid(images, folder / "grid.png", output_range=generator.config.output)
             return path.read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -17,6 +16,7 @@ from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan, plan_run
+from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
@@ -84,9 +84,9 @@ def snapshot_task(config: dict[str, Any], run_name: str, checkpoint: str) -> str
     """`make_snapshot` where a rank could run, which is not where the driver runs; returns the folder in the storage."""
     plan = plan_run(from_dict(TrainConfig, config))
     folder = RunFolder(plan.config.storage, run_name)
-    with tempfile.TemporaryDirectory() as scratch:
-        local = Path(scratch) / "snapshot"
-        make_snapshot(plan, folder.fetch(checkpoint, Path(scratch)), local)
+    with scratch_folder() as scratch:
+        local = scratch / "snapshot"
+        make_snapshot(plan, folder.fetch(checkpoint, scratch), local)
         return folder.put(local, "snapshot")
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dcgan_dist.config import TrainConfig
+from dcgan_dist.launch.scratch import abandoned_scratch
 from dcgan_dist.launch.training import run_training
-from tests.chaos.soak import Injected
+from tests.chaos.cost import Injected
 from tests.chaos.table import print_table
 from tests.end_to_end.conftest import make_config, make_config_in, room_shards, tracking_uri  # noqa: F401
+from tests.helpers.processes import CONTROLLER, RANK, actors
 
 STEPS = 420
 
@@ -33,7 +36,7 @@ def soak_config(make_config: Callable[..., TrainConfig]) -> Callable[..., TrainC
             "max_failures": 1000,
             "hang_seconds": 8.0,
         }
-        return make_config(**defaults | changes)
+        return make_config(**changes, **{name: defaults[name] for name in defaults if name not in changes})
 
     return make
 
@@ -63,6 +66,29 @@ def straight(
 def result_of(config: TrainConfig) -> dict:
     """result.json of a run."""
     return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
+
+
+def is_exact(config: TrainConfig, expected: dict) -> bool:
+    """Whether a run ended with the hashes of another: of all state, and of state and reports."""
+    seen = result_of(config)
+    return all(seen[name] == expected[name] for name in ("sha256", "sha256_with_log"))
+
+
+def nothing_left(session: str, run: Path, seconds: float = 30) -> None:
+    """Fail where a process, a placement group or a temporary file of a run is still there after some seconds."""
+    until = time.monotonic() + seconds
+    while (left := _left(session, run)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert left == []
+
+
+def _left(session: str, run: Path) -> list[str]:
+    from ray.util import placement_group_table
+
+    groups = [f"placement group {key}" for key, group in placement_group_table().items() if group["state"] != "REMOVED"]
+    processes = [f"process {one.pid}" for kind in (RANK, CONTROLLER) for one in actors(session, kind)]
+    files = [str(path) for pattern in ("**/*.tmp", "heartbeat.json") for path in run.glob(pattern)]
+    return groups + processes + files + [str(path) for path in abandoned_scratch()]
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,13 @@ def kill_the_controller(target: Target) -> str:
     return _kill(actors(target.session, CONTROLLER))
 
 
+def kill_a_loader(target: Target) -> str:
+    """Kills a process that reads for a rank."""
+    ranks = actors(target.session, RANK)
+    loaders = [one for rank in ranks for one in rank.children() if "dcgan_dist.data.loader_process" in one.cmdline()]
+    return _kill([target.random.choice(loaders)])
+
+
 def stop_a_rank(target: Target) -> str:
     target.random.choice(actors(target.session, RANK)).send_signal(signal.SIGSTOP)
     return "stopped"
@@ -104,4 +111,5 @@ FAULTS: dict[str, Fault] = {
     "newest checkpoint damaged": damage_the_newest_checkpoint,
     "torn checkpoint_manager_snapshot.json": tear_rays_list,
     "SIGSTOP of a rank": stop_a_rank,
+    "SIGKILL of a loader process": kill_a_loader,
 }

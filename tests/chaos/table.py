@@ -14,12 +14,11 @@ def print_table(rows: Sequence[dict]) -> None:
     print("|---|---|---|---|---|")
     for fault in dict.fromkeys(row["fault"] for row in rows):
         same = [row for row in rows if row["fault"] == fault]
-        lost, seconds = [row["steps_lost"] for row in same], sorted(row["seconds"] for row in same)
+        lost = [row["steps_lost"] for row in same]
+        seconds = sorted(row["seconds"] for row in same if row["seconds"] is not None)
         outcomes = ", ".join(dict.fromkeys(row["outcome"] for row in same))
-        print(
-            f"| {fault} | {len(same)} | {outcomes} | {max(lost)} ({sum(lost) / len(lost):.0f}) | "
-            f"{seconds[-1]:.0f} ({seconds[len(seconds) // 2]:.0f}) |"
-        )
+        recovery = f"{seconds[-1]:.0f} ({seconds[len(seconds) // 2]:.0f})" if seconds else "no restart"
+        print(f"| {fault} | {len(same)} | {outcomes} | {max(lost)} ({sum(lost) / len(lost):.0f}) | {recovery} |")
 
 
 if __name__ == "__main__":

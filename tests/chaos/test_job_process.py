@@ -15,7 +15,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.launch.run_folder import RunFolder
 from tests.chaos.conftest import STEPS, result_of
-from tests.chaos.soak import Injected
+from tests.chaos.cost import Injected
 from tests.helpers.processes import raylets
 from tests.helpers.training_job import TrainingJob
 

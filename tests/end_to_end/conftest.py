@@ -61,7 +61,9 @@ def make_config_in(room_shards: Path, tracking_uri: str) -> Callable[..., TrainC
             "run_name": "run",
             "heartbeat_seconds": 1.0,
         }
-        for path, value in (small | {name.replace("__", "."): value for name, value in changes.items()}).items():
+        # In the order in which they were given, as one setting may ask for another.
+        given = {name.replace("__", "."): value for name, value in changes.items()}
+        for path, value in (given | {name: small[name] for name in small if name not in given}).items():
             config = replace(config, path, value)
         return config
 

@@ -37,14 +37,28 @@ def flags(config: TrainConfig) -> list[str]:
 class TrainingJob:
     """python jobs/train_lsun.py in a session of its own; what it says is kept."""
 
-    def __init__(self, config: TrainConfig, home: Path, environment: dict[str, str] | None = None) -> None:
-        """Start it; `home` must be short, as sockets lie below it."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        home: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        command: Sequence[str] = (str(JOBS / "train_lsun.py"),),
+    ) -> None:
+        """Start it.
+
+        Args:
+            config: becomes the command line.
+            home: its home and place for temporary files; must be short, as sockets lie below it.
+            environment: changes to this process's.
+            command: what python runs.
+        """
         self.home = str(home)
         self.lines: list[str] = []
         self.began = time.monotonic()
         own = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(JOBS / "train_lsun.py"), *flags(config)],
+            [sys.executable, *command, *flags(config)],
             env=os.environ | own | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

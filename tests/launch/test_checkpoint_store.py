@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from dcgan_dist.config import replace
 from dcgan_dist.launch import checkpoint_store
-from dcgan_dist.launch.checkpoint_store import CheckpointStore, Kept, patiently, superfluous
+from dcgan_dist.launch.checkpoint_store import CheckpointStore, Kept, superfluous
 from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.launch.storage import patiently
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, State
 from dcgan_dist.training.players import build_players
@@ -133,7 +135,7 @@ def test_a_full_storage_keeps_the_checkpoints_it_has(
     store: CheckpointStore, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(store, state, 10, tmp_path)
-    monkeypatch.setattr(patiently, "__kwdefaults__", {"waits": ()})
+    monkeypatch.setitem(cast(dict, patiently.__kwdefaults__), "waits", ())
     (Path(store.folder.path) / "in the way").write_text("")
     full = CheckpointStore(RunFolder(f"{store.folder.path}/in the way", "run"))
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 
 from dcgan_dist.config import TrainConfig, replace
-from dcgan_dist.launch import checkpoint_store
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.keeper import Keeper
 from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.launch.storage import patiently
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, load_checkpoint, load_log, state_sha256
@@ -85,7 +86,7 @@ def test_two_are_never_written_at_once(keeper: Keeper, players: Players, notices
 def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
     keeper: Keeper, players: Players, notices: list[Notice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_store.patiently, "__kwdefaults__", {"waits": ()})
+    monkeypatch.setitem(cast(dict, patiently.__kwdefaults__), "waits", ())
     in_the_way = Path(keeper.store.folder.path)
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("")

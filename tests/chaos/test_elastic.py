@@ -1,0 +1,145 @@
+"""Nodes go and come while an elastic run trains: Ray takes fewer ranks, then more, and every global batch stays what it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dcgan_dist.config import TrainConfig, from_dict
+from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
+from dcgan_dist.launch.run_plan import plan_run
+from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.training.checkpoint import load_checkpoint, load_log
+from dcgan_dist.training.distributed import gather_ranks
+from dcgan_dist.training.gan import gan_step, to_float
+from dcgan_dist.training.players import build_players
+from tests.chaos.conftest import result_of
+from tests.chaos.cost import Events, Heard, Injected
+from tests.helpers.nodes import local_cluster, node_with_a_rank
+from tests.helpers.ranks import run_ranks
+from tests.helpers.recorded_training import digest, records
+from tests.helpers.training_job import TrainingJob
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+STEPS = 400
+SOON = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10"}
+
+
+def losses_from(rank: int, world_size: int, config: dict[str, Any], checkpoint: str, steps: int) -> Tensor:
+    """(steps, 2) losses of D and G over the global batch in the steps after a checkpoint."""
+    plan = plan_run(from_dict(TrainConfig, config))
+    players = build_players(plan.config, world_size=world_size)
+    first = 0
+    if checkpoint:
+        _, progress, state = load_checkpoint(Path(checkpoint))
+        players.load_state(state)
+        first = progress.step
+    step = gan_step(
+        plan.config,
+        players,
+        rows=plan.shard_plan.rows(rank, world_size).tolist(),
+        world_size=world_size,
+        steps_per_epoch=plan.shard_plan.steps_per_epoch,
+    )
+    losses = []
+    with closing(
+        stream_batches(
+            plan.manifest, plan.shard_plan, rank=rank, world_size=world_size, image_size=32, start_step=first
+        )
+    ) as batches:
+        for number, batch in enumerate(islice(batches, steps), first):
+            seen = step(number, batch)
+            losses.append(gather_ranks(torch.stack([seen["loss/d"], seen["loss/g"]]).double()).mean(0))
+    return torch.stack(losses)
+
+
+def expected_rows(config: TrainConfig) -> list[dict[str, str]]:
+    """Digest of image and z by row of every global batch, read and drawn by one process without a cluster."""
+    plan, dtype = plan_run(config), getattr(torch, config.dtype)
+    rows, steps = plan.shard_plan.rows(0, 1).tolist(), []
+    with closing(stream_batches(plan.manifest, plan.shard_plan, rank=0, world_size=1, image_size=32)) as batches:
+        for number, (images, _) in enumerate(islice(batches, STEPS)):
+            real = to_float(images, config.model, dtype)
+            z = draw_latents(config.model, config.data.batch_size, seeded(config.seed, "z", number)).to(dtype)
+            steps.append({str(row): digest(real[i], z[row]) for i, row in enumerate(rows)})
+    return steps
+
+
+# In float32 rounding is amplified to the size of the learning rate within steps, so only the first one is compared.
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float64", 20, 1e-9), ("float32", 1, 1e-5)])
+def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
+    soak_config: Callable[..., TrainConfig],
+    table: Callable[[list[Injected], str], None],
+    tmp_path: Path,
+    dtype: str,
+    steps: int,
+    tolerance: float,
+) -> None:
+    config = soak_config(
+        STEPS, dtype=dtype, norm_group="synchronised", num_workers="1:2", resize_seconds=3.0, keep_checkpoints=1000
+    )
+    home, written, events = Path(tempfile.mkdtemp(prefix="de", dir="/tmp")), tmp_path / "records", Events(config)
+    written.mkdir()
+    rows: list[Injected] = []
+    with local_cluster(2) as cluster:
+        environment = SOON | {"RAY_ADDRESS": cluster.address, "DCGAN_TEST_RECORDS": str(written)}
+        job = TrainingJob(config, home, environment, command=["-m", "tests.helpers.recorded_training"])
+        try:
+            job.wait_for("| 400/")
+            for fault, change in (
+                ("node lost, 2 ranks become 1", lambda: cluster.remove_node(node_with_a_rank(cluster), False)),
+                ("node added, 1 rank becomes 2", lambda: cluster.add_node(num_cpus=1)),
+            ):
+                before = time.time()
+                change()
+                rows.append(events.cost(fault, before, lambda: heard(job, config).reached[-1]))
+                time.sleep(2)  # some steps with as many ranks
+            assert job.end(300) == 0
+            assert job.left_behind() == []
+        finally:
+            job.kill()
+            shutil.rmtree(home, ignore_errors=True)
+
+    starts = events.all("ranks started")
+    assert [one["ranks"] for one in starts] == [2, 1, 2]
+    for one in rows:
+        assert one.steps_lost <= one.steps_allowed, one
+
+    expected, merged = expected_rows(config), {}
+    for line in records(written):
+        assert line["rows"].items() <= expected[line["step"]].items(), f"step {line['step']} on {line['ranks']} ranks"
+        merged.setdefault((line["step"], line["ranks"]), {}).update(line["rows"])
+    assert {step for step, _ in merged} == set(range(STEPS))
+    assert {ranks for _, ranks in merged} == {1, 2}
+    kept = {images_seen(path): path for path in CheckpointStore(events.folder).paths()}
+    log = {line["images_seen"]: line["metrics"] for line in load_log(Path(result_of(config)["checkpoint"]))}
+    for one in starts:
+        done, others = one["images_seen"] // events.batch, 3 - one["ranks"]
+        arguments = (dataclasses.asdict(config), kept.get(one["images_seen"], ""), steps)
+        reference = run_ranks(others, losses_from, *arguments)[0]
+        seen = [log[(done + i) * events.batch] for i in range(1, steps + 1)]
+        losses = torch.tensor([[metrics["loss/d"], metrics["loss/g"]] for metrics in seen], dtype=torch.float64)
+        torch.testing.assert_close(losses, reference, rtol=0, atol=tolerance)
+    table(rows, "within tolerance")
+
+
+def heard(job: TrainingJob, config: TrainConfig) -> Heard:
+    """Everything that a job said so far."""
+    told = Heard(config.data.batch_size)
+    for line in list(job.lines):
+        told(line)
+    return told

@@ -1,0 +1,115 @@
+"""The storage fails for a while, in each way a storage can, while a whole run trains: the result is that of an untouched run."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.launch import fit
+from dcgan_dist.launch.training import run_training
+from tests.chaos.conftest import STEPS, is_exact, nothing_left
+from tests.chaos.cost import Events, Heard, Injected
+from tests.helpers import faulty_storage
+from tests.helpers.processes import RANK, actors
+
+pytestmark = pytest.mark.chaos
+
+SECONDS = 4.0
+
+
+def train_rank_on_faulty_storage(arguments: dict[str, Any]) -> None:
+    """`train_rank` in a process that knows faulty://."""
+    from dcgan_dist.launch import rank
+    from tests.helpers import faulty_storage
+
+    faulty_storage.register()
+    rank.train_rank(arguments)
+
+
+class StorageFaults(threading.Thread):
+    """Makes the storage fail again and again, each time after it has taken a checkpoint."""
+
+    def __init__(self, config: TrainConfig, storage: Path, session: str, heard: Heard) -> None:
+        super().__init__(daemon=True)
+        # Looked at past the faults.
+        self.events = Events(dataclasses.replace(config, storage=str(storage)))
+        self.control, self.session, self.heard = storage.with_name("fault"), session, heard
+        self.rows: list[Injected] = []
+
+    def run(self) -> None:
+        since = 0.0
+        for fault in faulty_storage.FAULTS:
+            since = self._next_checkpoint(since)
+            self._set(fault)
+            if fault == "full":  # until even patience is at its end and a checkpoint is given up
+                self._wait_for_refusal()
+            else:
+                time.sleep(SECONDS)
+            self.control.unlink()
+            self.rows.append(Injected(fault=f"storage: {fault}, for a while", steps_allowed=self.events.interval))
+        self._next_checkpoint(since)
+        self._set("503")
+        before = time.time()
+        for rank in actors(self.session, RANK):
+            rank.kill()
+        clear = threading.Timer(2 * SECONDS, self.control.unlink)
+        clear.start()
+        self.rows.append(
+            self.events.cost("storage: 503 while ranks start again", before, lambda: self.heard.reached[-1])
+        )
+
+    def _next_checkpoint(self, since: float) -> float:
+        kept = self.events.wait_for("checkpoint kept", since)["time"] + 0.001
+        return self.events.wait_for("checkpoint begun", kept)["time"]
+
+    def _set(self, fault: str) -> None:
+        draft = self.control.with_name("fault.tmp")
+        draft.write_text(fault)
+        draft.rename(self.control)
+
+    def _wait_for_refusal(self) -> None:
+        until = time.monotonic() + 60
+        while not any("could not be kept" in line and "checkpoint" in line for line in self.heard.said):
+            assert time.monotonic() < until, "no checkpoint was refused"
+            time.sleep(0.05)
+
+
+@pytest.mark.timeout(600)
+def test_a_storage_that_refuses_is_slow_full_or_read_only_for_a_while_changes_nothing(
+    soak_config: Callable[..., TrainConfig],
+    straight: Callable[[int], dict],
+    session: str,
+    table: Callable[[list[Injected], str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected, storage = straight(STEPS), tmp_path / "behind" / "runs"
+    faulty_storage.register()
+    monkeypatch.setattr(fit, "train_rank", train_rank_on_faulty_storage)
+    monkeypatch.setenv("HOME", str(tmp_path))  # events for the tracking server of a remote run wait below it
+    storage.parent.mkdir()
+    config = soak_config(storage=f"faulty://{storage}")
+    heard = Heard(config.data.batch_size)
+    faults = StorageFaults(config, storage, session, heard)
+    faults.start()
+
+    assert run_training(config, say=heard) == 0
+
+    faults.join(5)
+    refused = (storage.parent / "refused.txt").read_text()
+    for fault in faulty_storage.FAULTS:
+        assert f"{fault} write {storage}/run/checkpoint_" in refused, f"no checkpoint met {fault}"
+    assert [one.fault for one in faults.rows][-1] == "storage: 503 while ranks start again"
+    assert faults.rows[-1].steps_lost <= faults.rows[-1].steps_allowed
+    assert "No space left on device" in "\n".join(heard.said)
+    exact = is_exact(dataclasses.replace(config, storage=str(storage)), expected)
+    table(faults.rows, "exact" if exact else "different")
+    assert exact
+    nothing_left(session, storage / "run")

@@ -1,0 +1,45 @@
+"""A cluster of several raylets on this machine, with files of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from tests.helpers.processes import RANK
+
+
+@contextmanager
+def local_cluster(nodes: int) -> Iterator[Any]:
+    """A head and other nodes, so many in all, of one CPU each; yields ray's Cluster."""
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="dc", dir="/tmp")  # short: sockets lie below it
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
+    )
+    try:
+        for _ in range(nodes - 1):
+            cluster.add_node(num_cpus=1)
+        yield cluster
+    finally:
+        cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def node_with_a_rank(cluster: Any) -> Any:
+    """A node other than the head on which a rank runs."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for node in cluster.list_all_nodes():
+            raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+            names = [" ".join(child.cmdline()) for child in raylet.children()]
+            if node is not cluster.head_node and any(RANK in name for name in names):
+                return node
+        time.sleep(0.2)
+    raise AssertionError("no rank outside the head")
