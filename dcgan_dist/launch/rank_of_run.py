@@ -98,7 +98,8 @@ class RankOfRun:
                 self.progress, self.log, self.alarm.count = Progress(), [], 0
             self.progress = dataclasses.replace(self.progress, rollbacks=rollbacks)
         back = f"warning: {error}: back to {self.progress.images_seen:,} images and on with fresh draws"
-        self.post(Notice(line=f"{back} ({rollbacks} of at most {config.max_rollbacks} times)", rolled_back=True))
+        line = f"{back} ({rollbacks} of at most {config.max_rollbacks} times)"
+        self.post(Notice(line=line, images_seen=self.progress.images_seen, rolled_back=True))
         return ""
 
     def _load_newest(self, wanted: Callable[[int], bool]) -> str | None:

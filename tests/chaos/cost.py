@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,13 +43,21 @@ class Heard:
     said: list[str] = field(default_factory=list)
 
     def __call__(self, line: str) -> None:
+        """Hear a line."""
         self.said.append(line)
-        print(line)
         if "goes on from" in line:
             self.reached.append(self.step)
             self.step = 0
         if match := re.search(r"\| ([\d,]+)/[\d,]+ images", line):
             self.step = int(match[1].replace(",", "")) // self.batch
+
+
+def heard(lines: Sequence[str], batch: int) -> Heard:
+    """What some lines tell."""
+    told = Heard(batch)
+    for line in list(lines):
+        told(line)
+    return told
 
 
 class Events:
@@ -89,7 +97,8 @@ class Events:
             fault=fault,
             detail=detail,
             step=step,
-            steps_lost=step - again["images_seen"] // self.batch,
+            # A checkpoint that a notice or signal asked for may be ahead of the last line that was heard.
+            steps_lost=max(0, step - again["images_seen"] // self.batch),
             steps_allowed=(2 if "damaged" in fault else 1) * self.interval + self.being_written(step, again["time"]),
             seconds=round(first["time"] - before, 1),
         )

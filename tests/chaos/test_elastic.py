@@ -26,7 +26,7 @@ from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step, to_float
 from dcgan_dist.training.players import build_players
 from tests.chaos.conftest import result_of
-from tests.chaos.cost import Events, Heard, Injected
+from tests.chaos.cost import Events, Injected, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank
 from tests.helpers.ranks import run_ranks
 from tests.helpers.recorded_training import digest, records
@@ -106,7 +106,7 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
             ):
                 before = time.time()
                 change()
-                rows.append(events.cost(fault, before, lambda: heard(job, config).reached[-1]))
+                rows.append(events.cost(fault, before, lambda: heard(job.lines, events.batch).reached[-1]))
                 time.sleep(2)  # some steps with as many ranks
             assert job.end(300) == 0
             assert job.left_behind() == []
@@ -135,11 +135,3 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
         losses = torch.tensor([[metrics["loss/d"], metrics["loss/g"]] for metrics in seen], dtype=torch.float64)
         torch.testing.assert_close(losses, reference, rtol=0, atol=tolerance)
     table(rows, "within tolerance")
-
-
-def heard(job: TrainingJob, config: TrainConfig) -> Heard:
-    """Everything that a job said so far."""
-    told = Heard(config.data.batch_size)
-    for line in list(job.lines):
-        told(line)
-    return told

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +15,13 @@ import pytest
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.launch.run_folder import RunFolder
-from tests.chaos.conftest import STEPS, result_of
-from tests.chaos.cost import Injected
+from dcgan_dist.launch.scratch import abandoned_scratch
+from tests.chaos.conftest import STEPS, is_exact, result_of
+from tests.chaos.cost import Events, Injected, heard
+from tests.helpers.head import ray_cli, ray_head
+from tests.helpers.jobs import JOBS
 from tests.helpers.processes import raylets
-from tests.helpers.training_job import TrainingJob
+from tests.helpers.training_job import TrainingJob, flags
 
 pytestmark = pytest.mark.chaos
 
@@ -64,53 +68,91 @@ ENDS = [
 ]
 
 
+Table = Callable[[list[Injected], str], None]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_same_command_goes_on_after_every_kind_of_end(
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
     start: Callable[[TrainConfig], TrainingJob],
-    table: Callable[[list[Injected], str], None],
+    table: Table,
 ) -> None:
     expected, config = straight(STEPS), soak_config()
-    batch = config.data.batch_size
-    store = CheckpointStore(RunFolder(config.storage, config.run_name))
-    rows: list[Injected] = []
-    ended, step, last = 0.0, 0, ""
+    events, rows = Events(config), []
+    before, step, last = 0.0, 0, ""
 
     for fault, end, code in [*ENDS, ("", None, 0)]:
         job = start(config)
-        kept = images_seen(store.paths()[0]) // batch if rows or store.paths() else 0
-        if ended:
-            job.wait_for("goes on from")
-            job.wait_for("| data wait")
-            rows.append(
-                Injected(
-                    fault=last,
-                    detail="",
-                    step=step,
-                    steps_lost=step - kept,
-                    seconds=round(time.monotonic() - ended, 1),
-                )
-            )
-        job.wait_for(f"| {(kept + 25) * batch:,}/")
+        if last:
+            rows.append(events.cost(last, before, lambda done=step: done))
+        begun = events.wait_for("first step", before)["images_seen"] // events.batch
+        job.wait_for(f"| {(begun + 25) * events.batch:,}/")
         if end is None:
             assert job.end() == code
         else:
+            before, last = time.time(), fault
             end(job)
-            ended, last = time.monotonic(), fault
             ended_with = job.end()
             assert ended_with == code if code is not None else ended_with != 0, job.said
-        step = (
-            max(int(line.split("| ")[1].split("/")[0].replace(",", "")) for line in job.lines if "| ETA" in line)
-            // batch
-        )
+        step = heard(job.lines, events.batch).step
         assert job.left_behind() == [], fault
         if code == 143:
-            assert images_seen(store.paths()[0]) // batch >= step, "the first signal commits what was done"
+            assert images_seen(CheckpointStore(events.folder).paths()[0]) // events.batch >= step, (
+                "the first signal commits what was done"
+            )
 
-    seen = result_of(config)
-    exact = seen["sha256"] == expected["sha256"] and seen["sha256_with_log"] == expected["sha256_with_log"]
+    exact = is_exact(config, expected)
     table(rows, "exact" if exact else "different")
     assert exact
-    assert not list(Path(store.folder.path).glob("**/*.tmp")), "a temporary file was left"
+    for one in rows:
+        assert one.steps_lost <= one.steps_allowed, one
+    assert not list(Path(events.folder.path).glob("**/*.tmp")), "a temporary file was left"
+    assert abandoned_scratch() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ray_job_stop_commits_and_the_same_command_goes_on(
+    soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], table: Table
+) -> None:
+    expected, config = straight(STEPS), soak_config()
+    events = Events(config)
+    command = ["--", sys.executable, str(JOBS / "train_lsun.py"), *flags(config)]
+    # Ray kills a job 3 s after it asked it to stop, unless told otherwise; a checkpoint may take longer.
+    with ray_head(RAY_JOB_STOP_WAIT_TIME_S="120") as head:
+        submitted = ray_cli(head, "job", "submit", "--no-wait", "--submission-id", "first", *command)
+        assert submitted.returncode == 0, submitted.stdout + submitted.stderr
+        events.wait_for("checkpoint kept")
+        before = time.time()
+        assert ray_cli(head, "job", "stop", "first").returncode == 0
+        stopped = result_of(config)
+        status = ray_cli(head, "job", "status", "first").stdout
+        step = heard(ray_cli(head, "job", "logs", "first").stdout.splitlines(), events.batch).step
+
+        again = ray_cli(head, "job", "submit", "--submission-id", "second", *command)
+        assert again.returncode == 0, again.stdout + again.stderr
+
+        groups = groups_left(head)
+
+    row = events.cost("ray job stop", before, lambda: step)
+    exact = is_exact(config, expected)
+    table([row], "exact" if exact else "different")
+    assert "STOPPED" in status
+    assert stopped["status"] == "KILLED"
+    assert stopped["images_seen"] // events.batch >= step, "what was done is kept"
+    assert row.steps_lost == 0
+    assert exact
+    assert groups == [], "a placement group was left"
+
+
+def groups_left(head: dict[str, str], seconds: float = 30) -> list[str]:
+    """Placement groups of a head that still hold something after some seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        listed = json.loads(ray_cli(head, "list", "placement-groups", "--format", "json").stdout)
+        left = [group["placement_group_id"] for group in listed if group["state"] != "REMOVED"]
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(1)

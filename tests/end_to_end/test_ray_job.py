@@ -2,78 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import JOBS, load_job
-
-RAY = Path(sys.executable).with_name("ray")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
     """A head of its own; yields the environment of its clients."""
-    home = tempfile.mkdtemp(prefix="dh", dir="/tmp")
-    dashboard, gcs, agent = free_port(), free_port(), free_port()
-    environment = os.environ | {
-        "HOME": home,
-        "RAY_AUTH_MODE": "token",
-        "RAY_TMPDIR": home,
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    (Path(home) / ".ray").mkdir()
-    token = Path(home) / ".ray" / "auth_token"
-    token.write_text("a" * 64)
-    token.chmod(0o600)
-    command = [str(RAY), "start", "--head", "--block", "--num-cpus", "2", "--temp-dir", f"{home}/r"]
-    command += [f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"]
-    command += [f"--dashboard-agent-listen-port={agent}"]  # its default may be another head's
-    # A session of its own, so that the end of the test takes every process of this head and of no other along.
-    process = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    address = f"http://127.0.0.1:{dashboard}"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", dashboard), timeout=1):
-            break
-        time.sleep(0.5)
-    yield environment | {"RAY_API_SERVER_ADDRESS": address}
-    os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(10)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    shutil.rmtree(home, ignore_errors=True)
+    with ray_head() as environment:
+        yield environment
 
 
 def submit(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(RAY), "job", "submit", "--", sys.executable, str(JOBS / "train_lsun.py"), *arguments]
-    deadline = time.monotonic() + 60
-    while True:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
-        ready = not any(words in done.stdout + done.stderr for words in ("Failed to connect", "No available agent"))
-        if ready or time.monotonic() > deadline:
-            return done
-        time.sleep(2)  # the dashboard listens before its job service does
+    return ray_cli(environment, "job", "submit", "--", sys.executable, str(JOBS / "train_lsun.py"), *arguments)
 
 
 def test_bedrooms_train_on_two_ranks_and_the_logs_stream(

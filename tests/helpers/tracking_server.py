@@ -1,0 +1,69 @@
+"""A real tracking server that a test can stop and start again at the same address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class TrackingServer:
+    """`mlflow server` on a database; keeps the files of its runs itself."""
+
+    def __init__(self, folder: Path, database: str = "") -> None:
+        """Start it and wait until it answers.
+
+        Args:
+            folder: for its files and log, and for the database where none is named.
+            database: URI of its backend store.
+        """
+        self.folder, self.database = folder, database or f"sqlite:///{folder}/mlflow.db"
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again where it was stopped, and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", self.database]
+        command += ["--artifacts-destination", f"{self.folder}/files"]
+        # Eight more processes, for jobs that nothing here asks for, would start with it and take the cores for half a minute.
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all its processes at once, as a lost machine would."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _wait(self) -> None:
+        for _ in range(240):
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            try:
+                urllib.request.urlopen(f"{self.address}/health", timeout=5).close()
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
+        raise AssertionError(f"the tracking server did not start:\n{(self.folder / 'log').read_text()}")
