@@ -17,7 +17,7 @@ from dcgan_dist.launch.training import run_training
 from tests.chaos.cost import Injected
 from tests.chaos.table import print_table
 from tests.end_to_end.conftest import make_config, make_config_in, room_shards, tracking_uri  # noqa: F401
-from tests.helpers.processes import CONTROLLER, RANK, actors
+from tests.helpers.processes import at_work
 
 STEPS = 420
 
@@ -86,9 +86,8 @@ def _left(session: str, run: Path) -> list[str]:
     from ray.util import placement_group_table
 
     groups = [f"placement group {key}" for key, group in placement_group_table().items() if group["state"] != "REMOVED"]
-    processes = [f"process {one.pid}" for kind in (RANK, CONTROLLER) for one in actors(session, kind)]
     files = [str(path) for pattern in ("**/*.tmp", "heartbeat.json") for path in run.glob(pattern)]
-    return groups + processes + files + [str(path) for path in abandoned_scratch()]
+    return groups + at_work(session) + files + [str(path) for path in abandoned_scratch()]
 
 
 @pytest.fixture(scope="session")

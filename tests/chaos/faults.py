@@ -13,7 +13,7 @@ import psutil
 
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.run_folder import RunFolder
-from tests.helpers.processes import CONTROLLER, RANK, actors
+from tests.helpers.processes import CONTROLLER, LOADER, RANK, actors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ def kill_the_controller(target: Target) -> str:
 def kill_a_loader(target: Target) -> str:
     """Kills a process that reads for a rank."""
     ranks = actors(target.session, RANK)
-    loaders = [one for rank in ranks for one in rank.children() if "dcgan_dist.data.loader_process" in one.cmdline()]
+    loaders = [one for rank in ranks for one in rank.children() if LOADER in one.cmdline()]
     return _kill([target.random.choice(loaders)])
 
 

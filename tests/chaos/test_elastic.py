@@ -34,7 +34,7 @@ from tests.helpers.training_job import TrainingJob
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
-STEPS = 400
+STEPS = 300
 SOON = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10"}
 
 

@@ -18,7 +18,10 @@ from tests.helpers.processes import RANK
 def local_cluster(nodes: int) -> Iterator[Any]:
     """A head and other nodes, so many in all, of one CPU each; yields ray's Cluster."""
     from ray.cluster_utils import Cluster
+    from ray.experimental import internal_kv
 
+    # The end of the cluster would take this away from the Ray that the tests share.
+    shared = internal_kv.global_gcs_client
     folder = tempfile.mkdtemp(prefix="dc", dir="/tmp")  # short: sockets lie below it
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
@@ -29,6 +32,8 @@ def local_cluster(nodes: int) -> Iterator[Any]:
         yield cluster
     finally:
         cluster.shutdown()
+        if shared is not None:
+            internal_kv._initialize_internal_kv(shared)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psutil
 
 RANK, CONTROLLER = "RayTrainWorker", "TrainController"
+LOADER = "dcgan_dist.data.loader_process"
 
 
 def _command(process: psutil.Process) -> str:
@@ -33,3 +34,24 @@ def actors(session: str, kind: str) -> list[psutil.Process]:
 def left_behind(session: str) -> list[str]:
     """Commands of all processes that have something to do with a session."""
     return [c for p in psutil.process_iter() if session in (c := _command(p)) and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def at_work(session: str) -> list[str]:
+    """Processes of a session that do, or did, something for a run: actors, tasks, and what reads for them."""
+    found: list[str] = []
+    for raylet in raylets(session):
+        try:
+            children = [_command(child) for child in raylet.children()]
+        except psutil.Error:
+            continue
+        # Free processes wait for work; the coordinator is Ray's own, one for all runs of a cluster.
+        found += [
+            c for c in children if c.startswith("ray::") and "IDLE" not in c and "AutoscalingCoordinator" not in c
+        ]
+    for process in psutil.process_iter():
+        try:
+            if LOADER in _command(process) and session in process.cwd():
+                found.append(f"{process.pid}: {LOADER}")
+        except psutil.Error:
+            continue
+    return found
