@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -24,6 +24,8 @@ class Target:
     """Folder of the Ray session whose processes may be touched."""
     folder: RunFolder
     random: random.Random
+    damaged: list[str] = field(default_factory=list)
+    """Names of the files of checkpoints that were damaged so far."""
 
     @property
     def store(self) -> CheckpointStore:
@@ -71,14 +73,16 @@ def kill_while_a_checkpoint_is_written(target: Target) -> str:
     raise AssertionError("no checkpoint was written within a minute")
 
 
-def damage_the_newest_checkpoint(target: Target, name: str = "", kind: str = "") -> str:
-    """Damages one file of the newest checkpoint, then kills a rank, so that it would be used."""
+def damage_the_newest_checkpoint(target: Target) -> str:
+    """Damages one file of the newest checkpoint, each time another, then kills the ranks, so that it would be used."""
     ranks = actors(target.session, RANK)
     for process in ranks:
         process.suspend()  # nothing newer may come in between
     newest = Path(target.store.paths()[0])
-    path = newest / name if name else target.random.choice(sorted(newest.iterdir()))
-    kind = kind or target.random.choice(["bit flip", "cut", "missing"])
+    files = sorted(newest.iterdir())
+    path = target.random.choice([one for one in files if one.name not in target.damaged] or files)
+    target.damaged.append(path.name)
+    kind = target.random.choice(["bit flip", "cut", "missing"])
     damage_file(path, kind, target.random)
     _kill(ranks)
     return f"{kind} of {path.name}"

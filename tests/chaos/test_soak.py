@@ -69,6 +69,19 @@ def test_fifty_kills_of_a_rank_at_random_steps(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_each_file_of_the_newest_checkpoint_damaged_in_turn(
+    soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], session: str, table: Table
+) -> None:
+    expected, config = straight(STEPS), soak_config()
+    files = [path.name for path in Path(expected["checkpoint"]).iterdir()]
+
+    run = soak(config, session, ["newest checkpoint damaged"] * len(files), expected, table, seed=9)
+
+    assert sorted(run.target.damaged) == sorted(files)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", [11, 12])
 def test_random_faults_replayable_by_seed(
