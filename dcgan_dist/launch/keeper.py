@@ -12,10 +12,10 @@ from typing import Any
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
-from dcgan_dist.launch.samples import SampleJudge
+from dcgan_dist.launch.samples import HurriedError, SampleJudge
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.training.checkpoint import Progress, State, to_memory
-from dcgan_dist.training.players import Players
+from dcgan_dist.training.checkpoint import Progress, State, load_checkpoint, to_memory
+from dcgan_dist.training.players import Players, build_players
 
 SCORE = "quality/frechet_random"
 
@@ -45,48 +45,71 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def save(
-        self, players: Players, progress: Progress, log: Log, *, judged: bool, patience: float | None = None
-    ) -> None:
-        """Begin to keep the present state.
+    def hurry(self) -> None:
+        """Measure no quality any more, so that what is, or will be, kept is written at once; `judge_again` makes up for it."""
+        self.judge.hurried.set()
+
+    def save(self, players: Players, progress: Progress, log: Log, *, judged: bool) -> None:
+        """Begin to keep the present state, after the one before has been written.
 
         Args:
             players: they may go on as soon as this returns.
             progress: where the run is.
             log: what was reported so far; the last line gets the quality figures.
             judged: measure the quality of samples too.
-            patience: seconds to wait at most for the checkpoint before; None: until it is written.
         """
         began = time.monotonic()
-        self.wait(patience)
-        state, lines = to_memory(players.state()), list(log)
+        self.wait()
         generator = players.plain_generator() if judged else None
-        self._thread = threading.Thread(
-            target=self._run, args=(progress, state, lines, generator), name="checkpoint", daemon=True
-        )
-        self._thread.start()
+        self._begin(progress, to_memory(players.state()), list(log), generator)
         self.stalled += time.monotonic() - began
 
-    def wait(self, patience: float | None = None) -> None:
+    def judge_again(self, path: str, log: Log) -> None:
+        """Begin to measure the quality of a checkpoint that was written in a hurry, and to replace it by one that has it.
+
+        Args:
+            path: of the checkpoint.
+            log: what had been reported then; the last line gets the quality figures.
+        """
+        self.wait()
+        _, progress, state = load_checkpoint(self.store.folder.fetch(path, self.scratch))
+        players = build_players(self.config, device=self.judge.device)
+        players.load_state(state)
+        self._begin(progress, state, log, players.plain_generator(), replaces=path)
+
+    def wait(self) -> None:
         """Wait for the checkpoint that is being written; raises what went wrong there, other than a refusal."""
         if self._thread is not None:
-            self._thread.join(patience)
+            self._thread.join()
         if self._error is not None:
             raise self._error
 
-    def _run(self, progress: Progress, state: State, log: Log, generator: Generator | None) -> None:
-        try:
-            self._keep(progress, state, log, generator)
-        except BaseException as error:  # raised where training waits for it
-            self._error = error
+    def _begin(
+        self, progress: Progress, state: State, log: Log, generator: Generator | None, *, replaces: str = ""
+    ) -> None:
+        def run() -> None:
+            try:
+                self._keep(progress, state, log, generator, replaces)
+            except BaseException as error:  # raised where training waits for it
+                self._error = error
 
-    def _keep(self, progress: Progress, state: State, log: Log, generator: Generator | None) -> None:
+        self._thread = threading.Thread(target=run, name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def _keep(
+        self, progress: Progress, state: State, log: Log, generator: Generator | None, replaces: str = ""
+    ) -> None:
         quality: dict[str, float] = {}
         files: dict[str, bytes] = {}
         if generator is not None:
-            quality, grid = self.judge(generator)
-            files[f"grids/{progress.images_seen:012}.png"] = grid
-            log[-1]["metrics"] |= quality
+            try:
+                quality, grid = self.judge(generator)
+            except HurriedError:
+                if replaces:
+                    return
+            else:
+                files[f"grids/{progress.images_seen:012}.png"] = grid
+                log[-1]["metrics"] |= quality
         progress = dataclasses.replace(progress, frechet=quality.get(SCORE))
         line, self.refusal = "", ""
         try:
@@ -95,6 +118,8 @@ class Keeper:
             self.refusal = f"the checkpoint at {progress.images_seen:,} images could not be kept ({error})"
             line = f"warning: {self.refusal}: training goes on, the one before stays the newest"
         else:
+            if replaces:
+                self.store.folder.remove(replaces)
             self._tidy()
         kept = "" if self.refusal else "kept"
         self.post(Notice(line=line, images_seen=progress.images_seen, metrics=quality, files=files, checkpoint=kept))

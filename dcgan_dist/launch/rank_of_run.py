@@ -19,7 +19,7 @@ from torch import Tensor
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
-from dcgan_dist.launch.keeper import Keeper, Log
+from dcgan_dist.launch.keeper import SCORE, Keeper, Log
 from dcgan_dist.launch.progress import progress_line
 from dcgan_dist.launch.run_folder import RunFolder, this_machine
 from dcgan_dist.launch.run_plan import RunPlan
@@ -46,7 +46,7 @@ class RankOfRun:
         self.log: Log = []
         self.alarm = CollapseAlarm(plan.config.alarm)
         self.told_bad: set[int] = set()
-        self.stopping, self.leaving, self.deadline = False, "", 0.0
+        self.stopping, self.leaving = False, ""
         self.store = CheckpointStore(folder)
         self.keeper = (
             Keeper(plan.config, self.store, SampleJudge(plan, self.device), self.post, scratch) if self.first else None
@@ -116,7 +116,22 @@ class RankOfRun:
             _, self.progress, state = load_checkpoint(local)
             self.players.load_state(state)
             self.log, self.alarm.count = load_log(local), self.progress.alarm_count
+            self._judge_what_was_hurried()
         return chosen
+
+    def _judge_what_was_hurried(self) -> None:
+        """Measure the quality that a checkpoint of the schedule lacks because the ranks had to leave."""
+        config = self.plan.config
+        if self.keeper is None or not config.quality.samples:
+            return
+        unjudged = {
+            line["images_seen"]: lines
+            for lines, line in enumerate(self.log, 1)
+            if self.plan.intervals.saves(line["images_seen"] // config.data.batch_size) and SCORE not in line["metrics"]
+        }
+        for seen, lines in unjudged.items():
+            if path := self.store.newest_whole(wanted=lambda there, seen=seen: there == seen):
+                self.keeper.judge_again(path, self.log[:lines])
 
     def watched(self, step: Step) -> Step:
         """The step, with a sign of life before each."""
@@ -132,7 +147,6 @@ class RankOfRun:
         self.post(Notice(beat=True, images_seen=done * self.plan.config.data.batch_size))
         if (notice := ray.train.get_preemption_info()) and not self.leaving:
             self.leaving = f"nodes of ranks {notice.preempted_ranks} are about to be taken away"
-            self.deadline = notice.deadline_ms / 1000 if notice.deadline_ms else time.time() + 30
         return self.stopping or bool(self.leaving)
 
     def report(self, report: Report) -> None:
@@ -170,7 +184,7 @@ class RankOfRun:
             self.stopping = self.stopping or config.alarm.stop
 
     def save(self, step: int) -> None:
-        """Begin to keep a checkpoint; one that is not on the schedule has no quality figures, and hurries."""
+        """Begin to keep a checkpoint; where the ranks are about to leave, measuring quality is left to the next start."""
         if self.keeper is None:
             return
         progress = Progress(
@@ -180,12 +194,12 @@ class RankOfRun:
             rollbacks=self.progress.rollbacks,
             pending=dict(self.history.sums),
         )
-        # Half of the time that is left may go to the checkpoint before, which may be waiting for its quality figures.
-        patience = max(0.0, self.deadline - time.time()) / 2 if self.leaving else None
         self.post(Notice(images_seen=progress.images_seen, checkpoint="begun"))
+        judged = self.plan.intervals.saves(step)
+        if step < self.plan.intervals.last and (self.stopping or self.leaving or not judged):
+            self.keeper.hurry()
         with self.watch.paused():
-            judged = self.plan.intervals.saves(step)
-            self.keeper.save(self.players, progress, self.log, judged=judged, patience=patience)
+            self.keeper.save(self.players, progress, self.log, judged=judged)
 
     def finish(self) -> None:
         """Wait for the last checkpoint, and say why the ranks leave."""

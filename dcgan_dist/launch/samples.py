@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -19,6 +20,10 @@ from dcgan_dist.models.generator import Generator
 GRID_IMAGES = 64
 
 
+class HurriedError(Exception):
+    """Quality is not to be measured now after all."""
+
+
 class SampleJudge:
     """Draws samples as the paper does, with the statistics of the sampled batch, and compares them with real images.
 
@@ -27,9 +32,11 @@ class SampleJudge:
 
     def __init__(self, plan: RunPlan, device: torch.device) -> None:
         self.plan, self.device = plan, device
+        self.hurried = threading.Event()
+        """Once set, every measurement ends with HurriedError."""
 
     def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
-        """Quality figures by metric name, and the grid as a PNG."""
+        """Quality figures by metric name, and the grid as a PNG; raises HurriedError."""
         figures: dict[str, float] = {}
         if count := self.plan.config.quality.samples:
             figures = measure_quality(self._batches(generator, count), self._reference)
@@ -54,7 +61,12 @@ class SampleJudge:
 
     def _batches(self, generator: Generator, count: int) -> Iterator[Tensor]:
         config = self.plan.config
-        return sample_batches(generator, count, seed=config.seed, batch_size=config.data.batch_size, mode="batch")
+        for batch in sample_batches(
+            generator, count, seed=config.seed, batch_size=config.data.batch_size, mode="batch"
+        ):
+            if self.hurried.is_set():
+                raise HurriedError
+            yield batch
 
     def _grid(self, generator: Generator) -> bytes:
         images = torch.cat(list(self._batches(generator, GRID_IMAGES)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import cast
@@ -12,8 +13,9 @@ import torch
 from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
-from dcgan_dist.launch.keeper import Keeper
+from dcgan_dist.launch.keeper import SCORE, Keeper
 from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.launch.samples import HurriedError
 from dcgan_dist.launch.storage import patiently
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
@@ -29,11 +31,15 @@ def small() -> TrainConfig:
 
 
 class SlowJudge:
-    """Takes half a second and finds the sum of the first weights."""
+    """Takes half a second, where it is not hurried, and finds the sum of the first weights."""
+
+    def __init__(self) -> None:
+        self.hurried, self.device = threading.Event(), "cpu"
 
     def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
-        time.sleep(0.5)
-        return {"quality/frechet_random": float(next(generator.parameters()).detach().double().sum())}, b"grid"
+        if self.hurried.wait(0.5):
+            raise HurriedError
+        return {SCORE: float(next(generator.parameters()).detach().double().sum())}, b"grid"
 
 
 @pytest.fixture
@@ -102,3 +108,35 @@ def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
     assert notices[0].line.startswith("warning")
     assert keeper.refusal == ""
     assert len(keeper.store.paths()) == 1
+
+
+def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_start(
+    keeper: Keeper, players: Players, notices: list[Notice]
+) -> None:
+    before = state_sha256(players.state())
+    log = [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
+    keeper.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    with torch.no_grad():
+        next(players.generator.parameters()).fill_(7.0)
+    began = time.monotonic()
+    keeper.hurry()
+    log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
+    keeper.save(players, Progress(step=2, images_seen=16), log, judged=False)
+    keeper.wait()
+    seconds = time.monotonic() - began
+    hurried, scheduled = keeper.store.paths()
+
+    after = Keeper(keeper.config, keeper.store, SlowJudge(), notices.append, keeper.scratch)  # pyright: ignore
+    resumed = load_log(Path(hurried))
+    after.judge_again(scheduled, resumed[:1])
+    after.wait()
+
+    assert seconds < 0.4
+    assert SCORE not in resumed[1]["metrics"]
+    first = next(path for path in keeper.store.paths() if path != hurried)
+    _, progress, state = load_checkpoint(Path(first))
+    assert first != scheduled
+    assert not Path(scheduled).exists(), "replaced"
+    assert state_sha256(state) == before
+    assert resumed[0]["metrics"][SCORE] == progress.frechet == load_log(Path(first))[0]["metrics"][SCORE]
+    assert [notice.files for notice in notices][-1] == {"grids/000000000008.png": b"grid"}

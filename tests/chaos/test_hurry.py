@@ -1,0 +1,90 @@
+"""A run that must leave while samples are being judged leaves at once; the next start makes up for it, and nothing is missing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.launch import fit
+from dcgan_dist.launch.checkpoint_store import CheckpointStore
+from dcgan_dist.launch.keeper import SCORE
+from dcgan_dist.launch.training import run_training
+from dcgan_dist.training.checkpoint import load_log
+from tests.chaos.conftest import STEPS, is_exact, nothing_left
+from tests.chaos.cost import Events, Heard, Injected
+
+pytestmark = pytest.mark.chaos
+
+
+def judging_slowly(while_exists: str) -> Callable[[dict[str, Any]], None]:
+    """`train_rank` whose judge takes a second for each batch of samples as long as a file exists."""
+
+    def train_rank(arguments: dict[str, Any]) -> None:
+        from dcgan_dist.launch import rank, samples
+
+        batches = samples.sample_batches
+
+        def slow_batches(*parts: Any, **more: Any) -> Any:
+            for batch in batches(*parts, **more):
+                if Path(while_exists).exists():
+                    time.sleep(1)
+                yield batch
+
+        samples.sample_batches = slow_batches
+        try:
+            rank.train_rank(arguments)
+        finally:
+            samples.sample_batches = batches
+
+    return train_rank
+
+
+@pytest.mark.timeout(300)
+def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measured_later(
+    soak_config: Callable[..., TrainConfig],
+    straight: Callable[[int], dict],
+    session: str,
+    table: Callable[[list[Injected], str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected, config, slow = straight(STEPS), soak_config(), tmp_path / "slow"
+    events, heard, sent = Events(config), Heard(config.data.batch_size), []
+    monkeypatch.setattr(fit, "train_rank", judging_slowly(str(slow)))
+
+    def terminate() -> None:
+        while heard.step < 90:
+            time.sleep(0.02)
+        slow.touch()
+        begun = events.wait_for("checkpoint begun", time.time())
+        time.sleep(0.3)
+        sent.extend([time.time(), begun["images_seen"]])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    assert run_training(config, say=heard) == 143
+
+    ended = time.time()
+    slow.unlink()
+    before, judged = sent
+    newest = load_log(Path(CheckpointStore(events.folder).paths()[0]))
+    assert ended - before < 5, "it left before the judge would have been done"
+    assert newest[-1]["images_seen"] > judged
+    assert next(SCORE not in line["metrics"] for line in newest if line["images_seen"] == judged)
+
+    step = heard.step
+    assert run_training(config, say=heard) == 0
+    exact = is_exact(config, expected)
+    row = events.cost("SIGTERM of the driver while samples are judged", before, lambda: step)
+    table([row], "exact" if exact else "different")
+    assert row.steps_lost == 0
+    assert exact, "the log lacks a figure"
+    nothing_left(session, Path(events.folder.path))
