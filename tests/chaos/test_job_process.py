@@ -151,7 +151,8 @@ def groups_left(head: dict[str, str], seconds: float = 30) -> list[str]:
     """Placement groups of a head that still hold something after some seconds."""
     until = time.monotonic() + seconds
     while True:
-        listed = json.loads(ray_cli(head, "list", "placement-groups", "--format", "json").stdout)
+        address = head["RAY_API_SERVER_ADDRESS"]
+        listed = json.loads(ray_cli(head, "list", "placement-groups", "--address", address, "--format", "json").stdout)
         left = [group["placement_group_id"] for group in listed if group["state"] != "REMOVED"]
         if not left or time.monotonic() > until:
             return left
