@@ -15,6 +15,7 @@ from dcgan_dist.launch.cluster import rank_resources
 from dcgan_dist.launch.rank import train_rank
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.launch.watch import SAVE_SECONDS
 
 
 class InThread:
@@ -43,8 +44,8 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
     """
     config = plan.config
     least, most = config.workers
-    # A rank that does not even answer Ray counts as hung after the same time as one that takes no step.
-    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(config.hang_seconds)
+    # Ray ends a rank that does not even answer it, but saves no stacks: so only after the ranks had time to save them.
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(config.hang_seconds + 2 * SAVE_SECONDS)
     os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
     trainer = TorchTrainer(
         train_rank,

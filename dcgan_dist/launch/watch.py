@@ -18,6 +18,8 @@ from contextlib import contextmanager
 import psutil
 
 DUMP_SECONDS = 1.0
+SAVE_SECONDS = 10.0
+"""Time to save stacks; the storage may be what hangs."""
 
 
 class HangWatch:
@@ -70,7 +72,7 @@ class HangWatch:
             if last is not None and (silent := time.monotonic() - last) > self.seconds:
                 teller = threading.Thread(target=lambda: self.on_hang(silent, self._collect()), daemon=True)
                 teller.start()
-                teller.join(10 * DUMP_SECONDS)  # the storage may be what hangs
+                teller.join(SAVE_SECONDS)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def _collect(self) -> dict[str, str]:
