@@ -96,11 +96,12 @@ def table() -> Iterator[Callable[[list[Injected], str], None]]:
     rows: list[dict] = []
 
     def add(injected: list[Injected], outcome: str) -> None:
-        rows.extend(dataclasses.asdict(one) | {"outcome": outcome} for one in injected)
+        new = [dataclasses.asdict(one) | {"outcome": outcome} for one in injected]
+        rows.extend(new)
+        if file := os.environ.get("DCGAN_DIST_FAULTS"):  # at once: a long session may not reach its end
+            before = json.loads(Path(file).read_text()) if Path(file).exists() else []
+            Path(file).write_text(json.dumps(before + new, indent=1))
 
     yield add
     if rows:
         print_table(rows)
-        if file := os.environ.get("DCGAN_DIST_FAULTS"):
-            before = json.loads(Path(file).read_text()) if Path(file).exists() else []
-            Path(file).write_text(json.dumps(before + rows, indent=1))
