@@ -152,7 +152,8 @@ def groups_left(head: dict[str, str], seconds: float = 30) -> list[str]:
     until = time.monotonic() + seconds
     while True:
         address = head["RAY_API_SERVER_ADDRESS"]
-        listed = json.loads(ray_cli(head, "list", "placement-groups", "--address", address, "--format", "json").stdout)
+        listing = ray_cli(head, "list", "placement-groups", "--address", address, "--format", "json").stdout
+        listed = [] if listing.strip() == "No resource in the cluster" else json.loads(listing)
         left = [group["placement_group_id"] for group in listed if group["state"] != "REMOVED"]
         if not left or time.monotonic() > until:
             return left
