@@ -95,7 +95,8 @@ def test_a_storage_that_refuses_is_slow_full_or_read_only_for_a_while_changes_no
     monkeypatch.setattr(fit, "train_rank", train_rank_on_faulty_storage)
     monkeypatch.setenv("HOME", str(tmp_path))  # events for the tracking server of a remote run wait below it
     storage.parent.mkdir()
-    config = dataclasses.replace(soak_config(), storage=f"faulty://{storage}")
+    # More than what a refused checkpoint is waited for: the other rank must not count as hung meanwhile.
+    config = dataclasses.replace(soak_config(hang_seconds=60.0), storage=f"faulty://{storage}")
     heard = Heard(config.data.batch_size)
     faults = StorageFaults(config, storage, session, heard)
     faults.start()
