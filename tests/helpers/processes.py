@@ -6,6 +6,9 @@ import psutil
 
 RANK, CONTROLLER = "RayTrainWorker", "TrainController"
 LOADER = "dcgan_dist.data.loader_process"
+# Free processes, agents of a node, one coordinator for all runs; and what tidies up after a controller, which without a
+# dashboard does not learn that its controller is gone.
+RAYS_OWN = ("IDLE", "Agent", "AutoscalingCoordinator", "PlacementGroupCleaner")
 
 
 def _command(process: psutil.Process) -> str:
@@ -41,13 +44,10 @@ def at_work(session: str) -> list[str]:
     found: list[str] = []
     for raylet in raylets(session):
         try:
-            children = [_command(child) for child in raylet.children()]
+            children = [_command(child).strip() for child in raylet.children()]
         except psutil.Error:
             continue
-        # Free processes wait for work; the coordinator is Ray's own, one for all runs of a cluster.
-        found += [
-            c for c in children if c.startswith("ray::") and "IDLE" not in c and "AutoscalingCoordinator" not in c
-        ]
+        found += [c for c in children if c.startswith("ray::") and not any(name in c for name in RAYS_OWN)]
     for process in psutil.process_iter():
         try:
             if LOADER in _command(process) and session in process.cwd():
