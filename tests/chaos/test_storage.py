@@ -41,10 +41,18 @@ class StorageFaults(threading.Thread):
         super().__init__(daemon=True)
         # Looked at past the faults.
         self.events = Events(dataclasses.replace(config, storage=str(storage)))
-        self.control, self.session, self.heard = storage.with_name("fault"), session, heard
+        self.control, self.noted = storage.with_name("fault"), storage.with_name("refused.txt")
+        self.session, self.heard = session, heard
         self.rows: list[Injected] = []
 
     def run(self) -> None:
+        try:
+            self._fail_in_every_way()
+            self._fail_while_ranks_start_again()
+        finally:
+            self.control.unlink(missing_ok=True)
+
+    def _fail_in_every_way(self) -> None:
         since = 0.0
         for fault in faulty_storage.FAULTS:
             since = self._next_checkpoint(since)
@@ -52,17 +60,21 @@ class StorageFaults(threading.Thread):
             if fault == "full":  # until even patience is at its end and a checkpoint is given up
                 self._wait_until(self._gave_up)
             else:
-                self._wait_until(lambda fault=fault: self._met(fault))
+                self._wait_until(lambda fault=fault: self._met(rf"{fault} (write|makedirs) .*/run/checkpoint_"))
                 time.sleep(SECONDS)
             self.control.unlink()
             self.rows.append(Injected(fault=f"storage: {fault}, for a while", steps_allowed=self.events.interval))
         self._next_checkpoint(since)
+
+    def _fail_while_ranks_start_again(self) -> None:
+        self.noted.unlink()
         self._set("503")
         before = time.time()
         for rank in actors(self.session, RANK):
             rank.kill()
-        clear = threading.Timer(2 * SECONDS, self.control.unlink)
-        clear.start()
+        self._wait_until(lambda: self._met("503 ls .*/run$"))  # by ranks that look for the newest checkpoint
+        time.sleep(SECONDS)
+        self.control.unlink()
         self.rows.append(
             self.events.cost("storage: 503 while ranks start again", before, lambda: self.heard.reached[-1])
         )
@@ -85,12 +97,9 @@ class StorageFaults(threading.Thread):
     def _gave_up(self) -> bool:
         return any("the checkpoint at" in line and "could not be kept" in line for line in self.heard.said)
 
-    def _met(self, fault: str) -> bool:
-        """Whether the writing of a checkpoint met a fault."""
-        noted = self.control.with_name("refused.txt")
-        return noted.exists() and bool(
-            re.search(rf"(?m)^{fault} (write|makedirs) .*/run/checkpoint_", noted.read_text())
-        )
+    def _met(self, request: str) -> bool:
+        """Whether a request met a fault."""
+        return self.noted.exists() and bool(re.search(f"(?m)^{request}", self.noted.read_text()))
 
 
 @pytest.mark.timeout(600)
