@@ -134,6 +134,23 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """How a step is computed. Results agree within rounding; docs/performance.md has the figure behind every default."""
+
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Arithmetic of convolutions and matrix products; parameters, batch statistics, tanh and losses stay float32. auto:
+    bfloat16 on a GPU, float32 on a CPU. tf32 is float32 on a CPU."""
+    channels_last: bool = True
+    """Keep images and kernels with the channel as the fastest axis."""
+    fused_optimizer: bool = True
+    """One kernel for all of Adam."""
+    cuda_graph: bool = True
+    """Replay the whole step as one CUDA graph; no effect on a CPU."""
+    compile: bool = False
+    """Compile both networks with torch.compile; minutes at the start."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
     """How shards become batches. Together with the seed this fixes which image is in which batch."""
 
@@ -218,6 +235,7 @@ class TrainConfig:
     optimizer_g: OptimizerConfig = field(default_factory=OptimizerConfig)
     optimizer_d: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     schedule: Literal["both", "alternate"] = "both"
@@ -299,6 +317,10 @@ class TrainConfig:
         require(self.epochs > 0, f"epochs {self.epochs} must be at least 1")
         require(self.keep_checkpoints >= 1, f"keep_checkpoints {self.keep_checkpoints} must be at least 1")
         require(self.hang_seconds > 0, f"hang_seconds {self.hang_seconds} must be positive")
+        require(
+            self.dtype == "float32" or self.engine.precision in ("auto", "float32"),
+            f"engine.precision {self.engine.precision} is less than dtype {self.dtype}: leave one of them out",
+        )
         for name in (
             "images",
             "checkpoint_every_images",
