@@ -121,6 +121,10 @@ class OptimizerConfig:
     """Epochs at the full rate before a linear decay; only used where decay_epochs is set."""
     decay_epochs: int = 0
     """After constant_epochs the rate falls by lr / decay_epochs per epoch; 0: constant for ever."""
+    batch_scaling: Literal["none", "square_root", "linear"] = "none"
+    """lr is meant for batches of 128; larger ones get it times the (square root of the) ratio."""
+    warm_up_steps: int = 0
+    """Steps over which the rate rises linearly to its full value; large batches need some."""
 
     def __post_init__(self) -> None:
         require(self.lr > 0, f"optimizer lr {self.lr} must be positive")
@@ -128,8 +132,8 @@ class OptimizerConfig:
         require(self.eps > 0, f"optimizer eps {self.eps} must be positive")
         require(self.weight_decay >= 0, f"optimizer weight_decay {self.weight_decay} must not be negative")
         require(
-            self.constant_epochs >= 0 and self.decay_epochs >= 0,
-            "optimizer constant_epochs and decay_epochs must not be negative",
+            min(self.constant_epochs, self.decay_epochs, self.warm_up_steps) >= 0,
+            "optimizer constant_epochs, decay_epochs and warm_up_steps must not be negative",
         )
 
 

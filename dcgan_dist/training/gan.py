@@ -67,7 +67,8 @@ def gan_step(
             (players.optimizer_d, config.optimizer_d),
             (players.optimizer_g, config.optimizer_g),
         ):
-            set_learning_rate(optimizer, learning_rate(settings, number // steps_per_epoch))
+            rate = learning_rate(settings, number, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
+            set_learning_rate(optimizer, rate)
         return plays[phases(config.schedule, number)](
             images.to(device, non_blocking=True),
             z.to(device, non_blocking=True),
