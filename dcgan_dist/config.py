@@ -121,6 +121,10 @@ class OptimizerConfig:
     """Epochs at the full rate before a linear decay; only used where decay_epochs is set."""
     decay_epochs: int = 0
     """After constant_epochs the rate falls by lr / decay_epochs per epoch; 0: constant for ever."""
+    batch_scaling: Literal["none", "square_root", "linear"] = "none"
+    """lr is meant for batches of 128; larger ones get it times the (square root of the) ratio."""
+    warm_up_steps: int = 0
+    """Steps over which the rate rises linearly to its full value; large batches need some."""
 
     def __post_init__(self) -> None:
         require(self.lr > 0, f"optimizer lr {self.lr} must be positive")
@@ -128,9 +132,26 @@ class OptimizerConfig:
         require(self.eps > 0, f"optimizer eps {self.eps} must be positive")
         require(self.weight_decay >= 0, f"optimizer weight_decay {self.weight_decay} must not be negative")
         require(
-            self.constant_epochs >= 0 and self.decay_epochs >= 0,
-            "optimizer constant_epochs and decay_epochs must not be negative",
+            min(self.constant_epochs, self.decay_epochs, self.warm_up_steps) >= 0,
+            "optimizer constant_epochs, decay_epochs and warm_up_steps must not be negative",
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """How a step is computed. Results agree within rounding; docs/performance.md has the figure behind every default."""
+
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Arithmetic of convolutions and matrix products; parameters, batch statistics, tanh and losses stay float32. auto:
+    bfloat16 on a GPU, float32 on a CPU. tf32 is float32 on a CPU."""
+    channels_last: bool = True
+    """Keep images and kernels with the channel as the fastest axis."""
+    fused_optimizer: bool = True
+    """One kernel for all of Adam."""
+    cuda_graph: bool = True
+    """Replay the whole step as one CUDA graph; no effect on a CPU."""
+    compile: bool = False
+    """Compile both networks with torch.compile; minutes at the start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +239,7 @@ class TrainConfig:
     optimizer_g: OptimizerConfig = field(default_factory=OptimizerConfig)
     optimizer_d: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     schedule: Literal["both", "alternate"] = "both"
@@ -302,6 +324,10 @@ class TrainConfig:
         require(self.keep_checkpoints >= 1, f"keep_checkpoints {self.keep_checkpoints} must be at least 1")
         for name in ("hang_seconds", "resize_seconds"):
             require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
+        require(
+            self.dtype == "float32" or self.engine.precision in ("auto", "float32"),
+            f"engine.precision {self.engine.precision} is less than dtype {self.dtype}: leave one of them out",
+        )
         for name in (
             "images",
             "checkpoint_every_images",

@@ -22,6 +22,7 @@ from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import plan_run
 from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.training.distributed import gather_ranks
+from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.loop import History, NonFiniteError, train
 from dcgan_dist.training.players import build_players
@@ -38,7 +39,7 @@ def train_rank(arguments: dict[str, Any]) -> None:
         return  # some rank found that no restart will help; Ray restarted the ranks all the same
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
-    set_arithmetic(config, ranks_on_node=context.get_local_world_size())
+    set_up_process(config, device, ranks_on_node=context.get_local_world_size())
 
     try:
         plan = plan_run(config)
@@ -130,10 +131,9 @@ def give_up(board: ActorHandle, reason: str, code: int) -> None:
     ray.get(board.post.remote(Notice(failure=reason, failure_code=code)))
 
 
-def set_arithmetic(config: TrainConfig, *, ranks_on_node: int) -> None:
-    """Share the node's cores among its ranks, and allow only deterministic kernels where that is asked for."""
+def set_up_process(config: TrainConfig, device: torch.device, *, ranks_on_node: int) -> None:
+    """Share the node's cores among its ranks, and set precision and determinism."""
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks_on_node))
     if config.deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
+    set_arithmetic(config, device)

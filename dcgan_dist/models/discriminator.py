@@ -65,5 +65,6 @@ class Discriminator(nn.Module):
         for i, (dense, norm) in enumerate(zip(self.dense, self.dense_norm, strict=True)):
             x = F.leaky_relu(norm(dense(with_labels(x, labels, classes))), 0.2)
             outputs[f"dense{i}"] = x
-        outputs["logit"] = self.logit(with_labels(x, labels, classes)).squeeze(1)
+        logit = self.logit(with_labels(x, labels, classes)).squeeze(1)
+        outputs["logit"] = logit.to(self.logit.weight.dtype)  # so that losses are not computed in bfloat16
         return outputs

@@ -94,7 +94,8 @@ class Generator(nn.Module):
         for i, norm in enumerate(self.convolution_norm):
             x = self.convolutions[i](with_labels(x, labels, classes))
             x = record(f"convolution{i}", norm(x).relu())
-        x = self.convolutions[-1](with_labels(x, labels, classes))
+        last = self.convolutions[-1]
+        x = last(with_labels(x, labels, classes)).to(last.weight.dtype)  # an image is not rounded to bfloat16
         record("image", x.tanh() if self.config.output == "tanh" else x.sigmoid())
         if edit:
             raise ValueError(f"no layer {', '.join(edit)}: there are {', '.join(outputs)}")

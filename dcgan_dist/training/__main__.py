@@ -25,6 +25,7 @@ from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.distributed import gather_ranks
+from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.loop import Intervals, Report, train
 from dcgan_dist.training.players import build_players
@@ -62,9 +63,10 @@ def main(argv: list[str]) -> int:
     require(steps_per_epoch > 0, f"{arguments.images} has {len(images)} images: fewer than a batch of {size}")
 
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+    set_arithmetic(config, device)
     if world_size > 1:
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     rows = list(range(rank, size, world_size))
     players = build_players(config, device=device, world_size=world_size)
     folder, progress = Path(arguments.out), Progress()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from dcgan_dist.config import ModelConfig, TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.training.engine import captured, memory_format, set_learning_rate
 from dcgan_dist.training.players import Players
 from dcgan_dist.training.schedule import learning_rate, phases
 from dcgan_dist.training.step import StepResult, adversarial_step
@@ -35,38 +37,43 @@ def gan_step(
     """
     first = next(players.generator.parameters())
     device, dtype = first.device, first.dtype
+    layout = memory_format(config.engine)
     batch_size = config.data.batch_size
     ema_decay = 0.5 ** (batch_size / config.ema_half_life_images) if config.ema_half_life_images else 0.0
     own_rows = torch.tensor(rows)
 
-    def step(number: int, batch: ImagesAndLabels) -> dict[str, Tensor]:
-        images, labels = batch
-        real = to_float(images.to(device, non_blocking=True), config.model, dtype)
-        # Every rank draws the whole global z and keeps its rows, so that z does not depend on the number of ranks.
-        z = draw_latents(config.model, batch_size, seeded(config.seed, "z", number))[own_rows]
-        if labels is not None:
-            labels = labels.to(device, non_blocking=True)
-
-        for optimizer, settings in (
-            (players.optimizer_d, config.optimizer_d),
-            (players.optimizer_g, config.optimizer_g),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, number // steps_per_epoch)
-
-        update_d, update_g = phases(config.schedule, number)
+    def play(images: Tensor, z: Tensor, labels: Tensor | None, *, update_d: bool, update_g: bool) -> dict[str, Tensor]:
+        real = to_float(images, config.model, dtype).contiguous(memory_format=layout)
         result = adversarial_step(
-            players,
-            real,
-            z.to(device, dtype, non_blocking=True),
-            labels if config.model.classes else None,
-            row_weight=world_size / batch_size,
-            update_d=update_d,
-            update_g=update_g,
+            players, real, z, labels, row_weight=world_size / batch_size, update_d=update_d, update_g=update_g
         )
         players.update_ema(ema_decay)  # in every step, as its half life is in images
         # Ranks may hold unequal rows: their means count by them, so that the mean over ranks is that of the batch.
         return scalars(real, result, weight=len(images) * world_size / batch_size)
+
+    plays = {
+        (d, g): captured(partial(play, update_d=d, update_g=g), config, device)
+        for d, g in {phases(config.schedule, number) for number in (0, 1)}
+    }
+
+    def step(number: int, batch: ImagesAndLabels) -> dict[str, Tensor]:
+        images, labels = batch
+        # Every rank draws the whole global z and keeps its rows, so that z does not depend on the number of ranks. Drawn in
+        # main memory, it does not depend on the device either.
+        z = draw_latents(config.model, batch_size, seeded(config.seed, "z", number))[own_rows].to(dtype)
+        if device.type == "cuda":
+            z = z.pin_memory()
+        for optimizer, settings in (
+            (players.optimizer_d, config.optimizer_d),
+            (players.optimizer_g, config.optimizer_g),
+        ):
+            rate = learning_rate(settings, number, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
+            set_learning_rate(optimizer, rate)
+        return plays[phases(config.schedule, number)](
+            images.to(device, non_blocking=True),
+            z.to(device, non_blocking=True),
+            labels.to(device, non_blocking=True) if labels is not None and config.model.classes else None,
+        )
 
     return step
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dcgan_dist.config import OptimizerConfig, TrainConfig
+from dcgan_dist.config import EngineConfig, OptimizerConfig, TrainConfig
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
+from dcgan_dist.training.engine import adam_arguments, apply_engine, memory_format
 from dcgan_dist.training.synchronised_norm import synchronise_norms
 
 
@@ -56,7 +57,12 @@ class Players:
     def load_state(self, state: dict[str, dict[str, Any]]) -> None:
         """Put every part back; strict."""
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if isinstance(part, torch.optim.Optimizer):
+                # Rates and the way of computing are the config's; a checkpoint of another device may have been computed otherwise.
+                present = part.state_dict()["param_groups"]
+                part.load_state_dict({"state": state[name]["state"], "param_groups": present})
+            else:
+                part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {
@@ -85,33 +91,35 @@ def build_players(config: TrainConfig, *, device: torch.device | str = "cpu", wo
         device: where the networks live.
         world_size: above 1, torch.distributed must be initialised.
     """
-    dtype = getattr(torch, config.dtype)
+    device, dtype = torch.device(device), getattr(torch, config.dtype)
     generator, discriminator = Generator(config.model), Discriminator(config.model)
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         initialise(network, std=config.model.init_std, generator=seeded(config.seed, "initialise", name))
-        network.to(device=device, dtype=dtype)
+        network.to(device=device, dtype=dtype).to(memory_format=memory_format(config.engine))
     generator_ema = copy.deepcopy(generator).requires_grad_(False) if config.ema_half_life_images else None
     if config.norm_group == "synchronised":
         synchronise_norms(generator)
         synchronise_norms(discriminator)
 
     real_and_fake = RealAndFake(discriminator)
+    for network in (generator, discriminator, real_and_fake):
+        apply_engine(network, config, device)
     return Players(
         generator=generator,
         discriminator=discriminator,
         generator_ema=generator_ema,
-        optimizer_g=adam(generator, config.optimizer_g),
-        optimizer_d=adam(discriminator, config.optimizer_d),
+        optimizer_g=adam(generator, config.optimizer_g, config.engine),
+        optimizer_d=adam(discriminator, config.optimizer_d, config.engine),
         ddp_generator=_distribute(generator) if world_size > 1 else generator,
         ddp_real_and_fake=_distribute(real_and_fake) if world_size > 1 else real_and_fake,
     )
 
 
-def adam(network: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
+def adam(network: nn.Module, config: OptimizerConfig, engine: EngineConfig) -> torch.optim.Adam:
     """Adam with L2 added to the gradient, as the authors have it."""
     return torch.optim.Adam(
         network.parameters(),
-        lr=config.lr,
+        **adam_arguments(engine, config.lr, next(network.parameters()).device),
         betas=(config.beta1, config.beta2),
         eps=config.eps,
         weight_decay=config.weight_decay,
@@ -119,5 +127,6 @@ def adam(network: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
 
 
 def _distribute(network: nn.Module) -> DistributedDataParallel:
-    # Buffers hold standing statistics only, which training does not touch: there is nothing to broadcast.
+    # Buffers hold standing statistics only, which training does not touch: there is nothing to broadcast. Gradients are
+    # averaged bucket by bucket while the backward pass still computes the earlier layers' ones.
     return DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True)

@@ -39,6 +39,8 @@ class SynchronisedBatchNorm(BatchNorm):
         axes = [axis for axis in range(x.ndim) if axis != 1]
         shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
 
+        narrow = x.dtype
+        x = x.to(torch.promote_types(narrow, torch.float32))  # sums of bfloat16 would lose most of their digits
         rows = x.new_tensor([x.numel() / x.shape[1]])
         total = _SumOverRanks.apply(torch.cat([x.sum(axes), rows]))
         assert isinstance(total, Tensor)
@@ -48,9 +50,9 @@ class SynchronisedBatchNorm(BatchNorm):
         squares = _SumOverRanks.apply(centred.square().sum(axes))
         assert isinstance(squares, Tensor)
         normalised = centred * (squares / count + self.eps).rsqrt().view(shape)
-        if self.weight is None or self.bias is None:
-            return normalised
-        return normalised * self.weight.view(shape) + self.bias.view(shape)
+        if self.weight is not None and self.bias is not None:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(narrow)
 
 
 def synchronise_norms(network: nn.Module) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from dcgan_dist.config import replace
-from dcgan_dist.launch.rank import set_arithmetic
+from dcgan_dist.config import EngineConfig, replace
+from dcgan_dist.launch.rank import set_up_process
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import state_sha256
+from dcgan_dist.training.engine import WARM_UP
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import Players, build_players
 
@@ -25,7 +28,7 @@ def play(device: str, *, steps: int = 5, dtype: str = "float64", deterministic: 
     config = replace(replace(preset("examples64"), "dtype", dtype), "data.batch_size", 8)
     config = replace(config, "deterministic", deterministic)
     if deterministic:
-        set_arithmetic(config, ranks_on_node=1)
+        set_up_process(config, torch.device(device), ranks_on_node=1)
     players = build_players(config, device=device)
     step = gan_step(config, players, rows=list(range(8)), world_size=1, steps_per_epoch=100)
     for number in range(steps):
@@ -49,3 +52,67 @@ def test_deterministic_steps_repeat_bit_by_bit() -> None:
         torch.use_deterministic_algorithms(False)
 
     assert state_sha256(first.state()) == state_sha256(second.state())
+
+
+def play_many(engine: EngineConfig, steps: int, *, deterministic: bool = False) -> tuple[Players, list[float]]:
+    config = replace(replace(preset("examples64"), "data.batch_size", 16), "deterministic", deterministic)
+    config = dataclasses.replace(config, engine=engine)
+    set_up_process(config, torch.device("cuda"), ranks_on_node=1)
+    players = build_players(config, device="cuda")
+    step = gan_step(config, players, rows=list(range(16)), world_size=1, steps_per_epoch=100)
+    losses = []
+    for number in range(steps):
+        images = torch.randint(256, (16, 3, 64, 64), generator=seeded("images", number), dtype=torch.uint8)
+        losses.append(step(number, (images, None))["loss/d"])
+    return players, [float(loss) for loss in losses]
+
+
+def test_a_captured_step_repeats_the_plain_one_bit_by_bit() -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        plain, captured = (
+            play_many(EngineConfig(precision="float32", cuda_graph=graph), 2 * WARM_UP, deterministic=True)[0]
+            for graph in (False, True)
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+    for a, b in zip(plain.generator.parameters(), captured.generator.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_first_losses_in_bfloat16_stay_within_two_per_cent_of_float32() -> None:
+    _, exact = play_many(EngineConfig(precision="float32", cuda_graph=False), 1)
+    _, rounded = play_many(EngineConfig(precision="bfloat16"), 1)
+
+    assert abs(exact[0] - rounded[0]) <= 2e-2 * abs(exact[0])
+
+
+def test_a_captured_step_never_waits_for_the_gpu() -> None:
+    config = replace(preset("examples64"), "data.batch_size", 16)
+    players = build_players(config, device="cuda")
+    step = gan_step(config, players, rows=list(range(16)), world_size=1, steps_per_epoch=100)
+    images = torch.randint(256, (16, 3, 64, 64), dtype=torch.uint8).cuda()
+    for number in range(WARM_UP + 2):
+        step(number, (images, None))
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for number in range(WARM_UP + 2, WARM_UP + 12):
+            step(number, (images, None))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_gradients_averaged_by_nccl_are_captured_too() -> None:
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        config = replace(preset("examples64"), "data.batch_size", 16)
+        players = build_players(config, device="cuda", world_size=2)  # wraps the networks; the group has one rank
+        step = gan_step(config, players, rows=list(range(16)), world_size=1, steps_per_epoch=100)
+        for number in range(WARM_UP + 5):
+            images = torch.randint(256, (16, 3, 64, 64), generator=seeded("images", number), dtype=torch.uint8)
+            seen = step(number, (images, None))
+    finally:
+        dist.destroy_process_group()
+
+    assert all(bool(value.isfinite()) for value in seen.values())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from dcgan_dist.config import AlarmConfig
+from dcgan_dist.config import AlarmConfig, OptimizerConfig
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.alarm import CollapseAlarm
@@ -27,13 +29,25 @@ def test_updates_count_the_phases(schedule: str) -> None:
 def test_mnist_rate_is_full_for_101_epochs_and_a_hundredth_in_the_200th() -> None:
     adam = preset("mnist28").optimizer_g
 
-    assert [learning_rate(adam, epoch) for epoch in (0, 100)] == [2e-4, 2e-4]
-    assert learning_rate(adam, 101) == pytest.approx(2e-4 * 0.99)
-    assert learning_rate(adam, 199) == pytest.approx(2e-6)
+    def rate(epoch: int) -> float:
+        return learning_rate(adam, 390 * epoch, steps_per_epoch=390, batch_size=128)
+
+    assert [rate(epoch) for epoch in (0, 100)] == [2e-4, 2e-4]
+    assert rate(101) == pytest.approx(2e-4 * 0.99)
+    assert rate(199) == pytest.approx(2e-6)
 
 
 def test_other_rates_are_constant() -> None:
-    assert learning_rate(preset("lsun64").optimizer_d, 10_000) == 2e-4
+    assert learning_rate(preset("lsun64").optimizer_d, 10_000, steps_per_epoch=1, batch_size=1024) == 2e-4
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("none", 1), ("square_root", 2), ("linear", 4)])
+def test_larger_batches_get_a_larger_rate_after_a_linear_warm_up(scaling: Any, factor: float) -> None:
+    adam = OptimizerConfig(lr=1e-3, batch_scaling=scaling, warm_up_steps=10)
+    rates = [learning_rate(adam, step, steps_per_epoch=5, batch_size=512) for step in range(30)]
+
+    assert rates[:10] == pytest.approx([factor * 1e-3 * (step + 1) / 10 for step in range(10)])
+    assert rates[10:] == pytest.approx([factor * 1e-3] * 20)
 
 
 def test_pixels_span_the_generator_s_range() -> None:

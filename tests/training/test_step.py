@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcgan_dist.config import TrainConfig
+from dcgan_dist.config import EngineConfig, TrainConfig
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
@@ -145,7 +145,8 @@ def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64() 
 def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop_in_float32(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    c = config()
+    # The same kernels on both sides: Adam's first step blows other rounding up to the size of the learning rate.
+    c = config(engine=EngineConfig(channels_last=False, fused_optimizer=False))
     plain = plain_players(c)
     d_loss, g_loss, gradients_d, gradients_g = plain_step(*plain, *batch(c, 0))
     players = build_players(c)

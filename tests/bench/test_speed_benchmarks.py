@@ -1,0 +1,77 @@
+"""The speed benchmarks run, and what they count is right; how fast anything is, is no test's business."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dcgan_dist.bench import scaling, step, train
+from dcgan_dist.bench.examples_loop import plain_discriminator, plain_generator
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.presets import preset
+
+
+@pytest.mark.parametrize("name", ["examples64", "lsun64", "imagenet32"])
+def test_the_examples_networks_have_the_shape_and_work_of_ours(name: str) -> None:
+    model = preset(name).model
+    with torch.device("meta"):
+        z = torch.empty(2, model.latent_dim, 1, 1)
+        images = plain_generator(model)(z)
+        plain = sum(p.numel() for p in plain_discriminator(model).parameters() if p.ndim > 1)
+        ours = sum(p.numel() for p in Discriminator(model).parameters() if p.ndim > 1)
+        made = sum(p.numel() for p in plain_generator(model).parameters() if p.ndim > 1)
+        ours_made = sum(p.numel() for p in Generator(model).parameters() if p.ndim > 1)
+
+    assert images.shape == (2, 3, model.image_size, model.image_size)
+    assert (plain, made) == (ours, ours_made)
+
+
+def test_step_compares_every_way_of_computing_with_the_examples_loop(tmp_path: Path) -> None:
+    out = tmp_path / "step.json"
+
+    assert (
+        step.main(["--preset", "demo32", "--batch-size", "4", "--steps", "1", "--turns", "1", "--json", str(out)]) == 0
+    )
+
+    (table,) = json.loads(out.read_text())
+    assert set(table["variants"]) >= {"ours, float32", "+ bfloat16", "examples' loop"}
+    assert table["variants"]["examples' loop"]["times_examples"] == 1
+
+
+def test_train_says_what_the_way_from_the_shards_costs(tmp_path: Path) -> None:
+    out = tmp_path / "train.json"
+    flags = ["--preset", "demo32", "--batch-size", "8", "--n", "64", "--steps", "2", "--turns", "1", "--json", str(out)]
+
+    assert train.main(flags) == 0
+
+    result = json.loads(out.read_text())
+    assert result["layout"] == "blocks"
+    assert 0 <= result["data_wait_share"] < 1
+
+
+def test_two_ranks_average_the_gradient_of_every_parameter_once(tmp_path: Path) -> None:
+    out = tmp_path / "scaling.json"
+    flags = [
+        "--preset",
+        "demo32",
+        "--batch-size",
+        "8",
+        "--ranks",
+        "2",
+        "--steps",
+        "1",
+        "--turns",
+        "1",
+        "--json",
+        str(out),
+    ]
+
+    assert scaling.main(flags) == 0
+
+    measured = json.loads(out.read_text())["measured"]
+    assert measured["2"]["reduced_bytes"] == measured["2"]["theory_bytes"] > 0
+    assert measured["1"]["reduced_bytes"] == 0
