@@ -1,0 +1,107 @@
+"""What unrelated images look like to a code and a verifier: the measure of false discoveries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from dcgan_dist.curation.groups import Rows
+from dcgan_dist.curation.pair_files import ScoredPairs, in_order
+from dcgan_dist.curation.verifier import score_pairs
+from dcgan_dist.neighbors.hamming import pairs_within
+
+QUERIES = 5000
+RANDOM_PAIRS = 1_000_000
+VERIFY = 4096
+"""Pairs whose thumbnails are in memory at once."""
+
+
+def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -> Rows:
+    """Histogram of the Hamming distances of random pairs: (code_bits + 1,)."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros(8 * codes.shape[1] + 1, np.int64)
+    if len(usable) < 2:
+        return counts
+    first = rng.integers(len(usable), size=RANDOM_PAIRS)
+    second = (first + rng.integers(1, len(usable), size=RANDOM_PAIRS)) % len(usable)
+    distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
+    return counts + np.bincount(distances, minlength=len(counts))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MirrorTest:
+    """Mirrored images searched for among the images themselves.
+
+    Photographs seen in a mirror are as likely as photographs, but show nothing that is there: what a mirrored image finds
+    is found by chance, as often as an image finds unrelated ones. Images that really are in a set both ways, and
+    symmetric ones, only raise the estimate. Images related to the queried one are not counted.
+    """
+
+    queries: int
+    """Mirrored images."""
+    rows: int
+    """Images searched."""
+    found: ScoredPairs
+    """(mirrored row, row) within the radius, related images left out; first need not be the smaller."""
+
+    def expected(self, accepted: int, *, confidence: float | None = None) -> float:
+        """Unrelated pairs to expect among all pairs of the images, where so many of `found` were accepted.
+
+        Args:
+            accepted: of `found`.
+            confidence: None: the estimate itself; else the upper bound of a Poisson count.
+        """
+        most = accepted if confidence is None else float(chi2.ppf(confidence, 2 * accepted + 2)) / 2
+        return most / max(1, self.queries) * self.rows / 2  # each pair can be found from both of its ends
+
+
+def mirror_test(
+    codes: NDArray[np.uint8],
+    usable: Rows,
+    *,
+    radius: int,
+    gather: Callable[[Rows], NDArray[np.uint8]],
+    encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    related: Rows,
+    seed: int = 0,
+) -> MirrorTest:
+    """Search mirrored images.
+
+    Args:
+        codes: (n, code_bits / 8) of all rows.
+        usable: rows that count.
+        radius: bits.
+        gather: rows to thumbnails.
+        encode: thumbnails to codes.
+        related: (n,) a name for each row; rows of one name are related.
+        seed: of the choice of queries.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(usable))[:QUERIES]
+    queries = np.sort(usable[chosen])
+    mirrored = encode(np.ascontiguousarray(gather(queries)[:, :, :, ::-1])) if len(queries) else codes[:0]
+    blocks = []
+    for block in pairs_within(mirrored, radius, others=codes[usable]):
+        first, second = queries[block.first], usable[block.second]
+        unrelated = related[first] != related[second]
+        scores = np.zeros(int(unrelated.sum()), np.float32)
+        blocks.append(ScoredPairs(first[unrelated], second[unrelated], block.distances[unrelated], scores))
+    found = in_order(blocks)
+    scores = score_rows(found.first, found.second, gather, mirrored=True)
+    return MirrorTest(queries=len(queries), rows=len(usable), found=found._replace(scores=scores))
+
+
+def score_rows(
+    first: Rows, second: Rows, gather: Callable[[Rows], NDArray[np.uint8]], *, mirrored: bool = False
+) -> NDArray[np.float32]:
+    """Scores of pairs of rows, a bounded number of thumbnails at a time; the first of each pair mirrored if so wished."""
+    scores = np.zeros(len(first), np.float32)
+    for start in range(0, len(first), VERIFY):
+        part = slice(start, start + VERIFY)
+        pictures = gather(first[part])
+        pictures = np.ascontiguousarray(pictures[:, :, :, ::-1]) if mirrored else pictures
+        scores[part] = score_pairs(pictures, gather(second[part]))
+    return scores
