@@ -139,14 +139,14 @@ def _dropped(
     for row, leader, pair in zip(rows.tolist(), leaders.tolist(), at.tolist(), strict=True):
         yield Dropped(
             position=row - first,
-            key=keys[row].decode(),
+            key=bytes(keys[row]).decode(),
             reason="near duplicate",
-            kept=names[leader].decode(),
+            kept=bytes(names[leader]).decode(),
             distance=int(duplicates.distances[pair]),
             score=round(float(duplicates.scores[pair]), 4),
         )
     for row in np.flatnonzero(choice.unreadable[first:end]).tolist():
-        yield Dropped(position=row, key=keys[first + row].decode(), reason=f"unreadable: {faults[first + row]}")
+        yield Dropped(position=row, key=bytes(keys[first + row]).decode(), reason=f"unreadable: {faults[first + row]}")
 
 
 def find_pairs(pairs: ScoredPairs, first: Rows, second: Rows, n: int) -> Rows:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.keys import escape
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.schema import Manifest, Shard
 
@@ -24,8 +25,8 @@ class Part:
     manifest: Manifest
     protected: bool
     """Whether its samples stay whatever they resemble."""
-    whole: Manifest
-    """The data set with all its splits."""
+    own: bool
+    """Whether it belongs to a data set that is thinned out; False: it is only compared with those."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +76,17 @@ class Corpus:
         """(rows,) whether a row stays whatever it resembles."""
         return np.repeat([part.protected for part in self.parts], [part.manifest.samples for part in self.parts])
 
+    def unique_keys(self, keys: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+        """Keys that name one sample of the corpus each: with their part's label where two parts have the same.
+
+        Args:
+            keys: (rows,) as they are in the shards.
+        """
+        if len(self.parts) == 1 or len(np.unique(keys)) == len(keys):
+            return keys
+        labels = np.array([escape(part.label).encode() + b"/" for part in self.parts])
+        return np.strings.add(np.repeat(labels, [part.manifest.samples for part in self.parts]), keys)
+
     def find(self, row: int) -> tuple[Part, int, int]:
         """Part, number of the shard in its manifest, and sample inside the shard of a row."""
         shard = int(np.searchsorted(self.starts, row, side="right")) - 1
@@ -112,6 +124,6 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
         for split in whole.splits:
             manifest = whole.split(split)
             stays = keep_all or (split != "train" and "train" in whole.splits)
-            part = Part(label=label, manifest=manifest, protected=stays, whole=whole)
+            part = Part(label=label, manifest=manifest, protected=stays, own=not keep_all)
             (protected if stays else thinned).append(part)
     return Corpus(parts=(*thinned, *protected))

@@ -6,6 +6,7 @@ What one file covers need not be searched again, whatever shards come later.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,23 +43,26 @@ class Search(NamedTuple):
     old: tuple[int, ...]
 
 
-def file_name(corpus: Corpus, search: Search, rule: str, radius: int) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairRule:
+    """What pairs depend on besides the shards."""
+
+    names: tuple[str, ...]
+    """One for each shard of the corpus, by its content."""
+    hash: str
+    """Of coder and verifier."""
+    radius: int
+    """Bits, inclusive."""
+
+
+def file_name(search: Search, rule: PairRule) -> str:
     """Name of a search: by what was searched, and how."""
-    names = [[corpus.shards[number].name for number in numbers] for numbers in search]
-    return content_hash([names, rule, radius, FORMAT])[:16]
+    names = [[rule.names[number] for number in numbers] for numbers in search]
+    return content_hash([names, rule.hash, rule.radius, FORMAT])[:16]
 
 
-def write_pairs(path: Path, corpus: Corpus, search: Search, rule: str, radius: int, pairs: ScoredPairs) -> None:
-    """Write what a search found.
-
-    Args:
-        path: of the file.
-        corpus: that was searched.
-        search: which shards of it.
-        rule: hash of coder and verifier.
-        radius: bits.
-        pairs: rows of the corpus.
-    """
+def write_pairs(path: Path, corpus: Corpus, search: Search, rule: PairRule, pairs: ScoredPairs) -> None:
+    """Write what a search found; `pairs` are rows of the corpus."""
     numbers = [*search.new, *search.old]
     local = np.zeros(len(corpus.shards), np.int64)
     lengths = [corpus.shards[number].entry.samples for number in numbers]
@@ -67,11 +71,11 @@ def write_pairs(path: Path, corpus: Corpus, search: Search, rule: str, radius: i
     write_npz(
         path,
         format=FORMAT,
-        shards=np.array([corpus.shards[number].name for number in numbers]),
+        shards=np.array([rule.names[number] for number in numbers]),
         samples=np.array(lengths, np.int64),
         new=len(search.new),
-        rule=rule,
-        radius=radius,
+        rule=rule.hash,
+        radius=rule.radius,
         first=first,
         second=second,
         distances=pairs.distances,
@@ -84,9 +88,7 @@ def _with_shards(corpus: Corpus, pairs: ScoredPairs) -> Iterator[tuple[NDArray[n
         yield rows, np.searchsorted(corpus.starts, rows, side="right") - 1
 
 
-def known_pairs(
-    folder: Path, corpus: Corpus, rule: str, radius: int
-) -> tuple[ScoredPairs, NDArray[np.bool_], list[str]]:
+def known_pairs(folder: Path, corpus: Corpus, rule: PairRule) -> tuple[ScoredPairs, NDArray[np.bool_], list[str]]:
     """Everything that earlier searches found about a corpus.
 
     Returns:
@@ -98,19 +100,19 @@ def known_pairs(
     for path in sorted(folder.glob("*.npz")):
         try:
             content = read_npz(path)
-            if (str(content["rule"]), int(content["format"])) != (rule, FORMAT) or int(content["radius"]) < radius:
-                continue
-            found.append(_rows_of_corpus(corpus, content, covered, radius))
+            same = (str(content["rule"]), int(content["format"])) == (rule.hash, FORMAT)
+            if same and int(content["radius"]) >= rule.radius:
+                found.append(_rows_of_corpus(corpus, content, covered, rule))
         except (Damaged, KeyError, ValueError, TypeError, IndexError) as error:
             damages.append(str(error) if isinstance(error, Damaged) else f"{path} is damaged ({error})")
     return in_order(found), covered, damages
 
 
 def _rows_of_corpus(
-    corpus: Corpus, content: dict[str, NDArray], covered: NDArray[np.bool_], radius: int
+    corpus: Corpus, content: dict[str, NDArray], covered: NDArray[np.bool_], rule: PairRule
 ) -> ScoredPairs:
     """The pairs of one file whose shards are in the corpus; marks what it covers."""
-    numbers = {shard.name: number for number, shard in enumerate(corpus.shards)}
+    numbers = {name: number for number, name in enumerate(rule.names)}
     here = np.array([numbers.get(str(name), -1) for name in content["shards"]], np.int64)
     samples = content["samples"]
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(samples)])
@@ -125,7 +127,7 @@ def _rows_of_corpus(
     for column in columns[:2]:
         shard = np.searchsorted(starts, column, side="right") - 1
         rows.append(np.where(known[shard], corpus.starts[here[shard]] + column - starts[shard], -1))
-    inside = (rows[0] >= 0) & (rows[1] >= 0) & (columns[2] <= radius)
+    inside = (rows[0] >= 0) & (rows[1] >= 0) & (columns[2] <= rule.radius)
     first, second = np.minimum(*rows)[inside], np.maximum(*rows)[inside]
     new = np.arange(len(here)) < int(content["new"])
     covered[np.ix_(here[known & new], here[known])] = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from dcgan_dist.curation.thumbnails import SIDE
 class PictureTable:
     """Thumbnails of all shards; travels to other processes as paths alone."""
 
-    paths: Sequence[str]
+    paths: list[str]
     """One .npy of each shard."""
     starts: NDArray[np.int64]
     """(shards + 1,) first row of each shard, and the end."""
@@ -28,10 +28,10 @@ class PictureTable:
         """The table of a corpus whose thumbnails are made."""
         return cls([str(folder / "thumbnails" / f"{shard.name}.npy") for shard in corpus.shards], corpus.starts)
 
-    def __getstate__(self) -> tuple[Sequence[str], NDArray[np.int64]]:
-        return self.paths, self.starts
+    def __getstate__(self) -> list[Any]:
+        return [self.paths, self.starts]
 
-    def __setstate__(self, state: tuple[Sequence[str], NDArray[np.int64]]) -> None:
+    def __setstate__(self, state: list[Any]) -> None:
         self.paths, self.starts = state
         self._mapped = {}
 
@@ -41,7 +41,7 @@ class PictureTable:
         shards = np.searchsorted(self.starts, rows, side="right") - 1
         for shard in np.unique(shards).tolist():
             if shard not in self._mapped:
-                self._mapped[shard] = np.load(self.paths[shard], mmap_mode="r", allow_pickle=False)
+                self._mapped[shard] = np.load(Path(self.paths[shard]), mmap_mode="r", allow_pickle=False)
             inside = shards == shard
             pictures[inside] = self._mapped[shard][rows[inside] - self.starts[shard]]
         return pictures

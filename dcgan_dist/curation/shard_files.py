@@ -42,6 +42,8 @@ class ShardPictures:
     """(n,) pixels of each original, as far as known."""
     faults: dict[int, str]
     """What is wrong with the samples that could not be read."""
+    sha256: str
+    """Of the file of thumbnails, hex."""
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
@@ -158,12 +160,13 @@ def load_pictures(folder: Path, shard: CorpusShard) -> ShardPictures | None:
         about = read_npz(path.with_suffix(".npz"))
         if str(about["shard_sha256"]) != shard.entry.sha256 or int(about["format"]) != FORMAT:
             raise Damaged(f"{path.with_suffix('.npz')} belongs to another shard or version")
-        if sha256_of(path) != str(about["thumbnails_sha256"]):
+        digest = sha256_of(path)
+        if digest != str(about["thumbnails_sha256"]):
             raise Damaged(f"{path} is damaged (its SHA-256 is not the one noted)")
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)
         words = [str(word) for word in about["bad_words"]]
         faults = dict(zip(about["bad_rows"].tolist(), words, strict=True))
-        found = ShardPictures(pictures=pictures, resolution=about["resolution"], faults=faults)
+        found = ShardPictures(pictures=pictures, resolution=about["resolution"], faults=faults, sha256=digest)
     except FileNotFoundError:
         return None
     except (OSError, KeyError, ValueError, TypeError) as error:
@@ -188,8 +191,9 @@ def make_codes(
         encode: thumbnails to codes.
         coder: hash of the coder.
     """
-    pictures = np.load(folder / "thumbnails" / f"{shard.name}.npy", mmap_mode="r", allow_pickle=False)
-    codes = encode(np.ascontiguousarray(pictures))
+    found = load_pictures(folder, shard)
+    assert found is not None, shard.name
+    codes = encode(np.ascontiguousarray(found.pictures))
     with ShardSamples(part.manifest, shard.number) as samples:
         keys = np.array([key.encode() for key in samples.keys])
     try:
@@ -199,6 +203,7 @@ def make_codes(
             keys=keys,
             codes=codes,
             shard_sha256=shard.entry.sha256,
+            thumbnails_sha256=found.sha256,
             coder=coder,
             sha256=_content_hash(keys, codes),
         )
@@ -206,8 +211,16 @@ def make_codes(
         raise InputError(f"--out {folder} cannot be written ({error}): make room or choose another") from error
 
 
-def load_codes(folder: Path, shard: CorpusShard, coder: str) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]] | None:
-    """Keys (n,) and codes (n, code_bits / 8) of a shard; None where they were not made yet.
+def load_codes(
+    folder: Path, shard: CorpusShard, coder: str, pictures: str
+) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]] | None:
+    """Keys (n,) and codes (n, code_bits / 8) of a shard; None where they were not made yet, or of other thumbnails.
+
+    Args:
+        folder: of all files.
+        shard: that was encoded.
+        coder: hash of the coder.
+        pictures: hash of the thumbnails.
 
     Raises:
         Damaged: the file is not what was written.
@@ -217,6 +230,8 @@ def load_codes(folder: Path, shard: CorpusShard, coder: str) -> tuple[NDArray[np
         found = read_npz(path)
         keys, codes = found["keys"], found["codes"]
         about = [str(found[name]) for name in ("format", "shard_sha256", "coder", "sha256")]
+        if str(found["thumbnails_sha256"]) != pictures:
+            return None
     except FileNotFoundError:
         return None
     except KeyError as error:
