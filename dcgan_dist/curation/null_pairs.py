@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from dcgan_dist.curation.pair_files import ScoredPairs, in_order
 from dcgan_dist.curation.verifier import score_pairs
 from dcgan_dist.neighbors.hamming import pairs_within
 
+Axis = Literal[2, 3]
+UPSIDE_DOWN, MIRROR = 2, 3
+"""Axes of (n, c, h, w) that are flipped."""
 QUERIES = 5000
 RANDOM_PAIRS = 1_000_000
 VERIFY = 4096
@@ -33,20 +37,21 @@ def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class MirrorTest:
-    """Mirrored images searched for among the images themselves.
+class FlipTest:
+    """Flipped images searched for among the images themselves: what they find shows nothing that is there.
 
-    Photographs seen in a mirror are as likely as photographs, but show nothing that is there: what a mirrored image finds
-    is found by chance, as often as an image finds unrelated ones. Images that really are in a set both ways, and
-    symmetric ones, only raise the estimate. Images related to the queried one are not counted.
+    A photograph in a mirror is as likely as the photograph, so a mirrored image finds unrelated ones as often as the image
+    does; but it also finds copies that really are mirrored, so the mirror overestimates false
+    discoveries. An image upside down meets no such copies, but is no likely photograph: it
+    underestimates them. Images related to the queried one are not counted.
     """
 
     queries: int
-    """Mirrored images."""
+    """Flipped images."""
     rows: int
     """Images searched."""
     found: ScoredPairs
-    """(mirrored row, row) within the radius, related images left out; first need not be the smaller."""
+    """(flipped row, row) within the radius, related images left out; first need not be the smaller."""
 
     def expected(self, accepted: int, *, confidence: float | None = None) -> float:
         """Unrelated pairs to expect among all pairs of the images, where so many of `found` were accepted.
@@ -59,7 +64,7 @@ class MirrorTest:
         return most / max(1, self.queries) * self.rows / 2  # each pair can be found from both of its ends
 
 
-def mirror_test(
+def flip_test(
     codes: NDArray[np.uint8],
     usable: Rows,
     *,
@@ -67,9 +72,10 @@ def mirror_test(
     gather: Callable[[Rows], NDArray[np.uint8]],
     encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
     related: Rows,
+    axis: Axis,
     seed: int = 0,
-) -> MirrorTest:
-    """Search mirrored images.
+) -> FlipTest:
+    """Search flipped images.
 
     Args:
         codes: (n, code_bits / 8) of all rows.
@@ -78,30 +84,31 @@ def mirror_test(
         gather: rows to thumbnails.
         encode: thumbnails to codes.
         related: (n,) a name for each row; rows of one name are related.
+        axis: MIRROR or UPSIDE_DOWN.
         seed: of the choice of queries.
     """
     chosen = np.random.default_rng(seed).permutation(len(usable))[:QUERIES]
     queries = np.sort(usable[chosen])
-    mirrored = encode(np.ascontiguousarray(gather(queries)[:, :, :, ::-1])) if len(queries) else codes[:0]
+    flipped = encode(np.flip(gather(queries), axis).copy()) if len(queries) else codes[:0]
     blocks = []
-    for block in pairs_within(mirrored, radius, others=codes[usable]):
+    for block in pairs_within(flipped, radius, others=codes[usable]):
         first, second = queries[block.first], usable[block.second]
         unrelated = related[first] != related[second]
         scores = np.zeros(int(unrelated.sum()), np.float32)
         blocks.append(ScoredPairs(first[unrelated], second[unrelated], block.distances[unrelated], scores))
     found = in_order(blocks)
-    scores = score_rows(found.first, found.second, gather, mirrored=True)
-    return MirrorTest(queries=len(queries), rows=len(usable), found=found._replace(scores=scores))
+    scores = score_rows(found.first, found.second, gather, flip=axis)
+    return FlipTest(queries=len(queries), rows=len(usable), found=found._replace(scores=scores))
 
 
 def score_rows(
-    first: Rows, second: Rows, gather: Callable[[Rows], NDArray[np.uint8]], *, mirrored: bool = False
+    first: Rows, second: Rows, gather: Callable[[Rows], NDArray[np.uint8]], *, flip: Axis | None = None
 ) -> NDArray[np.float32]:
-    """Scores of pairs of rows, a bounded number of thumbnails at a time; the first of each pair mirrored if so wished."""
+    """Scores of pairs of rows, a bounded number of thumbnails at a time; the first of each pair flipped if so wished."""
     scores = np.zeros(len(first), np.float32)
     for start in range(0, len(first), VERIFY):
         part = slice(start, start + VERIFY)
         pictures = gather(first[part])
-        pictures = np.ascontiguousarray(pictures[:, :, :, ::-1]) if mirrored else pictures
+        pictures = pictures if flip is None else np.flip(pictures, flip).copy()
         scores[part] = score_pairs(pictures, gather(second[part]))
     return scores

@@ -21,7 +21,7 @@ from dcgan_dist.curation.codes import Coder
 from dcgan_dist.curation.corpus import Corpus, open_corpus
 from dcgan_dist.curation.entropy import code_entropy
 from dcgan_dist.curation.groups import diameters, members
-from dcgan_dist.curation.null_pairs import mirror_test, random_distances
+from dcgan_dist.curation.null_pairs import MIRROR, UPSIDE_DOWN, Axis, flip_test, random_distances
 from dcgan_dist.curation.pair_files import ScoredPairs
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.verifier import THRESHOLD
@@ -41,6 +41,7 @@ from dcgan_dist.tracking.runs import TrackedRun
 
 EXPERIMENT = "deduplication"
 CURVE_POINTS = 9
+FLIPS: dict[str, Axis] = {"mirror": MIRROR, "upside_down": UPSIDE_DOWN}
 PAIRS_NAME, KEEP_NAME, REPORT_NAME, RESULT_NAME = "pairs.csv", "keep_list.json", "report.html", "result.json"
 
 
@@ -98,22 +99,26 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         write_pairs_csv(folder / PAIRS_NAME, names, pairs, accepted)
         write_keep_list(lists[0] if len(lists) == 1 else lists, folder / KEEP_NAME)
     with timed(seconds, "null"):
-        mirror = mirror_test(
-            codes,
-            np.flatnonzero(usable),
-            radius=options.bits,
-            gather=table.gather,
-            encode=coder.encode,
-            related=choice.components,
-        )
+        flips = {
+            name: flip_test(
+                codes,
+                np.flatnonzero(usable),
+                radius=options.bits,
+                gather=table.gather,
+                encode=coder.encode,
+                related=choice.components,
+                axis=axis,
+            )
+            for name, axis in FLIPS.items()
+        }
     found = Findings(
         corpus=corpus,
         names=names,
         pairs=pairs,
         accepted=accepted,
         choice=choice,
-        mirror=mirror,
-        mirror_accepted=is_duplicate(options.codes, mirror.found),
+        flips=flips,
+        flips_accepted={name: is_duplicate(options.codes, flip.found) for name, flip in flips.items()},
         null_distances=random_distances(codes, np.flatnonzero(usable)),
         result={},
         faults=originals.faults,
@@ -173,14 +178,11 @@ def summary(
     removed: list[tuple[int, int]],
 ) -> dict[str, Any]:
     """What result.json holds."""
-    corpus, choice, mirror = found.corpus, found.choice, found.mirror
+    corpus, choice = found.corpus, found.choice
     groups, clusters = members(choice.components), members(choice.leaders)
     widths = diameters(codes, groups)
     duplicates = found.pairs.where(found.accepted)
     protected = corpus.protected
-    false_hits = int(found.mirror_accepted.sum())
-    expected, most = (mirror.expected(false_hits, confidence=level) for level in (None, 0.95))
-    accepted = max(1, len(duplicates.first))
     usable = ~originals.unreadable
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     return {
@@ -208,18 +210,26 @@ def summary(
         "entropy": dataclasses.asdict(entropy)
         if entropy
         else {"collision_entropy_bits": 0.0, "degrees_of_freedom": 0.0},
-        "false_discovery": {
-            "queries": mirror.queries,
-            "accepted": false_hits,
-            "expected_pairs": expected,
-            "share": min(1.0, expected / accepted),
-            "bound": min(1.0, most / accepted),
-        },
+        "false_discovery": {name: false_discovery(found, name) for name in FLIPS},
         "manifests": {part.label: part.manifest.hash for part in corpus.parts if not part.protected},
         "keep_list": str(options.folder / KEEP_NAME),
         "keep_list_hashes": [one.hash for one in lists],
         "pairs": str(options.folder / PAIRS_NAME),
         "report": str(options.folder / REPORT_NAME),
+    }
+
+
+def false_discovery(found: Findings, flip: str) -> dict[str, float]:
+    """What a flip test says of the accepted pairs."""
+    test, hits = found.flips[flip], int(found.flips_accepted[flip].sum())
+    accepted = max(1, int(found.accepted.sum()))
+    expected, most = test.expected(hits), test.expected(hits, confidence=0.95)
+    return {
+        "queries": test.queries,
+        "accepted": hits,
+        "expected_pairs": expected,
+        "share": min(1.0, expected / accepted),
+        "bound": min(1.0, most / accepted),
     }
 
 
@@ -262,11 +272,11 @@ def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> None:
     unfinished = path.with_name(f".{path.name}.part")
     unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     unfinished.replace(path)
-    discovery, entropy = result["false_discovery"], result["entropy"]
+    shares, entropy = [one["share"] for one in result["false_discovery"].values()], result["entropy"]
     say(
         f"{result['near_duplicates']:,} of {result['thinned_images']:,} images go, {result['kept']:,} stay; "
         f"{result['duplicate_pairs']:,} of {result['candidate_pairs']:,} candidate pairs are duplicates, "
-        f"{discovery['share']:.2%} of them false by estimate (95 % bound {discovery['bound']:.2%})"
+        f"between {min(shares):.2%} and {max(shares):.2%} of them false by estimate"
     )
     say(
         f"code: collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
@@ -287,7 +297,8 @@ def record(options: DedupOptions, result: dict[str, Any]) -> str:
     }
     run = TrackedRun.create(options.tracking_uri, EXPERIMENT, options.folder.name, params, environment_tags())
     figures = {name: value for name, value in result.items() if isinstance(value, int)}
-    figures |= {f"false_discovery/{name}": value for name, value in result["false_discovery"].items()}
+    for flip, found in result["false_discovery"].items():
+        figures |= {f"false_discovery/{flip}/{name}": value for name, value in found.items()}
     figures |= {f"entropy/{name}": value for name, value in result["entropy"].items()}
     run.log_metrics({name: float(value) for name, value in figures.items()}, images_seen=result["images"])
     for name in (REPORT_NAME, KEEP_NAME, PAIRS_NAME):

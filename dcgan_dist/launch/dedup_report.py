@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
+from PIL import ImageOps
 
 from dcgan_dist.curation.choice import Choice
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.curation.groups import members
-from dcgan_dist.curation.null_pairs import MirrorTest
+from dcgan_dist.curation.null_pairs import FlipTest
 from dcgan_dist.curation.pair_files import ScoredPairs
 from dcgan_dist.launch.dedup_gallery import SHOWN, read_rows, strip
 from dcgan_dist.launch.page import bullets, chart, figure, heading, page, paragraph, table
 
+FLIPS = {"mirror": "in a mirror, at most", "upside_down": "upside down, at least"}
 CLUSTERS, WORST, REJECTED = 36, 24, 12
 """Pictures of each section."""
 
@@ -32,8 +34,10 @@ class Findings:
     accepted: NDArray[np.bool_]
     """(k,) pairs that are duplicates."""
     choice: Choice
-    mirror: MirrorTest
-    mirror_accepted: NDArray[np.bool_]
+    flips: dict[str, FlipTest]
+    """By name: mirror, upside_down."""
+    flips_accepted: dict[str, NDArray[np.bool_]]
+    """Which of the pairs that they found would be duplicates."""
     null_distances: NDArray[np.int64]
     """Histogram over random pairs."""
     result: dict[str, Any]
@@ -71,13 +75,13 @@ def build_report(found: Findings) -> str:
         heading("Distances against the null"),
         figure(
             chart(lambda axes: _draw_distances(axes, found)),
-            "Pairs at each Hamming distance. Random pairs and pairs found by mirrored images are unrelated; both are scaled "
-            "to all pairs of the images. Where accepted pairs stand far above the mirrored ones, they are no accident.",
+            "Pairs at each Hamming distance. Random pairs, and pairs that images find upside down, are unrelated; so are those "
+            "found in a mirror, except copies that really are mirrored. All are scaled to all pairs of the images.",
         ),
         heading("Scores of candidates"),
         figure(
             chart(lambda axes: _draw_scores(axes, found)),
-            "How alike the verifier finds the images of each candidate pair, and those that mirrored images find.",
+            "How alike the verifier finds the images of each candidate pair, and of the pairs that flipped images find.",
         ),
         heading("Groups"),
         table(("members", "leader clusters", "connected components"), _sizes(found.choice)),
@@ -96,6 +100,11 @@ def build_report(found: Findings) -> str:
             *_pair_strips(found, _extreme(found, ~found.accepted, REJECTED, lowest=False)),
         ]
     parts += [
+        heading("Found in a mirror"),
+        paragraph(
+            "Pairs of a mirrored image (left) and another that would be accepted: mirrored copies, or accidents."
+        ),
+        *_mirror_strips(found),
         heading("Clusters drawn at random"),
         paragraph("The first image of each stays (all of them, where several are protected); the others go."),
         *_cluster_strips(found, rng),
@@ -109,7 +118,7 @@ def build_report(found: Findings) -> str:
 
 
 def _figures(result: dict[str, Any]) -> list[tuple[str, Any]]:
-    discovery, entropy = result["false_discovery"], result["entropy"]
+    entropy = result["entropy"]
     return [
         ("images searched", result["images"]),
         ("of these protected", result["protected_images"]),
@@ -120,16 +129,17 @@ def _figures(result: dict[str, Any]) -> list[tuple[str, Any]]:
         ("images that could not be read", result["unreadable"]),
         ("leader clusters", result["clusters"]),
         ("largest cluster", result["largest_cluster"]),
-        (
-            "expected false pairs among the accepted",
-            f"{discovery['expected_pairs']:.3g} ({discovery['share']:.2%}); 95 % bound {discovery['bound']:.2%}, "
-            f"from {discovery['queries']:,} mirrored images of which {discovery['accepted']} were accepted",
-        ),
+        *((f"false among the accepted, by images {words}", _discovery(result, flip)) for flip, words in FLIPS.items()),
         ("collision entropy of the code", f"at least {entropy['collision_entropy_bits']:.1f} bits"),
         ("degrees of freedom of the code", entropy["degrees_of_freedom"]),
         ("coder", result["coder"][:16]),
         ("manifests", ", ".join(value[:12] for value in result["manifests"].values())),
     ]
+
+
+def _discovery(result: dict[str, Any], flip: str) -> str:
+    found = result["false_discovery"][flip]
+    return f"{found['share']:.2%} (95 % bound {found['bound']:.2%}): {found['accepted']} accepted in {found['queries']:,} searches"
 
 
 def _draw_removed(axes: Any, removed: list[tuple[int, int]]) -> None:
@@ -151,8 +161,8 @@ def _draw_distances(axes: Any, found: Findings) -> None:
     _line(
         axes, np.arange(bits + 1), found.null_distances / max(1, found.null_distances.sum()) * all_pairs, "random pairs"
     )
-    scale = found.mirror.expected(1)
-    _line(axes, near, histogram(found.mirror.found.distances) * scale, "found by mirrored images")
+    for name, flip in found.flips.items():
+        _line(axes, near, histogram(flip.found.distances) * flip.expected(1), f"found by images {_words(name)}")
     _line(axes, near, histogram(found.pairs.distances), "candidates")
     _line(axes, near, histogram(found.pairs.distances[found.accepted]), "accepted")
     axes.axvline(radius, color="grey", linestyle=":", linewidth=1)
@@ -165,6 +175,10 @@ def _line(axes: Any, x: NDArray, y: NDArray, label: str) -> None:
     axes.plot(x, np.where(y > 0, y, np.nan), marker=".", markersize=4, linewidth=1, label=label)
 
 
+def _words(flip: str) -> str:
+    return FLIPS[flip].partition(",")[0]
+
+
 def _logarithmic(axes: Any) -> None:
     if any(np.isfinite(line.get_ydata()).any() for line in axes.get_lines() if len(line.get_xdata()) > 2):
         axes.set_yscale("log")
@@ -172,11 +186,11 @@ def _logarithmic(axes: Any) -> None:
 
 def _draw_scores(axes: Any, found: Findings) -> None:
     edges = np.linspace(-1, 1, 81)
-    scale = found.mirror.expected(1)
-    for scores, factor, label in (
-        (found.pairs.scores, 1.0, "candidates"),
-        (found.mirror.found.scores, scale, "found by mirrored images"),
-    ):
+    shown = [(found.pairs.scores, 1.0, "candidates")]
+    shown += [
+        (flip.found.scores, flip.expected(1), f"found by images {_words(name)}") for name, flip in found.flips.items()
+    ]
+    for scores, factor, label in shown:
         counts = np.histogram(np.clip(scores, -1, 1), edges)[0] * factor
         _line(axes, (edges[1:] + edges[:-1]) / 2, counts, label)
     if found.threshold is not None:
@@ -209,6 +223,19 @@ def _pair_strips(found: Findings, chosen: NDArray[np.int64]) -> list[Markup]:
     images = read_rows(found.corpus, np.concatenate([some.first, some.second]).tolist())
     return [
         figure(strip([images[a], images[b]]), f"{found.name(a)} | {found.name(b)}: {distance} bits, score {score:.3f}")
+        for a, b, distance, score in zip(*(column.tolist() for column in some), strict=True)
+    ]
+
+
+def _mirror_strips(found: Findings) -> list[Markup]:
+    some = found.flips["mirror"].found.where(found.flips_accepted["mirror"])
+    some = some.where(np.argsort(-some.scores, kind="stable")[:REJECTED])
+    images = read_rows(found.corpus, np.concatenate([some.first, some.second]).tolist())
+    return [
+        figure(
+            strip([ImageOps.mirror(images[a]), images[b]]),
+            f"{found.name(a)} | {found.name(b)}: {distance} bits, score {score:.3f}",
+        )
         for a, b, distance, score in zip(*(column.tolist() for column in some), strict=True)
     ]
 

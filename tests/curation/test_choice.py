@@ -6,7 +6,7 @@ import numpy as np
 
 from dcgan_dist.curation.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.curation.corpus import Corpus, Part
-from dcgan_dist.curation.null_pairs import MirrorTest, mirror_test, random_distances
+from dcgan_dist.curation.null_pairs import MIRROR, FlipTest, flip_test, random_distances
 from dcgan_dist.curation.pair_files import ScoredPairs, in_order
 from dcgan_dist.data.schema import Manifest, Shard
 
@@ -106,7 +106,9 @@ def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
     differing = np.bitwise_count(codes[:, 0][:, None] ^ codes[:, 0][None])
     really = int((np.triu(differing <= 1, 1)).sum())
 
-    test = mirror_test(codes, rows, radius=1, gather=lambda rows: pictures[rows], encode=encode, related=rows)
+    test = flip_test(
+        codes, rows, radius=1, gather=lambda rows: pictures[rows], encode=encode, related=rows, axis=MIRROR
+    )
 
     assert test.queries == 800
     assert (test.found.first != test.found.second).all()
@@ -114,7 +116,7 @@ def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
 
 
 def test_a_bound_lies_above_the_estimate_also_where_nothing_was_found() -> None:
-    test = MirrorTest(queries=100, rows=1000, found=in_order([]))
+    test = FlipTest(queries=100, rows=1000, found=in_order([]))
 
     assert test.expected(0) == 0
     assert test.expected(3) == 15
