@@ -23,7 +23,7 @@ from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup import PAIRS_NAME, run_dedup
+from dcgan_dist.launch.dedup import PAIRS_NAME, RESULT_NAME, run_dedup
 from dcgan_dist.launch.dedup_plan import Codes, DedupOptions
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_tasks import runner
@@ -92,7 +92,7 @@ def plant_and_find(options: DedupBenchmark, out: Path) -> dict[str, Any]:
         "images": manifest.samples,
         "seconds": round(time.perf_counter() - began, 1),
         "codes": options.codes,
-        "radius": job.bits,
+        "radius": json.loads((out / "dedup" / RESULT_NAME).read_text(encoding="utf-8"))["radius"],
     }
 
 

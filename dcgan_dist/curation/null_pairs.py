@@ -19,7 +19,9 @@ Axis = Literal[2, 3]
 UPSIDE_DOWN, MIRROR = 2, 3
 """Axes of (n, c, h, w) that are flipped."""
 QUERIES = 5000
-RANDOM_PAIRS = 1_000_000
+RANDOM_PAIRS, AT_ONCE = 10_000_000, 1_000_000
+CANDIDATES_PER_IMAGE = 10
+"""Unrelated images that the verifier may be shown with each image, on average."""
 VERIFY = 4096
 """Pairs whose thumbnails are in memory at once."""
 
@@ -30,10 +32,28 @@ def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -
     counts = np.zeros(8 * codes.shape[1] + 1, np.int64)
     if len(usable) < 2:
         return counts
-    first = rng.integers(len(usable), size=RANDOM_PAIRS)
-    second = (first + rng.integers(1, len(usable), size=RANDOM_PAIRS)) % len(usable)
-    distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
-    return counts + np.bincount(distances, minlength=len(counts))
+    for _ in range(RANDOM_PAIRS // AT_ONCE):
+        first = rng.integers(len(usable), size=AT_ONCE)
+        second = (first + rng.integers(1, len(usable), size=AT_ONCE)) % len(usable)
+        distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
+        counts += np.bincount(distances, minlength=len(counts))
+    return counts
+
+
+def bearable_radius(random: Rows, images: int) -> int:
+    """The largest radius at which an image meets at most CANDIDATES_PER_IMAGE unrelated ones.
+
+    The verifier rejects those, so a wide radius costs time and finds more; the more images, the narrower it must be.
+
+    Args:
+        random: histogram from `random_distances`.
+        images: that are searched.
+
+    Returns:
+        Bits; 0 where even equal codes are too many.
+    """
+    met = np.cumsum(random) / max(1, random.sum()) * images
+    return max(0, int(np.searchsorted(met, CANDIDATES_PER_IMAGE, side="right")) - 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from dcgan_dist.curation.codes import Coder
 from dcgan_dist.curation.corpus import Corpus, open_corpus
 from dcgan_dist.curation.entropy import code_entropy
 from dcgan_dist.curation.groups import diameters, members
-from dcgan_dist.curation.null_pairs import MIRROR, UPSIDE_DOWN, Axis, flip_test, random_distances
+from dcgan_dist.curation.null_pairs import MIRROR, UPSIDE_DOWN, Axis, bearable_radius, flip_test, random_distances
 from dcgan_dist.curation.pair_files import ScoredPairs
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.verifier import THRESHOLD
@@ -78,8 +78,11 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         digest = coder_hash(coder_folder)
     with timed(seconds, "codes"):
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus, say)
+    with timed(seconds, "radius"):
+        random = random_distances(codes, np.flatnonzero(usable))
+        radius = chosen_radius(options, random, int(usable.sum()))
     with timed(seconds, "pairs"):
-        rule = pair_rule(corpus, originals.hashes, digest, options.bits)
+        rule = pair_rule(corpus, originals.hashes, digest, radius)
         pairs = all_pairs(corpus, codes, usable, table, folder, rule, options.cpus, say)
     with timed(seconds, "choice"):
         accepted = is_duplicate(options.codes, pairs)
@@ -93,7 +96,7 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
             keys=keys,
             names=names,
             faults=originals.faults,
-            radius=options.bits,
+            radius=radius,
             rule={"codes": options.codes, "coder": digest},
         )
         write_pairs_csv(folder / PAIRS_NAME, names, pairs, accepted)
@@ -103,7 +106,7 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
             name: flip_test(
                 codes,
                 np.flatnonzero(usable),
-                radius=options.bits,
+                radius=radius,
                 gather=table.gather,
                 encode=coder.encode,
                 related=choice.components,
@@ -119,15 +122,16 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         choice=choice,
         flips=flips,
         flips_accepted={name: is_duplicate(options.codes, flip.found) for name, flip in flips.items()},
-        null_distances=random_distances(codes, np.flatnonzero(usable)),
+        null_distances=random,
         result={},
         faults=originals.faults,
         threshold=THRESHOLD if options.codes == "recommended" else None,
     )
     with timed(seconds, "report"):
-        radii = np.unique(np.linspace(0, options.bits, CURVE_POINTS).round().astype(int)).tolist()
+        radii = np.unique(np.linspace(0, radius, CURVE_POINTS).round().astype(int)).tolist()
         removed = removed_by_radius(corpus, pairs.where(accepted), radii, **chosen)
-        result = summary(options, found, coder, digest, codes, originals, lists, list(zip(radii, removed, strict=True)))
+        curve = list(zip(radii, removed, strict=True))
+        result = summary(options, found, coder, digest, codes, originals, lists, radius, curve)
         found = dataclasses.replace(found, result=result)
         save_page(build_report(found), folder / REPORT_NAME)
     if options.rewrite:
@@ -144,6 +148,13 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - began
+
+
+def chosen_radius(options: DedupOptions, random: NDArray[np.int64], images: int) -> int:
+    """The radius asked for; else 0 for the paper's codes, and what the verifier can bear for the recommended ones."""
+    if options.radius is not None:
+        return options.radius
+    return 0 if options.codes == "paper" else bearable_radius(random, images)
 
 
 def is_duplicate(codes: str, pairs: ScoredPairs) -> NDArray[np.bool_]:
@@ -175,6 +186,7 @@ def summary(
     codes: NDArray[np.uint8],
     originals: Originals,
     lists: list[KeepList],
+    radius: int,
     removed: list[tuple[int, int]],
 ) -> dict[str, Any]:
     """What result.json holds."""
@@ -195,7 +207,7 @@ def summary(
         "codes": options.codes,
         "code_bits": coder.code_bits,
         "coder": digest,
-        "radius": options.bits,
+        "radius": radius,
         "threshold": found.threshold,
         "candidate_pairs": len(found.pairs.first),
         "duplicate_pairs": len(duplicates.first),
@@ -204,7 +216,7 @@ def summary(
         "largest_cluster": int(clusters.sizes.max(initial=1)),
         "components": len(groups),
         "largest_component": int(groups.sizes.max(initial=1)),
-        "chains": int((widths > options.bits).sum()),
+        "chains": int((widths > radius).sum()),
         "largest_diameter": int(widths.max(initial=0)),
         "removed_by_radius": removed,
         "entropy": dataclasses.asdict(entropy)
@@ -244,7 +256,7 @@ def rewrite(
         manifests=tuple(corpus.parts[number].manifest for number in own),
         positions=tuple(positions),
         keys=tuple(names[starts[number] + chosen] for number, chosen in zip(own, positions, strict=True)),
-        origin={"keep_lists": [one.hash for one in lists], "radius": options.bits},
+        origin={"keep_lists": [one.hash for one in lists], "radius": lists[0].radius},
     )
     largest = max(max(part.manifest.shard_samples) for part in corpus.parts)
     made = prepare(
@@ -279,7 +291,7 @@ def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> None:
         f"between {min(shares):.2%} and {max(shares):.2%} of them false by estimate"
     )
     say(
-        f"code: collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
+        f"radius {result['radius']} of {result['code_bits']} bits; collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
         f"{entropy['degrees_of_freedom']:.0f} degrees of freedom; coder {result['coder'][:12]}"
     )
     if result["unreadable"]:
@@ -291,7 +303,7 @@ def record(options: DedupOptions, result: dict[str, Any]) -> str:
     """A finished run with figures and files on the tracking server; returns its id."""
     params = {
         "codes": options.codes,
-        "radius": options.bits,
+        "radius": lists[0].radius,
         "coder": result["coder"],
         "threshold": result["threshold"],
     }

@@ -14,8 +14,8 @@ from dcgan_dist.launch.progress import duration
 from dcgan_dist.neighbors.planner import plan_search
 
 Codes = Literal["paper", "recommended"]
-RADIUS: dict[Codes, int] = {"paper": 0, "recommended": 24}
-"""Bits: the paper takes equal codes for duplicates; the recommended code proposes and the verifier decides."""
+PLANNED_RADIUS = 36
+"""Of the plan alone, where the radius follows from the codes."""
 IMAGES_PER_CPU_SECOND = 4000
 """Decoding and encoding, for the plan alone."""
 THUMBNAIL_BYTES = 3 * 32 * 32
@@ -35,7 +35,8 @@ class DedupOptions:
     codes: Codes = "recommended"
     """recommended: learnt code and verifier. paper: autoencoder units, equal codes are duplicates."""
     radius: int | None = None
-    """Bits within which two codes are candidates; default 0 for paper, 24 for recommended."""
+    """Bits within which two codes are candidates; default 0 for paper; for recommended as many as leave the
+    verifier about 10 unrelated candidates per image."""
     protect: list[str] = field(default_factory=list)
     """Data sets that are compared with --shards and never dropped, such as a test set."""
     rewrite: str = ""
@@ -55,11 +56,6 @@ class DedupOptions:
         require(self.cpus >= 0, f"--cpus {self.cpus} must be at least 0")
         if "://" in self.out or "://" in self.rewrite:
             raise InputError("--out and --rewrite must be folders: their files are mapped into memory")
-
-    @property
-    def bits(self) -> int:
-        """The radius that counts."""
-        return RADIUS[self.codes] if self.radius is None else self.radius
 
     @property
     def folder(self) -> Path:
@@ -82,15 +78,17 @@ def describe(options: DedupOptions, corpus: Corpus, cpus: int) -> str:
         fate = "protected" if part.protected else "thinned out"
         splits = "/".join(manifest.splits)
         lines.append(f"{part.label} ({splits}): {manifest.samples:,} images in {len(manifest.shards)} shards, {fate}")
-    lines.append(f"{n:,} images; codes {options.codes}, radius {options.bits}")
+    chosen = options.radius if options.radius is not None or options.codes == "recommended" else 0
+    bits = PLANNED_RADIUS if chosen is None else chosen
+    lines.append(f"{n:,} images; codes {options.codes}, radius {'as the codes bear it' if chosen is None else chosen}")
     # Real codes are skewed, which only a look at the images would tell.
     sample = np.random.default_rng(0).integers(0, 256, (4096, 16), dtype=np.uint8)
-    plan = plan_search(n, 0, 128, options.bits, sample)
+    plan = plan_search(n, 0, 128, bits, sample)
     lines.append(
         f"thumbnails and codes: {duration(n / IMAGES_PER_CPU_SECOND / cpus)} on {cpus} CPUs, less what is there"
     )
     lines.append(
-        f"search: {plan.method}, {plan.seconds:.1f} s for codes spread evenly, {plan.candidates:,.0f} comparisons"
+        f"search: {plan.method} at {bits} bits, {plan.seconds:.1f} s for codes spread evenly, {plan.candidates:,.0f} comparisons"
     )
     lines.append(
         f"memory of this process {n * BYTES_PER_ROW / 1e9:.2f} GB and 22 bytes for each candidate pair; "

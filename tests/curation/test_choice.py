@@ -6,7 +6,7 @@ import numpy as np
 
 from dcgan_dist.curation.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.curation.corpus import Corpus, Part
-from dcgan_dist.curation.null_pairs import MIRROR, FlipTest, flip_test, random_distances
+from dcgan_dist.curation.null_pairs import MIRROR, FlipTest, bearable_radius, flip_test, random_distances
 from dcgan_dist.curation.pair_files import ScoredPairs, in_order
 from dcgan_dist.data.schema import Manifest, Shard
 
@@ -128,6 +128,12 @@ def test_random_pairs_of_fair_bits_differ_in_half_of_them() -> None:
 
     counts = random_distances(codes, np.arange(2000))
 
-    assert counts.sum() == 1_000_000
-    assert abs((counts * np.arange(33)).sum() / 1_000_000 - 16) < 0.05
+    assert counts.sum() == 10_000_000
+    assert abs((counts * np.arange(33)).sum() / 10_000_000 - 16) < 0.05
     assert random_distances(codes, np.arange(1)).sum() == 0
+
+
+def test_the_radius_is_as_wide_as_the_unrelated_candidates_allow() -> None:
+    random = np.array([0, 1, 9, 90, 900])  # of 1000 pairs
+
+    assert [bearable_radius(random, images) for images in (5, 99, 100, 101, 1000, 1001, 10**6)] == [4, 3, 3, 2, 2, 1, 0]
