@@ -303,7 +303,7 @@ def record(options: DedupOptions, result: dict[str, Any]) -> str:
     """A finished run with figures and files on the tracking server; returns its id."""
     params = {
         "codes": options.codes,
-        "radius": lists[0].radius,
+        "radius": result["radius"],
         "coder": result["coder"],
         "threshold": result["threshold"],
     }
