@@ -1,14 +1,16 @@
 """Whether two thumbnails show the same photograph: how well the middle of one is found again in the other.
 
-The middle of each is searched in the other at small shifts and at scales down to four fifths; the score is the mean of two
-correlations of lightness, of values and of gradients. So brightness, contrast and colour do not count, and neither does
-what lies at the edge, where frames are; values alone would match any two smooth pictures, gradients alone suffer from JPEG.
-Mirror images are not searched: they are different photographs here.
+First at 16x16: the middle of each is searched in the other at small shifts and at scales down to four fifths. Pairs that
+agree roughly are aligned to fractions of a pixel by an affine map (Gauss-Newton on their lightness). The score is then a
+weighted mean of two correlations, of lightness and of gradients bounded in strength, less a share of the deformation that
+was needed. So brightness, contrast and colour do not count, nor does what lies at the edge, where frames are. Gradients are
+bounded because one strong line, a horizon, would else decide alone; lightness alone would match any two smooth pictures;
+and what must be stretched to match is more often another photograph of the same thing. Mirror images are not searched.
+
+Source of the alignment: Lucas and Kanade 1981, with gain and offset removed as by Evangelidis and Psarakis 2008.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,20 +18,22 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan_dist.curation.thumbnails import SIDE
+from dcgan_dist.curation.alignment import affine_map, align, blur, sample
 
-THRESHOLD = 0.75
+THRESHOLD = 0.85
 """Pairs that score at least this are duplicates; docs/deduplication.md says how it was fixed."""
 COARSE_THRESHOLD = 0.7
-"""Pairs whose lightness correlates less than this at 16x16 score what it does, and are not looked at more closely."""
+"""Pairs whose lightness correlates less than this at 16x16 score what it does, or THRESHOLD's half, and are not aligned."""
 SCALES = (1.0, 0.93, 0.87, 0.81)
 """Sizes at which the middle of one image is searched in the other, so that a frame may take a tenth at each side."""
-WINDOW, SHIFT = 22, 3
-"""Side of what is compared, and the greatest shift, in pixels of a thumbnail."""
 COARSE_WINDOW, COARSE_SHIFT = 12, 2
-"""The same at 16x16."""
-BLOCK = 512
+"""Side of what is searched at 16x16, and the greatest shift."""
+WINDOW = 22
+"""Side of what is compared at 32x32: an edge of 5 pixels does not count."""
 FLAT = 2.0  # grey levels: structure weaker than this is noise of compression and correlates with nothing
+GRADIENT_SHARE = 0.75
+DEFORMATION_COST = 0.2
+BLOCK = 512
 
 
 def score_pairs(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -50,11 +54,13 @@ def score_pairs(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDA
 @torch.no_grad()
 def _score(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDArray[np.float32]:
     a, b = _lightness(images_a), _lightness(images_b)
-    scores = torch.maximum(_coarse(a, b), _coarse(b, a))
-    closer = (scores >= COARSE_THRESHOLD).nonzero()[:, 0]
-    if len(closer):
-        a, b = a[closer], b[closer]
-        scores[closer] = torch.maximum(_fine(a, b), _fine(b, a))
+    (forth, start), (back, start_back) = _coarse(a, b), _coarse(b, a)
+    scores = torch.maximum(forth, back)
+    near = (scores >= COARSE_THRESHOLD).nonzero()[:, 0]
+    scores = scores.clamp(max=THRESHOLD / 2)
+    if len(near):
+        a, b = a[near], b[near]
+        scores[near] = torch.maximum(_fine(a, b, start[near]), _fine(b, a, start_back[near]))
     return scores.numpy()
 
 
@@ -63,66 +69,42 @@ def _lightness(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).float().mean(1, keepdim=True)
 
 
-def _coarse(a: Tensor, b: Tensor) -> Tensor:
-    """Best correlation of values at half the resolution: (n,)."""
-    scaled = _middles(F.avg_pool2d(a, 2), COARSE_WINDOW)
-    return _values(scaled, F.avg_pool2d(b, 2), COARSE_WINDOW, COARSE_SHIFT).amax((1, 2))
+def _coarse(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Best correlation (n,) at half the resolution, and the map (n, 2, 3) from the middle of b to where it lies in a."""
+    small_a, small_b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    middles = [sample(small_a, affine_map(len(a), 1 / scale), COARSE_WINDOW).flatten(1) for scale in SCALES]
+    templates = _centred(torch.stack(middles, 1))
+    windows = _centred(F.unfold(small_b, COARSE_WINDOW).transpose(1, 2))
+    similarity = torch.bmm(templates, windows.transpose(1, 2)).flatten(1)
+    best, at = similarity.max(1)
+    side = 2 * COARSE_SHIFT + 1
+    scales, shifts = torch.tensor(SCALES)[at // side**2], at % side**2
+    dy, dx = 2 * (shifts // side - COARSE_SHIFT), 2 * (shifts % side - COARSE_SHIFT)
+    start = affine_map(len(a), 1 / scales)
+    start[:, :, 2] = -torch.stack([dx, dy], 1) / scales[:, None]
+    return best, start
 
 
-def _fine(a: Tensor, b: Tensor) -> Tensor:
-    """Best mean of both correlations: (n,)."""
-    scaled = _middles(a, WINDOW + 2)
-    values = _values(scaled[:, :, 1:-1, 1:-1], b, WINDOW, SHIFT)
-    gradients = _gradients(scaled, b)
-    return ((values + gradients) / 2).amax((1, 2))
+def _fine(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
+    """Score (n,) of the middle of b against where it lies in a, once aligned."""
+    found = align(a, b, start, WINDOW, least_deviation=FLAT)
+    in_a, in_b = (blur(sample(x, m, WINDOW + 2), 0.6) for x, m in ((a, found), (b, affine_map(len(b), 1.0))))
+    values = (_centred(in_a[:, :, 1:-1, 1:-1].flatten(1)) * _centred(in_b[:, :, 1:-1, 1:-1].flatten(1))).sum(1)
+    gradients = (_bounded_gradients(in_a) * _bounded_gradients(in_b)).sum(1)
+    deformation = (found[:, :, :2] - torch.eye(2)).flatten(1).norm(dim=1)
+    return GRADIENT_SHARE * gradients + (1 - GRADIENT_SHARE) * values - DEFORMATION_COST * deformation
 
 
-def _middles(x: Tensor, window: int) -> Tensor:
-    """The middle of images at every scale: (n, 1, s, s) -> (n, len(SCALES), window, window)."""
-    matrices = [torch.from_numpy(_sampling(x.shape[-1], window, scale)) for scale in SCALES]
-    return torch.cat([m @ x @ m.T for m in matrices], 1)
+def _centred(x: Tensor) -> Tensor:
+    """Rows (..., p) less their mean, with unit norm unless they are flat."""
+    x = x - x.mean(-1, keepdim=True)
+    return x / x.norm(dim=-1, keepdim=True).clamp(min=FLAT * x.shape[-1] ** 0.5)
 
 
-def _sampling(side: int, window: int, scale: float) -> NDArray[np.float32]:
-    """Matrix (window, side) that samples the middle of a row at steps of 1 / scale by triangles as wide as a step."""
-    centres = (np.arange(window) - (window - 1) / 2) / scale + (side - 1) / 2
-    weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(side)) * scale)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-
-
-def _values(scaled: Tensor, b: Tensor, window: int, shift: int) -> Tensor:
-    """Correlation coefficients: (n, scales, window, window), (n, 1, s, s) -> (n, scales, shifts)."""
-    templates = scaled.flatten(2) - scaled.flatten(2).mean(2, keepdim=True)
-    windows = _windows(b, window, shift)
-    windows = windows - windows.mean(2, keepdim=True)
-    return _cosines(templates, windows, FLAT * window)
-
-
-def _gradients(scaled: Tensor, b: Tensor) -> Tensor:
-    """Cosines between gradients: (n, scales, WINDOW + 2, WINDOW + 2), (n, 1, s, s) -> (n, scales, shifts)."""
-    dy, dx = _differences(scaled)
-    templates = torch.cat([dy.flatten(2), dx.flatten(2)], 2)
-    windows = torch.cat([_windows(d, WINDOW, SHIFT) for d in _differences(b)], 2)
-    return _cosines(templates, windows, FLAT * WINDOW)
-
-
-def _differences(x: Tensor) -> Sequence[Tensor]:
-    """Central differences along both axes, one pixel less at each edge."""
-    return x[..., 2:, 1:-1] - x[..., :-2, 1:-1], x[..., 1:-1, 2:] - x[..., 1:-1, :-2]
-
-
-def _windows(x: Tensor, window: int, shift: int) -> Tensor:
-    """All windows at most `shift` off the middle: (n, 1, s, s) -> (n, shifts, window^2)."""
-    margin = (x.shape[-1] - window) // 2 - shift
-    middle = x[..., margin : x.shape[-1] - margin, margin : x.shape[-1] - margin]
-    return F.unfold(middle, window).transpose(1, 2)
-
-
-def _cosines(templates: Tensor, windows: Tensor, least_norm: float) -> Tensor:
-    """Dot products over the norms, where those are not less than `least_norm`: (n, scales, p), (n, shifts, p)."""
-    norms_a = templates.norm(dim=2).clamp(min=least_norm)
-    norms_b = windows.norm(dim=2).clamp(min=least_norm)
-    return torch.bmm(templates, windows.transpose(1, 2)) / (norms_a[:, :, None] * norms_b[:, None, :])
-
-
-assert SIDE >= WINDOW + 2 + 2 * SHIFT
+def _bounded_gradients(x: Tensor) -> Tensor:
+    """Gradients g / (|g| + c) as rows of unit norm: (n, 1, s, s) -> (n, 2 (s - 2)^2); c is small against their mean square."""
+    dy, dx = x[..., 2:, 1:-1] - x[..., :-2, 1:-1], x[..., 1:-1, 2:] - x[..., 1:-1, :-2]
+    size = (dy.square() + dx.square()).sqrt()
+    bound = size + 0.1 * size.square().mean((2, 3), keepdim=True).sqrt() + 2 * FLAT
+    rows = torch.cat([(dy / bound).flatten(1), (dx / bound).flatten(1)], 1)
+    return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)
