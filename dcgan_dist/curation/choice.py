@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def keep_lists(
     names: NDArray[np.bytes_],
     faults: dict[int, str],
     radius: int,
-    rule: dict[str, str],
+    rule: dict[str, Any],
 ) -> list[KeepList]:
     """One keep list for each part that is thinned out.
 

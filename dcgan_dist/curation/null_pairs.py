@@ -84,6 +84,26 @@ class FlipTest:
         return most / max(1, self.queries) * self.rows / 2  # each pair can be found from both of its ends
 
 
+def separating_threshold(scores: NDArray[np.float32], mirror: FlipTest, least: float) -> float:
+    """The score from which pairs are more likely related than not, by what mirrored images find.
+
+    Of the T(t) pairs that score at least t, the mirror expects F(t) to be false; T - F true ones outnumber them most where
+    T - 2 F is greatest, and below that every true pair would bring a false one. Copies that really are
+    mirrored are few beside the others at every score, and move it little; a set whose images are alike by nature moves
+    it far.
+
+    Args:
+        scores: of all candidates.
+        mirror: of the same images, radius and verifier.
+        least: score below which nothing is accepted.
+    """
+    found = np.unique(mirror.found.scores[mirror.found.scores >= least])
+    thresholds = np.concatenate([[least], np.nextafter(found, np.float32(2))]).astype(np.float64)
+    accepted = len(scores) - np.searchsorted(np.sort(scores), thresholds)
+    false = len(mirror.found.scores) - np.searchsorted(np.sort(mirror.found.scores), thresholds)
+    return float(thresholds[np.argmax(accepted - 2 * mirror.expected(1) * false)])
+
+
 def flip_test(
     codes: NDArray[np.uint8],
     usable: Rows,

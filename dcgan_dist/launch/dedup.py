@@ -20,8 +20,17 @@ from dcgan_dist.curation.choice import Choice, choose, keep_lists, removed_by_ra
 from dcgan_dist.curation.codes import Coder
 from dcgan_dist.curation.corpus import Corpus, open_corpus
 from dcgan_dist.curation.entropy import code_entropy
-from dcgan_dist.curation.groups import diameters, members
-from dcgan_dist.curation.null_pairs import MIRROR, UPSIDE_DOWN, Axis, bearable_radius, flip_test, random_distances
+from dcgan_dist.curation.groups import components, diameters, members
+from dcgan_dist.curation.null_pairs import (
+    MIRROR,
+    UPSIDE_DOWN,
+    Axis,
+    FlipTest,
+    bearable_radius,
+    flip_test,
+    random_distances,
+    separating_threshold,
+)
 from dcgan_dist.curation.pair_files import ScoredPairs
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.verifier import THRESHOLD
@@ -84,8 +93,11 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
     with timed(seconds, "pairs"):
         rule = pair_rule(corpus, originals.hashes, digest, radius)
         pairs = all_pairs(corpus, codes, usable, table, folder, rule, options.cpus, say)
+    with timed(seconds, "null"):
+        flips = flip_tests(corpus, codes, usable, table, coder, radius, pairs)
+        threshold = None if options.codes == "paper" else separating_threshold(pairs.scores, flips["mirror"], THRESHOLD)
     with timed(seconds, "choice"):
-        accepted = is_duplicate(options.codes, pairs)
+        accepted = is_duplicate(pairs, threshold)
         chosen = {"keys": keys, "resolution": originals.resolution}
         choice = choose(corpus, pairs.where(accepted), unreadable=~usable, **chosen)
         names = corpus.unique_keys(keys)
@@ -97,23 +109,10 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
             names=names,
             faults=originals.faults,
             radius=radius,
-            rule={"codes": options.codes, "coder": digest},
+            rule={"codes": options.codes, "coder": digest, "threshold": threshold},
         )
         write_pairs_csv(folder / PAIRS_NAME, names, pairs, accepted)
         write_keep_list(lists[0] if len(lists) == 1 else lists, folder / KEEP_NAME)
-    with timed(seconds, "null"):
-        flips = {
-            name: flip_test(
-                codes,
-                np.flatnonzero(usable),
-                radius=radius,
-                gather=table.gather,
-                encode=coder.encode,
-                related=choice.components,
-                axis=axis,
-            )
-            for name, axis in FLIPS.items()
-        }
     found = Findings(
         corpus=corpus,
         names=names,
@@ -121,11 +120,11 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         accepted=accepted,
         choice=choice,
         flips=flips,
-        flips_accepted={name: is_duplicate(options.codes, flip.found) for name, flip in flips.items()},
+        flips_accepted={name: is_duplicate(flip.found, threshold) for name, flip in flips.items()},
         null_distances=random,
         result={},
         faults=originals.faults,
-        threshold=THRESHOLD if options.codes == "recommended" else None,
+        threshold=threshold,
     )
     with timed(seconds, "report"):
         radii = np.unique(np.linspace(0, radius, CURVE_POINTS).round().astype(int)).tolist()
@@ -157,9 +156,34 @@ def chosen_radius(options: DedupOptions, random: NDArray[np.int64], images: int)
     return 0 if options.codes == "paper" else bearable_radius(random, images)
 
 
-def is_duplicate(codes: str, pairs: ScoredPairs) -> NDArray[np.bool_]:
-    """Which candidates are duplicates: in the paper's mode all, else those that the verifier accepts."""
-    return np.ones(len(pairs.first), bool) if codes == "paper" else pairs.scores >= THRESHOLD
+def flip_tests(
+    corpus: Corpus,
+    codes: NDArray[np.uint8],
+    usable: NDArray[np.bool_],
+    table: PictureTable,
+    coder: Coder,
+    radius: int,
+    pairs: ScoredPairs,
+) -> dict[str, FlipTest]:
+    """What flipped images find among those that are not related to them at once."""
+    near = pairs.where(is_duplicate(pairs, THRESHOLD))
+    return {
+        name: flip_test(
+            codes,
+            np.flatnonzero(usable),
+            radius=radius,
+            gather=table.gather,
+            encode=coder.encode,
+            related=components(len(corpus), near.first, near.second),
+            axis=axis,
+        )
+        for name, axis in FLIPS.items()
+    }
+
+
+def is_duplicate(pairs: ScoredPairs, threshold: float | None) -> NDArray[np.bool_]:
+    """Which candidates are duplicates: those that score enough; in the paper's mode, without a threshold, all."""
+    return np.ones(len(pairs.first), bool) if threshold is None else pairs.scores >= threshold
 
 
 def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_]) -> None:

@@ -6,7 +6,14 @@ import numpy as np
 
 from dcgan_dist.curation.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.curation.corpus import Corpus, Part
-from dcgan_dist.curation.null_pairs import MIRROR, FlipTest, bearable_radius, flip_test, random_distances
+from dcgan_dist.curation.null_pairs import (
+    MIRROR,
+    FlipTest,
+    bearable_radius,
+    flip_test,
+    random_distances,
+    separating_threshold,
+)
 from dcgan_dist.curation.pair_files import ScoredPairs, in_order
 from dcgan_dist.data.schema import Manifest, Shard
 
@@ -137,3 +144,26 @@ def test_the_radius_is_as_wide_as_the_unrelated_candidates_allow() -> None:
     random = np.array([0, 1, 9, 90, 900])  # of 1000 pairs
 
     assert [bearable_radius(random, images) for images in (5, 99, 100, 101, 1000, 1001, 10**6)] == [4, 3, 3, 2, 2, 1, 0]
+
+
+def mirrored(scores: list[float], *, queries: int, rows: int) -> FlipTest:
+    rows_ = np.arange(len(scores))
+    found = ScoredPairs(rows_, rows_, rows_.astype(np.int16), np.array(scores, np.float32))
+    return FlipTest(queries=queries, rows=rows, found=found)
+
+
+def test_the_threshold_lies_above_what_mirrored_images_find_as_often_as_images_do() -> None:
+    scores = np.concatenate([np.linspace(0.8, 0.9, 50), np.linspace(0.95, 1, 30)]).astype(np.float32)
+    alike_by_nature = mirrored(np.linspace(0.8, 0.9, 100).tolist(), queries=1000, rows=1000)
+
+    threshold = separating_threshold(scores, alike_by_nature, 0.8)
+
+    assert 0.9 < threshold < 0.95
+
+
+def test_a_few_really_mirrored_copies_leave_the_threshold_where_it_is() -> None:
+    scores = np.linspace(0.8, 1, 500).astype(np.float32)
+    copies = mirrored(np.linspace(0.81, 1, 50).tolist(), queries=1000, rows=1000)
+
+    assert separating_threshold(scores, copies, 0.8) == 0.8
+    assert separating_threshold(scores, mirrored([], queries=10, rows=10), 0.8) == 0.8
