@@ -144,7 +144,7 @@ def _dropped(
             reason="near duplicate",
             kept=bytes(names[leader]).decode(),
             distance=int(duplicates.distances[pair]),
-            score=round(float(duplicates.scores[pair]), 4),
+            score=round(float(duplicates.scores[pair]), 3),
         )
     for row in np.flatnonzero(choice.unreadable[first:end]).tolist():
         yield Dropped(position=row, key=bytes(keys[first + row]).decode(), reason=f"unreadable: {faults[first + row]}")

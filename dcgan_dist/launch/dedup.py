@@ -196,7 +196,7 @@ def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, a
         for start in range(0, len(pairs.first), block):
             part = slice(start, start + block)
             keys = (np.strings.decode(names[rows[part]], "utf-8").tolist() for rows in (pairs.first, pairs.second))
-            scores = (f"{score:.5f}" for score in pairs.scores[part].tolist())
+            scores = (f"{score:.3f}" for score in pairs.scores[part].tolist())
             flags = accepted[part].astype(int).tolist()
             writer.writerows(zip(*keys, pairs.distances[part].tolist(), scores, flags, strict=True))
     unfinished.replace(path)
