@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dcgan_dist.data.sources.planted import planted
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.launch.command_line import parse, run
 from dcgan_dist.launch.prepare import ShardOptions
@@ -23,13 +24,16 @@ class PrepareRooms(ShardOptions):
     """Pixels per side."""
     seed: int = 0
     """Seed of the rooms."""
+    duplicates: float = 0.0
+    """Share of the rooms that are near duplicates of others (JPEG, resize, shift, colour, border) instead; `copy_of` and
+    `attack` in their .json tell the truth."""
 
 
 def main(argv: list[str]) -> int:
     """Prepare shards of drawn rooms."""
     options = parse(PrepareRooms, argv, description=__doc__ or "")
     source = RoomSource(n=options.n, image_size=options.image_size, seed=options.seed)
-    return run_preparation(source, options)
+    return run_preparation(planted(source, options.duplicates), options)
 
 
 if __name__ == "__main__":

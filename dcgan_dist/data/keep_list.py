@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Manifest
+
+
+class Dropped(NamedTuple):
+    """A sample that does not stay, and why."""
+
+    position: int
+    """In the manifest."""
+    key: str
+    reason: str
+    """Such as "near duplicate"."""
+    kept: str = ""
+    """Key of the sample that stays in its place."""
+    distance: int | None = None
+    """Bits between the codes of the two."""
+    score: float | None = None
+    """How alike the verifier finds them; higher is more alike."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -27,6 +44,8 @@ class KeepList:
     """Bits within which two codes were taken for the same picture; None where another rule chose."""
     counts: dict[str, Any] = field(default_factory=dict)
     """What the report tells: samples, kept, removed and the like."""
+    dropped: Sequence[Dropped] = ()
+    """Why each of the others is not kept, where that is known; changes nothing, so not part of the hash."""
 
     @property
     def hash(self) -> str:
@@ -34,8 +53,19 @@ class KeepList:
         return hashlib.sha256(self.manifest_hash.encode() + self.positions.astype("<i8").tobytes()).hexdigest()
 
 
-def write_keep_list(keep_list: KeepList, path: Path) -> None:
-    """Write keep_list.json in one step; the positions are stored as runs (first, length), which stay short."""
+def write_keep_list(keep_list: KeepList | Sequence[KeepList], path: Path) -> None:
+    """Write keep_list.json in one step; several data sets, each with its own, go into one file.
+
+    Positions are stored as runs (first, length), which stay short.
+    """
+    one = isinstance(keep_list, KeepList)
+    content = _to_json(keep_list) if one else {"keep_lists": [_to_json(each) for each in keep_list]}
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _to_json(keep_list: KeepList) -> dict[str, Any]:
     positions = keep_list.positions
     starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
     lengths = np.diff(starts, append=len(positions))
@@ -45,9 +75,10 @@ def write_keep_list(keep_list: KeepList, path: Path) -> None:
         "counts": keep_list.counts,
         "kept_runs": np.stack([positions[starts], lengths], axis=1).tolist(),
     }
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    if keep_list.dropped:
+        known = ({k: v for k, v in one._asdict().items() if v not in ("", None)} for one in keep_list.dropped)
+        content["dropped"] = list(known)
+    return content
 
 
 def load_keep_list(path: str, manifest: Manifest) -> KeepList:
@@ -58,6 +89,9 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
     """
     try:
         content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        if "keep_lists" in content:
+            lists = content["keep_lists"]
+            content = next((one for one in lists if one["manifest_hash"] == manifest.hash), lists[0])
         runs = np.asarray(content["kept_runs"], np.int64).reshape(-1, 2)
         positions = np.concatenate([np.arange(first, first + n) for first, n in runs]) if len(runs) else runs[:, 0]
         keep_list = KeepList(
@@ -65,10 +99,11 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
             positions=positions,
             radius=content["radius"],
             counts=content["counts"],
+            dropped=[Dropped(**one) for one in content.get("dropped", ())],
         )
     except OSError as error:
         raise InputError(f"keep list {path} cannot be read ({error.strerror}): check --keep-list") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{path} is torn or not a keep list ({error}): make it again") from error
     if keep_list.manifest_hash != manifest.hash:
         raise InputError(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_dist.config import InputError
-from dcgan_dist.data.keep_list import KeepList, load_keep_list, write_keep_list
+from dcgan_dist.data.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
 from dcgan_dist.data.manifest import load_manifest
 from tests.data.helpers import write_shards
 
@@ -128,6 +128,29 @@ def test_a_keep_list_of_another_manifest_is_refused(folder: Path) -> None:
 
     with pytest.raises(InputError, match="was made for manifest"):
         load_keep_list(str(path), replace(manifest, dataset="other"))
-    path.write_text("{")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"keep_lists": []}', '{"keep_lists": 3}', "null"])
+def test_a_file_that_is_no_keep_list_is_refused(folder: Path, text: str) -> None:
+    manifest = load_manifest(str(folder))
+    path = folder / "keep_list.json"
+    path.write_text(text)
+
     with pytest.raises(InputError, match="torn or not a keep list"):
         load_keep_list(str(path), manifest)
+
+
+def test_one_file_holds_the_keep_lists_of_several_data_sets(folder: Path) -> None:
+    manifest = load_manifest(str(folder))
+    other = replace(manifest, dataset="other")
+    reason = Dropped(position=2, key="s00002", reason="near duplicate", kept="s00000", distance=0, score=0.5)
+    first = KeepList(manifest_hash=manifest.hash, positions=np.array([0, 1, 3]), dropped=[reason])
+    second = KeepList(manifest_hash=other.hash, positions=np.array([0, 6]))
+    write_keep_list([first, second], folder / "keep_list.json")
+
+    read = load_keep_list(str(folder / "keep_list.json"), manifest)
+
+    assert (read.hash, list(read.dropped)) == (first.hash, [reason])
+    assert load_keep_list(str(folder / "keep_list.json"), other).hash == second.hash
+    with pytest.raises(InputError, match="was made for manifest"):
+        load_keep_list(str(folder / "keep_list.json"), replace(manifest, dataset="a third"))

@@ -76,15 +76,19 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
     return found
 
 
-def read_square(item: Item, image_size: int, channels: int) -> Iterator[Sample | Rejected]:
-    """One file as a square: shorter side to `image_size` with antialias, centre cut out."""
+def read_square(item: Item, image_size: int, channels: int, *, note_size: bool = False) -> Iterator[Sample | Rejected]:
+    """One file as a square: shorter side to `image_size` with antialias, centre cut out.
+
+    With `note_size` the details say how large it was, so that of near duplicates the best can be kept.
+    """
     try:
         with open_image(item.ref.read_bytes()) as image:
+            details = {"original_size": list(image.size)} if note_size else None
             pixels = to_array(resize_and_crop(image, image_size), channels)
     except (ImageFault, OSError) as error:
         yield Rejected(key=item.key, reason=str(error))
         return
-    yield Sample(key=item.key, pixels=pixels, label=item.label)
+    yield Sample(key=item.key, pixels=pixels, label=item.label, details=details)
 
 
 def _walk_folder(root: Path) -> Iterator[tuple[str, Place]]:

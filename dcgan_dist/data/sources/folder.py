@@ -40,7 +40,7 @@ class FolderSource(TravelsLight):
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """Decode, resize and crop a file."""
-        return read_square(item, self.image_size, self.image_channels)
+        return read_square(item, self.image_size, self.image_channels, note_size=True)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""

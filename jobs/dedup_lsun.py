@@ -1,0 +1,46 @@
+"""Find near duplicates in shards: codes, neighbours, verifier -> pairs, keep list, report.
+
+python jobs/dedup_lsun.py --shards shards/lsun --out dedup/lsun
+python jobs/dedup_lsun.py --shards train/*.tar --protect test/*.tar --out dedup/cifar10 --rewrite shards/clean
+
+Train on what stays: jobs/train_lsun.py --shards shards/lsun --keep-list dedup/lsun/keep_list.json
+The same command again goes on where it stopped; with more shards it does only what is new.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dcgan_dist.launch.command_line import (
+    absolute,
+    absolute_tracking_uri,
+    default_storage,
+    default_tracking_uri,
+    parse,
+    refuse_secrets,
+    run,
+)
+from dcgan_dist.launch.dedup_plan import DedupOptions
+
+
+def main(argv: list[str]) -> int:
+    """Find near duplicates."""
+    options = parse(DedupOptions, argv, description=__doc__ or "")
+    uri = absolute_tracking_uri(options.tracking_uri or default_tracking_uri(default_storage()))
+    refuse_secrets(uri, "--tracking-uri")
+    options = replace(
+        options,
+        shards=[absolute(path, "--shards") for path in options.shards],
+        protect=[absolute(path, "--protect") for path in options.protect],
+        out=absolute(options.out, "--out"),
+        rewrite=absolute(options.rewrite, "--rewrite") if options.rewrite else "",
+        coder=absolute(options.coder, "--coder") if options.coder else "",
+        tracking_uri=uri,
+    )
+    from dcgan_dist.launch.dedup import run_dedup
+
+    return run_dedup(options)
+
+
+if __name__ == "__main__":
+    run(main)

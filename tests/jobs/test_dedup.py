@@ -1,0 +1,375 @@
+"""The de-duplication job on shards whose near duplicates are known, and on real ones."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan_dist.config import InputError
+from dcgan_dist.curation.shard_files import read_npz
+from dcgan_dist.data.images import encode_png
+from dcgan_dist.data.inspection import inspect
+from dcgan_dist.data.keep_list import load_keep_list
+from dcgan_dist.data.manifest import Manifest, load_manifest, write_manifest
+from dcgan_dist.data.sources.planted import PlantedSource
+from dcgan_dist.data.sources.rooms import RoomSource
+from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.launch.prepare import ShardOptions, prepare
+from jobs import dedup_lsun, prepare_folder
+from tests.helpers.jobs import JOBS
+
+ROOMS, COPIES = 600, 0.1
+
+
+def planted_rooms() -> PlantedSource:
+    return PlantedSource(inner=RoomSource(n=ROOMS, encoding="png"), share=COPIES)
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """600 rooms in 6 shards, 60 of them planted near duplicates."""
+    return prepare(planted_rooms(), ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), shard_samples=100)).manifest
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def finished(rooms: Manifest, tmp_path_factory: pytest.TempPathFactory, tracking: str) -> Path:
+    """Folder of a finished run over the rooms."""
+    out = tmp_path_factory.mktemp("dedup") / "out"
+    assert dedup(rooms.location, out, tracking) == 0
+    return out
+
+
+def dedup(shards: str | list[str], out: Path, tracking: str, *more: str) -> int:
+    shards = [shards] if isinstance(shards, str) else shards
+    arguments = ["--shards", *shards, "--out", str(out), "--tracking-uri", tracking, "--cpus", "1", *more]
+    return dedup_lsun.main(arguments)
+
+
+def planted(manifest: Manifest) -> dict[str, tuple[str, str]]:
+    """Key of each planted copy -> the original's and the attack."""
+    truth = {}
+    for number in range(len(manifest.shards)):
+        with ShardSamples(manifest, number) as samples:
+            for key, details in zip(samples.keys, samples.details(range(len(samples))), strict=True):
+                if details and "copy_of" in details:
+                    truth[key] = details["copy_of"], details["attack"]
+    return truth
+
+
+def duplicates(out: Path) -> set[frozenset[str]]:
+    with (out / "pairs.csv").open(newline="") as file:
+        return {frozenset((row["key_a"], row["key_b"])) for row in csv.DictReader(file) if row["duplicate"] == "1"}
+
+
+def test_rooms_tell_which_are_copies_of_which(rooms: Manifest) -> None:
+    truth = planted(rooms)
+
+    originals = [original for original, _ in truth.values()]
+    assert len(truth) == ROOMS * COPIES
+    assert len(set(originals)) == len(originals)
+    assert not set(originals) & set(truth)
+    assert len({name for _, name in truth.values()}) == 9
+
+
+def test_planted_copies_are_found_and_little_else(finished: Path, rooms: Manifest) -> None:
+    truth = {frozenset((key, original)) for key, (original, _) in planted(rooms).items()}
+
+    found = duplicates(finished)
+
+    assert len(found & truth) >= 0.9 * len(truth)
+    assert len(found - truth) <= 2
+
+
+def test_of_each_found_pair_one_stays_and_the_list_says_why_the_other_goes(finished: Path, rooms: Manifest) -> None:
+    keep_list = load_keep_list(str(finished / "keep_list.json"), rooms)
+    keys = read_keys(rooms)
+    kept = {keys[position] for position in keep_list.positions.tolist()}
+    found = duplicates(finished)
+
+    assert {one.key for one in keep_list.dropped} == set(keys) - kept
+    for one in keep_list.dropped:
+        assert (keys[one.position], one.reason) == (one.key, "near duplicate")
+        assert one.kept in kept
+        assert frozenset((one.key, one.kept)) in found
+        assert one.distance is not None
+        assert one.score is not None
+    assert all(len(pair & kept) <= 1 for pair in found)
+
+
+def test_the_same_command_again_finds_everything_done_and_writes_the_same(
+    finished: Path, rooms: Manifest, tracking: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {name: (finished / name).read_bytes() for name in ("keep_list.json", "pairs.csv", "report.html")}
+    run_id = json.loads((finished / "result.json").read_text())["run_id"]
+    times = {path: path.stat().st_mtime_ns for path in finished.glob("*/*.np[yz]")}
+
+    assert dedup(rooms.location, finished, tracking) == 0
+
+    assert "known from before" in capsys.readouterr().out
+    assert {name: (finished / name).read_bytes() for name in before} == before
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("*/*.np[yz]")} == times
+    assert json.loads((finished / "result.json").read_text())["run_id"] == run_id
+
+
+def part_of(rooms: Manifest, shards: slice, folder: Path) -> str:
+    """A data set of some of the shards."""
+    folder.mkdir(exist_ok=True)
+    for shard in rooms.shards[shards]:
+        for name in (shard.name, shard.name.replace(".tar", ".index.npz")):
+            if not (folder / name).exists():
+                shutil.copy(Path(rooms.location) / name, folder / name)
+    write_manifest(dataclasses.replace(rooms, shards=rooms.shards[shards]), folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("first", [slice(0, 4), slice(2, 6), slice(0, 6, 2)])
+def test_shards_that_come_later_give_what_all_at_once_give(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path, first: slice
+) -> None:
+    coder = str(finished / "coder-recommended")
+    assert dedup(part_of(rooms, first, tmp_path / "part"), tmp_path / "out", tracking, "--coder", coder) == 0
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*.np[yz]")}
+    assert dedup(rooms.location, tmp_path / "out", tracking) == 0
+
+    for name in ("keep_list.json", "pairs.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (finished / name).read_bytes()
+    assert all(path.stat().st_mtime_ns == at for path, at in made.items())
+
+
+def test_data_sets_given_apart_are_searched_together_and_each_gets_its_keep_list(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path
+) -> None:
+    paths = [part_of(rooms, slice(0, 4), tmp_path / "a"), part_of(rooms, slice(4, 6), tmp_path / "b")]
+    coder = str(finished / "coder-recommended")
+
+    assert dedup(paths, tmp_path / "out", tracking, "--coder", coder) == 0
+
+    assert (tmp_path / "out" / "pairs.csv").read_bytes() == (finished / "pairs.csv").read_bytes()
+    together = load_keep_list(str(finished / "keep_list.json"), rooms).positions
+    parts = [load_keep_list(str(tmp_path / "out" / "keep_list.json"), load_manifest(path)).positions for path in paths]
+    assert np.array_equal(np.concatenate([parts[0], parts[1] + 400]), together)
+
+
+def test_protected_samples_never_go(rooms: Manifest, finished: Path, tracking: str, tmp_path: Path) -> None:
+    shards = part_of(rooms, slice(0, 4), tmp_path / "train")
+    test = part_of(rooms, slice(4, 6), tmp_path / "test")
+    coder = str(finished / "coder-recommended")
+
+    assert dedup(shards, tmp_path / "out", tracking, "--protect", test, "--coder", coder) == 0
+
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    keep_list = load_keep_list(str(tmp_path / "out" / "keep_list.json"), load_manifest(shards))
+    protected = set(read_keys(load_manifest(test)))
+    assert (result["thinned_images"], result["protected_images"]) == (400, 200)
+    assert duplicates(tmp_path / "out") == duplicates(finished)
+    for pair in duplicates(finished):
+        dropped = {one.key for one in keep_list.dropped}
+        assert not pair & protected or pair - protected <= dropped
+
+
+@pytest.mark.parametrize("layout", ["samples", "blocks"])
+def test_rewritten_shards_hold_what_stays_byte_for_byte(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path, layout: str
+) -> None:
+    options = ShardOptions(out=str(tmp_path / "in"), shard_samples=300, layout=layout, val_fraction=0.1)  # type: ignore[arg-type]
+    manifest = prepare(planted_rooms(), options).manifest
+    coder = str(finished / "coder-recommended")
+
+    out, clean = tmp_path / "out", tmp_path / "clean"
+    assert dedup(manifest.location, out, tracking, "--rewrite", str(clean), "--coder", coder) == 0
+
+    written, train = load_manifest(str(clean)), manifest.split("train")
+    positions = load_keep_list(str(out / "keep_list.json"), train).positions
+    assert inspect(written).damages == []
+    assert written.layout == layout
+    assert read_keys(written.split("train")) == [read_keys(train)[position] for position in positions]
+    assert read_keys(written.split("val")) == read_keys(manifest.split("val"))
+    images = read_images(written.split("train"), 10_000, image_size=64)
+    assert np.array_equal(images, read_images(train, positions, image_size=64))
+    with ShardSamples(written, 0) as samples:
+        assert all(details and "back_wall_box" in details for details in samples.details(range(5)))
+
+
+def test_of_two_sizes_of_a_photograph_the_larger_stays(tmp_path: Path, tracking: str, finished: Path) -> None:
+    source = RoomSource(n=20, image_size=96)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for item in source.items():
+        pixels = next(source.read(item)).pixels  # type: ignore[union-attr]
+        (photos / f"{item.key}.png").write_bytes(encode_png(pixels))
+        if item.ref < 5:
+            (photos / f"a-small-{item.key}.png").write_bytes(encode_png(pixels[::2, ::2]))
+    arguments = ["--source", str(photos), "--out", str(tmp_path / "in"), "--image-size", "32", "--cpus", "1"]
+    assert prepare_folder.main(arguments) == 0
+
+    coder = str(finished / "coder-recommended")
+    assert dedup(str(tmp_path / "in"), tmp_path / "out", tracking, "--coder", coder) == 0
+
+    dropped = load_keep_list(str(tmp_path / "out" / "keep_list.json"), load_manifest(str(tmp_path / "in"))).dropped
+    assert [one.key for one in dropped] == [f"a-small-room-0-{number:07d}" for number in range(5)]
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "flipped":
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    elif how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        with path.open("wb") as file:
+            np.savez(file, keys=np.array([{"never": "unpickled"}], object), codes=np.array([Trap()], object))
+
+
+class Trap:
+    """Marks that it was unpickled."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("/tmp/dedup-trap",)
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "pickled"])
+@pytest.mark.parametrize("kind", ["thumbnails/*.npy", "thumbnails/*.npz", "codes/*.npz", "pairs/*.npz"])
+def test_damaged_files_are_named_and_made_again(
+    finished: Path,
+    rooms: Manifest,
+    tracking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    how: str,
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    path = sorted(out.glob(kind))[0]
+    damage(path, how)
+
+    assert dedup(rooms.location, out, tracking) == 0
+
+    assert f"warning: {path} is damaged" in capsys.readouterr().out
+    assert (out / "keep_list.json").read_bytes() == (finished / "keep_list.json").read_bytes()
+    assert not Path("/tmp/dedup-trap").exists()
+
+
+def test_a_damaged_coder_of_someone_is_refused(finished: Path, rooms: Manifest, tracking: str, tmp_path: Path) -> None:
+    shutil.copytree(finished / "coder-recommended", tmp_path / "coder")
+    damage(tmp_path / "coder" / "coder.npz", "flipped")
+
+    with pytest.raises(InputError, match="hash"):
+        dedup(rooms.location, tmp_path / "out", tracking, "--coder", str(tmp_path / "coder"))
+
+
+def test_samples_that_cannot_be_read_go_with_their_reason_and_come_back_once_mended(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path
+) -> None:
+    shards = part_of(rooms, slice(0, 6), tmp_path / "in")
+    tar = tmp_path / "in" / rooms.shards[1].name
+    sound = tar.read_bytes()
+    broken = bytearray(sound)
+    with ShardSamples(rooms, 1) as samples:
+        offset, key = int(samples._index.offsets[7]), samples.keys[7]
+    broken[offset + 100] ^= 0xFF
+    tar.write_bytes(broken)
+    coder = str(finished / "coder-recommended")
+
+    assert dedup(shards, tmp_path / "out", tracking, "--coder", coder) == 0
+    bad = [one for one in load_keep_list(str(tmp_path / "out" / "keep_list.json"), rooms).dropped if one.key == key]
+    tar.write_bytes(sound)
+    assert dedup(shards, tmp_path / "out", tracking) == 0
+
+    assert bad[0].reason.startswith("unreadable: ")
+    assert (tmp_path / "out" / "keep_list.json").read_bytes() == (finished / "keep_list.json").read_bytes()
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(
+    rooms: Manifest, tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert dedup(rooms.location, tmp_path / "out", tracking, "--dry-run") == 0
+
+    said = capsys.readouterr().out
+    assert "600 images in 6 shards, thinned out" in said
+    assert "search:" in said
+    assert "memory" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--radius=-1"], "at least 0"),
+        (["--protect", "/nowhere"], "does not exist"),
+        (["--coder", "/nowhere"], "coder"),
+    ],
+)
+def test_wrong_input_is_answered_in_words(
+    rooms: Manifest,
+    tracking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    message: str,
+) -> None:
+    with pytest.raises((InputError, SystemExit)) as answered:
+        dedup(rooms.location, tmp_path / "out", tracking, *more)
+
+    assert message in str(answered.value) + capsys.readouterr().err
+    assert not isinstance(answered.value, SystemExit) or answered.value.code == 2
+
+
+def test_a_data_set_cannot_be_thinned_out_and_protected_at_once(rooms: Manifest, tracking: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="named twice"):
+        dedup(rooms.location, tmp_path / "out", tracking, "--protect", rooms.location)
+
+
+@pytest.mark.slow
+def test_a_job_killed_at_any_moment_ends_with_the_same_keep_list(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng()
+    arguments = ["--shards", rooms.location, "--out", str(tmp_path / "out"), "--tracking-uri", tracking, "--cpus", "1"]
+    command = [sys.executable, str(JOBS / "dedup_lsun.py"), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
+    kills = 0
+    while kills < 12:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        waited = time.monotonic()
+        while not (tmp_path / "out").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 1.0)) * (1 + kills / 4))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        assert time.monotonic() - waited < 120
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert kills >= 3
+    for name in ("keep_list.json", "pairs.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_codes_are_found_by_key_in_their_files(finished: Path, rooms: Manifest) -> None:
+    files = sorted((finished / "codes").glob("*.npz"))
+
+    content = [read_npz(file) for file in files]
+
+    assert [key.decode() for one in content for key in one["keys"].tolist()] == read_keys(rooms)
+    assert all(one["codes"].shape == (100, 16) for one in content)
