@@ -9,7 +9,7 @@ from dcgan_dist.neighbors.pairs import Codes, check_codes
 
 
 def equal_codes(codes: Codes) -> NDArray[np.int64]:
-    """Number the groups of equal codes, in the order in which they first appear.
+    """Number the groups of equal codes, in the order in which they first appear, in time linear in their number.
 
     Args:
         codes: (n, b) uint8.
@@ -18,5 +18,21 @@ def equal_codes(codes: Codes) -> NDArray[np.int64]:
         (n,) int64, from 0: rows have the same number where their codes are equal.
     """
     codes = check_codes(codes)
-    _, first, groups = np.unique(codes, axis=0, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[groups.ravel()]
+    n, width = codes.shape
+    digits = (codes if width % 2 == 0 else np.pad(codes, ((0, 0), (0, 1)))).view(np.uint16)
+    order = np.arange(n, dtype=np.uint32)
+    for column in digits.T:
+        # Of 16-bit numbers numpy's stable sort is a radix sort: one pass per digit, the last one counting most.
+        order = order[np.argsort(np.ascontiguousarray(column)[order], kind="stable")]
+    starts = np.zeros(n, bool)
+    starts[:1] = True
+    for column in digits.T:
+        ordered = np.ascontiguousarray(column)[order]
+        starts[1:] |= ordered[1:] != ordered[:-1]
+    firsts = order[starts]  # of each run of equal codes: the sort is stable, so its first row comes first
+    appears = np.zeros(n, bool)
+    appears[firsts] = True
+    numbers = (np.cumsum(appears) - 1)[firsts]
+    groups = np.empty(n, np.int64)
+    groups[order] = numbers[np.cumsum(starts) - 1]
+    return groups

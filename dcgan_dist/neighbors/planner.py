@@ -1,25 +1,51 @@
-"""Which way of searching costs least."""
+"""Which way of searching costs least, from rates of this machine and a sample of the codes."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
+from dcgan_dist.config import require
+from dcgan_dist.neighbors import rates
+from dcgan_dist.neighbors.faiss_search import faiss, flat_pairs, gpu_pairs, hash_pairs, hash_shape
+from dcgan_dist.neighbors.native import library
+from dcgan_dist.neighbors.native_search import Shared, block_pairs, tile_pairs
 from dcgan_dist.neighbors.pairs import Codes
+from dcgan_dist.neighbors.pigeonhole import Blocks, agreeing_share, choose_blocks
+from dcgan_dist.neighbors.product import product_pairs
+
+SAMPLE = 1 << 15  # codes that a plan looks at
+_MOST_AGREEING = 4
+_MOST_CHOICES = 20_000
+_SHORT = 0.2  # seconds: a longer search is worth the look at a sample
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchPlan:
     """How a search will be done, and what it is expected to cost."""
 
     method: str
-    """Name of the strategy."""
+    """Name of the strategy, one of METHODS."""
     seconds: float
     """Predicted from rates measured on this machine."""
     candidates: float
     """Pairs of codes that will be compared."""
+    blocks: Blocks | None = None
+    """(radius + agreeing blocks, code_bits) bool: the bits of each block, for `blocks`."""
+    agree: int = 0
+    """Blocks in which the codes of a candidate agree."""
+
+    def __str__(self) -> str:
+        """One line for a log."""
+        shape = f", {self.agree} of {len(self.blocks)} blocks agree" if self.blocks is not None else ""
+        return f"{self.method}{shape}: {self.candidates:.3g} comparisons, about {self.seconds:.2g} s"
 
 
-def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes) -> SearchPlan:
+def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes, method: str = "auto") -> SearchPlan:
     """Choose the cheapest way to find all pairs within the radius.
 
     Args:
@@ -27,7 +53,153 @@ def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes) -> S
         m: number of others; 0 where the codes are searched among themselves.
         code_bits: length of a code.
         radius: bits, inclusive.
-        sample: (s, code_bits / 8) uint8, drawn at random from the codes: real codes are skewed.
+        sample: (s, code_bits / 8) uint8, drawn at random from all codes: real codes are skewed.
+        method: one of METHODS to plan that one only.
+
+    Raises:
+        InputError: an unknown method, or one that cannot be used here.
     """
-    pairs = n * m if m else n * (n - 1) / 2
-    return SearchPlan(method="brute", seconds=pairs / 1e8, candidates=pairs)
+    require(method in ("auto", *METHODS), f"no method {method!r}: name auto or one of {', '.join(METHODS)}")
+    require(
+        method in ("auto", *_usable()), f"method {method} needs what is not here: use one of {', '.join(_usable())}"
+    )
+    require(method != "blocks" or radius < code_bits, f"radius {radius} leaves no bit of {code_bits} alone: use tiles")
+    if len(sample) < 2:
+        return SearchPlan(method=method if method != "auto" else _usable()[0], seconds=0.0, candidates=0.0)
+    task = _Task(n, m, code_bits, radius, sample)
+    if method != "auto":
+        return min(_PLANNERS[method](task), key=_seconds)
+    best = SearchPlan(method="", seconds=math.inf, candidates=0)
+    for name in _worth_planning():
+        if best.seconds < _SHORT:
+            break
+        best = min([best, *_PLANNERS[name](task)], key=_seconds)
+    return best
+
+
+def _seconds(plan: SearchPlan) -> float:
+    return plan.seconds
+
+
+def carry_out(plan: SearchPlan, codes: Codes, others: Codes | None, radius: int) -> Iterator[Shared]:
+    """Search as planned."""
+    if plan.blocks is not None:
+        return block_pairs(codes, others, radius, plan.blocks)
+    if plan.method == "product":
+        return product_pairs(codes, others, radius, "cuda" if torch.cuda.is_available() else "cpu")
+    searches = {"tiles": tile_pairs, "faiss_hash": hash_pairs, "faiss_flat": flat_pairs, "faiss_gpu": gpu_pairs}
+    return searches[plan.method](codes, others, radius)
+
+
+@dataclass(frozen=True)
+class _Task:
+    n: int
+    m: int
+    code_bits: int
+    radius: int
+    sample: Codes
+
+    @property
+    def pairs(self) -> float:
+        return self.n * self.m if self.m else self.n * (self.n - 1) / 2
+
+    @property
+    def ordered_pairs(self) -> float:
+        return self.n * (self.m or self.n)
+
+
+def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
+    """Plans for more and more agreeing blocks, until sorting alone costs more than the best one so far."""
+    rate = rates.native_rates(task.code_bits)
+    near = _NearPairs(task)
+    best = math.inf
+    for agree in range(1, _MOST_AGREEING + 1):
+        count = task.radius + agree
+        choices = math.comb(count, agree)
+        sorting = choices * (task.n + task.m) * rate.sort
+        if count > task.code_bits or (agree > 1 and (choices > _MOST_CHOICES or sorting > best)):
+            return
+        blocks = choose_blocks(task.sample, count)
+        candidates = agreeing_share(task.sample, blocks, agree) * task.pairs
+        seconds = sorting + candidates * rate.compare + near.found(blocks, agree) * rate.hit
+        best = min(best, seconds)
+        yield SearchPlan(method="blocks", seconds=seconds, candidates=candidates, blocks=blocks, agree=agree)
+
+
+class _NearPairs:
+    """Pairs of the sample within the radius: each is found once for every choice of blocks in which it agrees."""
+
+    def __init__(self, task: _Task, codes: int = 1 << 12, most: int = 1 << 12) -> None:
+        sample = task.sample[:codes]
+        found = [pairs for _, pairs in tile_pairs(sample, None, task.radius)]
+        first, second = (np.concatenate([pairs[side] for pairs in found]) for side in (0, 1))
+        taken = np.random.default_rng(0).permutation(len(first))[:most]
+        self.differing = np.unpackbits(sample[first[taken]] ^ sample[second[taken]], axis=1)
+        self.weight = len(first) / max(1, len(taken)) * task.pairs / (len(sample) * (len(sample) - 1) / 2)
+
+    def found(self, blocks: Blocks, agree: int) -> float:
+        """Expected number of times that the pairs of all codes turn up in the buckets of a search."""
+        agreeing = (self.differing.astype(np.int32) @ blocks.T.astype(np.int32) == 0).sum(1)
+        return self.weight * sum(math.comb(int(a), agree) for a in agreeing)
+
+
+def _plan_tiles(task: _Task) -> Iterator[SearchPlan]:
+    seconds = task.pairs * rates.native_rates(task.code_bits).compare
+    yield SearchPlan(method="tiles", seconds=seconds, candidates=task.pairs)
+
+
+def _plan_hash(task: _Task) -> Iterator[SearchPlan]:
+    if task.radius >= task.code_bits:
+        return
+    hashes, flips = hash_shape(task.code_bits, task.radius)
+    bits = task.code_bits // hashes
+    blocks = np.zeros((hashes, task.code_bits), bool)
+    for number in range(hashes):
+        blocks[number, number * bits : (number + 1) * bits] = True
+    probes = sum(math.comb(bits, k) for k in range(flips + 1))
+    candidates = probes * agreeing_share(task.sample, blocks, 1) * task.ordered_pairs
+    per_hash, per_code = rates.hash_rates(task.code_bits)
+    seconds = per_hash * hashes * probes * task.n + per_code * candidates
+    yield SearchPlan(method="faiss_hash", seconds=seconds, candidates=candidates)
+
+
+def _plan_flat(task: _Task) -> Iterator[SearchPlan]:
+    seconds = task.ordered_pairs * rates.flat_rate(task.code_bits)
+    yield SearchPlan(method="faiss_flat", seconds=seconds, candidates=task.ordered_pairs)
+
+
+def _plan_product(task: _Task) -> Iterator[SearchPlan]:
+    seconds = task.pairs * (rates.product_rate(task.code_bits) if torch.cuda.is_available() else math.inf)
+    yield SearchPlan(method="product", seconds=seconds, candidates=task.pairs)
+
+
+def _plan_gpu(task: _Task) -> Iterator[SearchPlan]:
+    seconds = task.ordered_pairs * rates.gpu_rate(task.code_bits)
+    yield SearchPlan(method="faiss_gpu", seconds=seconds, candidates=task.ordered_pairs)
+
+
+# Those that cost nothing to plan come first: a search that is short by one of them is not planned any further.
+_PLANNERS: dict[str, Callable[[_Task], Iterator[SearchPlan]]] = {
+    "tiles": _plan_tiles,
+    "faiss_flat": _plan_flat,
+    "product": _plan_product,
+    "faiss_gpu": _plan_gpu,
+    "blocks": _plan_blocks,
+    "faiss_hash": _plan_hash,
+}
+METHODS = tuple(_PLANNERS)
+
+
+def _usable() -> tuple[str, ...]:
+    """Methods that may be asked for here, the slow ones too."""
+    native, gpu = library() is not None, faiss.get_num_gpus() > 0
+    missing = set() if native else {"tiles", "blocks"}
+    return tuple(name for name in METHODS if name not in missing and (gpu or name != "faiss_gpu"))
+
+
+def _worth_planning() -> list[str]:
+    """Methods that can be the best here: FAISS on the CPU where nothing was built, products only on a GPU."""
+    slower = {"faiss_flat", "faiss_hash"} if library() else set()
+    if not torch.cuda.is_available():
+        slower.add("product")
+    return [name for name in _usable() if name not in slower]
