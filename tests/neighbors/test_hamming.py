@@ -128,9 +128,7 @@ def test_any_number_of_agreeing_blocks_finds_every_pair_once(agree: int) -> None
         codes = make(300, np.random.default_rng(agree))
         blocks = choose_blocks(codes, 6 + agree)
 
-        assert np.array_equal(
-            found([pairs for _, pairs in block_pairs(codes, None, 6, blocks)]), brute_force(codes, 6)
-        )
+        assert np.array_equal(found([pairs for _, pairs in block_pairs(codes, None, 6, blocks)]), brute_force(codes, 6))
         assert (blocks.sum(0) == 1).all()
         assert blocks.any(1).all()
 
