@@ -22,7 +22,7 @@ class Verdict:
 
 
 def decide(
-    held_out: int, rate: CopyRate | None, calibration: Calibration | None, copying: DataCopying | None
+    held_out: int, removed: int, rate: CopyRate | None, calibration: Calibration | None, copying: DataCopying | None
 ) -> Verdict:
     """Judge what was measured.
 
@@ -31,6 +31,7 @@ def decide(
 
     Args:
         held_out: held-out images that are no near duplicates of training images.
+        removed: held-out images that are, and were left out.
         rate: copies among the samples; None where no held-out image was left to compare with.
         calibration: of that rate.
         copying: the data-copying test; None where there were too few images.
@@ -55,10 +56,14 @@ def decide(
 
     if held_out < LEAST_HELD_OUT:
         doubts.append(
-            f"only {held_out:,} held-out images are no near duplicates of training images, {LEAST_HELD_OUT:,} are needed: "
-            "give more images that the generator has not seen"
+            f"only {held_out:,} held-out images are left after {removed:,} near duplicates of training images were removed, "
+            f"{LEAST_HELD_OUT:,} are needed: give more images that the generator has not seen"
         )
-    if calibration is None or calibration.limit is None:
+    if not held_out:
+        doubts.append(
+            "without held-out images it cannot be told what is alike by chance, nor how few copies would be found"
+        )
+    elif calibration is None or calibration.limit is None:
         doubts.append("not even a generator that only copies would be found with so few images")
     elif calibration.limit > LARGEST_LIMIT:
         doubts.append(

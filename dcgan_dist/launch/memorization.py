@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -73,22 +73,44 @@ class Memorization:
     duplicates: NDArray[np.bool_]
     """Which held-out images are near duplicates of training images."""
     calibration: Calibration | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The job's result."""
         return {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons), **self.statistics}
 
 
+def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
+    """The code of a check, and with it the learned features.
+
+    From training and held-out images alike: features learnt from training images alone would know them better, and samples
+    that copy nothing would seem to know them too.
+
+    Args:
+        train: (t, 3, 32, 32), with the held-out images at least 9.
+        held_out: (p, 3, 32, 32).
+        seed: of the choice of images, where there are many.
+    """
+    pool = np.concatenate([train, held_out])
+    chosen = np.random.default_rng(seed).permutation(len(pool))[:FITTED]
+    return fit_recommended(pool[chosen], code_bits=min(128, (len(chosen) - 1) // 8 * 8))
+
+
 def check_memorization(
-    samples: Pixels, train: Pixels, held_out: Pixels, *, seed: int = 0, say: Callable[[str], None] = print
+    samples: Pixels,
+    train: Pixels,
+    held_out: Pixels,
+    coder: Coder,
+    *,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
 ) -> Memorization:
     """Compare thumbnails (n, 3, 32, 32) of samples, training images and held-out images.
 
     Args:
         samples: at least 1.
-        train: at least 8.
+        train: at least 2.
         held_out: drawn as the training images were; may be none, which leaves the verdict inconclusive.
+        coder: of `learn_coder`.
         seed: of planted copies, cells and permutations.
         say: told what is being done.
     """
@@ -97,12 +119,6 @@ def check_memorization(
 
     def tell(words: str) -> None:
         say(f"{time.monotonic() - began:6.0f} s  {words}")
-
-    pool = np.concatenate([train, held_out])
-    chosen = rng.permutation(len(pool))[:FITTED]
-    tell(f"learning a code from {len(chosen):,} images")
-    # From training and held-out images alike: features of training images alone would know them better.
-    coder = fit_recommended(pool[chosen], code_bits=min(128, max(8, (len(chosen) - 1) // 8 * 8)))
 
     planted_from = rng.permutation(len(train))[:PLANTED]
     planted, kinds = plant(train[planted_from], seed=seed)
@@ -144,7 +160,7 @@ def check_memorization(
         space: _compare(space, of_samples, of_held_out.part(kept), (samples, held_out[kept], train), coder)
         for space in SPACES
     }
-    verdict = decide(int(kept.sum()), rate, calibration, copying)
+    verdict = decide(int(kept.sum()), int(duplicates.sum()), rate, calibration, copying)
     statistics["seconds"] = round(time.monotonic() - began, 1)
     return Memorization(
         verdict=verdict,

@@ -16,7 +16,7 @@ from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, default_storage, default_tracking_uri
 from dcgan_dist.launch.image_sets import Crop, ImageSet, empty_set, image_set, read_image_set
-from dcgan_dist.launch.memorization import Memorization, check_memorization
+from dcgan_dist.launch.memorization import FITTED, Memorization, check_memorization, learn_coder
 from dcgan_dist.launch.memorization_page import memorization_page
 from dcgan_dist.launch.models import load_generator
 from dcgan_dist.launch.page import save_page
@@ -80,10 +80,12 @@ def run_check(options: MemorizationOptions) -> int:
     if options.held_out:
         held_out = read_image_set(options.held_out, "held_out", side=samples.side, crop=options.crop)
     print(f"{len(chosen):,} samples, {len(train):,} training images, {len(held_out):,} held-out images")
-    found = check_memorization(samples.images[chosen], train.images, held_out.images, seed=options.seed)
+    print(f"learning a code from {min(FITTED, len(train) + len(held_out)):,} images")
+    coder = learn_coder(train.images, held_out.images, seed=options.seed)
+    found = check_memorization(samples.images[chosen], train.images, held_out.images, coder, seed=options.seed)
 
     result = _result(options, found, train, held_out)
-    title = f"Memorization: {options.model or ', '.join(map(_shown, options.samples))}"
+    title = f"Memorization: {', '.join(map(_shown, [options.model] if options.model else options.samples))}"
     html = memorization_page(title, found, samples.images[chosen], train.images, held_out.images)
     try:
         report = save_page(html, out / "report.html")
@@ -105,7 +107,11 @@ def _draw(options: MemorizationOptions, tracking_uri: str) -> ImageSet:
 
 
 def _result(options: MemorizationOptions, found: Memorization, train: ImageSet, held_out: ImageSet) -> dict[str, Any]:
-    source = {"model": options.model} if options.model else {"samples_from": [_shown(path) for path in options.samples]}
+    source = (
+        {"model": _shown(options.model)}
+        if options.model
+        else {"samples_from": [_shown(path) for path in options.samples]}
+    )
     data = {
         name: {"sha256": one.sha256, "manifest": one.manifest, "unreadable": one.unreadable}
         for name, one in (("train", train), ("held_out", held_out))
@@ -113,8 +119,9 @@ def _result(options: MemorizationOptions, found: Memorization, train: ImageSet, 
     return found.to_json() | source | {"data": data}
 
 
-def _shown(path: str) -> str:
-    return Path(path).name
+def _shown(place: str) -> str:
+    """Without the folders of this machine."""
+    return place if place.startswith(("models:/", "runs:/")) else Path(place).name
 
 
 def _tell(model: str, tracking_uri: str, found: Memorization, train: ImageSet, out: Path) -> None:

@@ -211,4 +211,4 @@ def _pairs(images: Pixels, train: Pixels, scores: NDArray[np.floating], most_sim
     """Pairs side by side, four to a row."""
     best = [row for row in np.argsort(-scores, kind="stable")[:SHOWN] if np.isfinite(scores[row])]
     pairs = np.concatenate([images[best], train[most_similar[best]]], axis=3)  # (k, 3, 32, 64)
-    return tile(torch.from_numpy(pairs), columns=4, scale=2)
+    return tile(torch.from_numpy(pairs), columns=4, scale=3)
