@@ -100,11 +100,11 @@ class Registry:
 
     def make_champion(self, version: Version) -> None:
         """Point @champion at a version; the one before is remembered in a tag of the model."""
+        before = self.champion(version.name)
         with in_words(self._uri):
-            before = self._by_alias(version.name, CHAMPION)
             if before is not None and before.version != version.version:
                 # First: if the next call fails, the present champion is remembered twice, which does no harm.
-                self._remember(version.name, [*self.former(version.name), str(before.version)])
+                self._remember(version.name, [*self.former(version.name), before.version])
             self._client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
     def restore(self, name: str) -> None:
