@@ -1,4 +1,4 @@
-"""python -m dcgan_dist.bench data|step|train|neighbors|probe|scaling [--json FILE]: speed, measured where it is asked."""
+"""python -m dcgan_dist.bench data|step|train|neighbors|probe|scaling|memorization [--json FILE]: speed, measured where it is asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 from dcgan_dist.config import InputError
 from dcgan_dist.launch.command_line import run
 
-BENCHMARKS = ("data", "step", "train", "neighbors", "probe", "scaling")
+BENCHMARKS = ("data", "step", "train", "neighbors", "probe", "scaling", "memorization")
 
 
 def main(argv: list[str]) -> int:
