@@ -97,3 +97,31 @@ def test_wrong_input_is_named_and_nothing_written(arguments: list[str], words: s
         check([places.get(one, one) for one in arguments] + ["--out", str(tmp_path / "out")])
 
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_authors_generator_and_the_digits_at_hand_say_why_nothing_can_be_told(
+    real_data: Path, tmp_path: Path
+) -> None:
+    digits, weights = str(real_data / "svhn"), str(real_data / "weights" / "svhn_unsup")
+
+    check(["--model", weights, "--n", "300", "--out", str(tmp_path), "--train", digits, "--held-out", digits])
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["verdict"] == "inconclusive"
+    assert "946 near duplicates" in result["reasons"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("samples", "verdict"), [("cifar10-test-00.tar", "pass"), ("cifar10-train-03.tar", "fail")])
+def test_real_images_posing_as_samples_pass_and_replayed_ones_fail(
+    samples: str, verdict: str, real_data: Path, tmp_path: Path
+) -> None:
+    folder = real_data / "cifar10"
+    arguments = ["--samples", str(folder / samples), "--held-out", str(folder / "cifar10-test-01.tar")]
+    train = map(str, sorted(folder.glob("cifar10-train-*.tar")))
+
+    check([*arguments, "--out", str(tmp_path), "--train", *train])
+
+    assert json.loads((tmp_path / "result.json").read_text())["verdict"] == verdict
