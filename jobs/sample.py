@@ -17,7 +17,8 @@ class SampleJob:
     """What to draw and where to."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a checkpoint folder."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
+    arrays."""
     out: str
     """PNG file of the grid; with --each the folder of the images."""
     n: int = 64

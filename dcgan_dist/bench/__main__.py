@@ -1,4 +1,8 @@
-"""python -m dcgan_dist.bench data|step|train|neighbors|dedup|probe|scaling [--json FILE]: speed, measured where it is asked."""
+"""python -m dcgan_dist.bench NAME [--json FILE]: what is fast and what is right, measured where it is asked.
+
+Names: data, step, train, scaling (speed of training); neighbors, probe (speed of searching and solving);
+duplicates, dedup, memorization (what is found of known truth). Each has its own --help.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,11 @@ import importlib
 from dcgan_dist.config import InputError
 from dcgan_dist.launch.command_line import run
 
-BENCHMARKS = ("data", "step", "train", "neighbors", "dedup", "probe", "scaling")
+BENCHMARKS = (
+    *("data", "step", "train", "scaling"),
+    *("neighbors", "probe"),
+    *("duplicates", "dedup", "memorization"),
+)
 
 
 def main(argv: list[str]) -> int:

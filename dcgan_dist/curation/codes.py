@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,8 @@ from dcgan_dist.curation.recommended_codes import RecommendedCoder
 class Coder(Protocol):
     """Thumbnails to codes whose Hamming distance is small where two images show the same."""
 
-    @property
-    def name(self) -> str:
-        """`recommended` or `paper`."""
-        ...
+    name: ClassVar[str]
+    """`recommended` or `paper`."""
 
     @property
     def code_bits(self) -> int:

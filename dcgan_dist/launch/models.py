@@ -1,4 +1,4 @@
-"""A trained network by whatever names it: the registry, a run, or a checkpoint folder.
+"""A trained network by whatever names it: the registry, a run, a checkpoint folder, or a folder of the authors' arrays.
 
 from dcgan_dist.launch.models import load_generator
 generator = load_generator("models:/dcgan-lsun-generator@candidate")
@@ -13,6 +13,7 @@ import torch
 
 from dcgan_dist.config import InputError, ModelConfig
 from dcgan_dist.launch.command_line import default_storage, default_tracking_uri
+from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
@@ -29,9 +30,10 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     """A generator in eval mode with standing statistics, on the CPU.
 
     Args:
-        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a checkpoint or snapshot folder, whose
-            averaged generator is taken where it has one. A checkpoint in the middle of a run has no standing statistics:
-            they are then measured over 100 batches of 128 z of a fixed seed.
+        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or snapshot folder, whose
+            averaged generator is taken where it has one, or a folder of the arrays that the paper's authors released for
+            SVHN. These arrays, and a checkpoint in the middle of a run, have no standing statistics: they are then
+            measured over 100 batches of 128 z of a fixed seed.
         tracking_uri: where the registry is; empty: $MLFLOW_TRACKING_URI or the default storage's database.
 
     Raises:
@@ -39,7 +41,11 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     """
     if _in_registry(model):
         return registry.load_generator(model, tracking_uri or default_tracking_uri(default_storage()))
-    generator = _from_checkpoint(model, Generator, ("generator_ema", "generator"))
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        generator = import_generator(folder)
+    else:
+        generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
     if has_standing_statistics(generator):
         return generator.eval()
     weight = next(generator.parameters())
@@ -55,23 +61,25 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
 
 
 def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
-    """A discriminator in eval mode; from a checkpoint in the middle of a run it has no standing statistics yet, as these
-    take real images. Otherwise as `load_generator`."""
+    """A discriminator in eval mode; from a checkpoint in the middle of a run, and from the authors' arrays, it has no
+    standing statistics yet, as these take real images. Otherwise as `load_generator`."""
     if _in_registry(model):
         return registry.load_discriminator(model, tracking_uri or default_tracking_uri(default_storage()))
-    return _from_checkpoint(model, Discriminator, ("discriminator",)).eval()
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        return import_discriminator(folder).eval()
+    return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
 
 
 def _in_registry(model: str) -> bool:
     return model.startswith(("models:/", "runs:/"))
 
 
-def _from_checkpoint(model: str, network_class: type[Network], names: tuple[str, ...]) -> Network:
-    folder = Path(model).expanduser()
+def _from_checkpoint(folder: Path, network_class: type[Network], names: tuple[str, ...]) -> Network:
     if not (folder / "checkpoint.json").is_file():
         raise InputError(
-            f"--model {model} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a checkpoint "
-            "folder (one with a checkpoint.json): name one of these"
+            f"--model {folder} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a folder "
+            "with a checkpoint (checkpoint.json) or with the authors' arrays (gen_params_01.npy): name one of these"
         )
     config, _, state = load_checkpoint(folder)
     model_config: ModelConfig = config.model

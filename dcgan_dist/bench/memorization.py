@@ -1,0 +1,127 @@
+"""python -m dcgan_dist.bench memorization: how often the memorization check is wrong, and how often it finds copies.
+
+The data-copying test on drawn features (five clusters in eight dimensions), its false alarms with samples that are like
+held-out images and with smooth ones, its power; and with --samples, --train and --held-out, which all are real images that
+no generator made, the false alarms of the copy rate over random exchanges of samples and held-out images.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dcgan_dist.curation import verifier
+from dcgan_dist.evaluation.cells import cell_of, make_cells
+from dcgan_dist.evaluation.copying import calibrate, clopper_pearson, copy_rate
+from dcgan_dist.evaluation.data_copying import SIGNIFICANT, DataCopying, data_copying
+from dcgan_dist.evaluation.planted import plant
+from dcgan_dist.launch.command_line import absolute, parse
+from dcgan_dist.launch.image_sets import read_image_set
+from dcgan_dist.launch.memorization import PLANTED, find_nearest, learn_coder
+
+Features = NDArray[np.float32]
+SAMPLES, TRAIN, HELD_OUT, CELLS = 100, 200, 100, 2
+SHARES = (0.05, 0.1, 0.2, 0.4)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemorizationBench:
+    """What is measured."""
+
+    trials: int = 4000
+    """Draws under the null; a tenth of it for the power of each share of copies."""
+    splits: int = 1000
+    """Random exchanges of real images."""
+    samples: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    json: str = ""
+    """File for the results."""
+
+
+def main(argv: list[str]) -> int:
+    """Measure and print."""
+    options = parse(MemorizationBench, argv, description=__doc__ or "")
+    results: dict[str, Any] = {"c_t": drawn(options.trials)}
+    if options.samples:
+        results["copy_rate"] = exchanged(options)
+    text = json.dumps(results, indent=1)
+    print(text)
+    if options.json:
+        Path(absolute(options.json, "--json")).write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def drawn(trials: int) -> dict[str, Any]:
+    """False alarms and power of the data-copying test."""
+    cases = [("like held-out images", 1.0, 0.0, trials), ("smooth", 0.5, 0.0, trials // 10)]
+    cases += [(f"{share:.0%} copies", 1.0, share, trials // 10) for share in SHARES]
+    return {name: _significant(name, spread, share, count) for name, spread, share, count in cases}
+
+
+def _significant(name: str, spread: float, share: float, trials: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    ours = published = 0
+    for trial in tqdm(range(trials), desc=name):
+        train = _draw(rng, TRAIN)
+        samples = _draw(rng, SAMPLES, spread)
+        copies = rng.permutation(SAMPLES)[: round(share * SAMPLES)]
+        noise = 0.2 * rng.standard_normal((len(copies), 8)).astype(np.float32)
+        samples[copies] = train[rng.integers(0, TRAIN, len(copies))] + noise
+        found = _test(samples, train, _draw(rng, HELD_OUT), trial)
+        ours += found.significant
+        published += found.p_normal <= SIGNIFICANT
+    return {
+        "trials": trials,
+        "significant": ours / trials,
+        "interval": clopper_pearson(ours, trials),
+        "significant_by_normal_approximation": published / trials,
+    }
+
+
+def _draw(rng: np.random.Generator, n: int, spread: float = 1.0) -> Features:
+    centres = 3 * np.random.default_rng(99).standard_normal((5, 8))
+    return (centres[rng.integers(0, 5, n)] + spread * rng.standard_normal((n, 8))).astype(np.float32)
+
+
+def _test(samples: Features, train: Features, held_out: Features, seed: int) -> DataCopying:
+    centres = make_cells(np.concatenate([train, held_out]), CELLS)
+    cells = [cell_of(images, centres) for images in (samples, train, held_out)]
+    found = data_copying(samples, train, held_out, cells[0], cells[1], cells[2], seed=seed)
+    assert found is not None
+    return found
+
+
+def exchanged(options: MemorizationBench) -> dict[str, Any]:
+    """How often real images that pose as samples are called copies."""
+    samples = read_image_set(options.samples, "samples").images
+    train, held_out = read_image_set(options.train, "train").images, read_image_set(options.held_out, "held_out").images
+    rng = np.random.default_rng(0)
+    every = np.concatenate([samples, held_out])
+    planted, _ = plant(train[rng.permutation(len(train))[:PLANTED]])
+    nearest = find_nearest(np.concatenate([every, planted]), train, learn_coder(train, held_out), print)
+    scores, planted_scores = nearest.scores[: len(every)], nearest.scores[len(every) :]
+    alarms, limits = 0, []
+    for _ in tqdm(range(options.splits), desc="exchanges"):
+        order = rng.permutation(len(every))
+        mine, others = scores[order[: len(samples)]], scores[order[len(samples) :]]
+        calibration = calibrate(others, others < verifier.THRESHOLD, planted_scores, len(samples))
+        alarms += copy_rate(mine, calibration).too_many
+        limits.append(calibration.limit if calibration.limit is not None else 1.0)
+    return {
+        "samples": len(samples),
+        "held_out": len(held_out),
+        "near_duplicates": float((scores >= verifier.THRESHOLD).mean()),
+        "splits": options.splits,
+        "too_many": alarms / options.splits,
+        "interval": clopper_pearson(alarms, options.splits),
+        "detection_limits": dict(
+            zip(("least", "median", "greatest"), np.quantile(limits, (0, 0.5, 1)).tolist(), strict=True)
+        ),
+    }

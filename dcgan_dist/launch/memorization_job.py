@@ -1,0 +1,147 @@
+"""What jobs/check_memorization.py does: images, check, files, and what the registry is told."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dcgan_dist.config import InputError, require
+from dcgan_dist.evaluation.pictures import to_uint8
+from dcgan_dist.evaluation.sampling import sample_batches
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, default_storage, default_tracking_uri
+from dcgan_dist.launch.image_sets import Crop, ImageSet, empty_set, image_set, read_image_set
+from dcgan_dist.launch.memorization import FITTED, Memorization, check_memorization, learn_coder
+from dcgan_dist.launch.memorization_page import memorization_page
+from dcgan_dist.launch.models import load_generator
+from dcgan_dist.launch.page import save_page
+from dcgan_dist.launch.promotion import CHECKED_DATA, VERDICT
+from dcgan_dist.tracking.champion import Registry
+
+LEAST_TRAIN = 9
+FOLDER = "memorization"
+"""Where a run keeps the report among its files."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemorizationOptions:
+    """What is compared, and where the results go."""
+
+    train: tuple[str, ...]
+    """The images the generator was trained on: shards (folder, manifest, URI), a folder, tars or zips of images, an array
+    (.npy, .npz), or a folder with the official files of CIFAR-10, SVHN or MNIST."""
+    held_out: tuple[str, ...] = ()
+    """Images of the same source that it has not seen, in the same forms; of data with splits what is not train. Without
+    any the verdict is inconclusive."""
+    out: str
+    """Folder for result.json and report.html."""
+    model: str = ""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
+    arrays."""
+    samples: tuple[str, ...] = ()
+    """Samples of any generator, instead of --model: images in the same forms as --train."""
+    n: int = 10_000
+    """Number of samples: of --model so many are drawn, of --samples at most so many are taken, spread evenly."""
+    seed: int = 0
+    """Of z, of the planted copies, cells and permutations."""
+    crop: Crop = "resize"
+    """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, or "centre", cutting only, as
+    training with data.crop=centre does."""
+    tracking_uri: str = ""
+    """MLflow server or database with the model; default $MLFLOW_TRACKING_URI, else the default storage's."""
+
+
+def run_check(options: MemorizationOptions) -> int:
+    """Compare, judge, write, tell the registry; the verdict is in the result, the exit code is 0 for each.
+
+    Raises:
+        InputError: nothing to compare, or images that cannot be read.
+    """
+    require(
+        bool(options.model) != bool(options.samples),
+        "give either --model (a generator) or --samples (its images), not both",
+    )
+    require(options.n >= 1, f"--n {options.n} asks for no sample: give at least 1")
+    out = Path(absolute(options.out, "--out"))
+    tracking_uri = absolute_tracking_uri(options.tracking_uri or default_tracking_uri(default_storage()))
+    samples = (
+        _draw(options, tracking_uri) if options.model else read_image_set(options.samples, "samples", crop=options.crop)
+    )
+    chosen = np.linspace(0, len(samples) - 1, min(len(samples), options.n)).astype(int)
+
+    train = read_image_set(options.train, "train", side=samples.side, crop=options.crop)
+    require(len(train) >= LEAST_TRAIN, f"--train holds {len(train)} images, at least {LEAST_TRAIN} are needed")
+    held_out = empty_set()
+    if options.held_out:
+        held_out = read_image_set(options.held_out, "held_out", side=samples.side, crop=options.crop)
+    print(f"{len(chosen):,} samples, {len(train):,} training images, {len(held_out):,} held-out images")
+    print(f"learning a code from {min(FITTED, len(train) + len(held_out)):,} images")
+    coder = learn_coder(train.images, held_out.images, seed=options.seed)
+    found = check_memorization(samples.images[chosen], train.images, held_out.images, coder, seed=options.seed)
+
+    result = _result(options, found, train, held_out)
+    title = f"Memorization: {', '.join(map(_shown, [options.model] if options.model else options.samples))}"
+    html = memorization_page(title, found, samples.images[chosen], train.images, held_out.images)
+    try:
+        report = save_page(html, out / "report.html")
+        (out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+    print(f"verdict: {found.verdict.verdict}", *found.verdict.reasons, f"report: {report}", sep="\n  ")
+    if options.model:
+        _tell(options.model, tracking_uri, found, train, out)
+    return 0
+
+
+def _draw(options: MemorizationOptions, tracking_uri: str) -> ImageSet:
+    generator = load_generator(options.model, tracking_uri)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    bounds = (-1.0, 1.0) if generator.config.output == "tanh" else (0.0, 1.0)
+    batches = sample_batches(generator.to(device), options.n, seed=options.seed)
+    return image_set(np.concatenate([to_uint8(batch, bounds).cpu().numpy() for batch in batches]))
+
+
+def _result(options: MemorizationOptions, found: Memorization, train: ImageSet, held_out: ImageSet) -> dict[str, Any]:
+    source = (
+        {"model": _shown(options.model)}
+        if options.model
+        else {"samples_from": [_shown(path) for path in options.samples]}
+    )
+    data = {
+        name: {"sha256": one.sha256, "manifest": one.manifest, "unreadable": one.unreadable}
+        for name, one in (("train", train), ("held_out", held_out))
+    }
+    return found.to_json() | source | {"data": data}
+
+
+def _shown(place: str) -> str:
+    """Without the folders of this machine."""
+    return place if place.startswith(("models:/", "runs:/")) else Path(place).name
+
+
+def _tell(model: str, tracking_uri: str, found: Memorization, train: ImageSet, out: Path) -> None:
+    """Tag the registered version with the verdict, and keep the report with the run."""
+    if not model.startswith(("models:/", "runs:/")):
+        return
+    registry, run_id = Registry(tracking_uri), ""
+    if model.startswith("models:/") and not re.fullmatch(r"models:/m-[0-9a-f]{32}", model):
+        version = registry.version(model)
+        run_id = version.run_id
+        limit = found.statistics["detection_limit"]
+        tags = {
+            VERDICT: found.verdict.verdict,
+            f"{VERDICT}_reasons": "; ".join(found.verdict.reasons),
+            f"{VERDICT}_detection_limit": "" if limit is None else f"{limit:.6f}",
+            CHECKED_DATA: train.manifest,
+        }
+        registry.tag(version, tags)
+        print(f"{version.uri} is tagged {VERDICT}={found.verdict.verdict}")
+    elif match := re.fullmatch(r"runs:/([^/]+)/[^/]+", model):
+        run_id = match[1]
+    for name in ("report.html", "result.json") if run_id else ():
+        registry.keep_file(run_id, out / name, FOLDER)

@@ -1,0 +1,80 @@
+"""The gate between @candidate and @champion."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dcgan_dist.tracking.champion import Registry, Version
+
+QUALITY = ("quality/fid", "quality/frechet_random")
+"""Signals, lower is better; the first that both versions have is compared."""
+VERDICT = "memorization"
+"""Tag that the memorization check sets: pass, fail or inconclusive."""
+CHECKED_DATA = "memorization_manifest"
+"""Tag: hash of the manifest it compared with; empty where the training images had none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One condition of the gate."""
+
+    name: str
+    passed: bool
+    words: str
+
+    def __str__(self) -> str:
+        return f"{'yes' if self.passed else 'NO '}  {self.name}: {self.words}"
+
+
+def gate(registry: Registry, candidate: Version) -> list[Check]:
+    """Every condition under which a version may become the champion."""
+    champion = registry.champion(candidate.name)
+    return [
+        _memorization(candidate),
+        _quality(registry, candidate, champion),
+        _manifest(candidate),
+        _checked_data(candidate),
+    ]
+
+
+def _memorization(candidate: Version) -> Check:
+    verdict = candidate.tags.get(VERDICT, "")
+    words = (
+        f"the verdict is {verdict}" if verdict else "not checked: run jobs/check_memorization.py --model on it first"
+    )
+    reasons = candidate.tags.get(f"{VERDICT}_reasons", "")
+    return Check(name="no copies", passed=verdict == "pass", words=f"{words} ({reasons})" if reasons else words)
+
+
+def _quality(registry: Registry, candidate: Version, champion: Version | None) -> Check:
+    def check(passed: bool, words: str) -> Check:
+        return Check(name="quality", passed=passed, words=words)
+
+    own = {key: registry.quality(candidate, key) for key in QUALITY}
+    measured = ", ".join(f"{key} {value:.4g}" for key, value in own.items() if value is not None) or "not measured"
+    if champion is None:
+        return check(True, f"{measured}; there is no champion to compare with")
+    if champion.version == candidate.version:
+        return check(True, f"{measured}; it is the champion")
+    for key, value in own.items():
+        other = registry.quality(champion, key)
+        if value is not None and other is not None:
+            relation = "not worse than" if value <= other else "worse than"
+            return check(value <= other, f"{key} {value:.4g}, {relation} the champion's {other:.4g} ({champion.uri})")
+    return check(False, f"{measured}; the champion {champion.uri} has none of these: they cannot be compared")
+
+
+def _manifest(candidate: Version) -> Check:
+    value = candidate.tags.get("manifest_hash", "")
+    known = re.fullmatch(r"[0-9a-f]{64}", value) is not None
+    return Check(name="data", passed=known, words=f"trained on manifest {value}" if known else "no manifest recorded")
+
+
+def _checked_data(candidate: Version) -> Check:
+    checked, trained = candidate.tags.get(CHECKED_DATA, ""), candidate.tags.get("manifest_hash", "")
+    if not checked:
+        return Check(name="checked data", passed=True, words="the memorization check names no manifest")
+    same = checked == trained
+    words = "compared with the images it was trained on" if same else f"compared with other images, manifest {checked}"
+    return Check(name="checked data", passed=same, words=words)

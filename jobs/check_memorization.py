@@ -1,0 +1,24 @@
+"""Does a generator copy its training images? Samples are compared with training images and with images it has not seen.
+
+python jobs/check_memorization.py --model models:/dcgan-lsun-generator@candidate --train shards/lsun --held-out shards/lsun \
+    --out memorization/
+python jobs/check_memorization.py --samples generated/ --train train.tar --held-out test.tar --out memorization/
+
+The verdict is pass, fail or inconclusive, with reasons and the least rate of copies that would have been found; it is in
+OUT/result.json, in OUT/report.html, and a tag of the registered model, which jobs/promote.py asks for.
+"""
+
+from __future__ import annotations
+
+from dcgan_dist.launch.command_line import parse, run
+
+
+def main(argv: list[str]) -> int:
+    """Check one generator."""
+    from dcgan_dist.launch.memorization_job import MemorizationOptions, run_check
+
+    return run_check(parse(MemorizationOptions, argv, description=__doc__ or ""))
+
+
+if __name__ == "__main__":
+    run(main)

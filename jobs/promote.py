@@ -1,0 +1,62 @@
+"""Make a registered version the champion if the gate lets it: no copies, quality not worse, data known.
+
+python jobs/promote.py --model models:/dcgan-lsun-generator@candidate
+python jobs/promote.py --model models:/dcgan-lsun-generator@champion --rollback
+
+Exit code 0 if @champion is (or with --dry-run would be) that version, 1 if the gate says no.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcgan_dist.launch.command_line import absolute_tracking_uri, default_storage, default_tracking_uri, parse, run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promote:
+    """Which version, and what to do."""
+
+    model: str
+    """models:/NAME@ALIAS or models:/NAME/VERSION; with --rollback any version of that name."""
+    tracking_uri: str = ""
+    """MLflow server or database with the registry; default $MLFLOW_TRACKING_URI, else the default storage's."""
+    dry_run: bool = False
+    """Print every check and what would be done; change nothing."""
+    rollback: bool = False
+    """Point @champion at the champion before the present one."""
+
+
+def main(argv: list[str]) -> int:
+    """Check, move, say so."""
+    job = parse(Promote, argv, description=__doc__ or "")
+    from dcgan_dist.launch.promotion import gate
+    from dcgan_dist.tracking.champion import Registry
+
+    registry = Registry(absolute_tracking_uri(job.tracking_uri or default_tracking_uri(default_storage())))
+    version = registry.version(job.model)
+    now = registry.champion(version.name)
+    print(f"@champion of {version.name}: {now.uri if now else 'none'}")
+    if job.rollback:
+        before = registry.champion_before(version.name)
+        if before is None:
+            print("no champion before it is known: nothing to go back to")
+            return 1
+        if not job.dry_run:
+            registry.restore(version.name)
+        print(f"@champion {'would be' if job.dry_run else 'is'} {before.uri} again")
+        return 0
+
+    checks = gate(registry, version)
+    print("\n".join(map(str, checks)))
+    if not all(check.passed for check in checks):
+        print(f"{version.uri} does not become the champion")
+        return 1
+    if not job.dry_run:
+        registry.make_champion(version)
+    print(f"@champion {'would be' if job.dry_run else 'is'} {version.uri}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,127 @@
+"""jobs/check_memorization.py from files to result, report and registry."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dcgan_dist.config import InputError
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches, seeded
+from dcgan_dist.models.layers import initialise
+from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.presets import preset
+from dcgan_dist.tracking.champion import Registry
+from dcgan_dist.tracking.registry import register_network
+from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import connect
+from tests.helpers.jobs import load_job
+from tests.launch.test_image_sets import save, smooth
+
+check = load_job("check_memorization")
+
+
+def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = smooth(60)
+    save(train, tmp_path / "train")
+    save(train[:40], tmp_path / "generated")
+    save(smooth(50, seed=1), tmp_path / "held")
+
+    places = {"samples": "generated", "train": "train", "held-out": "held", "out": "out"}
+    code = check([word for flag, name in places.items() for word in (f"--{flag}", str(tmp_path / name))])
+
+    assert code == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["verdict"] == "fail"
+    assert result["copy_rate"]["low"] > 0.9
+    assert "verdict: fail" in capsys.readouterr().out
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "Verdict: fail" in html
+    assert html.count("<img") == 7  # two galleries, power, scores, three spaces
+    assert not re.search(r'src="(?!data:)', html)
+    assert str(tmp_path) not in html + json.dumps(result)
+
+
+def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of_its_run(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    config = dataclasses.replace(preset("demo32").model, generator_width=4)
+    generator = Generator(config)
+    initialise(generator, std=0.1, generator=seeded(0))
+    restandardise(generator, prior_batches(config, batches=2, batch_size=8, seed=0, device="cpu", dtype=torch.float32))
+    run = TrackedRun.create(uri, "check", "run", {}, {})
+    register_network(run, generator, "dcgan-drawn-generator", card="card", tags={"manifest_hash": "c" * 64})
+    run.finish("FAILED")
+    images = save(smooth(30), tmp_path / "images")
+    load_job("prepare_folder")(["--source", str(images), "--out", str(tmp_path / "shards"), "--image-size", "32"])
+
+    model = "models:/dcgan-drawn-generator@candidate"
+    arguments = ["--model", model, "--tracking-uri", uri, "--n", "20", "--out", str(tmp_path / "out")]
+    assert check([*arguments, "--train", str(tmp_path / "shards")]) == 0
+
+    tags = Registry(uri).version(model).tags
+    assert (
+        tags["memorization"] == json.loads((tmp_path / "out" / "result.json").read_text())["verdict"] == "inconclusive"
+    )
+    assert "held-out" in tags["memorization_reasons"]
+    assert re.fullmatch("[0-9a-f]{64}", tags["memorization_manifest"])
+    client = connect(uri)
+    assert {one.path for one in client.list_artifacts(run.run_id, "memorization")} == {
+        "memorization/report.html",
+        "memorization/result.json",
+    }
+    assert client.get_run(run.run_id).info.status == "FAILED"  # as it was
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--train", "TRAIN"], "either --model"),
+        (["--train", "TRAIN", "--samples", "TRAIN", "--model", "models:/a/1"], "either --model"),
+        (["--train", "TRAIN", "--samples", "nowhere"], "nowhere does not exist"),
+        (["--train", "TRAIN", "--samples", "TRAIN", "--n", "0"], "--n 0"),
+        (["--train", "FEW", "--samples", "TRAIN"], "at least 9"),
+    ],
+)
+def test_wrong_input_is_named_and_nothing_written(arguments: list[str], words: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "train.npy", smooth(20))
+    np.save(tmp_path / "few.npy", smooth(5))
+    places = {"TRAIN": str(tmp_path / "train.npy"), "FEW": str(tmp_path / "few.npy")}
+
+    with pytest.raises(InputError, match=words):
+        check([places.get(one, one) for one in arguments] + ["--out", str(tmp_path / "out")])
+
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_authors_generator_and_the_digits_at_hand_say_why_nothing_can_be_told(
+    real_data: Path, tmp_path: Path
+) -> None:
+    digits, weights = str(real_data / "svhn"), str(real_data / "weights" / "svhn_unsup")
+
+    check(["--model", weights, "--n", "300", "--out", str(tmp_path), "--train", digits, "--held-out", digits])
+
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["verdict"] == "inconclusive"
+    assert "946 near duplicates" in result["reasons"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("samples", "verdict"), [("cifar10-test-00.tar", "pass"), ("cifar10-train-03.tar", "fail")])
+def test_real_images_posing_as_samples_pass_and_replayed_ones_fail(
+    samples: str, verdict: str, real_data: Path, tmp_path: Path
+) -> None:
+    folder = real_data / "cifar10"
+    arguments = ["--samples", str(folder / samples), "--held-out", str(folder / "cifar10-test-01.tar")]
+    train = map(str, sorted(folder.glob("cifar10-train-*.tar")))
+
+    check([*arguments, "--out", str(tmp_path), "--train", *train])
+
+    assert json.loads((tmp_path / "result.json").read_text())["verdict"] == verdict
