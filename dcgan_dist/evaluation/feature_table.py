@@ -27,7 +27,10 @@ SCALE_FLOOR = 1e-2
 class Rows(Protocol):
     """Rows of features, wherever they are."""
 
-    dimensions: int
+    @property
+    def dimensions(self) -> int:
+        """Features of a row."""
+        ...
 
     def __len__(self) -> int: ...
 

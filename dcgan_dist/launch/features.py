@@ -115,7 +115,7 @@ def fit_to(
         folder: keeps what was measured, by hash.
         workers: who measures.
         name: for the progress bar.
-        images: how many, spread evenly over the manifest; 0: all.
+        images: how many, the first of the manifest; 0: all.
 
     Raises:
         InputError: the discriminator cannot see such images or gives no features.
@@ -133,7 +133,7 @@ def fit_to(
         norm.mean.fill_(torch.nan)
         norm.variance.fill_(torch.nan)
     use = min(images or manifest.samples, manifest.samples)
-    positions = np.arange(use, dtype=np.int64) * manifest.samples // use
+    positions = np.arange(use)
     identity = content_hash(["statistics", parameters_hash(discriminator), manifest.hash, use])
     kept = folder / f"statistics-{identity[:16]}.npz"
     if not kept.is_file():
