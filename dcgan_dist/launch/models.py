@@ -80,8 +80,8 @@ def describe_training(model: str) -> str:
         return "the authors' release: trained on the images of SVHN's train split, 200 epochs"
     config, progress, _ = load_checkpoint(folder)
     return (
-        f"preset {config.preset} trained on {config.dataset} without labels for features, {progress.images_seen:,} images, "
-        f"schedule {config.schedule}, seed {config.seed}"
+        f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
+        f"{config.seed}"
     )
 
 
