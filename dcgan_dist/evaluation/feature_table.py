@@ -64,7 +64,7 @@ class MemoryRows:
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
         """As `Rows`."""
-        yield from (self.values if positions is None else self.take(positions)).split(part_rows(self.dimensions))
+        yield from (self.values if positions is None else self.take(positions)).split(rows_per_part(self.dimensions))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +74,8 @@ class FeatureTable:
     folder: Path
     rows: int
     dimensions: int
+    part_rows: int
+    """Rows of each part but the last."""
     mean: Tensor | None = field(default=None)
     """(dimensions,) taken from every row; None: rows are as stored."""
     scale: Tensor | None = field(default=None)
@@ -88,13 +90,12 @@ class FeatureTable:
 
     def part_range(self, number: int) -> range:
         """Positions of a part's rows."""
-        size = part_rows(self.dimensions)
-        return range(number * size, min((number + 1) * size, self.rows))
+        return range(number * self.part_rows, min((number + 1) * self.part_rows, self.rows))
 
     @property
     def parts(self) -> range:
         """Numbers of all parts."""
-        return range(-(-self.rows // part_rows(self.dimensions)))
+        return range(-(-self.rows // self.part_rows))
 
     def missing_parts(self) -> list[int]:
         """Numbers of the parts that have not been written yet."""
@@ -123,7 +124,7 @@ class FeatureTable:
     def take(self, positions: NDArray[np.int64]) -> Tensor:
         """As `Rows`."""
         out = torch.empty(len(positions), self.dimensions)
-        numbers = positions // part_rows(self.dimensions)
+        numbers = positions // self.part_rows
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             inside = positions[rows] - self.part_range(int(number)).start
@@ -136,9 +137,8 @@ class FeatureTable:
             for number in self.parts:
                 yield self._floats(self._open(number))
         else:
-            size = part_rows(self.dimensions)
-            for first in range(0, len(positions), size):
-                yield self.take(positions[first : first + size])
+            for first in range(0, len(positions), self.part_rows):
+                yield self.take(positions[first : first + self.part_rows])
 
     def standardised(self) -> tuple[Tensor, Tensor]:
         """Mean and scale of every feature over all rows, for `mean` and `scale` of this and of other tables."""
@@ -170,6 +170,6 @@ class FeatureTable:
         return rows
 
 
-def part_rows(dimensions: int) -> int:
-    """Rows of a part."""
+def rows_per_part(dimensions: int) -> int:
+    """Rows that are read at once."""
     return max(1, PART_BYTES // (4 * dimensions))

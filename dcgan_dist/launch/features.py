@@ -17,7 +17,7 @@ from torch import Tensor
 from dcgan_dist.config import InputError, content_hash, require
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.stream import read_images
-from dcgan_dist.evaluation.feature_table import FeatureTable
+from dcgan_dist.evaluation.feature_table import FeatureTable, rows_per_part
 from dcgan_dist.evaluation.features import (
     STATISTICS_BATCH,
     check_images_fit,
@@ -170,7 +170,12 @@ def extract_features(
     """
     rows = min(images or manifest.samples, manifest.samples)
     identity = content_hash(["features", extractor.identity, manifest.hash, rows, workers.dtype])
-    table = FeatureTable(folder=folder / f"features-{identity[:16]}", rows=rows, dimensions=extractor.dimensions)
+    table = FeatureTable(
+        folder=folder / f"features-{identity[:16]}",
+        rows=rows,
+        dimensions=extractor.dimensions,
+        part_rows=rows_per_part(extractor.dimensions),
+    )
     try:
         table.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
