@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class NearestError:
         try:
             with np.load(path, allow_pickle=False) as kept:
                 content: dict[str, Any] = dict(kept)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise InputError(f"{path} cannot be read ({error}): remove it, and the search begins anew") from error
         require(
             str(content["identity"]) == identity,

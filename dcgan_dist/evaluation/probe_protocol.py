@@ -75,7 +75,7 @@ def fit_path(
     blocks, learnt = on_device(rows, device), torch.full((len(rows),), -1)
     learnt[torch.from_numpy(positions)] = torch.from_numpy(labels[positions])
     path: list[LinearSvm] = []
-    for c in tqdm(cs, desc="C grid", unit="C", leave=False):
+    for c in tqdm(cs, desc="C grid", unit="C", leave=False, disable=len(cs) == 1):
         start = fit_linear_svm(blocks, learnt, c, classes=CLASSES, dimensions=rows.dimensions, start=start)
         path.append(start)
     return path

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -148,10 +149,13 @@ def fit_to(
                     total[1].add_(part[1].double() * len(task))
                 bar.update(len(task) * size)
         _save_arrays(kept, {f"{i}{kind}": (s[j] / len(batches)).numpy() for i, s in enumerate(sums) for j, kind in enumerate("mv")})  # fmt: skip
-    with np.load(kept, allow_pickle=False) as arrays:
-        for i, norm in enumerate(norms):
-            norm.mean.copy_(torch.from_numpy(arrays[f"{i}m"]))
-            norm.variance.copy_(torch.from_numpy(arrays[f"{i}v"]))
+    try:
+        with np.load(kept, allow_pickle=False) as arrays:
+            for i, norm in enumerate(norms):
+                norm.mean.copy_(torch.from_numpy(arrays[f"{i}m"]))
+                norm.variance.copy_(torch.from_numpy(arrays[f"{i}v"]))
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise InputError(f"{kept} cannot be read ({error}): remove it and run the same command again") from error
     require(all(bool(norm.variance.isfinite().all()) for norm in norms), NOT_FINITE)
     return DiscriminatorExtractor(discriminator, name)
 

@@ -68,10 +68,10 @@ def fill_mnist_table(options: MnistTable) -> int:
         "classes, and the table needs 1 x 28 x 28 digits of 10 classes: name a model of preset mnist28",
     )
     if options.dry_run:
-        found = count_images(options, lambda path: MnistSource(path=path))
+        found = count_images(options, lambda path: MnistSource(path=path, val=0))
         print(f"{options}\n{found} images; {counts[-1]:,} generated digits, none of which is kept\nnothing was written")
         return 0
-    manifest = open_data(options, lambda path: MnistSource(path=path))
+    manifest = open_data(options, lambda path: MnistSource(path=path, val=0))
     train, train_labels = _digits(manifest, ("train", "val"), "train", options)
     test, truth = _digits(manifest, ("test",), "test", options)
     deviations: list[str] = [f"generator: {describe_training(options.model)}"]

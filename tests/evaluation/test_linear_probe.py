@@ -23,7 +23,7 @@ def problem(n: int, d: int, *, classes: int = 3, seed: int = 0) -> tuple[Tensor,
 
 
 def reference(features: Tensor, labels: Tensor, c: float) -> LinearSVC:
-    return LinearSVC(C=c, tol=1e-8, max_iter=200_000, dual=True).fit(features.numpy(), labels.numpy())
+    return LinearSVC(C=c, tol=1e-8, max_iter=200_000).fit(features.numpy(), labels.numpy())
 
 
 def solve(features: Tensor, labels: Tensor, c: float, start: LinearSvm | None = None) -> LinearSvm:
@@ -34,7 +34,7 @@ def solve(features: Tensor, labels: Tensor, c: float, start: LinearSvm | None = 
 
 def distance(svm: LinearSvm, other: LinearSVC) -> float:
     ours = torch.cat([svm.weights, svm.intercept[None]]).numpy()
-    theirs = np.concatenate([other.coef_.T, other.intercept_[None]])
+    theirs = np.concatenate([other.coef_.T, np.atleast_1d(other.intercept_)[None]])
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import struct
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import scipy.io
 from mlflow import MlflowClient
 
 from dcgan_dist.config import InputError, replace
+from dcgan_dist.data.images import encode_jpeg
+from dcgan_dist.data.sources.cifar10 import CLASSES
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
@@ -74,13 +78,14 @@ def mnist(folder: Path, train: int = 300, test: int = 50) -> str:
     return str(folder)
 
 
-def cifar(folder: Path, per_class: int = 150) -> str:
-    import pickle
-
-    for name, n, seed in (("data_batch_1", 10 * per_class, 0), ("test_batch", 60, 1)):
-        images, labels = pictures(n, 32, 3, seed)
-        batch = {"data": images.transpose(0, 3, 1, 2).reshape(n, -1), "labels": labels.tolist()}
-        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+def cifar(folder: Path, per_class: int = 140) -> str:
+    with tarfile.open(folder / "cifar10.tar", "w") as tar:
+        for split, n, seed in (("train", 10 * per_class, 0), ("test", 60, 1)):
+            for i, (image, label) in enumerate(zip(*pictures(n, 32, 3, seed), strict=True)):
+                data = encode_jpeg(image)
+                member = tarfile.TarInfo(f"{split}/{i:05}_{CLASSES[label]}.jpg")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
     return str(folder)
 
 
@@ -128,15 +133,17 @@ def test_cifar10_small_has_a_random_and_a_kmeans_row(discriminator: str, tmp_pat
     (tmp_path / "cifar").mkdir()
     arguments = ["--model", discriminator, "--data", cifar(tmp_path / "cifar"), "--out", str(tmp_path / "out")]
 
-    assert evaluate_cifar10([*arguments, "--protocol", "small", "--no-track", "--draws", "2", "--centroids", "20"]) == 0
+    assert evaluate_cifar10([*arguments, "--protocol", "small", "--no-track", "--draws", "1", "--centroids", "20"]) == 0
 
     found = result(tmp_path / "out")
     rows = {row["details"].get("key"): row for row in found["rows"]}
-    for key in ("model", "random", "kmeans"):
-        assert rows[key]["figures"]["full"] > 90
-        assert rows[key]["figures"]["few"] > 90
+    # The places of the bars are easy for maps of 4x4, and harder for sums over quadrants.
+    for key, least in (("model", 90), ("random", 90), ("kmeans", 30)):
+        assert rows[key]["figures"]["full"] > least, key
+        assert rows[key]["figures"]["few"] > least, key
     assert found["paper_row"]["figures"] == {"full": 82.8, "few": 73.8}
-    assert any("1,500 train and 60 test images" in words for words in found["deviations"])
+    assert "JPEG copies of the images" in found["deviations"]
+    assert any("1,400 train and 60 test images" in words for words in found["deviations"])
 
 
 def test_mnist_small_streams_generated_digits_and_goes_on_where_it_stopped(generator: str, tmp_path: Path) -> None:
@@ -168,7 +175,7 @@ def test_mnist_small_streams_generated_digits_and_goes_on_where_it_stopped(gener
         (evaluate_svhn, "D", lambda f: svhn(f, 200, split="test"), "no split 'train'"),
         (evaluate_svhn, "D", str, "no train_32x32.mat"),
         (evaluate_svhn, "G", lambda f: svhn(f, 200), "conditioned on 10 classes"),
-        (evaluate_cifar10, "D", lambda f: cifar(f), "the train split has 1,500 images, per class"),
+        (evaluate_cifar10, "D", lambda f: cifar(f), "the train split has 1,400 images, per class"),
         (evaluate_mnist, "G", lambda f: mnist(f), "the train digits are 300 and MNIST's are 60,000"),
         (evaluate_mnist, "D", lambda f: mnist(f), "needs 1 x 28 x 28 digits"),
         (evaluate_svhn, "nowhere", lambda f: svhn(f, 200), "neither models:/NAME@ALIAS"),
