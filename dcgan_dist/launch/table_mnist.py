@@ -30,6 +30,8 @@ from dcgan_dist.models.generator import Generator
 SAMPLES = {"train": 60_000, "test": 10_000}
 """Images of the official files; --data may have cut a validation split from the first."""
 COUNTS = {"paper": (1_000, 10_000, 50_000, 10_000_000), "small": (1_000, 10_000)}
+TRAINED_ON = 50_000
+"""Real digits that the authors' generator learns from."""
 SMALL_TEST = 1_000
 BATCH = 128
 """Digits that share their batch normalisation statistics, as the authors sample."""
@@ -91,8 +93,7 @@ def fill_mnist_table(options: MnistTable) -> int:
     )
     others = []
     if options.real:
-        for count in dict.fromkeys((len(train), min(50_000, len(train)))):
-            error = _real_error(train[:count], train_labels[:count], test, truth)
+        for count, error in _real_errors(train, train_labels, test, truth).items():
             others.append(
                 Row(
                     name=f"real data, {count:,} digits",
@@ -132,13 +133,16 @@ def _digits(
     return pixels, labels
 
 
-def _real_error(
+def _real_errors(
     train: NDArray[np.float32], labels: NDArray[np.int64], test: NDArray[np.float32], truth: NDArray[np.int64]
-) -> float:
-    nearest = NearestError(test, truth)
+) -> dict[int, float]:
+    """Error with the first 50,000 real digits and with all of them, by their number."""
+    nearest, found = NearestError(test, truth), {}
     for first in tqdm(range(0, len(train), BLOCK), desc=f"{len(train):,} real digits", unit="block"):
         nearest.add(train[first : first + BLOCK], labels[first : first + BLOCK])
-    return nearest.percent()
+        if nearest.seen in (TRAINED_ON, len(train)):
+            found[nearest.seen] = nearest.percent()
+    return found
 
 
 def _generated_errors(
