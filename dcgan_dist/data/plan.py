@@ -23,7 +23,7 @@ def default_streams(batch_size: int) -> int:
     return int(np.gcd(batch_size, MAX_STREAMS))
 
 
-def _permutation(n: int, *words: int) -> NDArray[np.int64]:
+def permutation(n: int, *words: int) -> NDArray[np.int64]:
     """A permutation of range(n) that depends on the words alone."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words))).permutation(n)
 
@@ -141,7 +141,7 @@ class ShardPlan:
         """The same as `stream`, kept nowhere: its part of the epoch's sequence of shards, shuffled window by window."""
         starts, stops = self._bounds[:-1], self._bounds[1:]
         cuts = [(np.clip(a, starts, stops), np.clip(b, starts, stops)) for a, b in self._left_out_intervals(epoch)]
-        order = _permutation(len(starts), self.seed, _SHARD_ORDER, epoch)
+        order = permutation(len(starts), self.seed, _SHARD_ORDER, epoch)
         sizes = stops - starts - sum((b - a for a, b in cuts), np.zeros_like(starts))
         ends = np.cumsum(sizes[order])
 
@@ -156,7 +156,7 @@ class ShardPlan:
         shuffled = np.concatenate(
             [
                 ordinals[first : first + self.window][
-                    _permutation(min(self.window, length - first), self.seed, _WINDOW_ORDER, epoch, stream, first)
+                    permutation(min(self.window, length - first), self.seed, _WINDOW_ORDER, epoch, stream, first)
                 ]
                 for first in range(0, length, self.window)
             ]

@@ -35,7 +35,13 @@ def fixed_latents(generator: Generator, start: int, stop: int, *, seed: int) -> 
 
 
 def sample_batches(
-    generator: Generator, n: int, *, seed: int, batch_size: int = 64, mode: Literal["standing", "batch"] = "standing"
+    generator: Generator,
+    n: int,
+    *,
+    seed: int,
+    batch_size: int = 64,
+    mode: Literal["standing", "batch"] = "standing",
+    start: int = 0,
 ) -> Iterator[Tensor]:
     """The n samples of a seed in batches, on the generator's device; its mode is as before after each batch.
 
@@ -49,12 +55,14 @@ def sample_batches(
         batch_size: rows computed together.
         mode: "standing" uses the standing statistics, so that no image depends on its neighbours; "batch" the statistics
             of each batch of batch_size, as the paper samples.
+        start: number of the first sample, a multiple of batch_size; those before it are not made.
 
     Yields:
         (b, c, s, s) with b up to batch_size, in [-1, 1], or [0, 1] with a sigmoid.
     """
-    for start in range(0, n, batch_size):
-        z, labels = fixed_latents(generator, start, start + batch_size, seed=seed)
+    assert start % batch_size == 0, (start, batch_size)
+    for first in range(start, n, batch_size):
+        z, labels = fixed_latents(generator, first, first + batch_size, seed=seed)
         was_training = generator.training
         generator.train(mode == "batch")
         try:
@@ -62,7 +70,7 @@ def sample_batches(
                 images = generator(z, labels)
         finally:
             generator.train(was_training)
-        yield images[: n - start]
+        yield images[: n - first]
 
 
 def sample_images(

@@ -82,7 +82,7 @@ def rank_memory(config: TrainConfig) -> float:
     size = 8 if config.dtype == "float64" else 4
     with torch.device("meta"), torch.no_grad():
         labels = torch.zeros(1, dtype=torch.int64) if model.classes else None
-        generator, discriminator = Generator(model), Discriminator(model)
+        generator, discriminator = Generator(model).eval(), Discriminator(model).eval()
         made = generator.layer_outputs(torch.empty(1, model.latent_dim), labels)
         judged = discriminator.layer_outputs(made["image"], labels)
         activations = sum(x.numel() for x in made.values()) + 3 * sum(x.numel() for x in judged.values())

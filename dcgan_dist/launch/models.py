@@ -71,6 +71,20 @@ def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
     return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
 
 
+def describe_training(model: str) -> str:
+    """What a model was trained on and for how long, in words, as far as its files say."""
+    if _in_registry(model):
+        return f"{model} (its card in the registry says on what it was trained)"
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        return "the authors' release: trained on the images of SVHN's train split, 200 epochs"
+    config, progress, _ = load_checkpoint(folder)
+    return (
+        f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
+        f"{config.seed}"
+    )
+
+
 def _in_registry(model: str) -> bool:
     return model.startswith(("models:/", "runs:/"))
 

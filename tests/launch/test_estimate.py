@@ -7,8 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan_dist.config import replace
-from dcgan_dist.launch.estimate import checkpoint_bytes, step_flops_per_image
-from dcgan_dist.presets import preset
+from dcgan_dist.launch.estimate import checkpoint_bytes, rank_memory, step_flops_per_image
+from dcgan_dist.presets import PRESETS, preset
 from dcgan_dist.training.players import build_players
 from dcgan_dist.training.step import adversarial_step
 
@@ -38,3 +38,8 @@ def test_checkpoint_holds_weights_and_two_moments() -> None:
     parameters = 18_885_760 + 17_232_768
 
     assert checkpoint_bytes(preset("lsun64")) == 3 * 4 * parameters
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_memory_of_a_rank_holds_at_least_weights_gradients_and_moments(name: str) -> None:
+    assert rank_memory(preset(name)) > checkpoint_bytes(preset(name)) * 4 / 3

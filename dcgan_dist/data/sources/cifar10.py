@@ -20,6 +20,7 @@ from dcgan_dist.data.tar_members import TarFault, walk_tar
 from dcgan_dist.data.writer import Encoding, Sample
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+IMAGES = 60_000
 _JPEG_NAME = re.compile(r"(train|test)/(\d+)_([a-z]+)\.jpg")
 
 
@@ -28,7 +29,7 @@ class Cifar10Source(TravelsLight):
     """The 60,000 images, or as many as the copy at hand has."""
 
     path: str
-    """Folder with data_batch_1..5 and test_batch (or above it), or with the JPEG tars."""
+    """Folder with data_batch_1..5 and test_batch (or above it), or with the JPEG tars; of both the one with more images."""
     dataset: str = "cifar10"
     image_size: int = 32
     image_channels: int = 3
@@ -52,23 +53,28 @@ class Cifar10Source(TravelsLight):
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        return {"size": 32}, {"kind": "cifar10", "form": "batches" if self._batches else "jpeg"}
+        return {"size": 32}, {"kind": "cifar10", "form": self._form_and_splits[0]}
 
-    @cached_property
-    def _batches(self) -> list[Path]:
-        root = Path(self.path).expanduser()
-        return sorted(root.rglob("data_batch_*")) + sorted(root.rglob("test_batch"))
-
-    @cached_property
+    @property
     def _splits(self) -> list[SplitArrays]:
-        tars = sorted(Path(self.path).expanduser().glob("*.tar"))
-        splits = _read_batches(self._batches) if self._batches else _read_tars(tars)
+        return self._form_and_splits[1]
+
+    @cached_property
+    def _form_and_splits(self) -> tuple[str, list[SplitArrays]]:
+        root = Path(self.path).expanduser()
+        form, splits = "batches", _read_batches(sorted(root.rglob("data_batch_*")) + sorted(root.rglob("test_batch")))
+        if _images(splits) < IMAGES and (tars := sorted(root.glob("*.tar"))):
+            form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda found: _images(found[1]))
         if not splits:
             raise InputError(
                 f"--source {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
                 "unpack cifar-10-python.tar.gz and give that folder"
             )
-        return splits
+        return form, splits
+
+
+def _images(splits: Sequence[SplitArrays]) -> int:
+    return sum(len(part.labels) for part in splits)
 
 
 class _PlainUnpickler(pickle.Unpickler):

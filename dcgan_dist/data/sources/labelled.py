@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.config import require
 from dcgan_dist.data.sources.base import Item
 from dcgan_dist.data.writer import Sample
 
@@ -16,7 +17,10 @@ class SplitArrays:
 
     def __init__(self, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         """images (n, h, w, c) uint8; labels (n,) from 0."""
-        assert len(images) == len(labels), (len(images), len(labels))
+        require(
+            len(images) == len(labels),
+            f"the {split} split has {len(images):,} images and {len(labels):,} labels: fetch its files again",
+        )
         self.split, self.images, self.labels = split, images, labels
 
 

@@ -1,0 +1,22 @@
+"""Fill the SVHN table: test error of a linear machine on a discriminator's features, with 1000 labels.
+
+C is chosen on 10,000 validation images by 10 draws of 100 labels per class, the error is the mean of 100 new draws. With
+--protocol small: five splits of the first 946 digits, for a look within minutes.
+
+python jobs/evaluate_svhn.py --model models:/dcgan-svhn-discriminator@candidate --data svhn/ --out tables/svhn
+"""
+
+from __future__ import annotations
+
+from dcgan_dist.launch.command_line import parse, run
+
+
+def main(argv: list[str]) -> int:
+    """Measure, print, write result.json."""
+    from dcgan_dist.launch.table_svhn import SvhnTable, fill_svhn_table
+
+    return fill_svhn_table(parse(SvhnTable, argv, description=__doc__ or ""))
+
+
+if __name__ == "__main__":
+    run(main)
