@@ -15,7 +15,7 @@ from dcgan_dist.launch.search_plan import PAPER_ERROR_PERCENT, SearchPlan
 from dcgan_dist.launch.search_space import to_json
 
 Outcomes = Mapping[int, dict[str, Any]]
-ERROR = "validation_error_percent"
+ERROR, TEST_ERROR = "validation_error_percent", "test_error_percent"
 TOP = 10
 
 
@@ -78,6 +78,14 @@ def trial_line(plan: SearchPlan, outcomes: Outcomes, number: int, seconds_left: 
     leading = f"best {outcomes[best][ERROR]:.2f} % (trial {best})" if best is not None else "none finished yet"
     took = f"{outcome.get('seconds', 0):.0f} s"
     return f"{len(outcomes):3}/{len(plan.trials)} | trial {number:3} | {result} | {took} | {leading} | ETA {duration(seconds_left)}"
+
+
+def repeat_line(outcomes: Outcomes, draw: int, draws: int) -> str:
+    """One line about a repeat that has just ended."""
+    outcome = outcomes[draw]
+    named = {"validation error": outcome.get(ERROR), "test error": outcome.get(TEST_ERROR)}
+    figures = [f"{name} {value:.2f} %" for name, value in named.items() if value is not None]
+    return f"{len(outcomes):3}/{draws} | draw {draw:3} | {', '.join(figures) or outcome['error'][:120]}"
 
 
 def top_table(plan: SearchPlan, outcomes: Outcomes) -> str:

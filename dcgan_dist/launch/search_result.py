@@ -13,15 +13,14 @@ from dcgan_dist.config import InputError, SupervisedConfig, flatten, from_dict
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.search_plan import PAPER_ERROR_PERCENT, SearchPlan
-from dcgan_dist.launch.search_report import ERROR, deviations, save_picture, spread
-from dcgan_dist.launch.trial_runs import TrialRuns
+from dcgan_dist.launch.search_report import ERROR, TEST_ERROR, deviations, save_picture, spread
+from dcgan_dist.launch.trial_runs import TrialRuns, repeat_folder
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.tracking.model_card import classifier_card
 from dcgan_dist.tracking.registry import alias_tags, register_network, version_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.training.checkpoint import load_state
 
-TEST_ERROR = "test_error_percent"
 ALIAS = "candidate"
 Outcomes = Mapping[int, dict[str, Any]]
 
@@ -136,7 +135,7 @@ def _register(
     name = plan.config.register_as
     draw = min(finished, key=lambda number: (finished[number][ERROR], number))
     config = plan.repeat(plan.trials[best], draw)
-    network = _network(folder, f"repeats/{best:03}/{draw:03}", config)
+    network = _network(folder, repeat_folder(best, draw), config)
     holder = alias_tags(name, ALIAS, run.tracking_uri)
     alias = ALIAS if not plan.data.deviations or holder.get("protocol") != "paper" else ""
     figures = {

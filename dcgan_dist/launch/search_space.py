@@ -106,7 +106,10 @@ def check_space(space: Space, base: SupervisedConfig) -> None:
             raise InputError(f"the space names {path!r}, no field of a trial{nearest(path, list(known))}")
         for value in _extremes(distribution):
             whole = isinstance(known[path], int)
-            fits = isinstance(value, int if whole else (int, float, type(known[path])))
+            if whole:
+                fits = isinstance(distribution, Choice) and isinstance(value, int)
+            else:
+                fits = isinstance(value, (int, float) if isinstance(known[path], float) else type(known[path]))
             require(
                 fits and not isinstance(value, bool),
                 f"the space gives {path} the value {value!r}: "

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -150,13 +152,16 @@ class Watch(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """It raised, or its process died, more often than is allowed."""
-        self.listener.ended(trial.config["task"], _last_line(trial))
+        self.listener.ended(trial.config["task"], _cause(trial))
 
 
-def _last_line(trial: Trial) -> str:
-    error = trial.get_error()
-    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "its process died"
+def _cause(trial: Trial) -> str:
+    """What went wrong, in one line of the text that Tune keeps of it (it keeps a pickle too)."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines or "actor died" in text:
+        return "its process died" + (f": {found[0]}" if (found := re.search(r"Worker exit type: \w+", text)) else "")
+    return lines[-1][:500]
 
 
 def probe(config: SearchConfig, context: Context, steps: int) -> float:

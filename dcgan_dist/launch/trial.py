@@ -76,6 +76,8 @@ def run_task(context: Context, number: int, tell: Tell) -> dict[str, Any]:
     """
     task = context.tasks[number]
     folder = RunFolder(context.storage, f"{context.run_name}/{task.name}")
+    if already := folder.read_json(OUTCOME):
+        return already  # its process died between the outcome and what comes after it
     torch.set_num_threads(context.threads)
     began = time.monotonic()
     try:
@@ -93,6 +95,8 @@ def run_task(context: Context, number: int, tell: Tell) -> dict[str, Any]:
     if not context.keep_network:
         for path in CheckpointStore(folder).paths():
             folder.remove(path)
+    if outcome["status"] == "FINISHED":
+        tell(outcome["metrics"], outcome["images_seen"])  # last, as a scheduler may end a trial that tells something
     return outcome
 
 
@@ -155,7 +159,6 @@ def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[
         figures[TEST] = learner.error_percent(_tensors(context.test))
     if context.keep_network:
         _write(store, config, intervals.last, {"network": learner.network.state_dict()})
-    tell(figures, intervals.last * config.batch_size)
     return {
         "validation_error_percent": figures[VALIDATION],
         "test_error_percent": figures.get(TEST),

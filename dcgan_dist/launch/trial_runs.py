@@ -111,3 +111,8 @@ class TrialRuns:
 def trial_folder(number: int) -> str:
     """Folder of a trial below the search's."""
     return f"trials/{number:03}"
+
+
+def repeat_folder(trial: int, draw: int) -> str:
+    """Folder of a repeat of a trial below the search's."""
+    return f"repeats/{trial:03}/{draw:03}"

@@ -34,17 +34,19 @@ def flags(config: TrainConfig) -> list[str]:
     return given
 
 
-class TrainingJob:
-    """python jobs/train_lsun.py in a session of its own; what it says is kept."""
+class Job:
+    """python jobs/NAME.py in a session of its own; what it says is kept."""
 
-    def __init__(self, config: TrainConfig, home: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], home: Path, environment: dict[str, str] | None = None
+    ) -> None:
         """Start it; `home` must be short, as sockets lie below it."""
         self.home = str(home)
         self.lines: list[str] = []
         self.began = time.monotonic()
         own = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(JOBS / "train_lsun.py"), *flags(config)],
+            [sys.executable, str(JOBS / f"{name}.py"), *arguments],
             env=os.environ | own | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -95,3 +97,11 @@ class TrainingJob:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class TrainingJob(Job):
+    """python jobs/train_lsun.py."""
+
+    def __init__(self, config: TrainConfig, home: Path, environment: dict[str, str] | None = None) -> None:
+        """Start it; `home` must be short, as sockets lie below it."""
+        super().__init__("train_lsun", flags(config), home, environment)
