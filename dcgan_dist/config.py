@@ -215,6 +215,45 @@ class AlarmConfig:
         require(self.patience >= 1, f"alarm.patience {self.patience} must be at least 1")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassifierConfig:
+    """Shape of a supervised network: a model's discriminator with one output per class in the place of its logit."""
+
+    model: ModelConfig
+    """Its images, norm and discriminator_* fields; those of the generator are not used."""
+    classes: int = 10
+    """Outputs."""
+
+    def __post_init__(self) -> None:
+        require(self.classes >= 2, f"classifier.classes {self.classes} must be at least 2")
+        require(
+            self.model.classes == 0,
+            f"model.classes {self.model.classes} would tell the network the label it is asked for: it must be 0",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupervisedConfig:
+    """Training of one classifier on few labels: a trial of the search."""
+
+    classifier: ClassifierConfig
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 64
+    """Rows of a batch."""
+    dropout: float = 0.0
+    """Share of the flattened last map that is dropped in training, anew for every image."""
+    epochs: int = 100
+    """Passes over the labelled images."""
+    seed: int = 0
+    """Seed of initialisation, order and dropout."""
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 2, f"batch_size {self.batch_size} must be at least 2")
+        require(0 <= self.dropout < 1, f"dropout {self.dropout} must lie in [0, 1)")
+        require(self.epochs >= 1, f"epochs {self.epochs} must be at least 1")
+        require(self.seed >= 0, f"seed {self.seed} must not be negative")
+
+
 # What may differ between two starts of the same run: where and how it runs. With norm_group=rank the number of ranks
 # changes the rows that are normalised together, and so the result; the same number of ranks repeats it exactly.
 FREE_FIELDS = (

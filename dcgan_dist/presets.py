@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dcgan_dist.config import (
+    ClassifierConfig,
     DataConfig,
     InputError,
     ModelConfig,
     OptimizerConfig,
     QualityConfig,
+    SupervisedConfig,
     TrainConfig,
     nearest,
 )
@@ -136,6 +138,9 @@ DEMO32 = replace(
     quality=QualityConfig(samples=1000, held_out=1000),
     epochs=10,
 )
+
+# P 5.2: a purely supervised network of the same architecture. All else is O, and what the search looks for.
+SVHN_SUPERVISED = SupervisedConfig(classifier=ClassifierConfig(model=SVHN32.model))
 
 PRESETS = {config.preset: config for config in (LSUN64, FACES64, IMAGENET32, SVHN32, MNIST28, EXAMPLES64, DEMO32)}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import TrainConfig
+from dcgan_dist.config import SupervisedConfig, TrainConfig
 from dcgan_dist.launch.run_folder import RunFolder, unique_suffix
 from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.launch.storage import patiently
@@ -102,7 +102,12 @@ class CheckpointStore:
             return f"it cannot be read ({error})"
 
     def write(
-        self, config: TrainConfig, progress: Progress, state: State, log: Sequence[dict[str, Any]], scratch: Path
+        self,
+        config: TrainConfig | SupervisedConfig,
+        progress: Progress,
+        state: State,
+        log: Sequence[dict[str, Any]],
+        scratch: Path,
     ) -> Kept:
         """Write a checkpoint, trying again for a while where the storage refuses.
 

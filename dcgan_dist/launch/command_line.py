@@ -108,20 +108,33 @@ def parse_training(argv: Sequence[str], *, default_preset: str, description: str
     """
     description = f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another."
     config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
-    storage = absolute(config.storage or default_storage(), "--storage")
     weights = config.quality.inception_weights
-    places = {
-        "storage": storage,
+    places = absolute_places(config.storage, config.tracking_uri) | {
         "shards": absolute(config.shards or default_shards(), "--shards"),
         "keep_list": absolute(config.keep_list, "--keep-list") if config.keep_list else "",
-        "tracking_uri": absolute_tracking_uri(config.tracking_uri or default_tracking_uri(storage)),
     }
-    for name, place in places.items():
-        refuse_secrets(place, f"--{name.replace('_', '-')}")
+    for name in ("shards", "keep_list"):
+        refuse_secrets(places[name], f"--{name.replace('_', '-')}")
     quality = dataclasses.replace(
         config.quality, inception_weights=absolute(weights, "--quality.inception-weights") if weights else ""
     )
     return dataclasses.replace(config, quality=quality, **places)
+
+
+def absolute_places(storage: str, tracking_uri: str) -> dict[str, str]:
+    """`storage` and `tracking_uri` as given or by default, absolute and without secrets.
+
+    Raises:
+        InputError: a relative path inside a Ray job, or a place that shows a password.
+    """
+    storage = absolute(storage or default_storage(), "--storage")
+    places = {
+        "storage": storage,
+        "tracking_uri": absolute_tracking_uri(tracking_uri or default_tracking_uri(storage)),
+    }
+    for name, place in places.items():
+        refuse_secrets(place, f"--{name.replace('_', '-')}")
+    return places
 
 
 def absolute_tracking_uri(uri: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan_dist.config import ModelConfig, TrainConfig, flatten
+from dcgan_dist.config import ClassifierConfig, ModelConfig, TrainConfig, flatten
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 
@@ -67,13 +68,24 @@ def forward_flops(model: ModelConfig) -> tuple[float, float]:
     with torch.device("meta"):
         z = torch.empty(2, model.latent_dim)
         labels = torch.zeros(2, dtype=torch.int64) if model.classes else None
-        images = torch.empty(2, model.image_channels, model.image_size, model.image_size)
-        counts = []
-        for network, inputs in ((Generator(model), z), (Discriminator(model), images)):
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
-                network(inputs, labels)
-            counts.append(counter.get_total_flops() / 2)
-    return counts[0], counts[1]
+        return _flops(Generator(model), z, labels), _flops(Discriminator(model), _two_images(model), labels)
+
+
+def classifier_flops(config: ClassifierConfig) -> float:
+    """Operations of one image through a classifier."""
+    with torch.device("meta"):
+        return _flops(Classifier(config), _two_images(config.model))
+
+
+def _two_images(model: ModelConfig) -> Tensor:
+    return torch.empty(2, model.image_channels, model.image_size, model.image_size)
+
+
+def _flops(network: nn.Module, *inputs: Tensor | None) -> float:
+    """Per row, of two: with one row batch normalisation has no variance."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(*inputs)
+    return counter.get_total_flops() / 2
 
 
 def rank_memory(config: TrainConfig) -> float:

@@ -129,6 +129,16 @@ def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
+def check_same_identity(before: dict[str, Any], now: dict[str, Any], *, name: str, storage: str) -> None:
+    """Raise InputError, with the fields that differ, if a run of this name was started with something else."""
+    if changed := changed_fields(before, now):
+        words = ", ".join(f"{field} was {before.get(field)!r} and is now {now.get(field)!r}" for field in changed[:4])
+        raise InputError(
+            f"run {name} in {storage} was started with another config: {words}; "
+            "give back the old value, or another --run-name"
+        )
+
+
 def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
     """Raise InputError if a run of this name was started with something else that matters.
 
@@ -136,13 +146,7 @@ def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
         plan: what is asked for now.
         recorded: `run.json` of the run that has the name.
     """
-    before, now = recorded["identity"], plan.identity
-    if changed := changed_fields(before, now):
-        words = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed[:4])
-        raise InputError(
-            f"run {plan.name} in {plan.config.storage} was started with another config: {words}; "
-            "give back the old value, or another --run-name"
-        )
+    check_same_identity(recorded["identity"], plan.identity, name=plan.name, storage=plan.config.storage)
     if plan.images < recorded["images"]:
         raise InputError(
             f"run {plan.name} was started for {recorded['images']} images and epochs/images now ask for {plan.images}: "

@@ -81,10 +81,7 @@ def finished_result(plan: RunPlan, folder: RunFolder) -> dict[str, Any] | None:
 def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedRun:
     """The run on the tracking server: one, however often it is started."""
     config = plan.config
-    if recorded and recorded.get("tracking_uri") == config.tracking_uri:
-        try:
-            return TrackedRun.attach(config.tracking_uri, recorded["run_id"])
-        except InputError:
-            pass  # deleted on the server: the run gets a new record there
     tags = environment_tags() | {"manifest_hash": plan.manifest.hash, "storage": config.storage}
-    return TrackedRun.create(config.tracking_uri, config.experiment, plan.name, flatten(config), tags)
+    return TrackedRun.attach_or_create(
+        recorded, config.tracking_uri, config.experiment, plan.name, flatten(config), tags
+    )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from dcgan_dist.config import ModelConfig
+from dcgan_dist.config import ModelConfig, SupervisedConfig, flatten
 
 
 def model_card(
@@ -76,6 +76,67 @@ from dcgan_dist.tracking.registry import load_{kind}
 
 It knows what is in its training images, their gaps and biases too. Images made by it show nothing that exists; they may
 resemble training images. It was made for research on representation learning; it was not tested for any other use.
+"""
+
+
+def classifier_card(
+    *,
+    name: str,
+    data: str,
+    config: SupervisedConfig,
+    search: str,
+    quality: Mapping[str, float],
+    deviations: Sequence[str],
+    alias: str = "candidate",
+) -> str:
+    """The same for a supervised network that a search found.
+
+    Args:
+        name: its name in the registry.
+        data: what it was trained and measured on, in one line.
+        config: how it was trained.
+        search: how the configuration was found, and which of its trainings this is, in words.
+        quality: figure -> value; errors in percent.
+        deviations: from the paper's protocol, in words.
+        alias: under which the loading examples name it.
+    """
+    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
+    fields = "\n".join(f"- `{path}` = {value}" for path, value in flatten(config).items() if "generator" not in path)
+    size = config.classifier.model.image_size
+    return f"""# {name}
+
+A supervised network with the architecture of a DCGAN's discriminator (Radford, Metz, Chintala, arXiv 1511.06434): what the
+architecture alone reaches with few labels. Maps images (n, {config.classifier.model.image_channels}, {size}, {size}) in
+[-1, 1] to logits (n, {config.classifier.classes}), one per class.
+
+## Training
+
+- {data}
+- {search}
+- deviations from the paper: {"; ".join(deviations)}
+- batch normalisation: standing statistics, measured over the training images
+
+{fields}
+
+## Quality
+
+| figure | value |
+|---|---|
+{figures}
+
+## Use
+
+```python
+from dcgan_dist.tracking.registry import load_classifier
+
+classifier = load_classifier("models:/{name}@{alias}", TRACKING_URI)
+classes = classifier(images).argmax(1)
+```
+
+## Limits
+
+It knows digits of its own data set only, and is wrong as often as the table says. It was made to be compared with, not to
+read house numbers.
 """
 
 

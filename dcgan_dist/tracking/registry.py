@@ -22,7 +22,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pytorch import save_model
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from dcgan_dist.config import InputError, ModelConfig, from_dict
+from dcgan_dist.config import ClassifierConfig, InputError, ModelConfig, from_dict
+from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics
@@ -30,7 +31,10 @@ from dcgan_dist.tracking.exported_weights import read_exported_weights
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect, in_words
 
-Network = TypeVar("Network", Generator, Discriminator)
+Network = TypeVar("Network", Generator, Discriminator, Classifier)
+
+CONFIGS = {Generator: ModelConfig, Discriminator: ModelConfig, Classifier: ClassifierConfig}
+"""What `model_config.json` holds of each kind of network."""
 
 EXAMPLE_ROWS = 2  # with one row the exporter would fix the batch size to 1
 DESCRIPTION_LENGTH = 5000  # of a registered version, the limit of MLflow's database
@@ -48,7 +52,7 @@ class RegisteredNetwork:
 
 def register_network(
     run: TrackedRun,
-    network: Generator | Discriminator,
+    network: Generator | Discriminator | Classifier,
     name: str,
     *,
     card: str,
@@ -59,8 +63,9 @@ def register_network(
     """Register a network as a new version of `name` and point the alias at it.
 
     What is kept: the graph that torch.export makes of the network in eval mode (any batch size), a signature and an
-    input example, `extra_files/model_config.json` (ModelConfig) and `extra_files/model_card.md`. Among the run's models
-    it is called "generator" or "discriminator", also reachable as runs:/<run id>/generator.
+    input example, `extra_files/model_config.json` (ModelConfig, of a classifier ClassifierConfig) and
+    `extra_files/model_card.md`. Among the run's models it is called "generator", "discriminator" or "classifier", also
+    reachable as runs:/<run id>/generator.
 
     Args:
         run: the run that trained it.
@@ -127,14 +132,56 @@ def load_discriminator(uri: str, tracking_uri: str) -> Discriminator:
     return _load(uri, tracking_uri, Discriminator)
 
 
+def load_classifier(uri: str, tracking_uri: str) -> Classifier:
+    """Rebuild a registered classifier; otherwise as `load_generator`."""
+    return _load(uri, tracking_uri, Classifier)
+
+
+def version_tags(uri: str, tracking_uri: str) -> dict[str, str]:
+    """Tags of a registered version.
+
+    Args:
+        uri: models:/<name>@<alias> or models:/<name>/<version>.
+        tracking_uri: server or database that holds it.
+
+    Raises:
+        InputError: no such version (what there is is listed), or no answer.
+    """
+    client = connect(tracking_uri, must_exist=True)
+    match = re.fullmatch(r"models:/([^/@]+)(?:@([\w-]+)|/(\d+))", uri)
+    if not match:
+        raise InputError(f"{uri!r} names no registered version: write models:/NAME@ALIAS or models:/NAME/VERSION")
+    name, alias, number = match.groups()
+    with in_words(tracking_uri):
+        _artifact_location(client, uri)  # says what there is instead
+        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
+    return dict(found.tags)
+
+
+def alias_tags(name: str, alias: str, tracking_uri: str) -> dict[str, str]:
+    """Tags of the version that an alias points at; empty where there is no such name or alias.
+
+    Raises:
+        InputError: the server or database cannot be used.
+    """
+    client = connect(tracking_uri)
+    with in_words(tracking_uri):
+        try:
+            return dict(client.get_model_version_by_alias(name, alias).tags)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return {}
+            raise
+
+
 def _kind(network_class: type) -> str:
     return network_class.__name__.lower()
 
 
-def _export(network: Generator | Discriminator, folder: Path, card: str, logged: LoggedModel) -> None:
+def _export(network: Generator | Discriminator | Classifier, folder: Path, card: str, logged: LoggedModel) -> None:
     """Write the MLflow model into folder / "model"."""
-    config = network.config
-    (folder / "model_config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2))
+    config = network.config.model if isinstance(network, Classifier) else network.config
+    (folder / "model_config.json").write_text(json.dumps(dataclasses.asdict(network.config), indent=2))
     (folder / "model_card.md").write_text(card)
     frozen = copy.deepcopy(network).cpu().requires_grad_(False)  # so that outputs of the loaded graph need no gradient
 
@@ -149,7 +196,8 @@ def _export(network: Generator | Discriminator, folder: Path, card: str, logged:
     specs: list[ColSpec | TensorSpec] = [
         TensorSpec(kind, (-1, *shape), name if len(inputs) > 1 else None) for name, (kind, shape) in inputs.items()
     ]
-    output = TensorSpec(dtype, (-1, *images) if is_generator else (-1,))
+    logits = (-1, network.config.classes) if isinstance(network, Classifier) else (-1,)
+    output = TensorSpec(dtype, (-1, *images) if is_generator else logits)
     example = tuple(np.zeros((EXAMPLE_ROWS, *shape), kind) for kind, shape in inputs.values())
     save_model(
         frozen,
@@ -185,7 +233,7 @@ def _load(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
         if kind != _kind(network_class):
             raise InputError(f"{uri} is a {kind}, not a {_kind(network_class)}: name the other model of that run")
         weights = read_exported_weights(path / "data" / "model.pt2")
-        config = from_dict(ModelConfig, json.loads(settings.read_text()))
+        config = from_dict(CONFIGS[network_class], json.loads(settings.read_text()))
     with torch.device("meta"):  # no weight is drawn only to be overwritten: random state stays as it is
         network = network_class(config)
     try:

@@ -93,6 +93,32 @@ class TrackedRun:
             client.update_run(run_id, status="RUNNING")
             return cls(client, run_id, client.get_run(run_id).info.experiment_id)
 
+    @classmethod
+    def attach_or_create(
+        cls,
+        recorded: dict[str, Any] | None,
+        tracking_uri: str,
+        experiment: str,
+        run_name: str,
+        params: dict[str, Any],
+        tags: dict[str, str],
+    ) -> TrackedRun:
+        """Go on with the run that a storage remembers, one however often it is started; else start one.
+
+        Args:
+            recorded: holds `tracking_uri` and `run_id` of an earlier start; None: there was none.
+            tracking_uri: as for `create`, and so are the others.
+
+        Raises:
+            InputError: the server or database cannot be used.
+        """
+        if recorded and recorded.get("tracking_uri") == tracking_uri:
+            try:
+                return cls.attach(tracking_uri, recorded["run_id"])
+            except InputError:
+                pass  # deleted on the server: the run gets a new record there
+        return cls.create(tracking_uri, experiment, run_name, params, tags)
+
     def log_metrics(self, metrics: dict[str, float], images_seen: int) -> None:
         """Add one point per metric at step `images_seen`, in one request.
 

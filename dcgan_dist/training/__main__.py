@@ -21,27 +21,20 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dcgan_dist.config import InputError, TrainConfig, require
-from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.loop import Intervals, Report, train
+from dcgan_dist.training.order import batch_positions
 from dcgan_dist.training.players import build_players
 
 
 def batches(images: Tensor, config: TrainConfig, rows: list[int], first_step: int) -> Iterator[tuple[Tensor, None]]:
     """This rank's rows of every batch from a step on, without end."""
-    size = config.data.batch_size
-    steps_per_epoch = len(images) // size
-    step = first_step
-    while True:
-        epoch, number = divmod(step, steps_per_epoch)
-        order = torch.randperm(len(images), generator=seeded(config.seed, "order", epoch))
-        for batch in order[number * size : steps_per_epoch * size].split(size):
-            yield images[batch[rows]], None
-            step += 1
+    for batch in batch_positions(len(images), config.data.batch_size, seed=config.seed, first_step=first_step):
+        yield images[batch[rows]], None
 
 
 def main(argv: list[str]) -> int:

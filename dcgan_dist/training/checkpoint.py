@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError, TrainConfig, content_hash, from_dict
+from dcgan_dist.config import InputError, SupervisedConfig, TrainConfig, content_hash, from_dict
 
 MANIFEST = "checkpoint.json"
 LOG = "metrics.jsonl"
@@ -51,7 +51,11 @@ State = dict[str, dict[str, Any]]
 
 
 def save_checkpoint(
-    folder: Path, config: TrainConfig, progress: Progress, state: State, log: Sequence[dict[str, Any]] = ()
+    folder: Path,
+    config: TrainConfig | SupervisedConfig,
+    progress: Progress,
+    state: State,
+    log: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write a checkpoint folder under a temporary name and rename it.
 
@@ -59,7 +63,7 @@ def save_checkpoint(
         folder: must not exist yet, or be what a killed process left of it.
         config: resolved config of the run.
         progress: where the run is.
-        state: of both players.
+        state: of every part that learns, by name.
         log: what was reported so far, without anything that depends on the clock; one JSON object each.
     """
     draft = folder.with_name(folder.name + ".tmp")
@@ -97,14 +101,23 @@ def damage(folder: Path) -> str | None:
 
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[TrainConfig, Progress, State]:
-    """Read a checkpoint back.
+    """Read a checkpoint of a training run back.
+
+    Raises:
+        InputError: the folder is damaged.
+    """
+    progress, state = load_state(folder, device=device)
+    return from_dict(TrainConfig, json.loads((folder / "config.json").read_text())), progress, state
+
+
+def load_state(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Progress, State]:
+    """Read a checkpoint back without its config, whatever was trained.
 
     Raises:
         InputError: the folder is damaged.
     """
     if wrong := damage(folder):
         raise InputError(f"checkpoint {folder}: {wrong}; use another checkpoint")
-    config = from_dict(TrainConfig, json.loads((folder / "config.json").read_text()))
     progress = Progress(**json.loads((folder / "progress.json").read_text()))
     files = json.loads((folder / MANIFEST).read_text())["sha256"]
     state = {
@@ -112,7 +125,7 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tupl
         for name in files
         if name.endswith(".pt")
     }
-    return config, progress, state
+    return progress, state
 
 
 def load_log(folder: Path) -> list[dict[str, Any]]:

@@ -34,31 +34,23 @@ def flags(config: TrainConfig) -> list[str]:
     return given
 
 
-class TrainingJob:
-    """python jobs/train_lsun.py in a session of its own; what it says is kept."""
+class Job:
+    """A python command in a session of its own; what it says is kept."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        home: Path,
-        environment: dict[str, str] | None = None,
-        *,
-        command: Sequence[str] = (str(JOBS / "train_lsun.py"),),
-    ) -> None:
+    def __init__(self, command: Sequence[str], home: Path, environment: dict[str, str] | None = None) -> None:
         """Start it.
 
         Args:
-            config: becomes the command line.
+            command: what python runs, with its arguments.
             home: its home and place for temporary files; must be short, as sockets lie below it.
             environment: changes to this process's.
-            command: what python runs.
         """
         self.home = str(home)
         self.lines: list[str] = []
         self.began = time.monotonic()
         own = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, *command, *flags(config)],
+            [sys.executable, *command],
             env=os.environ | own | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -109,3 +101,18 @@ class TrainingJob:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class TrainingJob(Job):
+    """python jobs/train_lsun.py, or another command that takes the same flags."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        home: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        command: Sequence[str] = (str(JOBS / "train_lsun.py"),),
+    ) -> None:
+        """Start it with the command line that asks for the config."""
+        super().__init__([*command, *flags(config)], home, environment)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
-from dcgan_dist.config import InputError
+from dcgan_dist.config import InputError, require
 from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
 from dcgan_dist.data.sources.labelled import SplitArrays, array_items, array_sample
 from dcgan_dist.data.writer import Encoding, Sample
@@ -40,18 +41,23 @@ class SvhnSource(TravelsLight):
         Raises:
             InputError: there is no .mat file, or it is none of SVHN's.
         """
-        return array_items(self._splits)
+        return array_items(self.splits)
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """One image with its label."""
-        yield array_sample(self._splits, item)
+        yield array_sample(self.splits, item)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
         return {"size": 32}, {"kind": "svhn", "extra": self.extra}
 
     @cached_property
-    def _splits(self) -> list[SplitArrays]:
+    def splits(self) -> list[SplitArrays]:
+        """Images and labels of the official splits that there are.
+
+        Raises:
+            InputError: as `items`.
+        """
         root = Path(self.path).expanduser()
         files = [root] if root.is_file() else sorted(root.rglob("*_32x32*.mat"))
         parts = {kind: _read_mat(file) for file in files for kind in [file.name.partition("_")[0]]}
@@ -74,6 +80,16 @@ def _read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         content = loadmat(str(path), variable_names=["X", "y"])
         images, labels = content["X"].transpose(3, 0, 1, 2), content["y"].reshape(-1).astype(np.int64)
-    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+    except (ValueError, KeyError, OSError, NotImplementedError, MatReadError) as error:
         raise InputError(f"{path} is not a .mat file of SVHN's cropped digits ({error}): fetch it again") from error
+    require(
+        images.dtype == np.uint8 and images.shape[1:] == (32, 32, 3),
+        f"{path} holds {images.dtype} images of shape {images.shape[1:]}, SVHN's are uint8 (32, 32, 3): fetch it again",
+    )
+    require(
+        len(images) == len(labels),
+        f"{path} holds {len(images):,} images and {len(labels):,} labels: fetch it again",
+    )
+    wrong = labels[(labels < 0) | (labels > 10)]
+    require(not len(wrong), f"{path} has labels such as {wrong[:1]}, SVHN's are 1 to 10: fetch it again")
     return images, labels % 10
