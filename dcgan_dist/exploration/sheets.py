@@ -81,10 +81,12 @@ def framed(picture: Image.Image) -> Image.Image:
 
 def save_animation(frames: Tensor, path: Path, *, frames_per_second: int = 12) -> Path:
     """Write images (n, 3 or 1, s, s) uint8 as a GIF that plays for ever."""
-    pictures = [tile(frame[None], scale=max(1, 192 // frame.shape[-1])) for frame in frames]
+    scale = max(1, 128 // frames.shape[-1])
     # One palette for all frames: with one each the colours of still parts would flicker.
-    palette = tile(frames[torch.linspace(0, len(frames) - 1, min(25, len(frames))).long()]).quantize(255)
-    indexed = [picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures]
+    some = frames[torch.linspace(0, len(frames) - 1, min(25, len(frames))).long()]
+    palette = tile(some, scale=1).quantize(255)
+    # No dithering: its noise would change from frame to frame, and make the file five times as large.
+    indexed = [tile(frame[None], scale=scale).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     duration = round(1000 / frames_per_second)
     indexed[0].save(path, format="GIF", save_all=True, append_images=indexed[1:], duration=duration, loop=0)
     return path

@@ -177,7 +177,13 @@ def test_conditional_discriminators_take_labels() -> None:
 
 
 def test_gradients_as_pictures_are_grey_at_zero_and_reach_the_end_of_the_range() -> None:
-    pictures = as_pictures(torch.tensor([[[[0.0, -2.0], [1.0, 0.5]]], [[[0.0, 0.0], [0.0, 0.0]]]]))
+    one_pixel = torch.zeros(3, 3, 32, 32)
+    one_pixel[0, 0, 5, 5], one_pixel[1] = -4.0, torch.randn(3, 32, 32, generator=seeded(6))
 
-    assert pictures[0, 0].tolist() == [[0, -1], [0.5, 0.25]]
-    assert (pictures[1] == 0).all()
+    pictures = as_pictures(one_pixel)
+
+    assert pictures[0, 0, 5, 5] == -1
+    assert (pictures[0] != 0).sum() == 1
+    assert pictures[1].abs().max() == 1
+    assert 0.005 < (pictures[1].abs() == 1).float().mean() < 0.02
+    assert (pictures[2] == 0).all()

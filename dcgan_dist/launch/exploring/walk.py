@@ -40,7 +40,7 @@ class WalkJob(ExploreJob):
     """Points chosen by hand instead: N (sample N of --seed), SEED:N, or .npy files of z."""
     steps: int = 10
     """Images per row, both ends included."""
-    frames: int = 24
+    frames: int = 12
     """Images per row of the animation."""
     label: int = 0
     """Class of all images, for a conditional generator."""
