@@ -79,10 +79,12 @@ def score_samples(
 
 
 def disjoint_groups(scores: NDArray[np.float64], size: int, groups: int, *, seed: int) -> NDArray[np.int64]:
-    """Groups of the samples with the highest scores, no sample in two of them: (groups, size) sample numbers.
+    """Groups drawn at random from the samples with the highest scores, no sample in two of them.
 
-    The first group holds the very highest; the others are drawn from the rest of the highest size x groups.
+    At random, since the very highest scores of a classifier belong to the strangest images.
+
+    Returns:
+        (groups, size) sample numbers.
     """
     best = np.argsort(-scores, kind="stable")[: size * groups]
-    rest = np.random.default_rng(seed).permutation(best[size:])
-    return np.concatenate([best[:size], rest]).reshape(groups, size)
+    return np.random.default_rng(seed).permutation(best).reshape(groups, size)

@@ -23,7 +23,9 @@ STEP, GAP = SIZE * SCALE + SCALE, SCALE
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("annotate")
     images = torch.linspace(-1, 1, 10)[:, None, None, None].expand(10, 3, SIZE, SIZE)
-    save_grid(images, folder / "samples.png", columns=COLUMNS, scale=SCALE, facts={"seed": "7", "model": "models:/rooms/1"})
+    save_grid(
+        images, folder / "samples.png", columns=COLUMNS, scale=SCALE, facts={"seed": "7", "model": "models:/rooms/1"}
+    )
     return folder
 
 

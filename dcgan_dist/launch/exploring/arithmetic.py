@@ -13,6 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_dist.config import require
+from dcgan_dist.evaluation.frechet import FeatureStatistics
+from dcgan_dist.evaluation.random_features import RandomFeatures
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.arithmetic import NOISE, combine, surroundings
 from dcgan_dist.exploration.drawing import draw
@@ -69,7 +71,7 @@ def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
         all(given) or (not any(given) and bool(job.labelled)),
         f"give all of --a, --b and --c (each: {FORMS}), or --labelled FACES for exemplars that a classifier proposes",
     )
-    generator = open_generator(job, job.label)
+    generator = open_generator(job.model, job.tracking_uri, job.label)
     pair = classifiers_of(job, generator) if job.labelled else None
     exploration = Exploration(name="arithmetic", job=job, arguments=list(arguments), paper=PAPER)
     if all(given):
@@ -109,7 +111,7 @@ def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
 
 
 def _propose(job: ArithmeticJob, generator: Generator, proposer: AttributeClassifier) -> dict[str, np.ndarray]:
-    """Groups of three samples: job.trials x 2 of each kind, the clearest first."""
+    """Groups of three samples: job.trials x 2 of each kind."""
     needed = EXEMPLARS * job.trials * 2
     require(
         job.trials >= 1 and job.samples >= 2 * needed,
@@ -155,15 +157,29 @@ def _count(
     average = torch.stack([combine(*one) for one in zip(*pixels, strict=True)]).clamp(-1, 1)
     strangers, _ = fixed_latents(generator, 0, 2 * EXEMPLARS * n, seed=job.seed + 1)
     plus, minus = strangers.unflatten(0, (2, n, EXEMPLARS)).to(device)
-    results = a.mean(1) - b.mean(1) + c.mean(1)
+    results, alone = images(a.mean(1) - b.mean(1) + c.mean(1)), images(c.mean(1))
+    others, _ = fixed_latents(generator, 0, n, seed=job.seed + 2)
+    plain = _statistics(images(others))
     return {
         "n": n,
-        "results": rate(images(results)),
-        "c_alone": rate(images(c.mean(1))),
+        "results": rate(results),
+        "c_alone": rate(alone),
         "a_alone": rate(images(a.mean(1))),
         "random_difference_added_to_c": rate(images(plus.mean(1) - minus.mean(1) + c.mean(1))),
         "pixel_average": rate(average),
+        "frechet_to_as_many_samples": {
+            "results": plain.distance(_statistics(results)),
+            "c_alone": plain.distance(_statistics(alone)),
+            "pixel_average": plain.distance(_statistics(average)),
+        },
     }
+
+
+def _statistics(images: Tensor) -> FeatureStatistics:
+    statistics, features = FeatureStatistics(), RandomFeatures()
+    for batch in images.split(256):
+        statistics.add(features(batch))
+    return statistics
 
 
 def _draw_equation(

@@ -35,22 +35,22 @@ class ExploreJob:
     """MLflow server or database with the registry; default $MLFLOW_TRACKING_URI, else the default storage's."""
 
 
-def open_generator(job: ExploreJob, label: int = 0) -> Generator:
-    """The job's generator, after making sure that its images stand alone.
+def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
+    """A generator, after making sure that its images stand alone.
 
     Raises:
         InputError: no such model, no such class, or images that depend on their batch mates.
     """
-    generator = load_generator(job.model, job.tracking_uri)
+    generator = load_generator(model, tracking_uri)
     classes = generator.config.classes
     require(
         label == 0 or 0 <= label < classes,
-        f"--label {label}: {job.model} has {classes} classes" + (f", 0 to {classes - 1}" if classes else ""),
+        f"--label {label}: {model} has {classes} classes" + (f", 0 to {classes - 1}" if classes else ""),
     )
     try:
         check_images_stand_alone(generator)
     except ValueError as error:
-        raise InputError(f"{job.model} cannot be explored: {error}") from error
+        raise InputError(f"{model} cannot be explored: {error}") from error
     return generator
 
 

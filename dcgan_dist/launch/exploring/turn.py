@@ -74,7 +74,7 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
         f"give both --left and --right (each: {FORMS}), or --shards of real faces to propose exemplars from",
     )
     require(job.steps >= 2, f"--steps {job.steps}: a row needs at least its 2 ends")
-    generator = open_generator(job, job.label)
+    generator = open_generator(job.model, job.tracking_uri, job.label)
     poses = _poses(job, generator) if job.shards else None
     exploration = Exploration(name="turn", job=job, arguments=list(arguments), paper=PAPER)
     if poses and not all(given):

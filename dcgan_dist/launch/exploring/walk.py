@@ -58,7 +58,7 @@ def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:
     """Draw, measure, write."""
     require(job.steps >= 2, f"--steps {job.steps}: a row needs at least its 2 ends")
     require(job.z != () or job.points >= 2, f"--points {job.points}: a walk needs at least 2 points")
-    generator = open_generator(job, job.label)
+    generator = open_generator(job.model, job.tracking_uri, job.label)
     real = read_real(job.shards, job.split, job.crop, job.real, generator) if job.shards else None
     if job.z:
         points = read_exemplars(job.z, generator, seed=job.seed, flag="--z")

@@ -78,7 +78,7 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
         job.n >= 5 and job.trials >= COLUMNS,
         f"--n {job.n} must be at least 5, --trials {job.trials} at least {COLUMNS}",
     )
-    generator = open_generator(job)
+    generator = open_generator(job.model, job.tracking_uri)
     require(not generator.config.classes, "a conditional generator has no layer without labels: windows are not for it")
     layers = hidden_convolutions(generator)
     chosen = job.layers or tuple(layers)[:2]
