@@ -17,6 +17,10 @@ from dcgan_dist.config import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents, sample_images
 from dcgan_dist.exploration.boxes import Box, to_coco
 from dcgan_dist.launch.models import load_generator
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches
+from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
@@ -27,12 +31,24 @@ from tests.helpers.jobs import load_job
 explore, report = load_job("explore"), load_job("report")
 
 
+def save_networks(folder: Path) -> Path:
+    """A snapshot of untrained networks whose standing statistics were measured over few batches, for speed."""
+    config = preset("demo32")
+    players = build_players(config).state()
+    generator, discriminator = Generator(config.model), Discriminator(config.model)
+    generator.load_state_dict(players["generator"])
+    discriminator.load_state_dict(players["discriminator"])
+    prior = prior_batches(config.model, batches=2, batch_size=32, seed=0, device="cpu", dtype=torch.float32)
+    restandardise(generator, prior)
+    restandardise(discriminator, [(generator(*one).detach(),) for one in prior])
+    networks = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
+    save_checkpoint(folder, config, Progress(), networks)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "checkpoint"
-    config = preset("demo32")
-    save_checkpoint(folder, config, Progress(), build_players(config).state())
-    return folder
+    return save_networks(tmp_path_factory.mktemp("run") / "checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +228,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         Image.new("RGB", (64, 64), (10 * epoch, 0, 0)).save(folder / f"{epoch * 100:012}.png")
         run.log_image(folder / f"{epoch * 100:012}.png", "grids")
     run.log_metrics({"progress/epoch": 5.0}, 500)
-    config = preset("demo32")
-    checkpoint = folder / "checkpoint"
-    save_checkpoint(checkpoint, config, Progress(), build_players(config).state())
+    checkpoint = save_networks(folder / "checkpoint")
     register_network(
         run, load_generator(str(checkpoint)), "dcgan-rooms-generator", card="A card.", tags={"preset": "demo32"}
     )
