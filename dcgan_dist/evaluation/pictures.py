@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 GAP_COLOUR = (128, 128, 128)  # neutral: neither the frame of a dark nor of a bright image
@@ -38,9 +41,8 @@ def tile(images: Tensor, *, columns: int | None = None, scale: int | None = None
     assert channels in (1, 3), images.shape
     if not n:
         raise ValueError("a grid needs at least one image")
-    columns = min(columns or math.ceil(math.sqrt(n)), n)
-    scale = scale or max(1, round(TILE / width))
-    gap = max(1, scale)  # one pixel of the images
+    layout = _layout(images, columns, scale)
+    columns, scale, gap = layout["columns"], layout["scale"], layout["gap"]
     rows = -(-n // columns)
 
     step_x, step_y = width * scale + gap, height * scale + gap
@@ -62,8 +64,12 @@ def save_grid(
     scale: int | None = None,
     output_range: tuple[float, float] | Literal["tanh", "sigmoid"] = "tanh",
     caption: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> Path:
     """Write images as one PNG; its folder is made.
+
+    The file's text entry "grid" tells the layout as JSON (n, columns, image_size, scale, gap), so that the single images can
+    be found in it again.
 
     Args:
         images: (n, 3 or 1, s, s), uint8 or floats in output_range.
@@ -72,6 +78,7 @@ def save_grid(
         scale: screen pixels per image pixel; None: tiles of about 96 pixels.
         output_range: of floats; "tanh" is [-1, 1], "sigmoid" [0, 1]. It is not guessed: dark images would be brightened.
         caption: a line below the grid, wrapped at its width.
+        facts: more text for that entry, for example model and seed.
 
     Returns:
         The path.
@@ -83,9 +90,20 @@ def save_grid(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")  # a reader never sees half a picture
-    (with_caption(sheet, caption) if caption else sheet).save(part, format="PNG")
+    entry = PngInfo()
+    entry.add_text("grid", json.dumps({**_layout(images, columns, scale), **(facts or {})}))
+    (with_caption(sheet, caption) if caption else sheet).save(part, format="PNG", pnginfo=entry)
     part.replace(path)
     return path
+
+
+def _layout(images: Tensor, columns: int | None, scale: int | None) -> dict[str, int]:
+    """Where `tile` puts what: image i begins at gap + (i % columns, i // columns) * (image_size * scale + gap)."""
+    n, _, _, width = images.shape
+    columns = min(columns or math.ceil(math.sqrt(n)), n)
+    scale = scale or max(1, round(TILE / width))
+    gap = max(1, scale)  # one pixel of the images
+    return {"n": n, "columns": columns, "image_size": width, "scale": scale, "gap": gap}
 
 
 def save_image(image: Tensor, path: Path, *, output_range: Literal["tanh", "sigmoid"] = "tanh") -> None:

@@ -1,0 +1,53 @@
+"""Look inside a trained model: walk, filters, windows, arithmetic or turn.
+
+python jobs/explore.py walk --model models:/dcgan-faces-generator@candidate --out explored/walk
+
+python jobs/explore.py arithmetic --model models:/dcgan-faces-generator@candidate --labelled smiles.tar --out explored/smile
+
+Each writes pictures and a result.json into --out; jobs/report.py puts several together. docs/exploring.md explains them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import tyro
+
+from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.launch.exploring.arithmetic import ArithmeticJob, run_arithmetic
+from dcgan_dist.launch.exploring.filters import FiltersJob, run_filters
+from dcgan_dist.launch.exploring.turn import TurnJob, run_turn
+from dcgan_dist.launch.exploring.walk import WalkJob, run_walk
+from dcgan_dist.launch.exploring.windows import WindowsJob, run_windows
+
+JOBS = {
+    WalkJob: run_walk,
+    FiltersJob: run_filters,
+    WindowsJob: run_windows,
+    ArithmeticJob: run_arithmetic,
+    TurnJob: run_turn,
+}
+Job: Any = (
+    Annotated[WalkJob, tyro.conf.subcommand("walk")]
+    | Annotated[FiltersJob, tyro.conf.subcommand("filters")]
+    | Annotated[WindowsJob, tyro.conf.subcommand("windows")]
+    | Annotated[ArithmeticJob, tyro.conf.subcommand("arithmetic")]
+    | Annotated[TurnJob, tyro.conf.subcommand("turn")]
+)
+
+
+def main(argv: list[str]) -> int:
+    """Explore, write, print."""
+    job = parse(Job, argv, description=__doc__ or "")
+    exploration = JOBS[type(job)](job, argv[1:])
+    path = exploration.finish()
+    print(json.dumps(exploration.figures, indent=1))
+    for picture in exploration.pictures:
+        print(f"{exploration.folder / picture['file']}: {picture['caption']}")
+    print(f"result in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

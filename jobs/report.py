@@ -1,0 +1,23 @@
+"""One page about one trained model: samples, explorations, tables, de-duplication and memorization beside what the paper says.
+
+python jobs/report.py --model models:/dcgan-faces-generator@candidate --results explored/ --out report.html
+
+The page holds all it shows, loads nothing and runs no script.
+"""
+
+from __future__ import annotations
+
+from dcgan_dist.launch.command_line import parse, run
+
+
+def main(argv: list[str]) -> int:
+    """Gather, write, keep."""
+    from dcgan_dist.launch.report import ReportJob, write_report
+
+    path = write_report(parse(ReportJob, argv, description=__doc__ or ""), argv)
+    print(f"report in {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,315 @@
+"""jobs/explore.py and jobs/report.py end to end: a registered model, real shards, all pictures and figures."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcgan_dist.config import InputError
+from dcgan_dist.evaluation.sampling import fixed_latents, sample_images
+from dcgan_dist.exploration.boxes import Box, to_coco
+from dcgan_dist.launch.models import load_generator
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches
+from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.presets import preset
+from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import connect
+from dcgan_dist.training.checkpoint import Progress, save_checkpoint
+from dcgan_dist.training.players import build_players
+from tests.helpers.jobs import load_job
+
+explore, report = load_job("explore"), load_job("report")
+
+
+def save_networks(folder: Path) -> Path:
+    """A snapshot of untrained networks whose standing statistics were measured over few batches, for speed."""
+    config = preset("demo32")
+    players = build_players(config).state()
+    generator, discriminator = Generator(config.model), Discriminator(config.model)
+    generator.load_state_dict(players["generator"])
+    discriminator.load_state_dict(players["discriminator"])
+    prior = prior_batches(config.model, batches=2, batch_size=32, seed=0, device="cpu", dtype=torch.float32)
+    restandardise(generator, prior)
+    restandardise(discriminator, [(generator(*one).detach(),) for one in prior])
+    networks = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
+    save_checkpoint(folder, config, Progress(), networks)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_networks(tmp_path_factory.mktemp("run") / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rooms") / "shards"
+    arguments = ["--n", "240", "--image-size", "32", "--cpus", "1", "--out", str(folder)]
+    assert load_job("prepare_rooms")(arguments) == 0
+    return folder
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """The result of a job, whose pictures must be there, be readable and name model and seed."""
+    result = json.loads((folder / "result.json").read_text())
+    for picture in result["pictures"]:
+        with Image.open(folder / picture["file"]) as image:
+            image.load()
+            assert image.width > 100
+        assert picture["caption"]
+    assert result["command"].startswith("python jobs/explore.py ")
+    assert result["paper"]
+    return result
+
+
+def test_walk_draws_rows_between_its_points_and_measures_them(checkpoint: Path, rooms: Path, tmp_path: Path) -> None:
+    arguments = ["walk", "--model", str(checkpoint), "--points", "3", "--steps", "5", "--frames", "4", "--real", "60"]
+
+    assert explore([*arguments, "--shards", str(rooms), "--seed", "2", "--out", str(tmp_path)]) == 0
+
+    result = result_of(tmp_path)
+    assert {picture["file"] for picture in result["pictures"]} == {
+        f"walk_{kind}.{end}" for kind in ("linear", "spherical") for end in ("png", "gif")
+    }
+    with Image.open(tmp_path / "walk_linear.gif") as gif:
+        assert getattr(gif, "n_frames", 1) == 2 * 3 + 1
+    for kind in ("linear", "spherical"):
+        figures = result["figures"][kind]
+        assert set(figures) == {"walk", "unrelated_real_images", "nearest_real_images"}
+        for rows in figures.values():
+            for space in ("pixels", "features"):
+                assert rows[space]["largest_step"] >= rows[space]["mean_step"] >= 0
+                assert rows[space]["ratio"] >= 1
+        assert figures["walk"]["pixels"]["mean_step"] < figures["unrelated_real_images"]["pixels"]["mean_step"]
+    # The grid's first and last image of a row are the samples themselves.
+    samples = sample_images(load_generator(str(checkpoint)), 2, seed=2)
+    with Image.open(tmp_path / "walk_linear.png") as grid:
+        scale, margin = 3, 10
+        for column, sample in ((0, samples[0]), (4, samples[1])):
+            x, y = margin + scale + column * (32 * scale + scale), margin + scale
+            tile = np.asarray(grid.crop((x, y, x + 96, y + 96)).resize((32, 32), Image.Resampling.NEAREST)).astype(int)
+            expected = ((sample + 1) * 127.5).round().permute(1, 2, 0).numpy().astype(int)
+            assert np.abs(tile - expected).max() <= 1
+
+
+def test_filters_look_at_every_image_once_for_both_discriminators(
+    checkpoint: Path, rooms: Path, tmp_path: Path
+) -> None:
+    arguments = ["filters", "--model", str(checkpoint), "--shards", str(rooms), "--maps", "0", "3", "--top", "4"]
+
+    assert explore([*arguments, "--out", str(tmp_path)]) == 0
+
+    result = result_of(tmp_path)
+    assert result["figures"]["images"] == 240
+    assert result["figures"]["layer"] == "convolution2"
+    assert all(picture["shows_source_images"] for picture in result["pictures"])
+    assert len(result["figures"]["random"]["largest_response"]) == 2
+
+
+def test_windows_end_to_end_from_rooms(checkpoint: Path, rooms: Path, tmp_path: Path) -> None:
+    boxes = [Box(image=i, left=0.2, top=0.1, right=0.6, bottom=0.5) for i in range(20)]
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps(to_coco(boxes, 32, {"seed": "0"})))
+    arguments = ["windows", "--model", str(checkpoint), "--shards", str(rooms), "--n", "20", "--trials", "16"]
+
+    assert explore([*arguments, "--detector-steps", "20", "--boxes", str(file), "--out", str(tmp_path / "out")]) == 0
+
+    figures = result_of(tmp_path / "out")["figures"]
+    assert figures["boxes"] == 20
+    assert figures["detector"]["images"] == 40
+    assert figures["before"]["n"] == 16
+    for layer, shape in (("convolution0", "64@8"), ("convolution1", "32@16")):
+        found = figures[layer]
+        assert found["shape"] == shape
+        assert 0 <= found["dropped"] <= found["maps"]
+        assert found["after"]["n"] == 16
+        assert found["after_dropping_as_many_random_maps"]["n"] == 5 * 16
+        assert 0 <= found["held_out_accuracy"]["share"] <= 1
+
+
+def test_windows_without_boxes_give_samples_to_draw_on(checkpoint: Path, tmp_path: Path) -> None:
+    assert explore(["windows", "--model", str(checkpoint), "--n", "12", "--seed", "4", "--out", str(tmp_path)]) == 0
+
+    result_of(tmp_path)
+    with Image.open(tmp_path / "samples.png") as grid:
+        layout = json.loads(grid.text["grid"])  # pyright: ignore[reportAttributeAccessIssue]
+        assert layout["n"] == 12
+        assert layout["seed"] == "4"
+
+
+def test_arithmetic_draws_a_given_equation(checkpoint: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "c.npy", fixed_latents(load_generator(str(checkpoint)), 0, 3, seed=9)[0].numpy())
+    arguments = ["arithmetic", "--model", str(checkpoint), "--a", "0", "1", "2", "--b", "3", "4", "5:7"]
+
+    assert explore([*arguments, "--c", str(tmp_path / "c.npy"), "--out", str(tmp_path / "out")]) == 0
+
+    assert [picture["file"] for picture in result_of(tmp_path / "out")["pictures"]] == ["equation.png"]
+
+
+def test_arithmetic_proposes_exemplars_and_counts_with_another_classifier(checkpoint: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, top in (("smile", 60), ("neutral", 200)):
+        folder = tmp_path / "faces" / name
+        folder.mkdir(parents=True)
+        for i in range(30):
+            face = rng.normal(128, 20, (64, 64))
+            face[40:50, 16:48] = top
+            Image.fromarray(face.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.png")
+    arguments = ["arithmetic", "--model", str(checkpoint), "--labelled", str(tmp_path / "faces"), "--samples", "40"]
+
+    assert explore([*arguments, "--trials", "3", "--out", str(tmp_path / "out")]) == 0
+
+    figures = result_of(tmp_path / "out")["figures"]
+    for name in ("smile - neutral + neutral", "neutral - smile + smile"):
+        assert figures[name]["results"]["n"] == 3
+        used = figures[name]["exemplars_of_the_figure"]
+        assert len({number for numbers in used.values() for number in numbers}) == 9, "no sample in two concepts"
+    assert figures["classifier"]["accuracy_of_judge"]["n"] == 30
+
+
+def test_turn_measures_along_the_axis_and_beside_it(checkpoint: Path, rooms: Path, tmp_path: Path) -> None:
+    arguments = ["turn", "--model", str(checkpoint), "--shards", str(rooms), "--samples", "40", "--trials", "10"]
+
+    assert explore([*arguments, "--rows", "2", "--steps", "5", "--out", str(tmp_path)]) == 0
+
+    figures = result_of(tmp_path)["figures"]
+    assert len(figures["exemplars"]["left"]) == len(figures["exemplars"]["right"]) == 4
+    assert figures["turned_left_from_end_to_end"]["n"] == 10
+    assert len(figures["mean_pose_at_each_step"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["walk", "--steps", "1"], "--steps 1"),
+        (["walk", "--points", "1"], "--points 1"),
+        (["walk", "--label", "3"], "has 0 classes"),
+        (["walk", "--z", "0"], "needs at least 2"),
+        (["arithmetic"], "give all of --a, --b and --c"),
+        (["arithmetic", "--a", "0", "--b", "1"], "give all of --a, --b and --c"),
+        (["arithmetic", "--labelled", "ROOMS"], "at least 20 of each"),
+        (["turn", "--left", "0"], "give both --left and --right"),
+        (["windows", "--layers", "convolution7"], "convolution0"),
+        (["windows", "--boxes", "nowhere.json"], "cannot be read"),
+        (["filters", "--shards", "ROOMS", "--maps", "999"], "numbered from 0"),
+        (["filters", "--shards", "nowhere"], "does not exist"),
+    ],
+)
+def test_input_that_cannot_work_is_refused_before_anything_is_written(
+    arguments: list[str], words: str, checkpoint: Path, rooms: Path, tmp_path: Path
+) -> None:
+    arguments = [str(rooms) if one == "ROOMS" else one for one in arguments]
+
+    with pytest.raises(InputError, match=words):
+        explore([arguments[0], "--model", str(checkpoint), *arguments[1:], "--out", str(tmp_path / "out")])
+
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A registry with one generator, whose run kept grids after 1 and after 5 epochs; its place and the model."""
+    from dcgan_dist.tracking.registry import register_network
+
+    folder = tmp_path_factory.mktemp("tracking")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    run = TrackedRun.create(uri, "test", "rooms", {"epochs": 5}, {})
+    for epoch in (1, 5):
+        Image.new("RGB", (64, 64), (10 * epoch, 0, 0)).save(folder / f"{epoch * 100:012}.png")
+        run.log_image(folder / f"{epoch * 100:012}.png", "grids")
+    run.log_metrics({"progress/epoch": 5.0}, 500)
+    checkpoint = save_networks(folder / "checkpoint")
+    register_network(
+        run, load_generator(str(checkpoint)), "dcgan-rooms-generator", card="A card.", tags={"preset": "demo32"}
+    )
+    run.finish("FINISHED")
+    return uri, "models:/dcgan-rooms-generator@candidate"
+
+
+def test_the_report_holds_everything_and_is_kept_in_mlflow(tracked: tuple[str, str], tmp_path: Path) -> None:
+    uri, model = tracked
+    arguments = ["walk", "--model", model, "--tracking-uri", uri, "--points", "2", "--steps", "3", "--frames", "2"]
+    assert explore([*arguments, "--out", str(tmp_path / "walk")]) == 0
+    others = {
+        "dedup": {"images": 1000, "near_duplicates": 91, "duplicate_pairs": 100, "coder": "abc"},
+        "memorization": {"verdict": "pass", "reasons": ["no copy among 1,000 samples"], "copy_rate": {"upper": 0.003}},
+        "svhn": {
+            "table": "svhn",
+            "protocol": "small",
+            "rows": [
+                {"name": "<b>ours</b>", "figures": {"test": 23.46}, "spread": {"test": 1.1}, "source": "this run"}
+            ],
+            "deviations": ["946 digits"],
+            "model": model,
+            "seed": 0,
+        },
+        "search": {"trials": [], "finished": 4, "row": {"error": 30.0}, "paper_row": {"error": 28.87}},
+    }
+    for name, content in others.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(content))
+
+    out = tmp_path / "report.html"
+    assert report(["--model", model, "--tracking-uri", uri, "--results", str(tmp_path), "--out", str(out)]) == 0
+
+    html = out.read_text()
+    titles = re.findall(r"<h2>([^<]*)</h2>", html)
+    assert titles[:3] == ["Model", "Samples", "Walk"]
+    assert {"De-duplication", "Memorization", "Table: svhn"} <= set(titles)
+    for words in (
+        "models:/dcgan-rooms-generator/1",
+        "after 1.0 epochs",
+        "after 5.0 epochs",
+        "Verdict: pass",
+        "9.1%",
+        "23.46",
+    ):
+        assert words in html
+    assert "&lt;b&gt;ours&lt;/b&gt;" in html
+    assert "python jobs/explore.py walk" in html
+    assert html.count("The paper: ") >= 6
+    assert "<script" not in html
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)"', html))
+    client = connect(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'report'")
+    assert [entry.path for entry in client.list_artifacts(runs[0].info.run_id)] == ["report.html"]
+
+
+def test_a_report_on_a_checkpoint_needs_no_results_and_can_stay_out_of_mlflow(checkpoint: Path, tmp_path: Path) -> None:
+    assert report(["--model", str(checkpoint), "--no-track", "--out", str(tmp_path)]) == 0
+
+    assert "sha256_of_checkpoint_json" in (tmp_path / "report.html").read_text()
+
+
+def test_results_that_are_none_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("[1]")
+    (tmp_path / "empty").mkdir()
+
+    for place, words in ((tmp_path, "not the result of a job"), (tmp_path / "empty", "holds no result.json")):
+        with pytest.raises(InputError, match=words):
+            report(["--model", str(checkpoint), "--results", str(place), "--out", str(tmp_path / "r.html")])
+
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_pictures_in_the_report_are_small() -> None:
+    from dcgan_dist.launch.report_sections import MOST_PIXELS, shrunk
+
+    noise = torch.randint(0, 255, (900, 2800, 3), dtype=torch.uint8).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+
+    made = Image.open(io.BytesIO(shrunk(buffer.getvalue())))
+
+    assert made.size == (MOST_PIXELS, 450)
+    assert made.format == "JPEG"
