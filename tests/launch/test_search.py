@@ -23,9 +23,9 @@ from dcgan_dist.launch.search import run_search
 from dcgan_dist.launch.search_plan import SearchConfig, plan_search
 from dcgan_dist.launch.search_result import best_configuration
 from dcgan_dist.tracking.registry import load_classifier
+from tests.helpers.jobs import JOBS
 from tests.helpers.processes import actors
 from tests.helpers.search import children, write_data, write_space
-from tests.helpers.jobs import JOBS
 from tests.helpers.training_job import Job
 
 Make = Callable[..., SearchConfig]
