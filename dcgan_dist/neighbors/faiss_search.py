@@ -26,11 +26,9 @@ def flat_pairs(codes: Codes, others: Codes | None, radius: int) -> Iterator[Shar
 
 
 def hash_pairs(codes: Codes, others: Codes | None, radius: int) -> Iterator[Shared]:
-    """Pairs within the radius by `IndexBinaryMultiHash`, with as many hashes as make it complete."""
+    """Pairs within a radius below code_bits by `IndexBinaryMultiHash`, with as many hashes as make it complete."""
     database = codes if others is None else others
     bits = 8 * codes.shape[1]
-    if radius >= bits:  # no hash is spared by so many flips
-        return flat_pairs(codes, others, radius)
     hashes, flips = hash_shape(bits, radius)
     index: Any = faiss.IndexBinaryMultiHash(bits, hashes, bits // hashes)
     index.nflip = flips

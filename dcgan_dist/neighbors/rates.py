@@ -17,11 +17,9 @@ from dcgan_dist.neighbors.product import product_pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NativeRates:
+class BlockRates:
     """Seconds of all threads together."""
 
-    compare: float
-    """Per pair of codes compared."""
     sort: float
     """Per code and choice of blocks: hash, sort, gather, find buckets."""
     hit: float
@@ -29,14 +27,18 @@ class NativeRates:
 
 
 @cache
-def native_rates(code_bits: int) -> NativeRates:
-    """Rates of the C++ search."""
-    one_bit = np.zeros((2, code_bits), bool)
-    one_bit[0, : code_bits // 2], one_bit[1, code_bits // 2 :] = True, True
-    compare = _seconds(lambda: tile_pairs(_random(1 << 14, code_bits), None, 0)) / 2**27
-    sort = _seconds(lambda: block_pairs(_random(1 << 20, code_bits), None, 1, one_bit)) / 2**21
-    hit = _seconds(lambda: block_pairs(np.zeros((1 << 10, code_bits // 8), np.uint8), None, 1, one_bit)) / 2**20
-    return NativeRates(compare=compare, sort=sort, hit=hit)
+def compare_rate(words: int) -> float:
+    """Seconds of all threads together per pair of codes of so many 64-bit words, compared by the C++ search."""
+    return _seconds(lambda: tile_pairs(_random(1 << 14, 64 * words), None, 0)) / 2**27
+
+
+@cache
+def block_rates(words: int) -> BlockRates:
+    """Rates of the C++ search in blocks."""
+    halves = np.repeat(np.eye(2, dtype=bool), 32 * words, axis=1)
+    sort = _seconds(lambda: block_pairs(_random(1 << 19, 64 * words), None, 1, halves)) / 2**20
+    hit = _seconds(lambda: block_pairs(np.zeros((1 << 10, 8 * words), np.uint8), None, 1, halves)) / 2**20
+    return BlockRates(sort=sort, hit=hit)
 
 
 @cache
