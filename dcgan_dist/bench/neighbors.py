@@ -68,7 +68,10 @@ def main(argv: list[str]) -> int:
             result["pairs"].append(_show({"codes": name, "n": n} | _search(codes, options)))
             if n == options.compared_at:
                 flat = _faiss(codes, options) | {"codes": name, "n": n}
-                flat["times_ours"] = flat["seconds_scaled"] / result["pairs"][-1]["seconds"]
+                ours = result["pairs"][-1]
+                flat["times_ours"] = flat["seconds_scaled"] / ours["seconds"]
+                # The same on a machine that others use at the same time.
+                flat["cpu_times_ours"] = flat["cpu_seconds_scaled"] / ours["cpu_seconds"]
                 result["faiss_flat"].append(_show(flat))
     result["collisions"] = [_show(_collisions(n)) for n in options.collisions]
     result["l2"] = [_show(row) for row in _l2()] if options.l2 else []
@@ -90,15 +93,12 @@ def _kinds(options: NeighborsBenchmark, result: dict[str, Any]) -> dict[str, Cal
 
 
 def _search(codes: Codes, options: NeighborsBenchmark) -> dict[str, Any]:
-    """The whole search with its plan and the blocks read by the caller; rates of the machine are measured before."""
+    """The whole search, planning included; the machine's rates were measured before."""
     plan_pairs(codes[:100_000], options.radius, method=options.method)
+    plan = plan_pairs(codes, options.radius, method=options.method)
     with _Measured() as measured:
-        plan = plan_pairs(codes, options.radius, method=options.method)
-        planned = time.perf_counter() - measured.start
         found = sum(len(pairs.first) for pairs in pairs_within(codes, options.radius, method=options.method))
-    # The plan was made twice; once is part of a search.
-    seconds = measured.seconds - planned
-    return {"seconds": seconds, "found": found, "peak_mb": measured.peak_mb, "planned": planned, "plan": str(plan)}
+    return _figures(measured) | {"found": found, "plan": str(plan)}
 
 
 def _faiss(codes: Codes, options: NeighborsBenchmark) -> dict[str, Any]:
@@ -108,13 +108,9 @@ def _faiss(codes: Codes, options: NeighborsBenchmark) -> dict[str, Any]:
     with _Measured() as measured:
         for start in range(0, len(queries), 1000):
             index.range_search(queries[start : start + 1000], options.radius + 1)
-    scaled = measured.seconds * len(codes) / len(queries)
-    return {
-        "queries": len(queries),
-        "threads": faiss.omp_get_max_threads(),
-        "seconds": measured.seconds,
-        "seconds_scaled": scaled,
-    }
+    scale = len(codes) / len(queries)
+    scaled = {"seconds_scaled": measured.seconds * scale, "cpu_seconds_scaled": measured.cpu_seconds * scale}
+    return {"FAISS queries": len(queries), "threads": faiss.omp_get_max_threads()} | _figures(measured) | scaled
 
 
 def _collisions(n: int) -> dict[str, Any]:
@@ -122,7 +118,7 @@ def _collisions(n: int) -> dict[str, Any]:
     codes[n // 2 :: 2] = codes[: len(codes[n // 2 :: 2])]
     with _Measured() as measured:
         groups = int(equal_codes(codes).max()) + 1
-    return {"collisions of": n, "groups": groups, "seconds": measured.seconds, "peak_mb": measured.peak_mb}
+    return {"collisions of": n, "groups": groups} | _figures(measured)
 
 
 def _l2(queries: int = 4_000, rows: int = 30_000) -> list[dict[str, Any]]:
@@ -144,23 +140,34 @@ def _l2(queries: int = 4_000, rows: int = 30_000) -> list[dict[str, Any]]:
 
 
 def _l2_row(name: str, dimension: int, pairs: int, measured: _Measured) -> dict[str, Any]:
-    return {"1-NN": name, "dimension": dimension, "million_pairs_per_s": pairs / measured.seconds / 1e6}
+    rate = {"million_pairs_per_s": pairs / measured.seconds / 1e6}
+    return {"1-NN": name, "dimension": dimension} | rate | _figures(measured)
+
+
+def _figures(measured: _Measured) -> dict[str, float]:
+    return {"seconds": measured.seconds, "cpu_seconds": measured.cpu_seconds, "memory_mb": measured.memory_mb}
 
 
 class _Measured:
-    """Seconds and peak resident memory of a block of code."""
+    """Seconds, processor seconds of all threads, and memory that a block of code took at most beyond what there was."""
 
     def __enter__(self) -> _Measured:
         if (reset := Path("/proc/self/clear_refs")).exists():
             reset.write_text("5")  # the peak counts from here on
-        self.start = time.perf_counter()
+        self.before_mb = _memory_mb("VmRSS")
+        self.start, self.cpu_start = time.perf_counter(), time.process_time()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self.start
-        status = Path("/proc/self/status")
-        lines = status.read_text().splitlines() if status.exists() else []
-        self.peak_mb = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
+        self.cpu_seconds = time.process_time() - self.cpu_start
+        self.memory_mb = _memory_mb("VmHWM") - self.before_mb
+
+
+def _memory_mb(name: str) -> float:
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), float("nan"))
 
 
 def _show(row: dict[str, Any]) -> dict[str, Any]:
