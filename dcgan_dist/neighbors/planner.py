@@ -165,23 +165,23 @@ def _plan_hash(task: _Task) -> Iterator[SearchPlan]:
         blocks[number, number * bits : (number + 1) * bits] = True
     probes = sum(math.comb(bits, k) for k in range(flips + 1))
     candidates = probes * agreeing_share(task.sample, blocks, 1) * task.ordered_pairs
-    per_hash, per_code = rates.hash_rates(task.code_bits)
+    per_hash, per_code = rates.hash_rates(task.words)
     seconds = per_hash * hashes * probes * task.n + per_code * candidates
     yield SearchPlan(method="faiss_hash", seconds=seconds, candidates=candidates)
 
 
 def _plan_flat(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.ordered_pairs * rates.flat_rate(task.code_bits)
+    seconds = task.ordered_pairs * rates.flat_rate(task.words)
     yield SearchPlan(method="faiss_flat", seconds=seconds, candidates=task.ordered_pairs)
 
 
 def _plan_product(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.pairs * (rates.product_rate(task.code_bits) if torch.cuda.is_available() else math.inf)
+    seconds = task.pairs * (rates.product_rate(task.words) if torch.cuda.is_available() else math.inf)
     yield SearchPlan(method="product", seconds=seconds, candidates=task.pairs)
 
 
 def _plan_gpu(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.ordered_pairs * rates.gpu_rate(task.code_bits)
+    seconds = task.ordered_pairs * rates.gpu_rate(task.words)
     yield SearchPlan(method="faiss_gpu", seconds=seconds, candidates=task.ordered_pairs)
 
 

@@ -42,30 +42,30 @@ def block_rates(words: int) -> BlockRates:
 
 
 @cache
-def flat_rate(code_bits: int) -> float:
+def flat_rate(words: int) -> float:
     """Seconds per ordered pair of FAISS's flat range search."""
-    return _seconds(lambda: flat_pairs(_random(1 << 13, code_bits), None, 0)) / 2**26
+    return _seconds(lambda: flat_pairs(_random(1 << 13, 64 * words), None, 0)) / 2**26
 
 
 @cache
-def hash_rates(code_bits: int) -> tuple[float, float]:
+def hash_rates(words: int) -> tuple[float, float]:
     """Seconds of FAISS's hash search per hash of a query, and per code that it compares."""
-    sparse, dense = _random(1 << 13, code_bits), _random(1 << 13, code_bits)
-    dense[:, : (code_bits // 8 + 1) // 2] = np.random.default_rng(1).integers(0, 8, (1 << 13, 1), np.uint8)
+    sparse, dense = _random(1 << 13, 64 * words), _random(1 << 13, 64 * words)
+    dense[:, : 4 * words] = np.random.default_rng(1).integers(0, 8, (1 << 13, 1), np.uint8)
     per_hash = _seconds(lambda: hash_pairs(sparse, None, 1)) / 2**14
     return per_hash, _seconds(lambda: hash_pairs(dense, None, 1)) / 2**23
 
 
 @cache
-def product_rate(code_bits: int) -> float:
+def product_rate(words: int) -> float:
     """Seconds per pair of the matrix product on the GPU."""
-    return _seconds(lambda: product_pairs(_random(1 << 15, code_bits), None, 0, "cuda")) / 2**29
+    return _seconds(lambda: product_pairs(_random(1 << 15, 64 * words), None, 0, "cuda")) / 2**29
 
 
 @cache
-def gpu_rate(code_bits: int) -> float:
+def gpu_rate(words: int) -> float:
     """Seconds per ordered pair of FAISS's k-NN on the GPU."""
-    return _seconds(lambda: gpu_pairs(_random(1 << 15, code_bits), None, 0)) / 2**30
+    return _seconds(lambda: gpu_pairs(_random(1 << 15, 64 * words), None, 0)) / 2**30
 
 
 def _random(n: int, code_bits: int) -> Any:
