@@ -104,7 +104,7 @@ class NearestL2:
             return
         squared, slack = relative[open_rows] + part.lengths[open_rows, None], slack[open_rows]
         # At least k of the tile lie within its own k-th distance, so what lies beyond it and the slack cannot count.
-        kth = squared.kthvalue(min(self.k, squared.shape[1]), dim=1).values
+        kth = squared.topk(min(self.k, squared.shape[1]), dim=1, largest=False).values[:, -1]
         limit = torch.minimum(worst[open_rows] + slack, kth + 2 * slack)
         query, row = (squared <= limit[:, None]).nonzero(as_tuple=True)
         queries = part.start + open_rows[query].cpu().numpy()
