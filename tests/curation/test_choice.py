@@ -167,3 +167,10 @@ def test_a_few_really_mirrored_copies_leave_the_threshold_where_it_is() -> None:
 
     assert separating_threshold(scores, copies, 0.8) == 0.8
     assert separating_threshold(scores, mirrored([], queries=10, rows=10), 0.8) == 0.8
+
+
+def test_a_mirrored_copy_of_everything_does_not_forbid_everything() -> None:
+    scores = np.linspace(0.8, 1, 100).astype(np.float32)
+    threshold = separating_threshold(scores, mirrored(np.linspace(0.8, 1, 1000).tolist(), queries=10, rows=1000), 0.8)
+
+    assert threshold <= 0.951
