@@ -102,14 +102,14 @@ def test_keys_that_two_data_sets_share_are_told_apart() -> None:
 def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
     # Left-right symmetric statistics, a code of few bits: many unrelated pairs are within the radius.
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (800, 3, 32, 32), dtype=np.uint8)
+    pictures = rng.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
 
     def encode(images: np.ndarray) -> np.ndarray:
         """Whether a corner is bright, of the four corners and a few columns."""
         return np.packbits(images[:, 0, ::8, ::16].reshape(len(images), 8) > 127, axis=1)
 
     codes = encode(pictures)
-    rows = np.arange(800)
+    rows = np.arange(300)
     differing = np.bitwise_count(codes[:, 0][:, None] ^ codes[:, 0][None])
     really = int((np.triu(differing <= 1, 1)).sum())
 
@@ -117,9 +117,9 @@ def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
         codes, rows, radius=1, gather=lambda rows: pictures[rows], encode=encode, related=rows, axis=MIRROR
     )
 
-    assert test.queries == 800
+    assert test.queries == 300
     assert (test.found.first != test.found.second).all()
-    assert abs(test.expected(len(test.found.first)) / really - 1) < 0.1
+    assert abs(test.expected(len(test.found.first)) / really - 1) < 0.15
 
 
 def test_a_bound_lies_above_the_estimate_also_where_nothing_was_found() -> None:
