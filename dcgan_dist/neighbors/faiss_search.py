@@ -16,7 +16,8 @@ from dcgan_dist.neighbors.pairs import Codes, Pairs
 
 Search = Callable[[Codes, int], tuple[NDArray[Any], NDArray[Any]]]
 
-_QUERIES = 1 << 12
+_QUERIES = 1 << 12  # of one k-NN search
+_RANGE_QUERIES = 1 << 8  # of one range search, whose result has no bound
 _MOST_NEIGHBOURS = 2048  # of FAISS on a GPU
 
 
@@ -26,11 +27,9 @@ def flat_pairs(codes: Codes, others: Codes | None, radius: int) -> Iterator[Shar
 
 
 def hash_pairs(codes: Codes, others: Codes | None, radius: int) -> Iterator[Shared]:
-    """Pairs within the radius by `IndexBinaryMultiHash`, with as many hashes as make it complete."""
+    """Pairs within a radius below code_bits by `IndexBinaryMultiHash`, with as many hashes as make it complete."""
     database = codes if others is None else others
     bits = 8 * codes.shape[1]
-    if radius >= bits:  # no hash is spared by so many flips
-        return flat_pairs(codes, others, radius)
     hashes, flips = hash_shape(bits, radius)
     index: Any = faiss.IndexBinaryMultiHash(bits, hashes, bits // hashes)
     index.nflip = flips
@@ -72,7 +71,7 @@ def neighbour_pairs(
     """
     database = codes if others is None else others
     crowded: list[NDArray[np.int64]] = []
-    for rows in _blocks(len(codes)):
+    for rows in _blocks(len(codes), _QUERIES):
         k = 0
         while len(rows) and k < min(most, len(database)):
             k = min(4 * k or 32, most, len(database))
@@ -86,12 +85,12 @@ def neighbour_pairs(
     rest = np.concatenate(crowded) if crowded else np.zeros(0, np.int64)
     if len(rest):
         index = _flat(database)
-        for block in _blocks(len(rest)):
+        for block in _blocks(len(rest), _RANGE_QUERIES):
             yield from _range_block(index, codes, rest[block], radius, others is None)
 
 
 def _range_pairs(index: Any, codes: Codes, others: Codes | None, radius: int) -> Iterator[Shared]:
-    for rows in _blocks(len(codes)):
+    for rows in _blocks(len(codes), _RANGE_QUERIES):
         yield from _range_block(index, codes, rows, radius, others is None)
 
 
@@ -107,8 +106,8 @@ def _pairs(first: NDArray[Any], second: NDArray[Any], distances: NDArray[Any], s
     return Pairs(first[keep].astype(np.int64), second[keep].astype(np.int64), distances[keep].astype(np.int16))
 
 
-def _blocks(n: int) -> Iterator[NDArray[np.int64]]:
-    return (np.arange(start, min(start + _QUERIES, n)) for start in range(0, n, _QUERIES))
+def _blocks(n: int, rows: int) -> Iterator[NDArray[np.int64]]:
+    return (np.arange(start, min(start + rows, n)) for start in range(0, n, rows))
 
 
 def _flat(codes: Codes) -> Any:

@@ -24,8 +24,9 @@ def pairs_within(
     method: str = "auto",
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Pairs]:
-    """Find every pair of codes at most `radius` bits apart, each once, in blocks of at most about a million.
+    """Find every pair of codes at most `radius` bits apart, each once, in blocks.
 
+    A block holds at most about a million pairs, or, from FAISS or a GPU, all pairs of a few hundred or thousand codes.
     The set of pairs never depends on the method. Their order is the same for the same codes, method and number of threads,
     but `auto` may choose differently on a busier machine: sort where the order counts.
 

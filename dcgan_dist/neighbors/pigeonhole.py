@@ -40,7 +40,7 @@ def choose_blocks(sample: Codes, count: int) -> Blocks:
     shares = np.ones(count)
     free = np.arange(len(equal))
     for _ in range(len(equal)):
-        block = int(np.argmax(shares))
+        block = int(np.lexsort((blocks.sum(1), -shares))[0])  # among equals the one of fewest bits: none stays empty
         agreements = np.bitwise_count(equal[free] & agreeing[block]).sum(1)
         picked = int(np.argmin(agreements))
         bit = free[picked]

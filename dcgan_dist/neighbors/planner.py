@@ -63,7 +63,10 @@ def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes, meth
     require(
         method in ("auto", *_usable()), f"method {method} needs what is not here: use one of {', '.join(_usable())}"
     )
-    require(method != "blocks" or radius < code_bits, f"radius {radius} leaves no bit of {code_bits} alone: use tiles")
+    require(
+        method not in ("blocks", "faiss_hash") or radius < code_bits,
+        f"method {method} needs a radius below the {code_bits} bits of a code, not {radius}",
+    )
     if len(sample) < 2:
         return SearchPlan(method=method if method != "auto" else _usable()[0], seconds=0.0, candidates=0.0)
     task = _Task(n, m, code_bits, radius, sample)
@@ -100,6 +103,10 @@ class _Task:
     sample: Codes
 
     @property
+    def words(self) -> int:
+        return -(-self.code_bits // 64)
+
+    @property
     def pairs(self) -> float:
         return self.n * self.m if self.m else self.n * (self.n - 1) / 2
 
@@ -110,7 +117,7 @@ class _Task:
 
 def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
     """Plans for more and more agreeing blocks, until sorting alone costs more than the best one so far."""
-    rate = rates.native_rates(task.code_bits)
+    rate, compare = rates.block_rates(task.words), rates.compare_rate(task.words)
     near = _NearPairs(task)
     best = math.inf
     for agree in range(1, _MOST_AGREEING + 1):
@@ -121,7 +128,7 @@ def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
             return
         blocks = choose_blocks(task.sample, count)
         candidates = agreeing_share(task.sample, blocks, agree) * task.pairs
-        seconds = sorting + candidates * rate.compare + near.found(blocks, agree) * rate.hit
+        seconds = sorting + candidates * compare + near.found(blocks, agree) * rate.hit
         best = min(best, seconds)
         yield SearchPlan(method="blocks", seconds=seconds, candidates=candidates, blocks=blocks, agree=agree)
 
@@ -144,7 +151,7 @@ class _NearPairs:
 
 
 def _plan_tiles(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.pairs * rates.native_rates(task.code_bits).compare
+    seconds = task.pairs * rates.compare_rate(task.words)
     yield SearchPlan(method="tiles", seconds=seconds, candidates=task.pairs)
 
 
@@ -158,23 +165,23 @@ def _plan_hash(task: _Task) -> Iterator[SearchPlan]:
         blocks[number, number * bits : (number + 1) * bits] = True
     probes = sum(math.comb(bits, k) for k in range(flips + 1))
     candidates = probes * agreeing_share(task.sample, blocks, 1) * task.ordered_pairs
-    per_hash, per_code = rates.hash_rates(task.code_bits)
+    per_hash, per_code = rates.hash_rates(task.words)
     seconds = per_hash * hashes * probes * task.n + per_code * candidates
     yield SearchPlan(method="faiss_hash", seconds=seconds, candidates=candidates)
 
 
 def _plan_flat(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.ordered_pairs * rates.flat_rate(task.code_bits)
+    seconds = task.ordered_pairs * rates.flat_rate(task.words)
     yield SearchPlan(method="faiss_flat", seconds=seconds, candidates=task.ordered_pairs)
 
 
 def _plan_product(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.pairs * (rates.product_rate(task.code_bits) if torch.cuda.is_available() else math.inf)
+    seconds = task.pairs * (rates.product_rate(task.words) if torch.cuda.is_available() else math.inf)
     yield SearchPlan(method="product", seconds=seconds, candidates=task.pairs)
 
 
 def _plan_gpu(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.ordered_pairs * rates.gpu_rate(task.code_bits)
+    seconds = task.ordered_pairs * rates.gpu_rate(task.words)
     yield SearchPlan(method="faiss_gpu", seconds=seconds, candidates=task.ordered_pairs)
 
 

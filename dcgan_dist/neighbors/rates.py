@@ -17,11 +17,9 @@ from dcgan_dist.neighbors.product import product_pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NativeRates:
+class BlockRates:
     """Seconds of all threads together."""
 
-    compare: float
-    """Per pair of codes compared."""
     sort: float
     """Per code and choice of blocks: hash, sort, gather, find buckets."""
     hit: float
@@ -29,41 +27,45 @@ class NativeRates:
 
 
 @cache
-def native_rates(code_bits: int) -> NativeRates:
-    """Rates of the C++ search."""
-    one_bit = np.zeros((2, code_bits), bool)
-    one_bit[0, : code_bits // 2], one_bit[1, code_bits // 2 :] = True, True
-    compare = _seconds(lambda: tile_pairs(_random(1 << 14, code_bits), None, 0)) / 2**27
-    sort = _seconds(lambda: block_pairs(_random(1 << 20, code_bits), None, 1, one_bit)) / 2**21
-    hit = _seconds(lambda: block_pairs(np.zeros((1 << 10, code_bits // 8), np.uint8), None, 1, one_bit)) / 2**20
-    return NativeRates(compare=compare, sort=sort, hit=hit)
+def compare_rate(words: int) -> float:
+    """Seconds of all threads together per pair of codes of so many 64-bit words, compared by the C++ search."""
+    return _seconds(lambda: tile_pairs(_random(1 << 14, 64 * words), None, 0)) / 2**27
 
 
 @cache
-def flat_rate(code_bits: int) -> float:
+def block_rates(words: int) -> BlockRates:
+    """Rates of the C++ search in blocks."""
+    halves = np.repeat(np.eye(2, dtype=bool), 32 * words, axis=1)
+    sort = _seconds(lambda: block_pairs(_random(1 << 19, 64 * words), None, 1, halves)) / 2**20
+    hit = _seconds(lambda: block_pairs(np.zeros((1 << 10, 8 * words), np.uint8), None, 1, halves)) / 2**20
+    return BlockRates(sort=sort, hit=hit)
+
+
+@cache
+def flat_rate(words: int) -> float:
     """Seconds per ordered pair of FAISS's flat range search."""
-    return _seconds(lambda: flat_pairs(_random(1 << 13, code_bits), None, 0)) / 2**26
+    return _seconds(lambda: flat_pairs(_random(1 << 13, 64 * words), None, 0)) / 2**26
 
 
 @cache
-def hash_rates(code_bits: int) -> tuple[float, float]:
+def hash_rates(words: int) -> tuple[float, float]:
     """Seconds of FAISS's hash search per hash of a query, and per code that it compares."""
-    sparse, dense = _random(1 << 13, code_bits), _random(1 << 13, code_bits)
-    dense[:, : (code_bits // 8 + 1) // 2] = np.random.default_rng(1).integers(0, 8, (1 << 13, 1), np.uint8)
+    sparse, dense = _random(1 << 13, 64 * words), _random(1 << 13, 64 * words)
+    dense[:, : 4 * words] = np.random.default_rng(1).integers(0, 8, (1 << 13, 1), np.uint8)
     per_hash = _seconds(lambda: hash_pairs(sparse, None, 1)) / 2**14
     return per_hash, _seconds(lambda: hash_pairs(dense, None, 1)) / 2**23
 
 
 @cache
-def product_rate(code_bits: int) -> float:
+def product_rate(words: int) -> float:
     """Seconds per pair of the matrix product on the GPU."""
-    return _seconds(lambda: product_pairs(_random(1 << 15, code_bits), None, 0, "cuda")) / 2**29
+    return _seconds(lambda: product_pairs(_random(1 << 15, 64 * words), None, 0, "cuda")) / 2**29
 
 
 @cache
-def gpu_rate(code_bits: int) -> float:
+def gpu_rate(words: int) -> float:
     """Seconds per ordered pair of FAISS's k-NN on the GPU."""
-    return _seconds(lambda: gpu_pairs(_random(1 << 15, code_bits), None, 0)) / 2**30
+    return _seconds(lambda: gpu_pairs(_random(1 << 15, 64 * words), None, 0)) / 2**30
 
 
 def _random(n: int, code_bits: int) -> Any:

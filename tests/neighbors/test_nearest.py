@@ -1,19 +1,161 @@
-"""Nearest neighbours."""
+"""Nearest neighbours equal float64 brute force, ties included."""
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+
+import faiss
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
+from dcgan_dist.config import InputError
+from dcgan_dist.neighbors.nearest import NearestL2, nearest_codes, nearest_l2
 
 
-def test_nearest_of_few_rows() -> None:
-    codes = np.array([[0, 0], [0, 1], [255, 255], [0, 0]], np.uint8)
+def sorted_distances(queries: np.ndarray, database: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All distances of each query in float64, rising, among equals by id; and the ids."""
+    difference = queries[:, None].astype(np.float64) - database[None].astype(np.float64)
+    distances = np.sqrt((difference**2).sum(2))
+    ids = np.argsort(distances, 1, kind="stable")
+    return np.take_along_axis(distances, ids, 1), ids
 
-    distances, ids = nearest_codes(codes, codes, 2)
-    lengths, rows = nearest_l2(codes, [codes[:2], codes[2:]], 2)
 
-    assert ids.tolist() == [[0, 3], [1, 0], [2, 1], [0, 3]]
-    assert distances.tolist() == [[0, 0], [0, 1], [0, 15], [0, 0]]
-    assert rows.tolist() == [[0, 3], [1, 0], [2, 1], [0, 3]]
-    assert lengths[1].tolist() == [0, 1]
+def vectors(n: int, dimension: int, dtype: str, rng: np.random.Generator, values: int = 256) -> np.ndarray:
+    """uint8, or whole float32 numbers, whose distances in float64 are exact: ties are real."""
+    return rng.integers(0, values, (n, dimension)).astype(dtype)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    dtype=st.sampled_from(["uint8", "float32"]),
+    q=st.integers(1, 30),
+    n=st.integers(1, 120),
+    dimension=st.integers(1, 70),
+    values=st.sampled_from([1, 2, 256]),
+    k=st.integers(1, 12),
+    cut=st.integers(0, 120),
+    seed=st.integers(0, 2**20),
+)
+def test_l2_equals_float64_with_ties_to_the_lowest_id(
+    dtype: str, q: int, n: int, dimension: int, values: int, k: int, cut: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    queries, database = (vectors(rows, dimension, dtype, rng, values) for rows in (q, n))
+    expected_distances, expected_ids = sorted_distances(queries, database)
+
+    distances, ids = nearest_l2(queries, [database[:cut], database[cut:]], k)
+
+    least = min(k, n)
+    assert np.array_equal(ids[:, :least], expected_ids[:, :k])
+    np.testing.assert_allclose(distances[:, :least], expected_distances[:, :k], rtol=1e-12)
+    assert (ids[:, least:] == -1).all()
+    assert np.isinf(distances[:, least:]).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_l2_over_several_tiles(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    queries, database = vectors(2100, 9, dtype, rng), vectors(9000, 9, dtype, rng)
+    database[5000:6000] = database[:1000]
+
+    distances, ids = nearest_l2(queries, database, 3)
+
+    index = faiss.IndexFlatL2(9)
+    index.add(database.astype(np.float32))  # type: ignore[call-arg]
+    squared, _ = index.search(queries.astype(np.float32), 3)  # type: ignore[call-arg]
+    np.testing.assert_allclose(distances**2, squared, rtol=1e-4, atol=1e-2)
+    for query in range(0, 2100, 100):
+        expected, order = sorted_distances(queries[query : query + 1], database)
+        assert ids[query].tolist() == order[0, :3].tolist()
+        np.testing.assert_allclose(distances[query], expected[0, :3], rtol=1e-12)
+
+
+def test_near_ties_that_float32_cannot_tell_apart_are_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    query = rng.normal(1000, 1, (1, 500)).astype(np.float32)
+    database = np.repeat(query, 400, 0)
+    # Squared distances of 1e-6 to 1e-2 beside squared lengths of 5e8.
+    database[np.arange(400), np.arange(400)] += rng.permutation(np.linspace(1e-3, 1e-1, 400)).astype(np.float32)
+    expected_distances, expected_ids = sorted_distances(query, database)
+
+    distances, ids = nearest_l2(query, database, 5)
+
+    assert ids.tolist() == expected_ids[:, :5].tolist()
+    np.testing.assert_allclose(distances, expected_distances[:, :5], rtol=1e-9)
+
+
+def test_answers_are_there_while_the_database_grows() -> None:
+    rng = np.random.default_rng(0)
+    queries, database = vectors(20, 784, "uint8", rng), vectors(600, 784, "uint8", rng)
+    search = NearestL2(queries)
+
+    for start in range(0, 600, 100):
+        search.add(database[start : start + 100])
+
+        assert np.array_equal(search.ids, sorted_distances(queries, database[: start + 100])[1][:, :1])
+    assert search.seen == 600
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_only_one_block_of_the_database_is_kept(dtype: str) -> None:
+    made: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def blocks() -> Iterator[np.ndarray]:
+        for _ in range(20):
+            alive.append(sum(block() is not None for block in made))
+            block = np.zeros((100, 8), dtype)
+            made.append(weakref.ref(block))
+            yield block
+
+    nearest_l2(np.zeros((3, 8), dtype), blocks())
+
+    assert len(made) == 20
+    assert max(alive) == 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 16, 20])
+def test_nearest_codes_equal_brute_force_with_ties_to_the_lowest_id(width: int) -> None:
+    rng = np.random.default_rng(width)
+    queries, database = (rng.integers(0, 4, (n, width), np.uint8) for n in (50, 3000))
+    differing = np.bitwise_count(queries[:, None] ^ database[None]).sum(2)
+    order = np.argsort(differing, 1, kind="stable")
+
+    for k in (1, 7, 100):
+        distances, ids = nearest_codes(queries, database, k)
+
+        assert np.array_equal(ids, order[:, :k])
+        assert np.array_equal(distances, np.take_along_axis(differing, order, 1)[:, :k])
+        assert (distances.dtype, ids.dtype) == (np.int32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("queries", "database", "message"),
+    [
+        (np.zeros((2, 3)), np.zeros((2, 3)), "float64"),
+        (np.zeros((2, 3), np.uint8), np.zeros((2, 3), np.float32), "float32"),
+        (np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.uint8), r"\(4,\)"),
+        (np.full((2, 3), np.nan, np.float32), np.zeros((2, 3), np.float32), "finite"),
+        (np.zeros((2, 3), np.float32), np.full((2, 3), np.inf, np.float32), "finite"),
+    ],
+)
+def test_wrong_vectors_are_named(queries: np.ndarray, database: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        nearest_l2(queries, database)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_l2_on_a_gpu_equals_the_cpu(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    queries, database = vectors(300, 3072, dtype, rng), vectors(20_001, 3072, dtype, rng)
+    on_cpu, on_gpu = NearestL2(queries, 3, "cpu"), NearestL2(queries, 3, "cuda")
+
+    for search in (on_cpu, on_gpu):
+        search.add(database)
+
+    assert np.array_equal(on_cpu.ids, on_gpu.ids)
+    assert np.array_equal(on_cpu.distances, on_gpu.distances)
