@@ -20,8 +20,6 @@ UPSIDE_DOWN, MIRROR = 2, 3
 """Axes of (n, c, h, w) that are flipped."""
 QUERIES = 5000
 RANDOM_PAIRS, AT_ONCE = 10_000_000, 1_000_000
-CANDIDATES_PER_IMAGE = 10
-"""Unrelated images that the verifier may be shown with each image, on average."""
 FALSE_WEIGHT = 5
 """True pairs that a false one outweighs."""
 SURE_SCORE = 0.95
@@ -42,22 +40,6 @@ def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -
         distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
         counts += np.bincount(distances, minlength=len(counts))
     return counts
-
-
-def bearable_radius(random: Rows, images: int) -> int:
-    """The largest radius at which an image meets at most CANDIDATES_PER_IMAGE unrelated ones.
-
-    The verifier rejects those, so a wide radius costs time and finds more; the more images, the narrower it must be.
-
-    Args:
-        random: histogram from `random_distances`.
-        images: that are searched.
-
-    Returns:
-        Bits; 0 where even equal codes are too many.
-    """
-    met = np.cumsum(random) / max(1, random.sum()) * images
-    return max(0, int(np.searchsorted(met, CANDIDATES_PER_IMAGE, side="right")) - 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -9,7 +9,6 @@ from dcgan_dist.curation.corpus import Corpus, Part
 from dcgan_dist.curation.null_pairs import (
     MIRROR,
     FlipTest,
-    bearable_radius,
     flip_test,
     random_distances,
     separating_threshold,
@@ -138,12 +137,6 @@ def test_random_pairs_of_fair_bits_differ_in_half_of_them() -> None:
     assert counts.sum() == 10_000_000
     assert abs((counts * np.arange(33)).sum() / 10_000_000 - 16) < 0.05
     assert random_distances(codes, np.arange(1)).sum() == 0
-
-
-def test_the_radius_is_as_wide_as_the_unrelated_candidates_allow() -> None:
-    random = np.array([0, 1, 9, 90, 900])  # of 1000 pairs
-
-    assert [bearable_radius(random, images) for images in (5, 99, 100, 101, 1000, 1001, 10**6)] == [4, 3, 3, 2, 2, 1, 0]
 
 
 def mirrored(scores: list[float], *, queries: int, rows: int) -> FlipTest:
