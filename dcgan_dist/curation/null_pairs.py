@@ -20,8 +20,10 @@ UPSIDE_DOWN, MIRROR = 2, 3
 """Axes of (n, c, h, w) that are flipped."""
 QUERIES = 5000
 RANDOM_PAIRS, AT_ONCE = 10_000_000, 1_000_000
-CANDIDATES_PER_IMAGE = 10
-"""Unrelated images that the verifier may be shown with each image, on average."""
+FALSE_WEIGHT = 5
+"""True pairs that a false one outweighs."""
+SURE_SCORE = 0.95
+"""What scores this much is accepted whatever the mirror says: a set may hold a mirrored copy of everything."""
 VERIFY = 4096
 """Pairs whose thumbnails are in memory at once."""
 
@@ -38,22 +40,6 @@ def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -
         distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
         counts += np.bincount(distances, minlength=len(counts))
     return counts
-
-
-def bearable_radius(random: Rows, images: int) -> int:
-    """The largest radius at which an image meets at most CANDIDATES_PER_IMAGE unrelated ones.
-
-    The verifier rejects those, so a wide radius costs time and finds more; the more images, the narrower it must be.
-
-    Args:
-        random: histogram from `random_distances`.
-        images: that are searched.
-
-    Returns:
-        Bits; 0 where even equal codes are too many.
-    """
-    met = np.cumsum(random) / max(1, random.sum()) * images
-    return max(0, int(np.searchsorted(met, CANDIDATES_PER_IMAGE, side="right")) - 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -85,23 +71,22 @@ class FlipTest:
 
 
 def separating_threshold(scores: NDArray[np.float32], mirror: FlipTest, least: float) -> float:
-    """The score from which pairs are more likely related than not, by what mirrored images find.
+    """The score from which pairs are related with some certainty, by what mirrored images find.
 
-    Of the T(t) pairs that score at least t, the mirror expects F(t) to be false; T - F true ones outnumber them most where
-    T - 2 F is greatest, and below that every true pair would bring a false one. Copies that really are
-    mirrored are few beside the others at every score, and move it little; a set whose images are alike by nature moves
-    it far.
+    Of the T(t) pairs that score at least t, the mirror expects F(t) to be false. Where T - FALSE_WEIGHT F is greatest, the
+    next pairs below would be false for more than one in FALSE_WEIGHT. Copies that really are mirrored are few beside the
+    others at every score, and move it little; a set whose images are alike by nature moves it far.
 
     Args:
         scores: of all candidates.
         mirror: of the same images, radius and verifier.
         least: score below which nothing is accepted.
     """
-    found = np.unique(mirror.found.scores[mirror.found.scores >= least])
+    found = np.unique(mirror.found.scores[(mirror.found.scores >= least) & (mirror.found.scores < SURE_SCORE)])
     thresholds = np.concatenate([[least], np.nextafter(found, np.float32(2))]).astype(np.float64)
     accepted = len(scores) - np.searchsorted(np.sort(scores), thresholds)
     false = len(mirror.found.scores) - np.searchsorted(np.sort(mirror.found.scores), thresholds)
-    return float(thresholds[np.argmax(accepted - 2 * mirror.expected(1) * false)])
+    return float(thresholds[np.argmax(accepted - FALSE_WEIGHT * mirror.expected(1) * false)])
 
 
 def flip_test(

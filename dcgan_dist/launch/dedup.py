@@ -26,13 +26,13 @@ from dcgan_dist.curation.null_pairs import (
     UPSIDE_DOWN,
     Axis,
     FlipTest,
-    bearable_radius,
     flip_test,
     random_distances,
     separating_threshold,
 )
 from dcgan_dist.curation.pair_files import ScoredPairs
 from dcgan_dist.curation.picture_table import PictureTable
+from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.verifier import THRESHOLD
 from dcgan_dist.data.keep_list import KeepList, write_keep_list
 from dcgan_dist.data.sources.shards import ShardSource
@@ -89,7 +89,7 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus, say)
     with timed(seconds, "radius"):
         random = random_distances(codes, np.flatnonzero(usable))
-        radius = chosen_radius(options, random, int(usable.sum()))
+        radius = chosen_radius(options, codes[usable])
     with timed(seconds, "pairs"):
         rule = pair_rule(corpus, originals.hashes, digest, radius)
         pairs = all_pairs(corpus, codes, usable, table, folder, rule, options.cpus, say)
@@ -149,11 +149,11 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = time.perf_counter() - began
 
 
-def chosen_radius(options: DedupOptions, random: NDArray[np.int64], images: int) -> int:
+def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8]) -> int:
     """The radius asked for; else 0 for the paper's codes, and what the verifier can bear for the recommended ones."""
     if options.radius is not None:
         return options.radius
-    return 0 if options.codes == "paper" else bearable_radius(random, images)
+    return 0 if options.codes == "paper" else default_radius(codes)
 
 
 def flip_tests(

@@ -9,7 +9,6 @@ from dcgan_dist.curation.corpus import Corpus, Part
 from dcgan_dist.curation.null_pairs import (
     MIRROR,
     FlipTest,
-    bearable_radius,
     flip_test,
     random_distances,
     separating_threshold,
@@ -102,14 +101,14 @@ def test_keys_that_two_data_sets_share_are_told_apart() -> None:
 def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
     # Left-right symmetric statistics, a code of few bits: many unrelated pairs are within the radius.
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (800, 3, 32, 32), dtype=np.uint8)
+    pictures = rng.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
 
     def encode(images: np.ndarray) -> np.ndarray:
         """Whether a corner is bright, of the four corners and a few columns."""
         return np.packbits(images[:, 0, ::8, ::16].reshape(len(images), 8) > 127, axis=1)
 
     codes = encode(pictures)
-    rows = np.arange(800)
+    rows = np.arange(300)
     differing = np.bitwise_count(codes[:, 0][:, None] ^ codes[:, 0][None])
     really = int((np.triu(differing <= 1, 1)).sum())
 
@@ -117,9 +116,9 @@ def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
         codes, rows, radius=1, gather=lambda rows: pictures[rows], encode=encode, related=rows, axis=MIRROR
     )
 
-    assert test.queries == 800
+    assert test.queries == 300
     assert (test.found.first != test.found.second).all()
-    assert abs(test.expected(len(test.found.first)) / really - 1) < 0.1
+    assert abs(test.expected(len(test.found.first)) / really - 1) < 0.15
 
 
 def test_a_bound_lies_above_the_estimate_also_where_nothing_was_found() -> None:
@@ -138,12 +137,6 @@ def test_random_pairs_of_fair_bits_differ_in_half_of_them() -> None:
     assert counts.sum() == 10_000_000
     assert abs((counts * np.arange(33)).sum() / 10_000_000 - 16) < 0.05
     assert random_distances(codes, np.arange(1)).sum() == 0
-
-
-def test_the_radius_is_as_wide_as_the_unrelated_candidates_allow() -> None:
-    random = np.array([0, 1, 9, 90, 900])  # of 1000 pairs
-
-    assert [bearable_radius(random, images) for images in (5, 99, 100, 101, 1000, 1001, 10**6)] == [4, 3, 3, 2, 2, 1, 0]
 
 
 def mirrored(scores: list[float], *, queries: int, rows: int) -> FlipTest:
@@ -167,3 +160,10 @@ def test_a_few_really_mirrored_copies_leave_the_threshold_where_it_is() -> None:
 
     assert separating_threshold(scores, copies, 0.8) == 0.8
     assert separating_threshold(scores, mirrored([], queries=10, rows=10), 0.8) == 0.8
+
+
+def test_a_mirrored_copy_of_everything_does_not_forbid_everything() -> None:
+    scores = np.linspace(0.8, 1, 100).astype(np.float32)
+    threshold = separating_threshold(scores, mirrored(np.linspace(0.8, 1, 1000).tolist(), queries=10, rows=1000), 0.8)
+
+    assert threshold <= 0.951
