@@ -32,4 +32,4 @@ def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if side != SIDE and len(images):
         pixels = torch.from_numpy(np.ascontiguousarray(centre))
         centre = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False).numpy()
-    return np.ascontiguousarray(np.broadcast_to(centre, (len(images), 3, SIDE, SIDE)))
+    return np.ascontiguousarray(centre) if centre.shape[1] == 3 else np.repeat(centre, 3, axis=1)

@@ -1,0 +1,38 @@
+"""The Hamming radius within which pairs are verified, from what the verifier can be asked to look at."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE = 8192
+"""Codes whose pairs stand for all."""
+CANDIDATES_PER_IMAGE = 10.0
+"""Unrelated pairs within the radius, per image, that a default radius allows."""
+
+
+def default_radius(
+    codes: NDArray[np.uint8], *, images: int | None = None, per_image: float = CANDIDATES_PER_IMAGE, seed: int = 0
+) -> int:
+    """The largest radius at which pairs of a random sample promise at most so many candidates per image.
+
+    The verifier decides, so the radius may be as wide as its time allows: nearly all pairs within it are unrelated, and
+    their share among all pairs is that of the sample. It shrinks as a data set grows.
+
+    Args:
+        codes: (n, code_bits / 8), of the images or of some of them.
+        images: of the whole data set; None: n.
+        per_image: candidates per image.
+        seed: of the sample.
+
+    Returns:
+        Bits, at least 0.
+    """
+    total, bits = images or len(codes), 8 * codes.shape[1]
+    chosen = codes[np.random.default_rng(seed).permutation(len(codes))[:SAMPLE]]
+    counts = np.zeros(bits + 1, np.int64)
+    for first in range(1, len(chosen)):
+        distances = np.bitwise_count(chosen[first:] ^ chosen[:-first]).sum(1)
+        counts += np.bincount(distances, minlength=bits + 1)
+    expected = counts.cumsum() / max(1, counts.sum()) * (total - 1) / 2
+    return max(0, int(np.searchsorted(expected, per_image, side="right")) - 1)
