@@ -1,8 +1,8 @@
 """Does a generator copy its training images? Samples are compared with training images and with images it has not seen.
 
-python jobs/check_memorization.py --model models:/dcgan-lsun-generator@candidate --train shards/lsun --held-out shards/lsun \
-    --out memorization/
-python jobs/check_memorization.py --samples generated/ --train train.tar --held-out test.tar --out memorization/
+python jobs/check_memorization.py --model models:/dcgan-lsun-generator@candidate --train shards/lsun --held-out shards/lsun --out memo/
+
+python jobs/check_memorization.py --samples generated/ --train train.tar --held-out test.tar --out memo/
 
 The verdict is pass, fail or inconclusive, with reasons and the least rate of copies that would have been found; it is in
 OUT/result.json, in OUT/report.html, and a tag of the registered model, which jobs/promote.py asks for.

@@ -1,6 +1,7 @@
 """Make a registered version the champion if the gate lets it: no copies, quality not worse, data known.
 
 python jobs/promote.py --model models:/dcgan-lsun-generator@candidate
+
 python jobs/promote.py --model models:/dcgan-lsun-generator@champion --rollback
 
 Exit code 0 if @champion is (or with --dry-run would be) that version, 1 if the gate says no.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from dcgan_dist.config import InputError, require
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, default_storage, default_tracking_uri
-from dcgan_dist.launch.image_sets import Crop, ImageSet, empty_set, image_set, read_image_set
+from dcgan_dist.launch.image_sets import Crop, ImageSet, Role, empty_set, image_set, read_image_set
 from dcgan_dist.launch.memorization import FITTED, Memorization, check_memorization, learn_coder
 from dcgan_dist.launch.memorization_page import memorization_page
 from dcgan_dist.launch.models import load_generator
@@ -69,33 +71,41 @@ def run_check(options: MemorizationOptions) -> int:
     require(options.n >= 1, f"--n {options.n} asks for no sample: give at least 1")
     out = Path(absolute(options.out, "--out"))
     tracking_uri = absolute_tracking_uri(options.tracking_uri or default_tracking_uri(default_storage()))
-    samples = (
-        _draw(options, tracking_uri) if options.model else read_image_set(options.samples, "samples", crop=options.crop)
-    )
+    samples = _draw(options, tracking_uri) if options.model else _read(options, "samples", options.samples)
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), options.n)).astype(int)
-
-    train = read_image_set(options.train, "train", side=samples.side, crop=options.crop)
+    train = _read(options, "train", options.train, samples.side)
     require(len(train) >= LEAST_TRAIN, f"--train holds {len(train)} images, at least {LEAST_TRAIN} are needed")
-    held_out = empty_set()
-    if options.held_out:
-        held_out = read_image_set(options.held_out, "held_out", side=samples.side, crop=options.crop)
+    held_out = _read(options, "held_out", options.held_out, samples.side) if options.held_out else empty_set()
     print(f"{len(chosen):,} samples, {len(train):,} training images, {len(held_out):,} held-out images")
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
+
     print(f"learning a code from {min(FITTED, len(train) + len(held_out)):,} images")
     coder = learn_coder(train.images, held_out.images, seed=options.seed)
     found = check_memorization(samples.images[chosen], train.images, held_out.images, coder, seed=options.seed)
-
-    result = _result(options, found, train, held_out)
     title = f"Memorization: {', '.join(map(_shown, [options.model] if options.model else options.samples))}"
     html = memorization_page(title, found, samples.images[chosen], train.images, held_out.images)
-    try:
+    result = json.dumps(_result(options, found, train, held_out), indent=1)
+    with _writing(out):
         report = save_page(html, out / "report.html")
-        (out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+        (out / "result.json").write_text(result + "\n", encoding="utf-8")
     print(f"verdict: {found.verdict.verdict}", *found.verdict.reasons, f"report: {report}", sep="\n  ")
     if options.model:
         _tell(options.model, tracking_uri, found, train, out)
     return 0
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+
+
+def _read(options: MemorizationOptions, role: Role, paths: tuple[str, ...], side: int = 0) -> ImageSet:
+    places = [absolute(path, f"--{role.replace('_', '-')}") for path in paths]
+    return read_image_set(places, role, side=side, crop=options.crop)
 
 
 def _draw(options: MemorizationOptions, tracking_uri: str) -> ImageSet:

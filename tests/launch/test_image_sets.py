@@ -21,6 +21,8 @@ def smooth(n: int, side: int = 32, seed: int = 0) -> Pixels:
     """Random images without fine detail: (n, 3, side, side)."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (n, 6, 6, 3), dtype=np.uint8)
+    if not n:
+        return np.empty((0, 3, side, side), np.uint8)
     return np.stack(
         [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC)) for one in coarse]
     ).transpose(0, 3, 1, 2)

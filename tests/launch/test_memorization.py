@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dcgan_dist.curation.recommended_codes import RecommendedCoder
-from dcgan_dist.launch.memorization import Memorization, check_memorization
+from dcgan_dist.curation.codes import Coder
+from dcgan_dist.launch.memorization import Memorization, check_memorization, learn_coder
 from tests.launch.test_image_sets import smooth
 
 Pixels = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def coder() -> RecommendedCoder:
-    """Random projections: learning takes longer than the check of these few images."""
-    projection = np.random.default_rng(0).normal(0, 1 / 55, (3072, 64)).astype(np.float32)
-    return RecommendedCoder(mean=np.full(3072, 128, np.float32), projection=projection)
+def coder() -> Coder:
+    """Learnt once, from other images of the same source."""
+    return learn_coder(smooth(300, seed=100), smooth(0))
 
 
-def check(samples: Pixels, train: Pixels, held_out: Pixels, coder: RecommendedCoder) -> Memorization:
+def check(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder) -> Memorization:
     return check_memorization(samples, train, held_out, coder, say=lambda words: None)
 
 
@@ -29,7 +28,7 @@ def noisy(images: Pixels, seed: int = 0) -> Pixels:
     return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
 
 
-def test_a_generator_that_replays_training_images_fails_however_few_there_are(coder: RecommendedCoder) -> None:
+def test_a_generator_that_replays_training_images_fails_however_few_there_are(coder: Coder) -> None:
     train, held_out = smooth(120, seed=1), smooth(60, seed=2)
 
     found = check(noisy(train[np.random.default_rng(3).integers(0, 120, 150)]), train, held_out, coder)
@@ -43,9 +42,7 @@ def test_a_generator_that_replays_training_images_fails_however_few_there_are(co
 
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [0, 60])
-def test_held_out_images_posing_as_samples_pass_until_copies_are_among_them(
-    copies: int, coder: RecommendedCoder
-) -> None:
+def test_held_out_images_posing_as_samples_pass_until_copies_are_among_them(copies: int, coder: Coder) -> None:
     every = smooth(4000, seed=4)
     train, held_out, samples = every[:500], every[500:1700], every[1700:]
     samples[:copies] = noisy(train[:copies])
@@ -56,7 +53,7 @@ def test_held_out_images_posing_as_samples_pass_until_copies_are_among_them(
     assert found.statistics["detection_limit"] < 0.01
 
 
-def test_near_duplicates_among_held_out_images_are_removed_and_counted(coder: RecommendedCoder) -> None:
+def test_near_duplicates_among_held_out_images_are_removed_and_counted(coder: Coder) -> None:
     train, held_out = smooth(50, seed=5), smooth(80, seed=6)
     held_out[:30] = noisy(train[:30])
 
@@ -68,7 +65,7 @@ def test_near_duplicates_among_held_out_images_are_removed_and_counted(coder: Re
     assert "50 held-out images are left after 30" in found.verdict.reasons[0]
 
 
-def test_held_out_images_that_are_the_training_images_leave_nothing_to_compare_with(coder: RecommendedCoder) -> None:
+def test_held_out_images_that_are_the_training_images_leave_nothing_to_compare_with(coder: Coder) -> None:
     train = smooth(60, seed=8)
 
     found = check(smooth(40, seed=9), train, train.copy(), coder)
@@ -77,7 +74,7 @@ def test_held_out_images_that_are_the_training_images_leave_nothing_to_compare_w
     assert "only 0 held-out images" in found.verdict.reasons[0]
 
 
-def test_without_held_out_images_the_nearest_are_still_found(coder: RecommendedCoder) -> None:
+def test_without_held_out_images_the_nearest_are_still_found(coder: Coder) -> None:
     train = smooth(60, seed=10)
 
     found = check(noisy(train[[7, 3]]), train, train[:0], coder)
@@ -87,7 +84,7 @@ def test_without_held_out_images_the_nearest_are_still_found(coder: RecommendedC
     assert found.statistics["copy_rate"] is None
 
 
-def test_nearest_images_are_those_of_brute_force(coder: RecommendedCoder) -> None:
+def test_nearest_images_are_those_of_brute_force(coder: Coder) -> None:
     train, samples = smooth(90, seed=11), smooth(30, seed=12)
 
     nearest = check(samples, train, smooth(20, seed=13), coder).samples
