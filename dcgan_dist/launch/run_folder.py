@@ -61,10 +61,15 @@ class RunFolder:
         target = f"{self.path}/{name}"
         self.fs.create_dir(target.rpartition("/")[0], recursive=True)
         draft = target if self.fs.type_name in OBJECT_STORES else f"{target}.tmp"
-        with self.fs.open_output_stream(draft) as file:
-            file.write(content)
-        if draft != target:
-            self.fs.move(draft, target)
+        try:
+            with self.fs.open_output_stream(draft) as file:
+                file.write(content)
+            if draft != target:
+                self.fs.move(draft, target)
+        except OSError:
+            if draft != target:
+                self.remove(draft)  # on a full disk a part of it
+            raise
 
     def files(self, name: str) -> list[str]:
         """Paths of the files and folders inside a folder of the run, last name first; none if it does not exist."""

@@ -61,7 +61,7 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     monkeypatch.setattr(fit, "train_rank", judging_slowly(str(slow)))
 
     def terminate() -> None:
-        while heard.step < 90:
+        while heard.step < 105:  # past step 100, so that the next checkpoint, and the one after it, are 20 steps apart
             time.sleep(0.02)
         slow.touch()
         begun = events.wait_for("checkpoint begun", time.time())

@@ -16,7 +16,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch import fit
 from dcgan_dist.launch.training import run_training
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
-from tests.chaos.cost import Events, Heard, Injected
+from tests.chaos.cost import PATIENCE_SECONDS, Events, Heard, Injected
 from tests.helpers import faulty_storage
 from tests.helpers.processes import RANK, actors
 
@@ -89,7 +89,7 @@ class StorageFaults(threading.Thread):
         draft.rename(self.control)
 
     def _wait_until(self, happened: Callable[[], bool]) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_SECONDS
         while not happened():
             assert time.monotonic() < until, "no checkpoint met the fault"
             time.sleep(0.05)

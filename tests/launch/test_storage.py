@@ -69,3 +69,4 @@ def test_a_refused_write_leaves_the_old_content(folder: RunFolder, control: Path
     control.unlink()
 
     assert folder.read_json("part/result.json") == {"x": 1}
+    assert folder.files("part") == [f"{folder.path}/part/result.json"], "a temporary file was left"
