@@ -21,6 +21,7 @@ from torchvision.transforms.functional import center_crop, resize
 from dcgan_dist.config import InputError
 from dcgan_dist.data.inspection import inspect
 from dcgan_dist.data.manifest import Manifest, load_manifest
+from dcgan_dist.data.sources.cifar10 import Cifar10Source
 from dcgan_dist.data.stream import read_images, read_keys, read_labels
 from jobs import (
     prepare_cifar10,
@@ -314,3 +315,13 @@ def test_an_unusable_source_is_named_and_nothing_is_written(
         )
 
     assert not (tmp_path / "out").exists()
+
+
+def test_cifar10_takes_the_form_with_more_images(real_data: Path, tmp_path: Path) -> None:
+    for name in ("cifar-10-batches-py-first1017/test_batch", "cifar10-test-00.tar"):
+        (tmp_path / Path(name).name).write_bytes((real_data / "cifar10" / name).read_bytes())
+
+    source = Cifar10Source(path=str(tmp_path))
+
+    assert len(source.items()) == 5000
+    assert source.describe()[1]["form"] == "jpeg"
