@@ -152,7 +152,7 @@ def test_a_finished_search_can_be_made_longer_but_not_another(make: Make) -> Non
     assert after["run_id"] == before["run_id"]
     with pytest.raises(InputError, match="was started with 4 trials and now has 3: it can be made longer"):
         run_search(dataclasses.replace(config, trials=3))
-    with pytest.raises(InputError, match="started with another config: .*seed was 0 and is now 1"):
+    with pytest.raises(InputError, match=r"started with another config: .*seed was 0 and is now 1"):
         run_search(dataclasses.replace(config, seed=1))
     with pytest.raises(InputError, match="started with another config: space was"):
         run_search(dataclasses.replace(config, space=make(space={"dropout": {"uniform": [0, 0.1]}}).space))
@@ -177,7 +177,7 @@ def test_a_trial_whose_process_dies_is_recorded_or_goes_on(make: Make, session: 
         until = time.monotonic() + 120
         while not list(folder.glob("checkpoint_*/checkpoint.json")) and time.monotonic() < until:
             time.sleep(0.02)
-        for process in actors(session, "_train_in_tune"):
+        for process in actors(session, "ImplicitFunc"):
             process.kill()
 
     killer = threading.Thread(target=kill_once)
