@@ -68,9 +68,10 @@ def result_of(config: SearchConfig) -> dict[str, Any]:
     return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
 
 
+@pytest.mark.timeout(600)
 def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(make: Make) -> None:
     rates = {"choice": [1e30, 2e-3, 3e-3, 4e-3, 5e-3, 6e-3, 8e-3, 1e-2]}
-    config = make(trials=64, space={"optimizer__lr": rates})
+    config = make(trials=64, space={"optimizer__lr": rates}, repeats=0, register_as="")
     said: list[str] = []
 
     assert run_search(config, say=said.append) == 0
@@ -263,6 +264,7 @@ def start() -> Iterator[Callable[[list[str]], Job]]:
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(600)
 def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     start: Callable[[list[str]], Job], data: Path, tracking_uri: str, tmp_path: Path
 ) -> None:
