@@ -69,9 +69,10 @@ def result_of(config: SearchConfig) -> dict[str, Any]:
     return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
 
 
+@pytest.mark.timeout(600)
 def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(make: Make) -> None:
     rates = {"choice": [1e30, 2e-3, 3e-3, 4e-3, 5e-3, 6e-3, 8e-3, 1e-2]}
-    config = make(trials=64, space={"optimizer__lr": rates})
+    config = make(trials=64, space={"optimizer__lr": rates}, repeats=0, register_as="")
     said: list[str] = []
 
     assert run_search(config, say=said.append) == 0
@@ -153,7 +154,7 @@ def test_a_finished_search_can_be_made_longer_but_not_another(make: Make) -> Non
     assert after["run_id"] == before["run_id"]
     with pytest.raises(InputError, match="was started with 4 trials and now has 3: it can be made longer"):
         run_search(dataclasses.replace(config, trials=3))
-    with pytest.raises(InputError, match="started with another config: seed was 0 and is now 1"):
+    with pytest.raises(InputError, match=r"started with another config: .*seed was 0 and is now 1"):
         run_search(dataclasses.replace(config, seed=1))
     with pytest.raises(InputError, match="started with another config: space was"):
         run_search(dataclasses.replace(config, space=make(space={"dropout": {"uniform": [0, 0.1]}}).space))
@@ -178,7 +179,7 @@ def test_a_trial_whose_process_dies_is_recorded_or_goes_on(make: Make, session: 
         until = time.monotonic() + 120
         while not list(folder.glob("checkpoint_*/checkpoint.json")) and time.monotonic() < until:
             time.sleep(0.02)
-        for process in actors(session, "_train_in_tune"):
+        for process in actors(session, "ImplicitFunc"):
             process.kill()
 
     killer = threading.Thread(target=kill_once)
@@ -264,6 +265,7 @@ def start() -> Iterator[Callable[[list[str]], Job]]:
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(600)
 def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     start: Callable[[list[str]], Job], data: Path, tracking_uri: str, tmp_path: Path
 ) -> None:
