@@ -15,7 +15,7 @@ from dcgan_dist.config import InputError
 from dcgan_dist.launch.page import banner, bullets, figure, heading, paragraph, table
 
 RESULT_NAME = "result.json"
-MOST_PIXELS = 1400
+MOST_PIXELS = 1000
 """Width of a picture inside the page."""
 
 DEDUPLICATION = (
@@ -100,10 +100,13 @@ def _explored(result: Result) -> list[Markup]:
     for picture in content["pictures"]:
         file = result.path.parent / picture["file"]
         if file.suffix == ".png" and file.is_file():
-            parts.append(figure(shrunk(file.read_bytes()), picture["caption"]))
+            # The page has the caption as text, so the picture's own is cut off.
+            picture_bytes = shrunk(file.read_bytes(), height=picture.get("caption_at"))
+            line = f"{picture['caption']} {content['model']['uri']}, seed {content['seed']}; {content['command']}"
+            parts.append(figure(picture_bytes, line))
         else:
             parts.append(paragraph(f"{picture['caption']} ({picture['file']}, beside the result)"))
-    return [*parts, values(content["figures"]), _origin(content)]
+    return [*parts, values(content["figures"])]
 
 
 def _table(result: Result) -> list[Markup]:
@@ -200,16 +203,43 @@ def _unknown(result: Result) -> list[Markup]:
 
 
 def values(content: dict[str, Any]) -> Markup:
-    """Nested values as rows of dotted name and value; shares with an interval on one line, long lists cut."""
-    return table(("figure", "value"), list(_rows("", content)))
+    """Nested values: what has the same names side by side as a table, all else as rows of dotted name and value.
+
+    Shares with an interval stand on one line, long lists are cut.
+    """
+    rows = list(_rows("", content))
+    families: dict[tuple[str, ...], dict[str, list[Any]]] = {}
+    for prefix, inner in _leaves("", content):
+        families.setdefault(tuple(inner), {})[prefix] = list(inner.values())
+    tables = []
+    for names, members in families.items():
+        if len(members) > 1 and len(names) > 1:
+            tables.append(
+                table(["", *(name.replace("_", " ") for name in names)], [[p, *v] for p, v in members.items()])
+            )
+            shown = {f"{prefix}.{name}" for prefix in members for name in names}
+            rows = [row for row in rows if row[0] not in shown]
+    return Markup("").join([*tables, table(("figure", "value"), rows)] if rows else tables)
+
+
+def _leaves(prefix: str, content: Any) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Dictionaries of numbers only, by dotted name."""
+    if not isinstance(content, dict) or _is_share(content):
+        return
+    if prefix and content and all(isinstance(value, int | float) for value in content.values()):
+        yield prefix, content
+    for key, value in content.items():
+        yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value)
+
+
+def _is_share(content: dict[str, Any]) -> bool:
+    return {"k", "n", "share", "low", "high"} <= content.keys()
 
 
 def _rows(prefix: str, content: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(content, dict) and {"k", "n", "share", "low", "high"} <= content.keys():
-        yield (
-            prefix,
-            f"{content['share']:.1%} ({content['k']} of {content['n']}; 95 % {content['low']:.1%} to {content['high']:.1%})",
-        )
+    if isinstance(content, dict) and _is_share(content):
+        count = f"{content['k']:,} of {content['n']:,}"
+        yield prefix, f"{content['share']:.1%} ({count}; 95 % interval {content['low']:.1%} to {content['high']:.1%})"
     elif isinstance(content, dict):
         for key, value in content.items():
             yield from _rows(f"{prefix}.{key}" if prefix else str(key), value)
@@ -238,10 +268,12 @@ def _origin(content: dict[str, Any]) -> Markup:
     return paragraph(line) if line else Markup("")
 
 
-def shrunk(picture: bytes) -> bytes:
-    """A PNG as a JPEG of at most MOST_PIXELS width: a page with twenty of them should fit into a mail."""
+def shrunk(picture: bytes, *, height: int | None = None) -> bytes:
+    """A PNG (its uppermost rows) as a JPEG of at most MOST_PIXELS width: a page with twenty of them should fit into a mail."""
     with Image.open(io.BytesIO(picture)) as opened:
         image = opened.convert("RGB")
+    if height:
+        image = image.crop((0, 0, image.width, min(height, image.height)))
     if image.width > MOST_PIXELS:
         size = MOST_PIXELS, round(image.height * MOST_PIXELS / image.width)
         image = image.resize(size, Image.Resampling.LANCZOS)

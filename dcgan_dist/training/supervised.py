@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.config import SupervisedConfig, require
+from dcgan_dist.config import EngineConfig, SupervisedConfig, require
 from dcgan_dist.models.classifier import Classifier, dropout_factors
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
@@ -33,7 +33,7 @@ class Learner:
         init_std = config.classifier.model.init_std
         initialise(self.network, std=init_std, generator=seeded(config.seed, "initialise", "classifier"))
         self.network.to(device)
-        self.optimizer = adam(self.network, config.optimizer)
+        self.optimizer = adam(self.network, config.optimizer, EngineConfig(cuda_graph=False))
 
     def state(self) -> dict[str, dict]:
         """State of both parts by name, as a checkpoint keeps it."""

@@ -25,7 +25,7 @@ def part(label: str, samples: int, *, protected: bool = False) -> Part:
 
 def pairs(*triples: tuple[int, int, int]) -> ScoredPairs:
     first, second, distances = np.array(triples, np.int64).reshape(-1, 3).T
-    return ScoredPairs(first, second, distances.astype(np.int16), 1 - distances.astype(np.float32) / 100)
+    return ScoredPairs(first, second, distances.astype(np.int16), (1 - distances / 100).astype(np.float32))
 
 
 CORPUS = Corpus(parts=(part("a", 4), part("b", 2), part("test", 2, protected=True)))

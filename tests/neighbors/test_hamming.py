@@ -230,7 +230,7 @@ def test_wrong_input_is_named_before_the_search(arguments: dict[str, Any], messa
         pytest.skip("there is a GPU")
 
     with pytest.raises(InputError, match=message):
-        pairs_within(**({"radius": 1} | arguments))  # pyright: ignore
+        pairs_within(**{"radius": 1, **arguments})  # pyright: ignore
 
 
 @pytest.mark.gpu

@@ -102,12 +102,14 @@ class Exploration:
             source_images: it shows real images, which may not be published with the code.
         """
         line = f"{caption} Model {self.identity['uri']}, seed {self.job.seed}."
-        with_caption(framed(picture), line).save(self.folder / file, format="PNG", optimize=True)
-        self.note(file, caption, source_images=source_images)
+        sheet = framed(picture)
+        with_caption(sheet, line).save(self.folder / file, format="PNG", optimize=True)
+        self.note(file, caption, source_images=source_images, caption_at=sheet.height)
 
-    def note(self, file: str, caption: str, *, source_images: bool = False) -> None:
-        """Enter a picture that is in the folder already."""
-        self.pictures.append({"file": file, "caption": caption, "shows_source_images": source_images})
+    def note(self, file: str, caption: str, *, source_images: bool = False, caption_at: int | None = None) -> None:
+        """Enter a picture that is in the folder already; `caption_at` is the row of pixels where its own caption begins."""
+        entry = {"file": file, "caption": caption, "shows_source_images": source_images, "caption_at": caption_at}
+        self.pictures.append(entry)
 
     def finish(self) -> Path:
         """Write result.json and return its path."""
