@@ -32,7 +32,7 @@ def test_copies_are_attacked_originals_and_the_rest_is_as_it_was() -> None:
     for number, (key, one) in enumerate(samples.items()):
         assert isinstance(one, Sample)
         if key not in copies:
-            assert np.array_equal(one.pixels, draw_room(0, number, 16)[0])
+            assert np.array_equal(one.pixels, np.asarray(draw_room(0, number, 16)[0]))
     for item in source.items():
         if item.key in copies:
             original = np.asarray(draw_room(0, item.ref.original.ref, 16)[0])
