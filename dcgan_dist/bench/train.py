@@ -41,7 +41,7 @@ class TrainBenchmark:
     """An unconditional preset; schedule `both`."""
     batch_size: int = 64
     """Images per step."""
-    engine: EngineConfig = dataclasses.field(default_factory=EngineConfig)
+    engine: EngineConfig = dataclasses.field(default_factory=lambda: EngineConfig(cuda_graph=True))
     """How the step is computed."""
     shards: str = ""
     """Shards to read; empty: drawn rooms."""

@@ -33,7 +33,7 @@ class Learner:
         init_std = config.classifier.model.init_std
         initialise(self.network, std=init_std, generator=seeded(config.seed, "initialise", "classifier"))
         self.network.to(device)
-        self.optimizer = adam(self.network, config.optimizer, EngineConfig(cuda_graph=False))
+        self.optimizer = adam(self.network, config.optimizer, EngineConfig())
 
     def state(self) -> dict[str, dict]:
         """State of both parts by name, as a checkpoint keeps it."""

@@ -89,7 +89,7 @@ def test_first_losses_in_bfloat16_stay_within_two_per_cent_of_float32() -> None:
 
 
 def test_a_captured_step_never_waits_for_the_gpu() -> None:
-    config = replace(preset("examples64"), "data.batch_size", 16)
+    config = replace(replace(preset("examples64"), "data.batch_size", 16), "engine.cuda_graph", True)
     players = build_players(config, device="cuda")
     step = gan_step(config, players, rows=list(range(16)), world_size=1, steps_per_epoch=100)
     images = torch.randint(256, (16, 3, 64, 64), dtype=torch.uint8).cuda()
@@ -106,7 +106,7 @@ def test_a_captured_step_never_waits_for_the_gpu() -> None:
 def test_gradients_averaged_by_nccl_are_captured_too() -> None:
     dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
     try:
-        config = replace(preset("examples64"), "data.batch_size", 16)
+        config = replace(replace(preset("examples64"), "data.batch_size", 16), "engine.cuda_graph", True)
         players = build_players(config, device="cuda", world_size=2)  # wraps the networks; the group has one rank
         step = gan_step(config, players, rows=list(range(16)), world_size=1, steps_per_epoch=100)
         for number in range(WARM_UP + 5):
