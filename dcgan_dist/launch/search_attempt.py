@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import threading
 import time
@@ -40,14 +41,16 @@ class Search:
         self.outcomes = self._outcomes(trial_folder, range(plan.config.trials))
         self.last: dict[int, dict[str, Any]] = {}
         """What each running trial has measured last."""
+        self.signal = 0
         self.paid = 0.0
         """Arithmetic of the trials that ended since this start."""
 
     def exit_code(self) -> int:
         """Search and sum up: 0 finished, 1 failed, 128 + signal number after a signal."""
         try:
-            with _hearing_signals():
+            with self._hearing_signals():
                 self._sweep()
+                self._check()
                 best = best_of(self.outcomes)
                 if best is None:
                     return self._fail(
@@ -55,6 +58,7 @@ class Search:
                     )
                 self.say(top_table(self.plan, self.outcomes))
                 repeats = self._repeat(best)
+                self._check()
                 result = record_result(
                     self.plan,
                     self.folder,
@@ -90,7 +94,9 @@ class Search:
             context = context_of(
                 self.plan, {number: trial_task(self.plan, number) for number in left}, keep_network=False
             )
-            listener = Listener(started=self.runs.started, reported=self._reported, ended=self._ended)
+            listener = Listener(
+                started=self.runs.started, reported=self._reported, ended=self._ended, check=self._check
+            )
             sweep(self.plan.config, self.folder, context, listener)
         self.runs.settle(self.outcomes)
 
@@ -139,7 +145,12 @@ class Search:
                 draw: Task(name=folder_of(draw), config=dataclasses.asdict(self.plan.repeat(config, draw)), draw=draw)
                 for draw in left
             }
-            listener = Listener(started=lambda draw: None, reported=lambda draw, metrics, seen: None, ended=ended)
+            listener = Listener(
+                started=lambda draw: None,
+                reported=lambda draw, metrics, seen: None,
+                ended=ended,
+                check=self._check,
+            )
             sweep(self.plan.config, self.folder, context_of(self.plan, tasks, keep_network=True), listener)
         return outcomes
 
@@ -156,6 +167,29 @@ class Search:
     def _outcomes(self, folder_of: Callable[[int], str], numbers: range) -> dict[int, dict[str, Any]]:
         found = {number: self.folder.read_json(f"{folder_of(number)}/{OUTCOME}") for number in numbers}
         return {number: outcome for number, outcome in found.items() if outcome}
+
+    @contextmanager
+    def _hearing_signals(self) -> Iterator[None]:
+        # Only the main thread may set handlers.
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        """First signal: leave at the next look. Second: leave. To raise here would break a call that Ray is in."""
+        if self.signal:
+            os._exit(128 + number)
+        self.signal = number
+        self.say(f"{signal.Signals(number).name}: leaving; once more to leave at once")
+
+    def _check(self) -> None:
+        if self.signal:
+            raise Interrupted(self.signal)
 
     def _fail(self, error: str) -> int:
         self.folder.write_json("result.json", {"status": "FAILED", "run_name": self.plan.name, "error": error})
@@ -183,20 +217,3 @@ def context_of(plan: SearchPlan, tasks: dict[int, Task], *, keep_network: bool) 
         checkpoint_seconds=config.checkpoint_seconds,
         threads=max(1, int(config.cpus_per_trial)),
     )
-
-
-@contextmanager
-def _hearing_signals() -> Iterator[None]:
-    # Only the main thread may set handlers.
-    main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-
-    def interrupt(number: int, _: object) -> None:
-        raise Interrupted(number)
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

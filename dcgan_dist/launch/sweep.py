@@ -43,6 +43,8 @@ class Listener:
     """Number, metrics, images seen."""
     ended: Callable[[int, str], None]
     """Number, and what the cluster says went wrong; empty where nothing did."""
+    check: Callable[[], None]
+    """Called several times a second; may raise to end the sweep."""
 
 
 def resources_per_trial(config: SearchConfig) -> dict[str, float]:
@@ -133,6 +135,10 @@ class Watch(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles what it is given; a listener holds connections
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Tune looks around."""
+        self.listener.check()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A process has begun with it, for the first time or again."""

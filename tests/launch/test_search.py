@@ -168,7 +168,7 @@ def test_a_trial_whose_process_dies_is_recorded_or_goes_on(make: Make, session: 
         trials=2,
         repeats=0,
         register_as="",
-        space={"epochs": {"choice": [150]}},
+        space={"epochs": {"choice": [60]}},
         max_concurrent=1,
         max_failures=forgiven,
         checkpoint_seconds=0.0,
@@ -235,7 +235,7 @@ def test_a_practice_search_does_not_take_the_alias_from_the_real_one(make: Make)
 
     assert run_search(dataclasses.replace(config, trials=2, run_name="again"), say=said.append) == 0
 
-    assert client.get_model_version_by_alias("dcgan-guarded-supervised", "candidate").version == "1"
+    assert str(client.get_model_version_by_alias("dcgan-guarded-supervised", "candidate").version) == "1"
     assert client.get_model_version("dcgan-guarded-supervised", "2").tags["protocol"] == "small"
     assert "no alias moved" in said[-1]
 
@@ -265,11 +265,11 @@ def start() -> Iterator[Callable[[list[str]], Job]]:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     start: Callable[[list[str]], Job], data: Path, tracking_uri: str, tmp_path: Path
 ) -> None:
-    space = write_space(tmp_path / "space.json", epochs={"choice": [60]})
+    space = write_space(tmp_path / "space.json", epochs={"choice": [15]})
     arguments = ["--data", str(data), "--protocol", "small", "--trials", "6", "--repeats", "1", "--space", str(space)]
     arguments += ["--storage", str(tmp_path / "runs"), "--run-name", "search", "--tracking-uri", tracking_uri]
     arguments += ["--checkpoint-seconds", "0", "--max-concurrent", "2"]
@@ -281,7 +281,7 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
             time.sleep(0.02)
 
     stopped = start(arguments)
-    stopped.wait_for("  1/6 |")
+    stopped.wait_for("  1/6 |", seconds=300)
     wait_for_a_checkpoint()
     stopped.process.send_signal(signal.SIGTERM)
     assert stopped.end() == 143, stopped.said
@@ -293,7 +293,7 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     assert MlflowClient(tracking_uri).get_run(run_id).info.status == "KILLED"
 
     killed = start(arguments)
-    killed.wait_for("  3/6 |")
+    killed.wait_for("  3/6 |", seconds=300)
     wait_for_a_checkpoint()
     killed.process.kill()
     killed.kill()
@@ -302,7 +302,7 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     assert 3 <= len(kept) < 6
 
     last = start(arguments)
-    assert last.end(180) == 0, last.said
+    assert last.end(400) == 0, last.said
     result = json.loads((folder / "result.json").read_text())
     assert result["run_id"] == run_id
     assert f"{len(kept)} of 6 trials are done" in last.said
