@@ -58,7 +58,8 @@ class ScalingBenchmark:
     turns: int = 3
     """Turns with and without averaging; the median counts."""
     gpu_images_per_second: float = 22_592.0
-    """Measured rate of one GPU that the prediction starts from (lsun64, bfloat16, CUDA graph, batch 128, one H200)."""
+    """Rate of one GPU that the prediction starts from: lsun64, bfloat16, CUDA graph, batch 128 on one H200, by a program that held
+    all images on the GPU; this code has not run there yet."""
     gpu_batch_size: int = 128
     """Rows at which that rate was measured."""
     gpu_fixed_seconds: float = 1.3e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from dcgan_dist.bench import scaling, step, train
+from dcgan_dist.bench.__main__ import BENCHMARKS
 from dcgan_dist.bench.examples_loop import plain_discriminator, plain_generator
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -75,3 +77,8 @@ def test_two_ranks_average_the_gradient_of_every_parameter_once(tmp_path: Path) 
     measured = json.loads(out.read_text())["measured"]
     assert measured["2"]["reduced_bytes"] == measured["2"]["theory_bytes"] > 0
     assert measured["1"]["reduced_bytes"] == 0
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_that_is_named_exists(name: str) -> None:
+    assert importlib.util.find_spec(f"dcgan_dist.bench.{name}") is not None
