@@ -23,8 +23,10 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Faults are injected while nothing else runs: what they measure is time.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow and not chaos"
+	$(BIN)/python -m pytest -m "chaos and not slow"
 
 clean:
 	rm -rf .venv build *.egg-info $(DEMO)
