@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan_dist.launch.command_line import absolute_tracking_uri, default_storage, default_tracking_uri, parse, run
+from dcgan_dist.launch.command_line import absolute_tracking_uri, parse, run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     from dcgan_dist.launch.promotion import gate
     from dcgan_dist.tracking.champion import Registry
 
-    registry = Registry(absolute_tracking_uri(job.tracking_uri or default_tracking_uri(default_storage())))
+    registry = Registry(absolute_tracking_uri(job.tracking_uri))
     version = registry.version(job.model)
     now = registry.champion(version.name)
     print(f"@champion of {version.name}: {now.uri if now else 'none'}")
