@@ -118,8 +118,8 @@ def test_the_authors_arrays_are_named_by_a_hash_that_follows_their_content(real_
     assert identify(str(copy), "")["sha256_of_arrays"] != found
 
 
-def test_the_discriminator_is_that_of_the_generators_run_whatever_its_version(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_the_discriminator_is_that_of_the_generators_run_whatever_its_version(tracked: tuple[str, str]) -> None:
+    uri, _ = tracked
     own, other = (TrackedRun.create(uri, "test", name, {}, {}) for name in ("own", "other"))
     for name, runs in (("generator", (own,)), ("discriminator", (other, own))):
         own.client.create_registered_model(f"dcgan-pair-{name}")
