@@ -14,10 +14,7 @@ from dataclasses import replace
 from dcgan_dist.launch.command_line import (
     absolute,
     absolute_tracking_uri,
-    default_storage,
-    default_tracking_uri,
     parse,
-    refuse_secrets,
     run,
 )
 from dcgan_dist.launch.dedup_plan import DedupOptions
@@ -26,8 +23,6 @@ from dcgan_dist.launch.dedup_plan import DedupOptions
 def main(argv: list[str]) -> int:
     """Find near duplicates."""
     options = parse(DedupOptions, argv, description=__doc__ or "")
-    uri = absolute_tracking_uri(options.tracking_uri or default_tracking_uri(default_storage()))
-    refuse_secrets(uri, "--tracking-uri")
     options = replace(
         options,
         shards=[absolute(path, "--shards") for path in options.shards],
@@ -35,7 +30,7 @@ def main(argv: list[str]) -> int:
         out=absolute(options.out, "--out"),
         rewrite=absolute(options.rewrite, "--rewrite") if options.rewrite else "",
         coder=absolute(options.coder, "--coder") if options.coder else "",
-        tracking_uri=uri,
+        tracking_uri=absolute_tracking_uri(options.tracking_uri),
     )
     from dcgan_dist.launch.dedup import run_dedup
 

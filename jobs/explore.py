@@ -10,11 +10,12 @@ Each writes pictures and a result.json into --out; jobs/report.py puts several t
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import tyro
 
-from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.launch.command_line import absolute_tracking_uri, parse, run
 from dcgan_dist.launch.exploring.arithmetic import ArithmeticJob, run_arithmetic
 from dcgan_dist.launch.exploring.filters import FiltersJob, run_filters
 from dcgan_dist.launch.exploring.turn import TurnJob, run_turn
@@ -40,6 +41,8 @@ Job: Any = (
 def main(argv: list[str]) -> int:
     """Explore, write, print."""
     job = parse(Job, argv, description=__doc__ or "")
+    if job.tracking_uri:
+        job = replace(job, tracking_uri=absolute_tracking_uri(job.tracking_uri))
     exploration = JOBS[type(job)](job, argv[1:])
     path = exploration.finish()
     print(json.dumps(exploration.figures, indent=1))

@@ -9,9 +9,12 @@ Exit code 0 if @champion is (or with --dry-run would be) that version, 1 if the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from dcgan_dist.launch.command_line import absolute_tracking_uri, default_storage, default_tracking_uri, parse, run
+from dcgan_dist.config import InputError
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, parse, run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +29,8 @@ class Promote:
     """Print every check and what would be done; change nothing."""
     rollback: bool = False
     """Point @champion at the champion before the present one."""
+    json: str = ""
+    """File for the checks; empty: none."""
 
 
 def main(argv: list[str]) -> int:
@@ -34,7 +39,7 @@ def main(argv: list[str]) -> int:
     from dcgan_dist.launch.promotion import gate
     from dcgan_dist.tracking.champion import Registry
 
-    registry = Registry(absolute_tracking_uri(job.tracking_uri or default_tracking_uri(default_storage())))
+    registry = Registry(absolute_tracking_uri(job.tracking_uri))
     version = registry.version(job.model)
     now = registry.champion(version.name)
     print(f"@champion of {version.name}: {now.uri if now else 'none'}")
@@ -50,6 +55,16 @@ def main(argv: list[str]) -> int:
 
     checks = gate(registry, version)
     print("\n".join(map(str, checks)))
+    if job.json:
+        content = {
+            "model": version.uri,
+            "passed": all(check.passed for check in checks),
+            "checks": [*map(asdict, checks)],
+        }
+        try:
+            Path(absolute(job.json, "--json")).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json {job.json} cannot be written ({error.strerror}): name another file") from error
     if not all(check.passed for check in checks):
         print(f"{version.uri} does not become the champion")
         return 1

@@ -128,17 +128,23 @@ def absolute_places(storage: str, tracking_uri: str) -> dict[str, str]:
         InputError: a relative path inside a Ray job, or a place that shows a password.
     """
     storage = absolute(storage or default_storage(), "--storage")
-    places = {
-        "storage": storage,
-        "tracking_uri": absolute_tracking_uri(tracking_uri or default_tracking_uri(storage)),
-    }
-    for name, place in places.items():
-        refuse_secrets(place, f"--{name.replace('_', '-')}")
-    return places
+    refuse_secrets(storage, "--storage")
+    return {"storage": storage, "tracking_uri": absolute_tracking_uri(tracking_uri, storage)}
 
 
-def absolute_tracking_uri(uri: str) -> str:
-    """A `sqlite:///` file as an absolute path, so that the same command from another folder finds the same runs."""
+def absolute_tracking_uri(uri: str, storage: str = "") -> str:
+    """The given or default tracking URI, a `sqlite:///` file as an absolute path, so that the same command from another
+    folder finds the same runs.
+
+    Args:
+        uri: empty: `default_tracking_uri`.
+        storage: for that default; empty: `default_storage`.
+
+    Raises:
+        InputError: a relative path inside a Ray job, no default, or a user name or password in it.
+    """
+    uri = uri or default_tracking_uri(storage or default_storage())
+    refuse_secrets(uri, "--tracking-uri")
     file = uri.removeprefix("sqlite:///")
     return uri if file == uri else f"sqlite:///{absolute(file, '--tracking-uri sqlite:///')}"
 

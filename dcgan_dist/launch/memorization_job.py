@@ -16,7 +16,7 @@ import torch
 from dcgan_dist.config import InputError, require
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.sampling import sample_batches
-from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, default_storage, default_tracking_uri
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.image_sets import Crop, ImageSet, Role, empty_set, image_set, read_image_set
 from dcgan_dist.launch.memorization import FITTED, Memorization, check_memorization, learn_coder
 from dcgan_dist.launch.memorization_page import memorization_page
@@ -70,7 +70,7 @@ def run_check(options: MemorizationOptions) -> int:
     )
     require(options.n >= 1, f"--n {options.n} asks for no sample: give at least 1")
     out = Path(absolute(options.out, "--out"))
-    tracking_uri = absolute_tracking_uri(options.tracking_uri or default_tracking_uri(default_storage()))
+    tracking_uri = absolute_tracking_uri(options.tracking_uri)
     samples = _draw(options, tracking_uri) if options.model else _read(options, "samples", options.samples)
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), options.n)).astype(int)
     train = _read(options, "train", options.train, samples.side)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from dcgan_dist.config import InputError, ModelConfig
-from dcgan_dist.launch.command_line import default_storage, default_tracking_uri
+from dcgan_dist.launch.command_line import absolute_tracking_uri
 from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -40,7 +40,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         InputError: no such model, not a generator, damaged, or no answer.
     """
     if _in_registry(model):
-        return registry.load_generator(model, tracking_uri or default_tracking_uri(default_storage()))
+        return registry.load_generator(model, absolute_tracking_uri(tracking_uri))
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
         generator = import_generator(folder)
@@ -64,7 +64,7 @@ def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
     """A discriminator in eval mode; from a checkpoint in the middle of a run, and from the authors' arrays, it has no
     standing statistics yet, as these take real images. Otherwise as `load_generator`."""
     if _in_registry(model):
-        return registry.load_discriminator(model, tracking_uri or default_tracking_uri(default_storage()))
+        return registry.load_discriminator(model, absolute_tracking_uri(tracking_uri))
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
         return import_discriminator(folder).eval()

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from dcgan_dist.config import InputError
 from dcgan_dist.evaluation.pictures import tile, to_uint8
 from dcgan_dist.evaluation.sampling import sample_images
-from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, default_storage, default_tracking_uri
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.exploring.exploration import identify, open_generator
 from dcgan_dist.launch.page import figure, heading, page, paragraph, save_page
 from dcgan_dist.launch.report_sections import order, read_results, section, shrunk, values
@@ -33,7 +33,8 @@ class ReportJob:
     """What is put together."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a checkpoint folder: the generator."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
+    arrays: the generator."""
     results: tuple[str, ...] = ()
     """result.json files, or folders in which every result.json is taken: of explore, evaluate, search, dedup,
     check_memorization and training jobs."""
@@ -56,8 +57,8 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
         InputError: no such model, a result that cannot be read, or a place that cannot be written.
     """
     results = sorted(read_results(absolute(path, "--results") for path in job.results), key=order)
-    generator = open_generator(job.model, job.tracking_uri)
-    tracking_uri = absolute_tracking_uri(job.tracking_uri or default_tracking_uri(default_storage()))
+    tracking_uri = absolute_tracking_uri(job.tracking_uri)
+    generator = open_generator(job.model, tracking_uri)
     identity = identify(job.model, tracking_uri)
     command = shlex.join(["python", "jobs/report.py", *arguments])
     parts = [

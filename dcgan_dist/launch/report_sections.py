@@ -150,7 +150,7 @@ def _search(result: Result) -> list[Markup]:
 
 def _deduplication(result: Result) -> list[Markup]:
     content = {key: value for key, value in result.content.items() if not isinstance(value, list)}
-    removed, images = content.get("near_duplicates"), content.get("images")
+    removed, images = content.get("near_duplicates"), content.get("thinned_images")
     parts = [heading("De-duplication"), paragraph(f"The paper: {DEDUPLICATION}")]
     if removed is not None and images:
         parts.append(paragraph(f"Here: {removed:,} of {images:,} images are near duplicates ({removed / images:.1%})."))

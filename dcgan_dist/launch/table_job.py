@@ -18,12 +18,7 @@ from dcgan_dist.data.manifest import MANIFEST_NAME, Manifest, load_manifest
 from dcgan_dist.data.sources.base import Source
 from dcgan_dist.data.uri import is_uri
 from dcgan_dist.evaluation.paper_tables import Row, as_text
-from dcgan_dist.launch.command_line import (
-    absolute,
-    absolute_tracking_uri,
-    default_storage,
-    default_tracking_uri,
-)
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.features import Workers
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.models.discriminator import Discriminator
@@ -88,15 +83,14 @@ def complete(options: Any) -> Any:
     """The same options with every place absolute.
 
     Raises:
-        InputError: a relative path inside a Ray job.
+        InputError: a relative path inside a Ray job, or a tracking URI that shows a password.
     """
-    tracking = options.tracking_uri or default_tracking_uri(default_storage())
     return dataclasses.replace(
         options,
         model=options.model if options.model.startswith(("models:/", "runs:/")) else absolute(options.model, "--model"),
         data=absolute(options.data, "--data"),
         out=absolute(options.out, "--out"),
-        tracking_uri=absolute_tracking_uri(tracking),
+        tracking_uri=absolute_tracking_uri(options.tracking_uri),
     )
 
 

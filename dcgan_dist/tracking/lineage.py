@@ -22,15 +22,15 @@ class Lineage:
     """What the registry knows about one model."""
 
     uri: str
-    """models:/<name>/<version>, whatever alias it was named by; for an unregistered model of a run, runs:/..."""
+    """models:/<name>/<version>, whatever alias it was named by; for an unregistered model of a run, as given."""
     run_id: str
-    """The run that trained it."""
+    """The run that trained it; empty where none is known."""
     tags: dict[str, str] = field(default_factory=dict)
     """Of the version: manifest_hash, preset, images_seen."""
 
 
 def find_lineage(uri: str, tracking_uri: str) -> Lineage:
-    """Resolve models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest or runs:/RUN_ID/generator.
+    """Resolve models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest, models:/MODEL_ID or runs:/RUN_ID/generator.
 
     Raises:
         InputError: no such model, or no answer.
@@ -38,16 +38,19 @@ def find_lineage(uri: str, tracking_uri: str) -> Lineage:
     client = connect(tracking_uri, must_exist=True)
     with in_words(tracking_uri):
         try:
-            found = _version(client, uri)
+            if found := _version(client, uri):
+                tags = dict(found.tags)
+                return Lineage(uri=f"models:/{found.name}/{found.version}", run_id=str(found.run_id or ""), tags=tags)
+            if match := re.fullmatch(r"runs:/([^/]+)/[^/]+", uri):
+                return Lineage(uri=uri, run_id=match[1])
+            if match := re.fullmatch(r"models:/(m-[0-9a-f]{32})", uri):
+                logged = client.get_logged_model(match[1])
+                return Lineage(uri=uri, run_id=str(logged.source_run_id or ""))
         except MlflowException as error:
             raise InputError(
                 f"{uri} is not in the registry of {without_password(tracking_uri)}: {error.message}"
             ) from error
-        if found is None:
-            return Lineage(uri=uri, run_id=uri.removeprefix("runs:/").partition("/")[0])
-        return Lineage(
-            uri=f"models:/{found.name}/{found.version}", run_id=str(found.run_id or ""), tags=dict(found.tags)
-        )
+        raise InputError(f"{uri} is not in the registry of {without_password(tracking_uri)}: correct --model")
 
 
 def _version(client: MlflowClient, uri: str) -> ModelVersion | None:
@@ -84,7 +87,7 @@ def sample_grids(run_id: str, tracking_uri: str, epochs: Sequence[float]) -> lis
     """
     client = connect(tracking_uri, must_exist=True)
     with in_words(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
-        history = client.get_metric_history(run_id, "progress/epoch")
+        history = [point for point in client.get_metric_history(run_id, "progress/epoch") if point.step > 0]
         names = {
             int(match[1]): entry.path
             for entry in client.list_artifacts(run_id, "grids")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image
 from dcgan_dist.config import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents, sample_images
 from dcgan_dist.exploration.boxes import Box, to_coco
+from dcgan_dist.launch.exploring.exploration import identify
+from dcgan_dist.launch.exploring.filters import discriminator_of
 from dcgan_dist.launch.models import load_generator
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -102,6 +105,34 @@ def test_walk_draws_rows_between_its_points_and_measures_them(checkpoint: Path, 
             assert np.abs(tile - expected).max() <= 1
 
 
+def test_the_authors_arrays_are_named_by_a_hash_that_follows_their_content(real_data: Path, tmp_path: Path) -> None:
+    arrays = real_data / "weights" / "svhn_unsup"
+    arguments = ["walk", "--model", str(arrays), "--points", "2", "--steps", "2", "--frames", "2"]
+
+    assert explore([*arguments, "--out", str(tmp_path / "walk")]) == 0
+
+    found = result_of(tmp_path / "walk")["model"]["sha256_of_arrays"]
+    copy = Path(shutil.copytree(arrays, tmp_path / "copy"))
+    assert identify(str(copy), "")["sha256_of_arrays"] == found
+    (copy / "gen_params_02.npy").write_bytes((arrays / "gen_params_03.npy").read_bytes())
+    assert identify(str(copy), "")["sha256_of_arrays"] != found
+
+
+def test_the_discriminator_is_that_of_the_generators_run_whatever_its_version(tracked: tuple[str, str]) -> None:
+    uri, _ = tracked
+    own, other = (TrackedRun.create(uri, "test", name, {}, {}) for name in ("own", "other"))
+    for name, runs in (("generator", (own,)), ("discriminator", (other, own))):
+        own.client.create_registered_model(f"dcgan-pair-{name}")
+        for run in runs:
+            own.client.create_model_version(f"dcgan-pair-{name}", "file:///nowhere", run.run_id)
+    own.client.set_registered_model_alias("dcgan-pair-generator", "candidate", "1")
+
+    for model in ("models:/dcgan-pair-generator/1", "models:/dcgan-pair-generator@candidate"):
+        assert discriminator_of(model, uri) == f"runs:/{own.run_id}/discriminator"
+    assert discriminator_of(f"runs:/{own.run_id}/generator", uri) == f"runs:/{own.run_id}/discriminator"
+    assert discriminator_of("models:/dcgan-pair-discriminator/1", uri) == "models:/dcgan-pair-discriminator/1"
+
+
 def test_filters_look_at_every_image_once_for_both_discriminators(
     checkpoint: Path, rooms: Path, tmp_path: Path
 ) -> None:
@@ -140,7 +171,8 @@ def test_windows_end_to_end_from_rooms(checkpoint: Path, rooms: Path, tmp_path: 
 def test_windows_without_boxes_give_samples_to_draw_on(checkpoint: Path, tmp_path: Path) -> None:
     assert explore(["windows", "--model", str(checkpoint), "--n", "12", "--seed", "4", "--out", str(tmp_path)]) == 0
 
-    result_of(tmp_path)
+    (picture,) = result_of(tmp_path)["pictures"]
+    assert "open annotate.html in a browser" in picture["caption"], "no path of this machine in what is handed on"
     with Image.open(tmp_path / "samples.png") as grid:
         layout = json.loads(grid.text["grid"])  # pyright: ignore[reportAttributeAccessIssue]
         assert layout["n"] == 12
@@ -191,6 +223,7 @@ def test_turn_measures_along_the_axis_and_beside_it(checkpoint: Path, rooms: Pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["walk", "--tracking-uri", "http://me:secret@host"], "--tracking-uri holds a user name or password"),
         (["walk", "--steps", "1"], "--steps 1"),
         (["walk", "--points", "1"], "--points 1"),
         (["walk", "--label", "3"], "has 0 classes"),
@@ -241,7 +274,13 @@ def test_the_report_holds_everything_and_is_kept_in_mlflow(tracked: tuple[str, s
     arguments = ["walk", "--model", model, "--tracking-uri", uri, "--points", "2", "--steps", "3", "--frames", "2"]
     assert explore([*arguments, "--out", str(tmp_path / "walk")]) == 0
     others = {
-        "dedup": {"images": 1000, "near_duplicates": 91, "duplicate_pairs": 100, "coder": "abc"},
+        "dedup": {
+            "images": 1200,
+            "thinned_images": 1000,
+            "near_duplicates": 91,
+            "duplicate_pairs": 100,
+            "coder": "abc",
+        },
         "memorization": {"verdict": "pass", "reasons": ["no copy among 1,000 samples"], "copy_rate": {"upper": 0.003}},
         "svhn": {
             "table": "svhn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_a_good_version_becomes_champion_and_a_rollback_undoes_it(
     assert model.champion == first
     assert model.promote(second, "--rollback") == 1
     assert model.champion == first
+
+
+def test_the_checks_are_written_as_json_whatever_they_say(tracking_uri: str, tmp_path: Path) -> None:
+    model, file = Model(tracking_uri, "written"), tmp_path / "checks.json"
+    for verdict in ("pass", "fail"):
+        uri = model.add(12.0, memorization=verdict)
+
+        code = model.promote(uri, "--dry-run", "--json", str(file))
+
+        written = json.loads(file.read_text())
+        assert (written["model"], written["passed"], code) == (uri, verdict == "pass", int(verdict == "fail"))
+        assert any(check["words"] == f"the verdict is {verdict}" for check in written["checks"])
 
 
 @pytest.mark.parametrize(

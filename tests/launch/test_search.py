@@ -136,6 +136,7 @@ def test_the_best_is_repeated_registered_and_found_by_its_alias(make: Make, data
     assert own["validation_error_percent"] == min(validation)
 
 
+@pytest.mark.slow
 def test_a_finished_search_can_be_made_longer_but_not_another(make: Make) -> None:
     config = make(trials=2, register_as="", repeats=0)
     assert run_search(config) == 0
@@ -160,6 +161,7 @@ def test_a_finished_search_can_be_made_longer_but_not_another(make: Make) -> Non
         run_search(dataclasses.replace(config, space=make(space={"dropout": {"uniform": [0, 0.1]}}).space))
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.parametrize("forgiven", [0, 1])
 def test_a_trial_whose_process_dies_is_recorded_or_goes_on(make: Make, session: str, forgiven: int) -> None:
@@ -200,6 +202,7 @@ def test_a_trial_whose_process_dies_is_recorded_or_goes_on(make: Make, session: 
         assert first["error"]
 
 
+@pytest.mark.slow
 def test_successive_halving_stops_the_worse_trials_early(make: Make) -> None:
     space = {"optimizer__lr": {"choice": [1e-6, 1e-2, 5e-3, 1e-6]}, "epochs": {"choice": [8]}}
     config = make(trials=8, repeats=0, register_as="", asha=True, space=space)
@@ -215,6 +218,7 @@ def test_successive_halving_stops_the_worse_trials_early(make: Make) -> None:
     assert any("successive halving" in one for one in result["deviations"])
 
 
+@pytest.mark.slow
 def test_a_search_of_which_nothing_finishes_fails_in_words(make: Make) -> None:
     config = make(trials=2, space={"optimizer__lr": {"choice": [1e30]}})
     said: list[str] = []
@@ -226,6 +230,7 @@ def test_a_search_of_which_nothing_finishes_fails_in_words(make: Make) -> None:
     assert result["status"] == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_practice_search_does_not_take_the_alias_from_the_real_one(make: Make) -> None:
     config = make(trials=1, repeats=1, register_as="dcgan-guarded-supervised")
     assert run_search(config) == 0

@@ -15,8 +15,9 @@ from dcgan_dist.config import InputError, require
 from dcgan_dist.evaluation.pictures import with_caption
 from dcgan_dist.exploration.drawing import check_images_stand_alone
 from dcgan_dist.exploration.sheets import framed
-from dcgan_dist.launch.command_line import absolute, default_storage, default_tracking_uri
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.models import load_generator
+from dcgan_dist.models.authors_arrays import FILE, is_authors_folder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.tracking.lineage import find_lineage
 
@@ -26,7 +27,8 @@ class ExploreJob:
     """What every exploration is told."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a checkpoint folder."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
+    arrays."""
     out: str
     """Folder for the pictures and result.json; it is made."""
     seed: int = 0
@@ -55,12 +57,23 @@ def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
 
 
 def identify(model: str, tracking_uri: str) -> dict[str, Any]:
-    """Which model exactly: its version and run in the registry, or the hash of its checkpoint."""
+    """Which model exactly: its version and run in the registry, or the hash of its checkpoint or of the authors' arrays."""
     if model.startswith(("models:/", "runs:/")):
-        lineage = find_lineage(model, tracking_uri or default_tracking_uri(default_storage()))
+        lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
         return {"asked_for": model, "uri": lineage.uri, "run_id": lineage.run_id, "tags": lineage.tags}
-    content = (Path(model).expanduser() / "checkpoint.json").read_bytes()
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        return {"asked_for": model, "uri": model, "sha256_of_arrays": _hash_arrays(folder)}
+    content = (folder / "checkpoint.json").read_bytes()
     return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": hashlib.sha256(content).hexdigest()}
+
+
+def _hash_arrays(folder: Path) -> str:
+    """SHA-256 over the SHA-256 of every array, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if FILE.fullmatch(path.name)):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 @dataclass(kw_only=True)

@@ -18,15 +18,17 @@ from dcgan_dist.data.reader import Crop
 from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.exploration.guided_backpropagation import TopResponses, as_pictures
 from dcgan_dist.exploration.sheets import beside, panel, stacked
-from dcgan_dist.launch.command_line import absolute
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.exploring.exploration import Exploration, ExploreJob
 from dcgan_dist.launch.models import load_discriminator
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.tracking.lineage import find_lineage
 
 PAPER = (
     "P 6.2, figure 5: guided backpropagation for the first 6 maps of D's last convolution, maximal axis-aligned responses over "
@@ -58,7 +60,8 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
     """One pass over the shards for both discriminators, then the gradients."""
     require(job.crop in ("none", "centre"), f"--crop {job.crop} is neither none nor centre")
     require(job.top >= 1, f"--top {job.top}: at least 1")
-    trained = load_discriminator(discriminator_of(job.model), job.tracking_uri)
+    uri = discriminator_of(job.model, job.tracking_uri)
+    trained = load_discriminator(uri, job.tracking_uri)
     config, manifest = trained.config, load_manifest(absolute(job.shards, "--shards")).split(job.split)
     chance = Discriminator(config)
     initialise(chance, std=config.init_std, generator=seeded(job.seed, "random discriminator"))
@@ -82,7 +85,7 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
     with closing(stream), tqdm(total=manifest.samples, unit="img", desc="images", mininterval=5) as bar:  # pyright: ignore
         for images, labels in stream:
             for search in searches.values():
-                search.add(_as_input(images, config), labels if config.classes else None)
+                search.add(from_uint8(images, config.output), labels if config.classes else None)
             bar.update(len(images))
 
     for name, search in searches.items():
@@ -93,6 +96,7 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
         )
         exploration.add(f"filters_{name}.png", _sheet(search), caption, source_images=True)
     exploration.figures = {
+        "discriminator": uri,
         "images": searches["trained"].seen,
         "layer": searches["trained"].layer,
         "maps": list(job.maps),
@@ -101,15 +105,19 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
     return exploration
 
 
-def discriminator_of(model: str) -> str:
-    """The discriminator that was registered with a generator; any other name as it is."""
-    if model.startswith("models:/"):
-        return model.replace("-generator", "-discriminator")
-    return model.removesuffix("/generator") + "/discriminator" if model.startswith("runs:/") else model
+def discriminator_of(model: str, tracking_uri: str) -> str:
+    """The discriminator of the run that trained a generator; a registered discriminator and a folder as they are.
 
-
-def _as_input(images: Tensor, config: ModelConfig) -> Tensor:
-    return images.float() / 127.5 - 1 if config.output == "tanh" else images.float() / 255
+    Raises:
+        InputError: no such model, or one of which no run is known.
+    """
+    if not model.startswith(("models:/", "runs:/")):
+        return model
+    lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
+    if model.startswith("models:/") and lineage.uri.rpartition("/")[0].endswith("-discriminator"):
+        return lineage.uri
+    require(lineage.run_id != "", f"--model {model}: its run is not known, so name the discriminator itself")
+    return f"runs:/{lineage.run_id}/discriminator"
 
 
 def _standing_batches(manifest: Manifest, config: ModelConfig, crop: Crop) -> list[tuple[Tensor, Tensor | None]]:
@@ -122,7 +130,10 @@ def _standing_batches(manifest: Manifest, config: ModelConfig, crop: Crop) -> li
     )
     labels = read_labels(manifest)[positions] if config.classes else None
     order = torch.randperm(len(images), generator=seeded(0, "standing order"))
-    return [(_as_input(images[part], config), None if labels is None else labels[part]) for part in order.split(size)]
+    return [
+        (from_uint8(images[part], config.output), None if labels is None else labels[part])
+        for part in order.split(size)
+    ]
 
 
 def _sheet(search: TopResponses) -> Image.Image:

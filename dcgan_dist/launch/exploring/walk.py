@@ -12,6 +12,7 @@ from dcgan_dist.config import require
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.evaluation.pictures import to_uint8
+from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.evaluation.random_features import RandomFeatures
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.drawing import draw
@@ -105,7 +106,7 @@ def _measure(rows: Tensor, real: Tensor | None) -> dict[str, dict[str, dict[str,
     features = RandomFeatures()
 
     def describe(images: Tensor) -> dict[str, Tensor]:
-        floats = images.float() / 127.5 - 1
+        floats = from_uint8(images, "tanh")
         return {"pixels": floats.flatten(1), "features": features(floats)}
 
     walked = {name: x.unflatten(0, shape) for name, x in describe(rows.flatten(0, 1)).items()}

@@ -17,6 +17,7 @@ from dcgan_dist.data.details import read_details
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.evaluation.pictures import save_grid
+from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.boxes import Box, masks, read_boxes, to_coco
 from dcgan_dist.exploration.drawing import draw
@@ -167,7 +168,7 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
         "jobs/prepare_rooms.py draws such rooms",
     )
     images = read_images(manifest, list(positions), image_size=config.image_size, image_channels=3)
-    return images.float() / 127.5 - 1, boxes
+    return from_uint8(images, "tanh"), boxes
 
 
 def _train(images: Tensor, boxes: list[Box], *, seed: int, steps: int) -> tuple[Detector, dict[str, Any]]:
@@ -184,8 +185,9 @@ def _ask_for_boxes(exploration: Exploration, samples: Tensor, job: WindowsJob) -
     page = Path(__file__).parents[2] / "exploration" / "annotate.html"
     info = {"model": str(exploration.identity["uri"]), "seed": str(job.seed)}
     save_grid(samples, exploration.folder / "samples.png", columns=10, facts=info)
-    caption = f"{len(samples)} samples to draw boxes on: open {page} in a browser, load this picture, save the boxes, give them as --boxes."
+    caption = f"{len(samples)} samples to draw boxes on: open {page.name} in a browser, load this picture, save the boxes, give them as --boxes."
     exploration.note("samples.png", caption)
+    print(f"{page.name} is {page}")
     return exploration
 
 
