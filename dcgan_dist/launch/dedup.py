@@ -35,7 +35,7 @@ from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.verifier import THRESHOLD
 from dcgan_dist.data.keep_list import KeepList, write_keep_list
-from dcgan_dist.data.sources.shards import ShardSource
+from dcgan_dist.data.sources.shards import ShardSource, check_alike
 from dcgan_dist.launch.dedup_coder import coder_hash, ready_coder
 from dcgan_dist.launch.dedup_pairs import all_pairs, pair_rule
 from dcgan_dist.launch.dedup_plan import DedupOptions, describe
@@ -45,13 +45,15 @@ from dcgan_dist.launch.page import save_page
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_job import progress_bar
 from dcgan_dist.launch.prepare_tasks import runner
+from dcgan_dist.launch.result_file import RESULT_NAME, write_result
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import check_reachable
 
 EXPERIMENT = "deduplication"
 CURVE_POINTS = 9
 FLIPS: dict[str, Axis] = {"mirror": MIRROR, "upside_down": UPSIDE_DOWN}
-PAIRS_NAME, KEEP_NAME, REPORT_NAME, RESULT_NAME = "pairs.csv", "keep_list.json", "report.html", "result.json"
+PAIRS_NAME, KEEP_NAME, REPORT_NAME = "pairs.csv", "keep_list.json", "report.html"
 
 
 def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
@@ -71,6 +73,9 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
     if options.dry_run:
         say(describe(options, corpus, options.cpus or len(os.sched_getaffinity(0))))
         return 0
+    if options.rewrite:
+        check_alike(part.manifest for part in corpus.parts if part.own)
+    check_reachable(options.tracking_uri)
     folder = options.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,11 +138,12 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         result = summary(options, found, coder, digest, codes, originals, lists, radius, curve)
         found = dataclasses.replace(found, result=result)
         save_page(build_report(found), folder / REPORT_NAME)
+    result["seconds"] = rounded(seconds)
+    result = finish(options, result, say)
     if options.rewrite:
         with timed(seconds, "rewrite"):
             result["rewritten"] = rewrite(options, corpus, choice, names, lists)
-    result["seconds"] = {name: round(value, 2) for name, value in seconds.items()}
-    finish(options, result, say)
+        write_result(folder, result | {"seconds": rounded(seconds)})
     return 0
 
 
@@ -147,6 +153,11 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - began
+
+
+def rounded(seconds: dict[str, float]) -> dict[str, float]:
+    """As they are written."""
+    return {name: round(value, 2) for name, value in seconds.items()}
 
 
 def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8]) -> int:
@@ -272,7 +283,11 @@ def false_discovery(found: Findings, flip: str) -> dict[str, float]:
 def rewrite(
     options: DedupOptions, corpus: Corpus, choice: Choice, names: NDArray[np.bytes_], lists: list[KeepList]
 ) -> dict[str, Any]:
-    """Write what stays of the thinned data sets, with their other splits, as shards."""
+    """Write what stays of the thinned data sets, with their other splits, as shards.
+
+    Raises:
+        InputError: the folder cannot be written, or holds other shards.
+    """
     starts, kept = corpus.part_starts, choice.kept
     own = [number for number, part in enumerate(corpus.parts) if part.own]
     positions = [np.flatnonzero(kept[starts[number] : starts[number + 1]]) for number in own]
@@ -283,31 +298,32 @@ def rewrite(
         origin={"keep_lists": [one.hash for one in lists], "radius": lists[0].radius},
     )
     largest = max(max(part.manifest.shard_samples) for part in corpus.parts)
-    made = prepare(
-        source,
-        ShardOptions(out=options.rewrite, layout=source.layout, shard_samples=largest),
-        run=runner(options.cpus),
-        progress_bar=progress_bar,
-    )
-    return made.to_json()
+    shards = ShardOptions(out=options.rewrite, layout=source.layout, shard_samples=largest)
+    try:
+        return prepare(source, shards, run=runner(options.cpus), progress_bar=progress_bar).to_json()
+    except InputError as error:
+        raise InputError(str(error).replace("--out", "--rewrite")) from error
 
 
-def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> None:
-    """Write the result, record it on the tracking server and say it; an unchanged result is not recorded again."""
-    path = options.folder / RESULT_NAME
+def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Write the result, say it and record it on the tracking server; an unchanged result is not recorded again.
+
+    Returns:
+        The result with its run, as it is written.
+
+    Raises:
+        InputError: the tracking server cannot be used; the result is written all the same.
+    """
     same = ("keep_list_hashes", "candidate_pairs", "coder", "radius", "manifests")
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads((options.folder / RESULT_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = {}
     result = json.loads(json.dumps(result))
-    if all(before.get(name) == result[name] for name in same) and before.get("tracking_uri") == options.tracking_uri:
-        result["run_id"], result["tracking_uri"] = before["run_id"], before["tracking_uri"]
-    else:
-        result["run_id"], result["tracking_uri"] = record(options, result), options.tracking_uri
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    unchanged = all(before.get(name) == result[name] for name in same)
+    recorded = unchanged and "run_id" in before and before.get("tracking_uri") == options.tracking_uri
+    run = {"run_id": before["run_id"], "tracking_uri": before["tracking_uri"]} if recorded else {}
+    write_result(options.folder, result | run)
     shares, entropy = [one["share"] for one in result["false_discovery"].values()], result["entropy"]
     say(
         f"{result['near_duplicates']:,} of {result['thinned_images']:,} images go, {result['kept']:,} stay; "
@@ -321,6 +337,10 @@ def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> None:
     if result["unreadable"]:
         say(f"{result['unreadable']} images could not be read and are left out; the report names them")
     say(f"keep list {result['keep_list']}\nreport {result['report']}")
+    if not recorded:
+        run = {"run_id": record(options, result), "tracking_uri": options.tracking_uri}
+        write_result(options.folder, result | run)
+    return result | run
 
 
 def record(options: DedupOptions, result: dict[str, Any]) -> str:

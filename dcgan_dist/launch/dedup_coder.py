@@ -22,7 +22,7 @@ from dcgan_dist.curation.coder_files import SETTINGS
 from dcgan_dist.curation.codes import Coder, load_coder
 from dcgan_dist.curation.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
 from dcgan_dist.curation.picture_table import PictureTable
-from dcgan_dist.curation.recommended_codes import fit_recommended
+from dcgan_dist.curation.recommended_codes import SAMPLE, fit_recommended
 from dcgan_dist.launch.cluster import join_cluster
 from dcgan_dist.launch.dedup_shards import Say
 from dcgan_dist.launch.fit import InThread
@@ -32,7 +32,7 @@ from dcgan_dist.models.latents import seeded
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.loop import Intervals, Report, train
 
-FIT_IMAGES = {"recommended": 40_000, "paper": 400_000}
+FIT_IMAGES = {"recommended": SAMPLE, "paper": 400_000}
 """Images that a coder is fitted to at most, drawn at random."""
 
 

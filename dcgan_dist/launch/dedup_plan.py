@@ -10,6 +10,7 @@ import numpy as np
 
 from dcgan_dist.config import InputError, require
 from dcgan_dist.curation.corpus import Corpus
+from dcgan_dist.launch.command_line import default_shards
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.neighbors.planner import plan_search
 
@@ -27,8 +28,8 @@ BYTES_PER_ROW = 300
 class DedupOptions:
     """What is searched, how, and what becomes of it."""
 
-    shards: list[str]
-    """Folders of shards, tars or manifests. The train split of each is thinned out; its other splits are protected."""
+    shards: list[str] = field(default_factory=lambda: [default_shards()])
+    """Folders of shards, tars or manifests; default $DCGAN_DIST_SHARDS, else ~/dcgan_dist/shards. The train split of each is thinned out; its other splits are protected."""
     out: str
     """Folder of the results; it keeps thumbnails, codes and pairs, so that the same command goes on where it stopped,
     and more shards cost only what is new. On a cluster: a folder that all nodes share."""

@@ -92,7 +92,7 @@ def make_all_codes(
     with progress_bar(len(corpus), "codes") as bar:
         bar.update(len(corpus) - sum(shard.entry.samples for shard in waiting))
         shared = (corpus, folder, coder_folder, coder)
-        for shard, _ in run_tasks(_codes_task, shared, waiting, cpus=cpus, gpu_share=0.25):
+        for shard, _ in run_tasks(_codes_task, shared, waiting, cpus=cpus):
             bar.update(shard.entry.samples)
     loaded = [found for load in loads if (found := load()) is not None]
     keys, codes = zip(*loaded, strict=True)

@@ -34,6 +34,7 @@ from dcgan_dist.launch.table_job import (
     TableJob,
     complete,
     count_images,
+    describe_features,
     open_data,
     random_discriminator,
 )
@@ -79,10 +80,9 @@ def fill_cifar10_table(options: Cifar10Table) -> int:
     if options.dry_run:
         counts = count_images(options, lambda path: Cifar10Source(path=path))
         images = sum(min(counts.get(split, 0), _wanted(options, split) or counts.get(split, 0)) for split in SAMPLES)
-        size = images * dimensions * (2 if options.dtype == "float16" else 4) / 1e9
-        print(f"{options}\n{counts} images; {images:,} x {dimensions} features of each discriminator, {size:.2f} GB")
-        print("nothing was written")
+        print(describe_features(options, counts, images, dimensions))
         return 0
+    job = TableJob("cifar10", options, ["full", "few"])
     measure = _Measurement(options, open_data(options, lambda path: Cifar10Source(path=path)))
     ours = measure.network(model, "DCGAN discriminator + L2-SVM", "model")
     others = []
@@ -95,7 +95,7 @@ def fill_cifar10_table(options: Cifar10Table) -> int:
     deviations = (f"trained on: {ours.details['trained_on']}", *ours.deviations)
     ours = dataclasses.replace(ours, deviations=deviations)
     details = {"data": {"manifest_hash": measure.manifest.hash, "images": measure.counts}, "dimensions": dimensions}
-    return TableJob("cifar10", options, ["full", "few"]).finish(ours, others, CIFAR10, details)
+    return job.finish(ours, others, CIFAR10, details)
 
 
 def _wanted(options: Cifar10Table, split: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from dcgan_dist.evaluation.paper_tables import Row, as_text
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.features import Workers
 from dcgan_dist.launch.prepare import ShardOptions, prepare
+from dcgan_dist.launch.result_file import RESULT_NAME, write_result
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.tracking.runs import TrackedRun, environment_tags
+from dcgan_dist.tracking.server import check_reachable
 
-RESULT_NAME = "result.json"
 SHARDS, FEATURES = "shards", "features"
 
 
@@ -114,6 +114,22 @@ def count_images(options: TableOptions, source: Callable[[str], Source]) -> dict
     return counts
 
 
+def describe_features(options: ProbeOptions, counts: dict[str, int], images: int, dimensions: int) -> str:
+    """What a dry run says.
+
+    Args:
+        options: of the job.
+        counts: images of every split.
+        images: of them that are used.
+        dimensions: features of an image.
+    """
+    size = images * dimensions * (2 if options.dtype == "float16" else 4) / 1e9
+    return (
+        f"{options}\n{counts} images; {images:,} x {dimensions} features of each discriminator, {size:.2f} GB\n"
+        "nothing was written"
+    )
+
+
 def open_data(options: TableOptions, source: Callable[[str], Source]) -> Manifest:
     """The data set as shards; one that is given as it is published is written as shards below --out first.
 
@@ -152,14 +168,26 @@ def turned(discriminator: Discriminator) -> Discriminator:
 
 
 class TableJob:
-    """Collects the rows of a table, prints it, writes result.json and hands it to MLflow."""
+    """A table from its start on: at its end it is written to result.json, printed and handed to MLflow."""
 
     def __init__(self, table: str, options: TableOptions, columns: Sequence[str]) -> None:
+        """Begin.
+
+        Args:
+            table: name.
+            options: of the job.
+            columns: that are printed.
+
+        Raises:
+            InputError: the tracking server cannot be used, which is better known before the work than after it.
+        """
+        if options.track:
+            check_reachable(options.tracking_uri)
         self.table, self.options, self.columns = table, options, list(columns)
         self.began = time.monotonic()
 
     def finish(self, ours: Row, others: Sequence[Row], paper: dict[str, Row], details: dict[str, Any]) -> int:
-        """Write and print.
+        """Write, print, and record.
 
         Args:
             ours: the row of --model.
@@ -171,7 +199,8 @@ class TableJob:
             Exit code 0.
 
         Raises:
-            InputError: the folder cannot be written, or the tracking server cannot be used.
+            InputError: the folder cannot be written, or the tracking server cannot be used; then the result is written
+                all the same.
         """
         rows = [ours, *others, *paper.values()]
         result = {
@@ -187,16 +216,11 @@ class TableJob:
             **details,
         }
         folder = Path(self.options.out)
-        path = folder / RESULT_NAME
-        if self.options.track:
-            result["mlflow_run_id"] = self._track(result, ours, others)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+        path = write_result(folder, result)
         print(as_text(rows, self.columns))
         print(f"result in {path}")
+        if self.options.track:
+            write_result(folder, result | {"mlflow_run_id": self._track(result, ours, others)})
         return 0
 
     def _track(self, result: dict[str, Any], ours: Row, others: Sequence[Row]) -> str:

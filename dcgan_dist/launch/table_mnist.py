@@ -73,6 +73,8 @@ def fill_mnist_table(options: MnistTable) -> int:
         found = count_images(options, lambda path: MnistSource(path=path, val=0))
         print(f"{options}\n{found} images; {counts[-1]:,} generated digits, none of which is kept\nnothing was written")
         return 0
+    names = [short(n) for n in counts]
+    job = TableJob("mnist", options, [*names, *(c for c in ("50K", "10M") if c not in names), "real"])
     manifest = open_data(options, lambda path: MnistSource(path=path, val=0))
     train, train_labels = _digits(manifest, ("train", "val"), "train", options)
     test, truth = _digits(manifest, ("test",), "test", options)
@@ -82,14 +84,17 @@ def fill_mnist_table(options: MnistTable) -> int:
         deviations.append(f"small: the first {len(test):,} test digits")
     if options.mode == "standing":
         deviations.append("standing statistics instead of those of each batch of 128")
-    missing = [name for name in map(short, COUNTS["paper"]) if name not in map(short, counts)]
+    missing = [name for name in map(short, COUNTS["paper"]) if name not in names]
     if missing:
         deviations.append(f"columns {', '.join(missing)} not measured")
 
     figures = _generated_errors(options, generator, manifest, counts, test, truth)
-    names = {short(n): figures[short(n)] for n in counts}
     ours = Row(
-        name="DCGAN", figures=dict(names), source="this run", deviations=tuple(deviations), details={"key": "model"}
+        name="DCGAN",
+        figures={name: figures[name] for name in names},
+        source="this run",
+        deviations=tuple(deviations),
+        details={"key": "model"},
     )
     others = []
     if options.real:
@@ -104,8 +109,7 @@ def fill_mnist_table(options: MnistTable) -> int:
                 )
             )
     details = {"data": {"manifest_hash": manifest.hash, "images": {"train": len(train), "test": len(test)}}}
-    columns = [*names, *(c for c in ("50K", "10M") if c not in names), "real"]
-    return TableJob("mnist", options, columns).finish(ours, others, MNIST, details)
+    return job.finish(ours, others, MNIST, details)
 
 
 def short(count: int) -> str:

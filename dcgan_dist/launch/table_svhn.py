@@ -34,6 +34,7 @@ from dcgan_dist.launch.table_job import (
     TableJob,
     complete,
     count_images,
+    describe_features,
     open_data,
     random_discriminator,
     turned,
@@ -66,10 +67,9 @@ def fill_svhn_table(options: SvhnTable) -> int:
     if options.dry_run:
         counts = count_images(options, lambda path: SvhnSource(path=path))
         images = sum(counts.values()) if options.protocol == "paper" else min(SMALL_IMAGES, counts.get("train", 0))
-        size = images * dimensions * (2 if options.dtype == "float16" else 4) / 1e9
-        print(f"{options}\n{counts} images; {images:,} x {dimensions} features of each discriminator, {size:.2f} GB")
-        print("nothing was written")
+        print(describe_features(options, counts, images, dimensions))
         return 0
+    job = TableJob("svhn", options, ["test", "validation", "train"])
     manifest = open_data(options, lambda path: SvhnSource(path=path))
     measure = _Measurement(options, manifest)
     ours = measure.discriminator(model, "DCGAN discriminator + L2-SVM", "model")
@@ -82,7 +82,7 @@ def fill_svhn_table(options: SvhnTable) -> int:
         others.append(measure.pixels())
     ours.details["trained_on"] = describe_training(options.model)
     details = {"data": {"manifest_hash": manifest.hash, "images": measure.counts}, "dimensions": dimensions}
-    return TableJob("svhn", options, ["test", "validation", "train"]).finish(ours, others, SVHN, details)
+    return job.finish(ours, others, SVHN, details)
 
 
 class _Measurement:

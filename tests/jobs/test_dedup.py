@@ -373,3 +373,49 @@ def test_codes_are_found_by_key_in_their_files(finished: Path, rooms: Manifest) 
 
     assert [key.decode() for one in content for key in one["keys"].tolist()] == read_keys(rooms)
     assert all(one["codes"].shape == (100, 16) for one in content)
+
+
+def test_a_rewrite_that_fails_leaves_keep_list_and_result_of_one_run(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path
+) -> None:
+    out, occupied = tmp_path / "out", tmp_path / "occupied"
+    prepare(RoomSource(n=20), ShardOptions(out=str(occupied)))
+    shutil.copytree(finished, out)
+    for name in ("keep_list.json", "result.json"):
+        (out / name).unlink()
+
+    with pytest.raises(InputError, match="choose another --rewrite"):
+        dedup(rooms.location, out, tracking, "--rewrite", str(occupied))
+
+    result = json.loads((out / "result.json").read_text())
+    assert result["keep_list_hashes"] == [load_keep_list(str(out / "keep_list.json"), rooms).hash]
+    assert result["run_id"]
+    assert "rewritten" not in result
+
+
+def test_data_sets_that_cannot_become_one_are_refused_before_any_work(
+    rooms: Manifest, tracking: str, tmp_path: Path
+) -> None:
+    blocks = prepare(RoomSource(n=20), ShardOptions(out=str(tmp_path / "blocks"), layout="blocks")).manifest
+
+    with pytest.raises(InputError, match="--rewrite: data sets of different layout"):
+        dedup([rooms.location, blocks.location], tmp_path / "out", tracking, "--rewrite", str(tmp_path / "clean"))
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tracking_server_that_does_not_answer_is_found_out_before_any_work(rooms: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not answer"):
+        dedup(rooms.location, tmp_path / "out", "http://127.0.0.1:9")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_shards_those_that_training_would_read_are_searched(
+    rooms: Manifest, tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DCGAN_DIST_SHARDS", rooms.location)
+
+    assert dedup_lsun.main(["--out", str(tmp_path / "out"), "--tracking-uri", tracking, "--dry-run"]) == 0
+
+    assert "600 images in 6 shards, thinned out" in capsys.readouterr().out

@@ -110,6 +110,18 @@ def test_svhn_small_writes_our_row_beside_the_paper_s_and_mlflow_holds_it(discri
     assert run.info.status == "FINISHED"
 
 
+def test_a_tracking_server_that_does_not_answer_is_found_out_before_anything_is_measured(
+    discriminator: str, tmp_path: Path
+) -> None:
+    (tmp_path / "svhn").mkdir()
+    arguments = ["--model", discriminator, "--data", svhn(tmp_path / "svhn"), "--out", str(tmp_path / "out")]
+
+    with pytest.raises(InputError, match="does not answer"):
+        evaluate_svhn([*arguments, "--protocol", "small", "--tracking-uri", "http://127.0.0.1:9"])
+
+    assert not (tmp_path / "out").exists()
+
+
 def test_shards_and_the_official_files_give_the_same_figures_and_features_are_made_once(
     discriminator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,13 +38,7 @@ class ShardSource(TravelsLight):
     encoding: Encoding = "jpeg"
 
     def __post_init__(self) -> None:
-        first = self.manifests[0]
-        alike = all(
-            (one.layout, one.image_channels, one.class_names) == (first.layout, first.image_channels, first.class_names)
-            and (one.layout == "samples" or one.image_size == first.image_size)
-            for one in self.manifests
-        )
-        require(alike, "--rewrite: data sets of different layout, channels, classes or block size cannot become one")
+        check_alike(self.manifests)
 
     @property
     def dataset(self) -> str:
@@ -108,6 +102,23 @@ class ShardSource(TravelsLight):
                 self._shards.pop(next(iter(self._shards))).__exit__()
             self._shards[number, shard] = ShardSamples(self.manifests[number], shard)
         return self._shards[number, shard]
+
+
+def check_alike(manifests: Iterable[Manifest]) -> None:
+    """Refuse data sets whose samples cannot be in one.
+
+    Raises:
+        InputError: they differ in layout, channels, classes, or size of their blocks.
+    """
+    forms = {
+        (one.layout, one.image_channels, one.class_names, one.image_size if one.layout == "blocks" else 0)
+        for one in manifests
+    }
+    require(
+        len(forms) == 1,
+        "--rewrite: data sets of different layout, channels, classes or block size cannot become one: rewrite each by "
+        "itself, or leave --rewrite out",
+    )
 
 
 def _copy(stored: StoredSample, key: str, details: dict[str, Any] | None) -> Sample:

@@ -1,0 +1,35 @@
+"""result.json of a job that measures something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dcgan_dist.config import InputError
+
+RESULT_NAME = "result.json"
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> Path:
+    """Write a result in one step, so that a reader finds the one before or all of this one; its folder is made.
+
+    Args:
+        folder: --out of the job.
+        result: of JSON values.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path = folder / RESULT_NAME
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+    return path
