@@ -66,5 +66,5 @@ class Discriminator(nn.Module):
             x = F.leaky_relu(norm(dense(with_labels(x, labels, classes))), 0.2)
             outputs[f"dense{i}"] = x
         logit = self.logit(with_labels(x, labels, classes)).squeeze(1)
-        outputs["logit"] = logit.to(self.logit.weight.dtype)  # so that losses are not computed in bfloat16
+        outputs["logit"] = logit.to(images.dtype)  # so that losses are not computed in bfloat16
         return outputs
