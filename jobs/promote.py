@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
 
     checks = gate(registry, version)
     print("\n".join(map(str, checks)))
-    if not all(check.passed for check in checks):
+    if any(check.passed is False for check in checks):
         print(f"{version.uri} does not become the champion")
         return 1
     if not job.dry_run:
