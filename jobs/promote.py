@@ -58,14 +58,14 @@ def main(argv: list[str]) -> int:
     if job.json:
         content = {
             "model": version.uri,
-            "passed": all(check.passed for check in checks),
+            "passed": all(check.passed is not False for check in checks),
             "checks": [*map(asdict, checks)],
         }
         try:
             Path(absolute(job.json, "--json")).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"--json {job.json} cannot be written ({error.strerror}): name another file") from error
-    if not all(check.passed for check in checks):
+    if any(check.passed is False for check in checks):
         print(f"{version.uri} does not become the champion")
         return 1
     if not job.dry_run:

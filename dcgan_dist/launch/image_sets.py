@@ -18,13 +18,14 @@ from tqdm import tqdm
 from dcgan_dist.config import InputError, require
 from dcgan_dist.curation.thumbnails import SIDE, thumbnails
 from dcgan_dist.data.images import ImageFault, open_image, resize_and_crop, to_array
+from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.manifest import MANIFEST_NAME, Manifest, load_manifest
+from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.sources.base import Source
-from dcgan_dist.data.sources.cifar10 import Cifar10Source
+from dcgan_dist.data.sources.cifar10 import Cifar10Source, holds_jpegs
 from dcgan_dist.data.sources.files import find_images
 from dcgan_dist.data.sources.mnist import MnistSource
 from dcgan_dist.data.sources.svhn import SvhnSource
-from dcgan_dist.data.stream import read_images
 from dcgan_dist.data.uri import is_uri
 from dcgan_dist.data.writer import Sample
 
@@ -139,14 +140,17 @@ def _wanted(splits: tuple[str, ...], role: Role) -> tuple[str, ...]:
     return ("train",) if role == "train" else tuple(name for name in splits if name != "train")
 
 
-def _of_manifest(manifest: Manifest) -> Iterator[Pixels]:
+def _of_manifest(manifest: Manifest) -> Iterator[Pixels | None]:
     require(
         manifest.image_size > 0,
         f"{manifest.location} holds images of different sizes: give its tars, or prepare shards of one size",
     )
-    for first in range(0, manifest.samples, READ_AT_ONCE):
-        positions = range(first, min(first + READ_AT_ONCE, manifest.samples))
-        yield from read_images(manifest, positions, image_size=manifest.image_size).numpy().transpose(0, 2, 3, 1)
+    bad: list[BadSample] = []
+    for batch in scan_images(
+        manifest, image_size=manifest.image_size, batch_size=READ_AT_ONCE, on_bad_sample=bad.append
+    ):
+        yield from batch.images.numpy().transpose(0, 2, 3, 1)
+    yield from [None] * len(bad)
 
 
 def _of_array(path: Path) -> Pixels:
@@ -170,7 +174,8 @@ def _official(folder: Path) -> Source | None:
         return SvhnSource(path=str(folder))
     if any(folder.glob("*-images-idx3-ubyte*")):
         return MnistSource(path=str(folder), val=0)
-    if any(folder.glob("data_batch_*")):
+    tars = list(folder.glob("*.tar"))
+    if any(folder.rglob("data_batch_*")) or (tars and all(map(holds_jpegs, tars))):
         return Cifar10Source(path=str(folder))
     return None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from dcgan_dist.launch.memorization_page import memorization_page
 from dcgan_dist.launch.models import load_generator
 from dcgan_dist.launch.page import save_page
 from dcgan_dist.launch.promotion import CHECKED_DATA, VERDICT
-from dcgan_dist.tracking.champion import Registry
+from dcgan_dist.tracking.champion import Registry, Version
 
 LEAST_TRAIN = 9
 FOLDER = "memorization"
@@ -71,11 +72,18 @@ def run_check(options: MemorizationOptions) -> int:
     require(options.n >= 1, f"--n {options.n} asks for no sample: give at least 1")
     out = Path(absolute(options.out, "--out"))
     tracking_uri = absolute_tracking_uri(options.tracking_uri)
-    samples = _draw(options, tracking_uri) if options.model else _read(options, "samples", options.samples)
+    version = _version(options.model, tracking_uri)  # once: an alias may move while the check runs
+    model = version.uri if version else options.model
+    samples = _draw(options, model, tracking_uri) if model else _read(options, "samples", options.samples)
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), options.n)).astype(int)
     train = _read(options, "train", options.train, samples.side)
     require(len(train) >= LEAST_TRAIN, f"--train holds {len(train)} images, at least {LEAST_TRAIN} are needed")
     held_out = _read(options, "held_out", options.held_out, samples.side) if options.held_out else empty_set()
+    require(
+        held_out.sha256 != train.sha256,
+        f"--train and --held-out are the same {len(train)} images, so none of them is held out: prepare shards with "
+        "--val-fraction, or name other images",
+    )
     print(f"{len(chosen):,} samples, {len(train):,} training images, {len(held_out):,} held-out images")
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
@@ -83,15 +91,17 @@ def run_check(options: MemorizationOptions) -> int:
     print(f"learning a code from {min(FITTED, len(train) + len(held_out)):,} images")
     coder = learn_coder(train.images, held_out.images, seed=options.seed)
     found = check_memorization(samples.images[chosen], train.images, held_out.images, coder, seed=options.seed)
-    title = f"Memorization: {', '.join(map(_shown, [options.model] if options.model else options.samples))}"
+    title = f"Memorization: {', '.join(map(_shown, [model] if model else options.samples))}"
     html = memorization_page(title, found, samples.images[chosen], train.images, held_out.images)
-    result = json.dumps(_result(options, found, train, held_out), indent=1)
+    result = json.dumps(_result(options, model, found, train, held_out), indent=1)
     with _writing(out):
         report = save_page(html, out / "report.html")
-        (out / "result.json").write_text(result + "\n", encoding="utf-8")
+        unfinished = out / "result.json.part"
+        unfinished.write_text(result + "\n", encoding="utf-8")
+        unfinished.replace(out / "result.json")
     print(f"verdict: {found.verdict.verdict}", *found.verdict.reasons, f"report: {report}", sep="\n  ")
-    if options.model:
-        _tell(options.model, tracking_uri, found, train, out)
+    if model:
+        _tell(model, version, tracking_uri, found, train, out)
     return 0
 
 
@@ -108,25 +118,49 @@ def _read(options: MemorizationOptions, role: Role, paths: tuple[str, ...], side
     return read_image_set(places, role, side=side, crop=options.crop)
 
 
-def _draw(options: MemorizationOptions, tracking_uri: str) -> ImageSet:
-    generator = load_generator(options.model, tracking_uri)
+def _version(model: str, tracking_uri: str) -> Version | None:
+    """The registered version that a model's address means now; None for one that means none."""
+    if not model.startswith("models:/") or re.fullmatch(r"models:/m-[0-9a-f]{32}", model):
+        return None
+    return Registry(tracking_uri).version(model)
+
+
+def _draw(options: MemorizationOptions, model: str, tracking_uri: str) -> ImageSet:
+    generator = load_generator(model, tracking_uri)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     bounds = (-1.0, 1.0) if generator.config.output == "tanh" else (0.0, 1.0)
     batches = sample_batches(generator.to(device), options.n, seed=options.seed)
     return image_set(np.concatenate([to_uint8(batch, bounds).cpu().numpy() for batch in batches]))
 
 
-def _result(options: MemorizationOptions, found: Memorization, train: ImageSet, held_out: ImageSet) -> dict[str, Any]:
+def _result(
+    options: MemorizationOptions, model: str, found: Memorization, train: ImageSet, held_out: ImageSet
+) -> dict[str, Any]:
     source = (
-        {"model": _shown(options.model)}
-        if options.model
+        {"model": _shown(model), "asked": _shown(options.model)}
+        if model
         else {"samples_from": [_shown(path) for path in options.samples]}
     )
     data = {
         name: {"sha256": one.sha256, "manifest": one.manifest, "unreadable": one.unreadable}
         for name, one in (("train", train), ("held_out", held_out))
     }
-    return found.to_json() | source | {"data": data}
+    return found.to_json() | source | {"data": data, "command": _command(options)}
+
+
+def _command(options: MemorizationOptions) -> str:
+    """The command that repeats the check, without the folders and the server of this machine."""
+    words = ["python", "jobs/check_memorization.py"]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value == field.default or field.name == "tracking_uri":
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        words += [
+            f"--{field.name.replace('_', '-')}",
+            *(_shown(one) if isinstance(one, str) else str(one) for one in values),
+        ]
+    return shlex.join(words)
 
 
 def _shown(place: str) -> str:
@@ -134,13 +168,14 @@ def _shown(place: str) -> str:
     return place if place.startswith(("models:/", "runs:/")) else Path(place).name
 
 
-def _tell(model: str, tracking_uri: str, found: Memorization, train: ImageSet, out: Path) -> None:
+def _tell(
+    model: str, version: Version | None, tracking_uri: str, found: Memorization, train: ImageSet, out: Path
+) -> None:
     """Tag the registered version with the verdict, and keep the report with the run."""
     if not model.startswith(("models:/", "runs:/")):
         return
     registry, run_id = Registry(tracking_uri), ""
-    if model.startswith("models:/") and not re.fullmatch(r"models:/m-[0-9a-f]{32}", model):
-        version = registry.version(model)
+    if version is not None:
         run_id = version.run_id
         limit = found.statistics["detection_limit"]
         tags = {

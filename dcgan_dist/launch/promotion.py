@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dcgan_dist.config import require
 from dcgan_dist.tracking.champion import Registry, Version
 
+GENERATOR = "-generator"
+"""How the names of the registered models end that can be promoted."""
 QUALITY = ("quality/fid", "quality/frechet_random")
 """Signals, lower is better; the first that both versions have is compared."""
 VERDICT = "memorization"
@@ -15,20 +18,33 @@ CHECKED_DATA = "memorization_manifest"
 """Tag: hash of the manifest it compared with; empty where the training images had none."""
 
 
+_ANSWERS = {True: "yes", False: "NO ", None: "-  "}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """One condition of the gate."""
 
     name: str
-    passed: bool
+    passed: bool | None
+    """None: it could not be asked, and keeps no version back."""
     words: str
 
     def __str__(self) -> str:
-        return f"{'yes' if self.passed else 'NO '}  {self.name}: {self.words}"
+        return f"{_ANSWERS[self.passed]}  {self.name}: {self.words}"
 
 
 def gate(registry: Registry, candidate: Version) -> list[Check]:
-    """Every condition under which a version may become the champion."""
+    """Every condition under which a version may become the champion.
+
+    Raises:
+        InputError: the version is no generator's, for which there is no check of copies.
+    """
+    require(
+        candidate.name.endswith(GENERATOR),
+        f"{candidate.uri} is no generator: only models called NAME{GENERATOR} can be promoted, as no other can be checked "
+        "for copies",
+    )
     champion = registry.champion(candidate.name)
     return [
         _memorization(candidate),
@@ -74,7 +90,11 @@ def _manifest(candidate: Version) -> Check:
 def _checked_data(candidate: Version) -> Check:
     checked, trained = candidate.tags.get(CHECKED_DATA, ""), candidate.tags.get("manifest_hash", "")
     if not checked:
-        return Check(name="checked data", passed=True, words="the memorization check names no manifest")
+        return Check(
+            name="checked data",
+            passed=None,
+            words="not compared: the training images of the memorization check had no manifest",
+        )
     same = checked == trained
     words = "compared with the images it was trained on" if same else f"compared with other images, manifest {checked}"
     return Check(name="checked data", passed=same, words=words)

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from dcgan_dist.config import InputError
+from dcgan_dist.launch import memorization_job
+from dcgan_dist.launch.memorization import learn_coder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches, seeded
 from dcgan_dist.models.layers import initialise
@@ -48,12 +50,17 @@ def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.C
     assert str(tmp_path) not in html + json.dumps(result)
 
 
-def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of_its_run(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def drawn_generator() -> Generator:
     config = dataclasses.replace(preset("demo32").model, generator_width=4)
     generator = Generator(config)
     initialise(generator, std=0.1, generator=seeded(0))
-    restandardise(generator, prior_batches(config, batches=2, batch_size=8, seed=0, device="cpu", dtype=torch.float32))
+    prior = prior_batches(config, batches=2, batch_size=8, seed=0, device="cpu", dtype=torch.float32)
+    return restandardise(generator, prior)
+
+
+def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of_its_run(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    generator = drawn_generator()
     run = TrackedRun.create(uri, "check", "run", {}, {})
     register_network(run, generator, "dcgan-drawn-generator", card="card", tags={"manifest_hash": "c" * 64})
     run.finish("FAILED")
@@ -65,9 +72,10 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
     assert check([*arguments, "--train", str(tmp_path / "shards")]) == 0
 
     tags = Registry(uri).version(model).tags
-    assert (
-        tags["memorization"] == json.loads((tmp_path / "out" / "result.json").read_text())["verdict"] == "inconclusive"
-    )
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert tags["memorization"] == result["verdict"] == "inconclusive"
+    assert (result["model"], result["asked"]) == ("models:/dcgan-drawn-generator/1", model)
+    assert result["command"] == (f"python jobs/check_memorization.py --train shards --out out --model {model} --n 20")
     assert "held-out" in tags["memorization_reasons"]
     assert re.fullmatch("[0-9a-f]{64}", tags["memorization_manifest"])
     client = connect(uri)
@@ -78,6 +86,38 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
     assert client.get_run(run.run_id).info.status == "FAILED"  # as it was
 
 
+def test_an_alias_that_moves_during_the_check_takes_the_verdict_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, name = f"sqlite:///{tmp_path}/mlflow.db", "dcgan-drawn-generator"
+    network = drawn_generator()
+    run = TrackedRun.create(uri, "check", "run", {}, {})
+    register_network(run, network, name, card="card", tags={})
+    np.save(tmp_path / "train.npy", smooth(20))
+
+    def learn_meanwhile(*images, **seed):
+        register_network(run, network, name, card="card", tags={})
+        return learn_coder(*images, **seed)
+
+    monkeypatch.setattr(memorization_job, "learn_coder", learn_meanwhile)
+    arguments = [
+        "--tracking-uri",
+        uri,
+        "--n",
+        "20",
+        "--out",
+        str(tmp_path / "out"),
+        "--train",
+        str(tmp_path / "train.npy"),
+    ]
+    assert check(["--model", f"models:/{name}@candidate", *arguments]) == 0
+
+    first, second = (Registry(uri).version(f"models:/{name}/{number}") for number in (1, 2))
+    assert Registry(uri).version(f"models:/{name}@candidate") == second
+    assert first.tags["memorization"] == "inconclusive"
+    assert "memorization" not in second.tags
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -85,6 +125,7 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
         (["--train", "TRAIN", "--samples", "TRAIN", "--model", "models:/a/1"], "either --model"),
         (["--train", "TRAIN", "--samples", "nowhere"], "nowhere does not exist"),
         (["--train", "TRAIN", "--samples", "TRAIN", "--n", "0"], "--n 0"),
+        (["--train", "TRAIN", "--samples", "TRAIN", "--held-out", "TRAIN"], "--val-fraction"),
         (["--train", "FEW", "--samples", "TRAIN"], "at least 9"),
     ],
 )
@@ -105,11 +146,14 @@ def test_the_authors_generator_and_the_digits_at_hand_say_why_nothing_can_be_tol
 ) -> None:
     digits, weights = str(real_data / "svhn"), str(real_data / "weights" / "svhn_unsup")
 
-    check(["--model", weights, "--n", "300", "--out", str(tmp_path), "--train", digits, "--held-out", digits])
+    arguments = ["--model", weights, "--n", "300", "--out", str(tmp_path), "--train", digits]
+    with pytest.raises(InputError, match="the same 946 images"):
+        check([*arguments, "--held-out", digits])
+    check(arguments)
 
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["verdict"] == "inconclusive"
-    assert "946 near duplicates" in result["reasons"][0]
+    assert "held-out" in result["reasons"][0]
 
 
 @pytest.mark.slow

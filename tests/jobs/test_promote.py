@@ -34,7 +34,7 @@ class Model:
         if quality is not None:
             run.log_metrics({"quality/frechet_random": quality}, 640)
         run.finish("FINISHED")
-        good = {"memorization": "pass", "manifest_hash": HASH, "images_seen": "640"}
+        good = {"memorization": "pass", "manifest_hash": HASH, "memorization_manifest": HASH, "images_seen": "640"}
         made = self.client.create_model_version(self.name, "file:///nowhere", run.run_id, tags=good | tags)
         return f"models:/{self.name}/{made.version}"
 
@@ -50,7 +50,7 @@ class Model:
 def test_a_good_version_becomes_champion_and_a_rollback_undoes_it(
     tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = Model(tracking_uri, "good")
+    model = Model(tracking_uri, "good-generator")
     first, second = model.add(12.0), model.add(12.0)
 
     assert model.promote(first) == 0
@@ -85,14 +85,14 @@ def test_the_checks_are_written_as_json_whatever_they_say(tracking_uri: str, tmp
         (10.0, {"memorization": ""}, "run jobs/check_memorization.py"),
         (10.1, {}, "worse than the champion's 10"),
         (None, {}, "not measured"),
-        (10.0, {"manifest_hash": "unknown"}, "no manifest recorded"),
+        (10.0, {"manifest_hash": "unknown", "memorization_manifest": "unknown"}, "no manifest recorded"),
         (10.0, {"memorization_manifest": "b" * 64}, "other images"),
     ],
 )
 def test_one_failing_check_keeps_the_champion_and_is_printed(
     quality: float | None, tags: dict[str, str], words: str, tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = Model(tracking_uri, f"bad-{abs(hash((quality, *tags.items())))}")
+    model = Model(tracking_uri, f"bad-{abs(hash((quality, *tags.items())))}-generator")
     champion = model.add(10.0)
     assert model.promote(champion) == 0
     capsys.readouterr()
@@ -106,19 +106,40 @@ def test_one_failing_check_keeps_the_champion_and_is_printed(
     assert out.count("yes") == 3
 
 
+def test_a_check_against_images_without_manifest_is_no_yes(
+    tracking_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model(tracking_uri, "folder-generator")
+
+    assert model.promote(model.add(1.0, memorization_manifest="")) == 0
+
+    out = capsys.readouterr().out
+    assert "-    checked data: not compared" in out
+    assert out.count("yes") == 3
+
+
+def test_only_generators_can_be_promoted(tracking_uri: str) -> None:
+    model = Model(tracking_uri, "dcgan-drawn-discriminator")
+
+    with pytest.raises(InputError, match="only models called NAME-generator"):
+        model.promote(model.add(1.0))
+
+    assert model.champion == ""
+
+
 def test_a_dry_run_says_what_would_be_and_moves_nothing(tracking_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
-    model = Model(tracking_uri, "dry")
+    model = Model(tracking_uri, "dry-generator")
 
     assert model.promote(model.add(1.0), "--dry-run") == 0
     assert model.promote(model.add(1.0, memorization="fail"), "--dry-run") == 1
 
     assert model.champion == ""
-    assert "would be models:/dry/1" in capsys.readouterr().out
+    assert "would be models:/dry-generator/1" in capsys.readouterr().out
 
 
 def test_a_version_that_does_not_exist_is_named(tracking_uri: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="models:/nothing/1"):
         promote(["--model", "models:/nothing/1", "--tracking-uri", tracking_uri])
     with pytest.raises(InputError, match="no tracking database"):
-        promote(["--model", "models:/good/1", "--tracking-uri", f"sqlite:///{tmp_path}/none.db"])
+        promote(["--model", "models:/good-generator/1", "--tracking-uri", f"sqlite:///{tmp_path}/none.db"])
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from dcgan_dist.config import InputError
 from dcgan_dist.curation.thumbnails import thumbnails
+from dcgan_dist.data.tar_members import walk_tar
 from dcgan_dist.launch.image_sets import image_set, read_image_set
 from tests.helpers.jobs import load_job
 
@@ -63,6 +66,47 @@ def test_data_with_splits_gives_its_training_images_or_the_others(tmp_path: Path
     assert len(train) + len(held_out) == 40
     assert 0 < len(held_out) < len(train)
     assert train.manifest != held_out.manifest
+
+
+def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> None:
+    images = smooth(200)
+    load_job("prepare_folder")(
+        ["--source", str(save(images, tmp_path / "files")), "--out", str(tmp_path / "shards"), "--image-size", "32"]
+    )
+    (tar,) = (tmp_path / "shards").glob("*.tar")
+    content = bytearray(tar.read_bytes())
+    members = [one for one in walk_tar(tar) if one.name.endswith((".jpg", ".png"))]
+    content[members[0].offset + members[0].size // 2] ^= 255
+    tar.write_bytes(content)
+
+    found = read_image_set([str(tmp_path / "shards")], "samples")
+
+    assert (len(found), found.unreadable) == (199, 1)
+    assert len({image.tobytes() for image in found.images}) == 199  # no neighbour stands in
+    for member in members[:10]:
+        content[member.offset + member.size // 2] ^= 85
+    tar.write_bytes(content)
+    with pytest.raises(InputError, match="10 of 200 images"):
+        read_image_set([str(tmp_path / "shards")], "samples")
+
+
+def test_a_folder_with_cifar_tars_gives_train_or_test(tmp_path: Path) -> None:
+    images = smooth(5)
+    for split, part in (("train", images[:3]), ("test", images[3:])):
+        with tarfile.open(tmp_path / f"cifar10-{split}-00.tar", "w") as tar:
+            for number, image in enumerate(part):
+                file = io.BytesIO()
+                Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG")
+                info = tarfile.TarInfo(f"{split}/{number:05}_cat.jpg")
+                info.size = file.tell()
+                file.seek(0)
+                tar.addfile(info, file)
+
+    train, held_out, samples = (read_image_set([str(tmp_path)], role) for role in ("train", "held_out", "samples"))
+
+    assert [len(one) for one in (train, held_out, samples)] == [3, 2, 5]
+    assert np.abs(train.images.astype(int) - images[:3]).mean() < 10
+    assert np.abs(held_out.images.astype(int) - images[3:]).mean() < 10
 
 
 def test_larger_images_are_shrunk_as_the_generators_are(tmp_path: Path) -> None:

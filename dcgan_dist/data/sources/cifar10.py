@@ -21,7 +21,7 @@ from dcgan_dist.data.writer import Encoding, Sample
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGES = 60_000
-_JPEG_NAME = re.compile(r"(train|test)/(\d+)_([a-z]+)\.jpg")
+_JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,15 @@ class Cifar10Source(TravelsLight):
                 "unpack cifar-10-python.tar.gz and give that folder"
             )
         return form, splits
+
+
+def holds_jpegs(tar: Path) -> bool:
+    """Whether the first file of a tar is named as the JPEG form names its images."""
+    try:
+        first = next(walk_tar(tar), None)
+    except (TarFault, OSError):
+        return False
+    return first is not None and _JPEG_NAME.fullmatch(first.name) is not None
 
 
 def _images(splits: Sequence[SplitArrays]) -> int:
