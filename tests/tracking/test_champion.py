@@ -20,7 +20,7 @@ def add_versions(client: MlflowClient, name: str, count: int, run_id: str | None
     """Versions without files: moving an alias reads none."""
     client.create_registered_model(name)
     for number in range(1, count + 1):
-        client.create_model_version(name, f"file:///nowhere/{number}", run_id, tags={"images_seen": str(100 * number)})
+        client.create_model_version(name, f"s3://nowhere/{number}", run_id, tags={"images_seen": str(100 * number)})
 
 
 def test_the_champion_moves_and_each_one_before_can_be_restored(client: MlflowClient, tracking_uri: str) -> None:
