@@ -66,7 +66,7 @@ def test_a_good_version_becomes_champion_and_a_rollback_undoes_it(
 
 
 def test_the_checks_are_written_as_json_whatever_they_say(tracking_uri: str, tmp_path: Path) -> None:
-    model, file = Model(tracking_uri, "written"), tmp_path / "checks.json"
+    model, file = Model(tracking_uri, "written-generator"), tmp_path / "checks.json"
     for verdict in ("pass", "fail"):
         uri = model.add(12.0, memorization=verdict)
 
