@@ -139,7 +139,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig:
-    """How a step is computed. Results agree within rounding; docs/performance.md has the figure behind every default."""
+    """How a step is computed. Results agree within rounding: docs/performance.md."""
 
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """Arithmetic of convolutions and matrix products; parameters, batch statistics, tanh and losses stay float32. auto:
