@@ -22,6 +22,9 @@ pytest.importorskip("pytest_benchmark", reason="speed is measured with pytest-be
 seconds: dict[str, float] = {}
 
 
+pytestmark = pytest.mark.alone
+
+
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Manifest]:
     folder: Path = tmp_path_factory.mktemp("speed")
