@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Attempt:
         # On the driver's own node, and with the same address after a crash: ranks keep the handle they were given.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-        self.board = ray.remote(Board).options(**options).remote()
+        self.board: Any = ray.remote(Board).options(**options).remote()
         self.failure: Notice | None = None
         self.leaving = ""
         self.grid = ""
@@ -69,6 +69,9 @@ class Attempt:
                 return self._train_and_register()
             except Exception as error:  # the storage, the registry, a task: training itself fails in `_train`
                 return self._finish("FAILED", 1, {"error": f"{type(error).__name__}: {str(error).strip()}"})
+            finally:
+                with suppress(Exception):  # Ray itself may be gone
+                    ray.kill(self.board)  # what is left of a killed controller may still hold it
 
     def _train_and_register(self) -> int:
         self._train()
