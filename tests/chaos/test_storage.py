@@ -102,6 +102,7 @@ class StorageFaults(threading.Thread):
         return self.noted.exists() and bool(re.search(f"(?m)^{request}", self.noted.read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_storage_that_refuses_is_slow_full_or_read_only_for_a_while_changes_nothing(
     soak_config: Callable[..., TrainConfig],
