@@ -36,6 +36,7 @@ def soak(config: TrainConfig, session: str, faults: list[str], expected: dict, t
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_fault_once_in_one_run(
     soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], session: str, table: Table
