@@ -18,6 +18,7 @@ from dcgan_dist.training.checkpoint import Progress, State, load_checkpoint, to_
 from dcgan_dist.training.players import Players, build_players
 
 SCORE = "quality/frechet_random"
+LOOK_EVERY_SECONDS = 0.5
 
 Log = list[dict[str, Any]]
 
@@ -49,7 +50,15 @@ class Keeper:
         """Measure no quality any more, so that what is, or will be, kept is written at once; `judge_again` makes up for it."""
         self.judge.hurried.set()
 
-    def save(self, players: Players, progress: Progress, log: Log, *, judged: bool) -> None:
+    def save(
+        self,
+        players: Players,
+        progress: Progress,
+        log: Log,
+        *,
+        judged: bool,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begin to keep the present state, after the one before has been written.
 
         Args:
@@ -57,8 +66,12 @@ class Keeper:
             progress: where the run is.
             log: what was reported so far; the last line gets the quality figures.
             judged: measure the quality of samples too.
+            meanwhile: called again and again while the one before is being written; it may `hurry`.
         """
         began = time.monotonic()
+        while self._thread is not None and self._thread.is_alive():
+            meanwhile()
+            self._thread.join(LOOK_EVERY_SECONDS)
         self.wait()
         generator = players.plain_generator() if judged else None
         self._begin(progress, to_memory(players.state()), list(log), generator)

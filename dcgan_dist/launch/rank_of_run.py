@@ -185,7 +185,8 @@ class RankOfRun:
 
     def save(self, step: int) -> None:
         """Begin to keep a checkpoint; where the ranks are about to leave, measuring quality is left to the next start."""
-        if self.keeper is None:
+        keeper = self.keeper
+        if keeper is None:
             return
         progress = Progress(
             step=step,
@@ -194,12 +195,21 @@ class RankOfRun:
             rollbacks=self.progress.rollbacks,
             pending=dict(self.history.sums),
         )
-        self.post(Notice(images_seen=progress.images_seen, checkpoint="begun"))
         judged = self.plan.intervals.saves(step)
-        if step < self.plan.intervals.last and (self.stopping or self.leaving or not judged):
-            self.keeper.hurry()
+
+        def hurry_if_leaving() -> None:
+            # The last checkpoint is not hurried: nothing would be left for a next start to do.
+            if step < self.plan.intervals.last and (self.stopping or self.leaving or not judged):
+                keeper.hurry()
+
+        def hear() -> None:
+            self.post(Notice(beat=True, images_seen=progress.images_seen))
+            hurry_if_leaving()
+
+        self.post(Notice(images_seen=progress.images_seen, checkpoint="begun"))
+        hurry_if_leaving()
         with self.watch.paused():
-            self.keeper.save(self.players, progress, self.log, judged=judged)
+            keeper.save(self.players, progress, self.log, judged=judged, meanwhile=hear)
 
     def finish(self) -> None:
         """Wait for the last checkpoint, and say why the ranks leave."""

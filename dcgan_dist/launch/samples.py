@@ -61,12 +61,13 @@ class SampleJudge:
 
     def _batches(self, generator: Generator, count: int) -> Iterator[Tensor]:
         config = self.plan.config
-        for batch in sample_batches(
-            generator, count, seed=config.seed, batch_size=config.data.batch_size, mode="batch"
-        ):
-            if self.hurried.is_set():
-                raise HurriedError
+        batches = sample_batches(generator, count, seed=config.seed, batch_size=config.data.batch_size, mode="batch")
+        while not self.hurried.is_set():
+            batch = next(batches, None)
+            if batch is None:
+                return
             yield batch
+        raise HurriedError
 
     def _grid(self, generator: Generator) -> bytes:
         images = torch.cat(list(self._batches(generator, GRID_IMAGES)))

@@ -23,9 +23,12 @@ from tests.chaos.cost import Events, Heard, Injected
 
 pytestmark = pytest.mark.chaos
 
+SECONDS_A_BATCH = 3
+BATCHES = 2 + 4  # of the figures and of the grid
+
 
 def judging_slowly(while_exists: str) -> Callable[[dict[str, Any]], None]:
-    """`train_rank` whose judge takes a second for each batch of samples as long as a file exists."""
+    """`train_rank` whose judge takes three seconds for each batch of samples as long as a file exists."""
 
     def train_rank(arguments: dict[str, Any]) -> None:
         from dcgan_dist.launch import rank, samples
@@ -35,7 +38,7 @@ def judging_slowly(while_exists: str) -> Callable[[dict[str, Any]], None]:
         def slow_batches(*parts: Any, **more: Any) -> Any:
             for batch in batches(*parts, **more):
                 if Path(while_exists).exists():
-                    time.sleep(1)
+                    time.sleep(SECONDS_A_BATCH)
                 yield batch
 
         samples.sample_batches = slow_batches
@@ -47,7 +50,7 @@ def judging_slowly(while_exists: str) -> Callable[[dict[str, Any]], None]:
     return train_rank
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measured_later(
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
@@ -56,7 +59,7 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected, config, slow = straight(STEPS), soak_config(), tmp_path / "slow"
+    expected, config, slow = straight(STEPS), soak_config(hang_seconds=60.0), tmp_path / "slow"
     events, heard, sent = Events(config), Heard(config.data.batch_size), []
     monkeypatch.setattr(fit, "train_rank", judging_slowly(str(slow)))
 
@@ -65,7 +68,8 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
             time.sleep(0.02)
         slow.touch()
         begun = events.wait_for("checkpoint begun", time.time())
-        time.sleep(0.3)
+        while heard.step * heard.batch <= begun["images_seen"]:  # so that there is something newer to commit
+            time.sleep(0.02)
         sent.extend([time.time(), begun["images_seen"]])
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -76,7 +80,7 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     slow.unlink()
     before, judged = sent
     newest = load_log(Path(CheckpointStore(events.folder).paths()[0]))
-    assert ended - before < 5, "it left before the judge would have been done"
+    assert ended - before < SECONDS_A_BATCH * BATCHES * 0.8, "it left before the judge would have been done"
     assert newest[-1]["images_seen"] > judged
     assert next(SCORE not in line["metrics"] for line in newest if line["images_seen"] == judged)
 

@@ -110,6 +110,19 @@ def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
     assert len(keeper.store.paths()) == 1
 
 
+def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_judged(
+    keeper: Keeper, players: Players
+) -> None:
+    for step in (1, 2):
+        log = [{"images_seen": 8 * step, "metrics": {}}]
+        keeper.save(players, Progress(step=step, images_seen=8 * step), log, judged=True, meanwhile=keeper.hurry)
+    keeper.wait()
+
+    assert keeper.stalled < 0.4, "training waited for the judge"
+    assert len(keeper.store.paths()) == 2
+    assert not any(SCORE in load_log(Path(path))[-1]["metrics"] for path in keeper.store.paths())
+
+
 def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_start(
     keeper: Keeper, players: Players, notices: list[Notice]
 ) -> None:
