@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,11 +18,14 @@ from tests.helpers.processes import RANK
 @contextmanager
 def local_cluster(nodes: int) -> Iterator[Any]:
     """A head and other nodes, so many in all, of one CPU each; yields ray's Cluster."""
+    from ray._private.utils import get_ray_address_file
     from ray.cluster_utils import Cluster
     from ray.experimental import internal_kv
 
     # The end of the cluster would take this away from the Ray that the tests share.
     shared = internal_kv.global_gcs_client
+    # Cluster notes its address there, and takes for granted that Ray was started on this machine before.
+    Path(get_ray_address_file(None)).parent.mkdir(parents=True, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="dc", dir="/tmp")  # short: sockets lie below it
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "temp_dir": folder}
