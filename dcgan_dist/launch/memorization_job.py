@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from dcgan_dist.launch.models import load_generator
 from dcgan_dist.launch.page import save_page
 from dcgan_dist.launch.promotion import CHECKED_DATA, VERDICT
 from dcgan_dist.tracking.champion import Registry, Version
+from dcgan_dist.tracking.model_uri import ModelOfRun, RegisteredVersion, in_registry, parse_model_uri
 
 LEAST_TRAIN = 9
 FOLDER = "memorization"
@@ -120,7 +120,7 @@ def _read(options: MemorizationOptions, role: Role, paths: tuple[str, ...], side
 
 def _version(model: str, tracking_uri: str) -> Version | None:
     """The registered version that a model's address means now; None for one that means none."""
-    if not model.startswith("models:/") or re.fullmatch(r"models:/m-[0-9a-f]{32}", model):
+    if not in_registry(model) or not isinstance(parse_model_uri(model), RegisteredVersion):
         return None
     return Registry(tracking_uri).version(model)
 
@@ -165,14 +165,14 @@ def _command(options: MemorizationOptions) -> str:
 
 def _shown(place: str) -> str:
     """Without the folders of this machine."""
-    return place if place.startswith(("models:/", "runs:/")) else Path(place).name
+    return place if in_registry(place) else Path(place).name
 
 
 def _tell(
     model: str, version: Version | None, tracking_uri: str, found: Memorization, train: ImageSet, out: Path
 ) -> None:
     """Tag the registered version with the verdict, and keep the report with the run."""
-    if not model.startswith(("models:/", "runs:/")):
+    if not in_registry(model):
         return
     registry, run_id = Registry(tracking_uri), ""
     if version is not None:
@@ -186,7 +186,7 @@ def _tell(
         }
         registry.tag(version, tags)
         print(f"{version.uri} is tagged {VERDICT}={found.verdict.verdict}")
-    elif match := re.fullmatch(r"runs:/([^/]+)/[^/]+", model):
-        run_id = match[1]
+    elif isinstance(named := parse_model_uri(model), ModelOfRun):
+        run_id = named.run_id
     for name in ("report.html", "result.json") if run_id else ():
         registry.keep_file(run_id, out / name, FOLDER)

@@ -19,6 +19,7 @@ from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
 from dcgan_dist.tracking import registry
+from dcgan_dist.tracking.model_uri import in_registry
 from dcgan_dist.training.checkpoint import load_checkpoint
 
 Network = TypeVar("Network", Generator, Discriminator)
@@ -39,7 +40,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     Raises:
         InputError: no such model, not a generator, damaged, or no answer.
     """
-    if _in_registry(model):
+    if in_registry(model):
         return registry.load_generator(model, absolute_tracking_uri(tracking_uri))
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
@@ -63,7 +64,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
 def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
     """A discriminator in eval mode; from a checkpoint in the middle of a run, and from the authors' arrays, it has no
     standing statistics yet, as these take real images. Otherwise as `load_generator`."""
-    if _in_registry(model):
+    if in_registry(model):
         return registry.load_discriminator(model, absolute_tracking_uri(tracking_uri))
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
@@ -73,7 +74,7 @@ def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
 
 def describe_training(model: str) -> str:
     """What a model was trained on and for how long, in words, as far as its files say."""
-    if _in_registry(model):
+    if in_registry(model):
         return f"{model} (its card in the registry says on what it was trained)"
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
@@ -83,10 +84,6 @@ def describe_training(model: str) -> str:
         f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
         f"{config.seed}"
     )
-
-
-def _in_registry(model: str) -> bool:
-    return model.startswith(("models:/", "runs:/"))
 
 
 def _from_checkpoint(folder: Path, network_class: type[Network], names: tuple[str, ...]) -> Network:

@@ -17,8 +17,9 @@ from dcgan_dist.launch.search_report import ERROR, TEST_ERROR, deviations, save_
 from dcgan_dist.launch.trial_runs import TrialRuns, repeat_folder
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.tracking.model_card import classifier_card
-from dcgan_dist.tracking.registry import alias_tags, register_network, version_tags
+from dcgan_dist.tracking.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.versions import alias_tags, version_tags
 from dcgan_dist.training.checkpoint import load_state
 
 ALIAS = "candidate"

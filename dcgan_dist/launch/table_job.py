@@ -24,6 +24,7 @@ from dcgan_dist.launch.result_file import RESULT_NAME, write_result
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
+from dcgan_dist.tracking.model_uri import in_registry
 from dcgan_dist.tracking.runs import TrackedRun, environment_tags
 from dcgan_dist.tracking.server import check_reachable
 
@@ -87,7 +88,7 @@ def complete(options: Any) -> Any:
     """
     return dataclasses.replace(
         options,
-        model=options.model if options.model.startswith(("models:/", "runs:/")) else absolute(options.model, "--model"),
+        model=options.model if in_registry(options.model) else absolute(options.model, "--model"),
         data=absolute(options.data, "--data"),
         out=absolute(options.out, "--out"),
         tracking_uri=absolute_tracking_uri(options.tracking_uri),

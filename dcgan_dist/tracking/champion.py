@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from dcgan_dist.config import InputError
+from dcgan_dist.tracking.model_uri import parse_version_uri
 from dcgan_dist.tracking.server import connect, in_words
+from dcgan_dist.tracking.versions import NOT_THERE, find_version
 
 CHAMPION = "champion"
 HISTORY = "champion_history"
@@ -55,19 +56,8 @@ class Registry:
         Raises:
             InputError: there is no such version, or the registry refuses.
         """
-        match = re.fullmatch(r"models:/([^/@]+)(?:@([\w-]+)|/(\d+|latest))", uri)
-        if not match:
-            raise InputError(f"{uri!r} names no registered version: write models:/NAME@ALIAS or models:/NAME/VERSION")
-        name, alias, number = match.groups()
         with in_words(self._uri):
-            found = self._by_alias(name, alias) if alias else self._by_number(name, number)
-            if found is None:
-                versions = sorted(int(one.version) for one in self._client.search_model_versions(f"name = '{name}'"))
-                raise InputError(
-                    f"{uri} is not in the registry: {name} has "
-                    + (f"the versions {', '.join(map(str, versions))}" if versions else "no version")
-                )
-            return _version(found)
+            return _version(find_version(self._client, parse_version_uri(uri)))
 
     def champion(self, name: str) -> Version | None:
         """The version that @champion points at."""
@@ -143,9 +133,6 @@ class Registry:
         return self._or_none(lambda: self._client.get_model_version_by_alias(name, alias))
 
     def _by_number(self, name: str, number: str) -> ModelVersion | None:
-        if number == "latest":
-            found = self._client.search_model_versions(f"name = '{name}'")
-            return max(found, key=lambda one: int(one.version), default=None)
         return self._or_none(lambda: self._client.get_model_version(name, number))
 
     @staticmethod
@@ -153,8 +140,7 @@ class Registry:
         try:
             return get()
         except MlflowException as error:
-            # An alias that is not there is an INVALID_PARAMETER_VALUE to a database.
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if error.error_code in NOT_THERE:
                 return None
             raise
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlflow.artifacts
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from dcgan_dist.config import InputError
+from dcgan_dist.tracking.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.tracking.server import connect, in_words, without_password
+from dcgan_dist.tracking.versions import find_version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,34 +38,25 @@ def find_lineage(uri: str, tracking_uri: str) -> Lineage:
     """
     client = connect(tracking_uri, must_exist=True)
     with in_words(tracking_uri):
-        try:
-            if found := _version(client, uri):
-                tags = dict(found.tags)
-                return Lineage(uri=f"models:/{found.name}/{found.version}", run_id=str(found.run_id or ""), tags=tags)
-            if match := re.fullmatch(r"runs:/([^/]+)/[^/]+", uri):
-                return Lineage(uri=uri, run_id=match[1])
-            if match := re.fullmatch(r"models:/(m-[0-9a-f]{32})", uri):
-                logged = client.get_logged_model(match[1])
+        match parse_model_uri(uri):
+            case ModelOfRun(run_id=run_id, name=name):
+                registered = client.search_model_versions(f"run_id = '{run_id}'")
+                found = next((version for version in registered if version.name.endswith(f"-{name}")), None)
+                return _of_version(found) if found else Lineage(uri=uri, run_id=run_id)
+            case LoggedModelUri(model_id=model_id):
+                try:
+                    logged = client.get_logged_model(model_id)
+                except MlflowException as error:
+                    there = without_password(tracking_uri)
+                    raise InputError(f"{uri} is not in the registry of {there}: {error.message}") from error
                 return Lineage(uri=uri, run_id=str(logged.source_run_id or ""))
-        except MlflowException as error:
-            raise InputError(
-                f"{uri} is not in the registry of {without_password(tracking_uri)}: {error.message}"
-            ) from error
-        raise InputError(f"{uri} is not in the registry of {without_password(tracking_uri)}: correct --model")
+            case named:
+                return _of_version(find_version(client, named))
 
 
-def _version(client: MlflowClient, uri: str) -> ModelVersion | None:
-    if match := re.fullmatch(r"models:/([^/@]+)@([\w-]+)", uri):
-        return client.get_model_version_by_alias(*match.groups())
-    if match := re.fullmatch(r"models:/([^/@]+)/(\d+)", uri):
-        return client.get_model_version(*match.groups())
-    if match := re.fullmatch(r"models:/([^/@]+)/latest", uri):
-        versions = client.search_model_versions(f"name = '{match[1]}'")
-        return max(versions, key=lambda version: int(version.version), default=None)
-    if match := re.fullmatch(r"runs:/([0-9a-f]+)/(\w+)", uri):
-        versions = client.search_model_versions(f"run_id = '{match[1]}'")
-        return next((version for version in versions if version.name.endswith(f"-{match[2]}")), None)
-    return None
+def _of_version(found: ModelVersion) -> Lineage:
+    uri = f"models:/{found.name}/{found.version}"
+    return Lineage(uri=uri, run_id=str(found.run_id or ""), tags=dict(found.tags))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import re
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,8 +27,10 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.tracking.exported_weights import read_exported_weights
+from dcgan_dist.tracking.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect, in_words
+from dcgan_dist.tracking.versions import find_version
 
 Network = TypeVar("Network", Generator, Discriminator, Classifier)
 
@@ -137,43 +138,6 @@ def load_classifier(uri: str, tracking_uri: str) -> Classifier:
     return _load(uri, tracking_uri, Classifier)
 
 
-def version_tags(uri: str, tracking_uri: str) -> dict[str, str]:
-    """Tags of a registered version.
-
-    Args:
-        uri: models:/<name>@<alias> or models:/<name>/<version>.
-        tracking_uri: server or database that holds it.
-
-    Raises:
-        InputError: no such version (what there is is listed), or no answer.
-    """
-    client = connect(tracking_uri, must_exist=True)
-    match = re.fullmatch(r"models:/([^/@]+)(?:@([\w-]+)|/(\d+))", uri)
-    if not match:
-        raise InputError(f"{uri!r} names no registered version: write models:/NAME@ALIAS or models:/NAME/VERSION")
-    name, alias, number = match.groups()
-    with in_words(tracking_uri):
-        _artifact_location(client, uri)  # says what there is instead
-        found = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-    return dict(found.tags)
-
-
-def alias_tags(name: str, alias: str, tracking_uri: str) -> dict[str, str]:
-    """Tags of the version that an alias points at; empty where there is no such name or alias.
-
-    Raises:
-        InputError: the server or database cannot be used.
-    """
-    client = connect(tracking_uri)
-    with in_words(tracking_uri):
-        try:
-            return dict(client.get_model_version_by_alias(name, alias).tags)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return {}
-            raise
-
-
 def _kind(network_class: type) -> str:
     return network_class.__name__.lower()
 
@@ -245,30 +209,14 @@ def _load(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
 
 def _artifact_location(client: MlflowClient, uri: str) -> str:
     """Where the files of a model lie."""
-    if match := re.fullmatch(r"runs:/([^/]+)/([^/]+)", uri):
-        return _newest_of_run(client, *match.groups()).artifact_location
-    if match := re.fullmatch(r"models:/(m-[0-9a-f]{32})", uri):
-        return client.get_logged_model(match[1]).artifact_location
-    match = re.fullmatch(r"models:/([^/@]+)(?:@([\w-]+)|/(\d+|latest))", uri)
-    if not match:
-        raise InputError(
-            f"{uri!r} names no model: write models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID/generator"
-        )
-    name, alias, number = match.groups()
-    known = sorted(model.name for model in client.search_registered_models(max_results=1000))
-    if name not in known:
-        raise InputError(f"no model is registered as {name!r}: there are {', '.join(known) or 'none yet'}")
-    numbers = {int(found.version) for found in client.search_model_versions(f"name = '{name}'")}
-    if alias:
-        aliases = client.get_registered_model(name).aliases
-        if alias not in aliases:
-            raise InputError(f"{name} has no alias {alias!r}: there are {', '.join(sorted(aliases)) or 'none'}")
-        number = aliases[alias]
-    elif number == "latest":
-        number = str(max(numbers, default=0))
-    if int(number) not in numbers:
-        raise InputError(f"{name} has no version {number}: there are {', '.join(map(str, sorted(numbers))) or 'none'}")
-    return client.get_model_version_download_uri(name, number)
+    match parse_model_uri(uri):
+        case ModelOfRun(run_id=run_id, name=name):
+            return _newest_of_run(client, run_id, name).artifact_location
+        case LoggedModelUri(model_id=model_id):
+            return client.get_logged_model(model_id).artifact_location
+        case named:
+            found = find_version(client, named)
+            return client.get_model_version_download_uri(found.name, found.version)
 
 
 def _newest_of_run(client: MlflowClient, run_id: str, name: str) -> LoggedModel:

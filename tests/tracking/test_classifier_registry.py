@@ -16,14 +16,9 @@ from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import SVHN_SUPERVISED
 from dcgan_dist.tracking.model_card import classifier_card
-from dcgan_dist.tracking.registry import (
-    alias_tags,
-    load_classifier,
-    load_discriminator,
-    register_network,
-    version_tags,
-)
+from dcgan_dist.tracking.registry import load_classifier, load_discriminator, register_network
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.versions import alias_tags, version_tags
 
 CONFIG = replace(SVHN_SUPERVISED, "classifier.model.discriminator_width", 4)
 NAME = "dcgan-tests-supervised"

@@ -25,8 +25,13 @@ def test_a_model_named_by_its_own_id_leads_to_its_run(run: TrackedRun) -> None:
 
 
 def test_what_names_no_model_has_no_lineage(run: TrackedRun) -> None:
-    for uri in ("models:/nowhere/latest", "models:/nowhere@candidate", "models:/m-" + "0" * 32, "models:/"):
-        with pytest.raises(InputError, match="is not in the registry"):
+    for uri, said in (
+        ("models:/nowhere/latest", "no model is registered as 'nowhere'"),
+        ("models:/nowhere@candidate", "no model is registered as 'nowhere'"),
+        ("models:/m-" + "0" * 32, "is not in the registry"),
+        ("models:/", "names no model"),
+    ):
+        with pytest.raises(InputError, match=said):
             find_lineage(uri, run.tracking_uri)
 
 

@@ -20,6 +20,7 @@ from dcgan_dist.launch.models import load_generator
 from dcgan_dist.models.authors_arrays import FILE, is_authors_folder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.tracking.lineage import find_lineage
+from dcgan_dist.tracking.model_uri import in_registry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
 
 def identify(model: str, tracking_uri: str) -> dict[str, Any]:
     """Which model exactly: its version and run in the registry, or the hash of its checkpoint or of the authors' arrays."""
-    if model.startswith(("models:/", "runs:/")):
+    if in_registry(model):
         lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
         return {"asked_for": model, "uri": lineage.uri, "run_id": lineage.run_id, "tags": lineage.tags}
     folder = Path(model).expanduser()

@@ -29,6 +29,7 @@ from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
 from dcgan_dist.tracking.lineage import find_lineage
+from dcgan_dist.tracking.model_uri import in_registry
 
 PAPER = (
     "P 6.2, figure 5: guided backpropagation for the first 6 maps of D's last convolution, maximal axis-aligned responses over "
@@ -111,7 +112,7 @@ def discriminator_of(model: str, tracking_uri: str) -> str:
     Raises:
         InputError: no such model, or one of which no run is known.
     """
-    if not model.startswith(("models:/", "runs:/")):
+    if not in_registry(model):
         return model
     lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
     if model.startswith("models:/") and lineage.uri.rpartition("/")[0].endswith("-discriminator"):
