@@ -1,4 +1,4 @@
-"""The rows of the paper's three tables that ours stand beside. (M): from the cited works, not checked against the paper."""
+"""The rows of the paper's three tables that ours stand beside; "unverified": from cited works, not checked against the paper."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def paper(name: str, source: str = "paper", **figures: float) -> Row:
 
 CIFAR10 = {
     "dcgan": paper("DCGAN (ImageNet-1k) + L2-SVM", full=82.8, few=73.8),
-    "kmeans": paper("1 layer K-means, 4800 centroids", "paper, few: M", full=80.6, few=63.7),
+    "kmeans": paper("1 layer K-means, 4800 centroids", "paper; few unverified", full=80.6, few=63.7),
     "kmeans3": paper("3 layer K-means, learned receptive fields", full=82.0, few=70.7),
-    "view": paper("view-invariant K-means", "paper, full: M", full=81.9, few=72.6),
-    "exemplar": paper("Exemplar CNN", "M", full=84.3, few=77.4),
+    "view": paper("view-invariant K-means", "paper; full unverified", full=81.9, few=72.6),
+    "exemplar": paper("Exemplar CNN", "unverified", full=84.3, few=77.4),
 }
 SVHN = {
     "dcgan": paper("DCGAN + L2-SVM", test=22.48),
@@ -43,18 +43,18 @@ SVHN = {
     "supervised": paper("supervised CNN of D's architecture, best of 64", "paper, validation error", validation=28.87),
     "knn": paper("KNN", test=77.93),
     "tsvm": paper("TSVM", test=66.55),
-    "m1_knn": paper("M1 + KNN", "M", test=65.63),
-    "m1_tsvm": paper("M1 + TSVM", "M", test=54.33),
+    "m1_knn": paper("M1 + KNN", "unverified", test=65.63),
+    "m1_tsvm": paper("M1 + TSVM", "unverified", test=54.33),
     "m1_m2": paper("M1 + M2", test=36.02),
     "swwae": paper("SWWAE without dropout", test=27.83),
     "swwae_dropout": paper("SWWAE with dropout", test=23.56),
 }
 MNIST = {
-    "dcgan": Row(name="DCGAN", figures={"50K": 2.98, "10M": 1.48}, source="M"),
-    "real": Row(name="real data", figures={"real": 3.1}, source="M"),
-    "gan": Row(name="permutation-invariant GAN", figures={"50K": 6.28, "10M": 5.65}, source="M"),
-    "infimnist": Row(name="InfiMNIST", figures={"10M": 2.6}, source="M"),
-    "alignmnist": Row(name="AlignMNIST", figures={"10M": 1.4}, source="M"),
+    "dcgan": Row(name="DCGAN", figures={"50K": 2.98, "10M": 1.48}, source="unverified"),
+    "real": Row(name="real data", figures={"real": 3.1}, source="unverified"),
+    "gan": Row(name="permutation-invariant GAN", figures={"50K": 6.28, "10M": 5.65}, source="unverified"),
+    "infimnist": Row(name="InfiMNIST", figures={"10M": 2.6}, source="unverified"),
+    "alignmnist": Row(name="AlignMNIST", figures={"10M": 1.4}, source="unverified"),
 }
 
 

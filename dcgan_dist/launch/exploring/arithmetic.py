@@ -27,7 +27,7 @@ from dcgan_dist.launch.exploring.labelled_faces import classifiers_of
 from dcgan_dist.models.generator import Generator
 
 PAPER = (
-    "P 6.3.2, figure 7: three exemplars per concept; smiling woman - neutral woman + neutral man gives a smiling man, man with "
+    "Section 6.3.2, figure 7: three exemplars per concept; smiling woman - neutral woman + neutral man gives a smiling man, man with "
     "glasses - man without + woman without a woman with glasses; the same in pixels gives overlaid ghosts. No rate is given."
 )
 EXEMPLARS = 3

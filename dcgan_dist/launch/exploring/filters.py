@@ -32,7 +32,7 @@ from dcgan_dist.tracking.lineage import find_lineage
 from dcgan_dist.tracking.model_uri import in_registry
 
 PAPER = (
-    "P 6.2, figure 5: guided backpropagation for the first 6 maps of D's last convolution, maximal axis-aligned responses over "
+    "Section 6.2, figure 5: guided backpropagation for the first 6 maps of D's last convolution, maximal axis-aligned responses over "
     "LSUN bedrooms: trained maps respond to beds and windows, those of a random D to nothing in particular. No figure is given."
 )
 STANDING_BATCHES, STANDING_BATCH_SIZE = 30, 128

@@ -25,7 +25,7 @@ from dcgan_dist.launch.exploring.walk import read_real
 from dcgan_dist.models.generator import Generator
 
 PAPER = (
-    "P 6.3.2, figure 8: mean z of 4 faces looking left minus mean z of 4 looking right; interpolation along this axis added to "
+    "Section 6.3.2, figure 8: mean z of 4 faces looking left minus mean z of 4 looking right; interpolation along this axis added to "
     "random samples turned them reliably. No figure is given."
 )
 

@@ -24,7 +24,7 @@ from dcgan_dist.launch.exploring.exploration import Exploration, ExploreJob, ope
 from dcgan_dist.models.generator import Generator
 
 PAPER = (
-    "P 6.1, figure 4: a series of 9 random points, linear interpolation; every image along the way looks like a bedroom, and "
+    "Section 6.1, figure 4: a series of 9 random points, linear interpolation; every image along the way looks like a bedroom, and "
     "objects change smoothly. Sharp transitions would be a sign of memorization. The paper gives no figure."
 )
 KINDS: tuple[Kind, ...] = ("linear", "spherical")

@@ -37,7 +37,7 @@ from dcgan_dist.launch.exploring.exploration import Exploration, ExploreJob, ope
 from dcgan_dist.models.generator import Generator
 
 PAPER = (
-    "P 6.3.1, figure 6: 150 samples, 52 boxes drawn by hand, logistic regression on G's second highest convolution layer, all maps "
+    "Section 6.3.1, figure 6: 150 samples, 52 boxes drawn by hand, logistic regression on G's second highest convolution layer, all maps "
     "with a positive weight (about 200) dropped: the network mostly forgets windows and puts other objects there. No rate is "
     "given."
 )
