@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import struct
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from dcgan_dist.data.sources.cifar10 import CLASSES
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import JOBS, load_job
 
 evaluate_svhn, evaluate_cifar10, evaluate_mnist = (
     load_job(f"evaluate_{name}") for name in ("svhn", "cifar10", "mnist")
@@ -202,6 +204,33 @@ def test_wrong_input_is_refused_in_a_sentence(
     with pytest.raises(InputError, match=words):
         job(["--model", chosen, "--data", data(tmp_path / "data"), "--out", str(tmp_path / "out"), "--no-track"])
 
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("job", "make", "words"),
+    [
+        ("evaluate_svhn", lambda f: svhn(f, 200, labels=np.arange(199) % 10), "200 images and 199 labels"),
+        ("evaluate_cifar10", lambda f: cifar(f, 90), "a class has"),
+        ("evaluate_mnist", mnist, "needs 1 x 28 x 28 digits"),
+    ],
+)
+def test_a_user_sees_one_sentence_and_exit_code_2(
+    job: str, make: Any, words: str, discriminator: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    arguments = ["--model", discriminator, "--data", make(tmp_path / "data"), "--out", str(tmp_path / "out")]
+
+    done = subprocess.run(
+        [sys.executable, str(JOBS / f"{job}.py"), *arguments, "--protocol", "small", "--no-track"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "result.json").exists()
 
 
