@@ -79,11 +79,11 @@ def run_check(options: MemorizationOptions) -> int:
     train = _read(options, "train", options.train, samples.side)
     require(len(train) >= LEAST_TRAIN, f"--train holds {len(train)} images, at least {LEAST_TRAIN} are needed")
     held_out = _read(options, "held_out", options.held_out, samples.side) if options.held_out else empty_set()
-    require(
-        held_out.sha256 != train.sha256,
-        f"--train and --held-out are the same {len(train)} images, so none of them is held out: prepare shards with "
-        "--val-fraction, or name other images",
-    )
+    if held_out.sha256 == train.sha256:
+        print(
+            f"warning: --train and --held-out are the same {len(train):,} images, so none of them is held out and the verdict "
+            "will be inconclusive: prepare shards with --val-fraction, or name other images"
+        )
     print(f"{len(chosen):,} samples, {len(train):,} training images, {len(held_out):,} held-out images")
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
