@@ -30,21 +30,31 @@ class Soak:
         self.events, self.heard = Events(config), Heard(config.data.batch_size)
         self.target = Target(session=session, folder=self.events.folder, random=random.Random(seed))
         self.injected: list[Injected] = []
+        self._error: Exception | None = None
 
     def run(self) -> int:
-        """Exit code of the training."""
-        injector = threading.Thread(target=self._inject, daemon=True)
+        """Exit code of the training; raises what went wrong in injecting."""
+        injector = threading.Thread(target=self._inject_all, daemon=True)
         injector.start()
         code = run_training(self.config, say=self.heard)
         injector.join(5)
+        if self._error is not None:
+            raise self._error
         return code
+
+    def _inject_all(self) -> None:
+        try:
+            self._inject()
+        except Exception as error:
+            self._error = error
 
     def _inject(self) -> None:
         since = 0.0
         for fault in self.faults:
             begun = self.events.wait_for("first step", since)["images_seen"] // self.config.data.batch_size
             due = begun + self.target.random.randint(1, self.steps)
-            while self.heard.step < due or not self.target.store.paths():
+            # Two, because one may be damaged, and the one before is then to be taken.
+            while self.heard.step < due or len(self.target.store.paths()) < 2:
                 time.sleep(0.02)
             # The moment counts, not when the fault got through: looking for processes takes time too.
             before = time.time()
