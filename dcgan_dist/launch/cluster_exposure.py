@@ -46,10 +46,9 @@ def _kubernetes_ports(document: Mapping[str, Any]) -> Found:
             yield f"{here} is on"
         if key == "hostPort":
             yield f"{here} opens a port of the machine"
-        if key == "ingress" and document["kind"] == "NetworkPolicy":
-            yield from (f"{here} has a rule for everybody" for rule in value or [] if not (rule or {}).get("from"))
-        if key == "egress" and document["kind"] == "NetworkPolicy":
-            yield from (f"{here} has a rule to everywhere" for rule in value or [] if not (rule or {}).get("to"))
+        if key in ("ingress", "egress") and document["kind"] == "NetworkPolicy":
+            side = {"ingress": "from", "egress": "to"}[key]
+            yield from (f"{here} has a rule for everybody" for rule in list(value or []) if side not in (rule or {}))
 
 
 def _compose_ports(document: Mapping[str, Any]) -> Found:
