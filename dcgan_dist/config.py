@@ -261,6 +261,7 @@ FREE_FIELDS = (
     *("keep_checkpoints", "keep_every_images", "hang_seconds", "resize_seconds", "on_non_finite", "max_rollbacks"),
     *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
     *("tracking_uri", "experiment", "register", "report_every_images", "verbose", "dry_run"),
+    *("plan", "price"),
 )
 # May grow from one start to the next, never shrink: they say when the run ends.
 GROWING_FIELDS = ("epochs", "images")
@@ -342,7 +343,11 @@ class TrainConfig:
     heartbeat_seconds: float = 5.0
     """Seconds between two signs of life in the storage."""
     dry_run: bool = False
-    """Print config, shard plan, parameters, memory and time, write nothing, and exit."""
+    """Print config, shard plan, parameters, memory, time and money, write nothing, and exit."""
+    plan: bool = False
+    """The same, with a measured probe: 20 steps of one rank on the cluster."""
+    price: str = ""
+    """What GPUs cost, for --dry-run and --plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
     verbose: bool = False
     """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 

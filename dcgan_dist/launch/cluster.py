@@ -6,8 +6,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import psutil
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray._private.state import state as cluster_state
@@ -16,6 +17,7 @@ from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.launch.security import accepted_risks, refuse_risks, security_checks
 
 SAY_EVERY_SECONDS = 15.0
 
@@ -27,14 +29,33 @@ def join_cluster(*, verbose: bool = False) -> None:
 
     Args:
         verbose: show what Ray and its processes log.
+
+    Raises:
+        InputError: the cluster has other machines and is open to strangers, a risk that --accept-risk did not name.
     """
-    if not ray.is_initialized():
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS") or "local",
-            log_to_driver=verbose,
-            configure_logging=verbose,
-            include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
-        )
+    if ray.is_initialized():
+        return
+    accepted = accepted_risks()
+    context = ray.init(
+        address=os.environ.get("RAY_ADDRESS") or "local",
+        log_to_driver=verbose,
+        configure_logging=verbose,
+        include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
+    )
+    if not is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]):
+        return
+    dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    try:
+        refuse_risks(security_checks(ray.__version__, dashboard), accepted)
+    except InputError:
+        ray.shutdown()
+        raise
+
+
+def is_remote(addresses: Iterable[str]) -> bool:
+    """Whether any of the addresses (host names or numbers) is another machine's."""
+    own = {one.address.partition("%")[0] for of_card in psutil.net_if_addrs().values() for one in of_card}
+    return any(address not in own and not address.startswith("127.") for address in addresses)
 
 
 def rank_resources(config: TrainConfig) -> dict[str, float]:

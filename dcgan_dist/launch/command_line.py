@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from dcgan_dist.config import InputError, TrainConfig, require
+from dcgan_dist.launch.security import ACCEPTED_RISKS, RISKS
 from dcgan_dist.presets import PRESETS, preset
 
 T = TypeVar("T")
@@ -33,7 +34,24 @@ def parse(config_class: type[T], argv: Sequence[str], *, description: str, defau
         default: an instance that holds the defaults; None where the class has them.
     """
     arguments: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(config_class, args=list(argv), description=description, **arguments)
+    description = f"{description}\nEvery job also takes --accept-risk {'|'.join(RISKS)}: run on a cluster of several machines despite it."
+    return tyro.cli(config_class, args=_take_accepted_risks(argv), description=description, **arguments)
+
+
+def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
+    """The flags without `--accept-risk NAME`, which all jobs share and the code that joins a cluster asks for."""
+    left, named = [], [one for one in [os.environ.get(ACCEPTED_RISKS)] if one]
+    flags = iter(argv)
+    for flag in flags:
+        if flag == "--accept-risk":
+            named.append(next(flags, ""))
+        elif flag.startswith("--accept-risk="):
+            named.append(flag.partition("=")[2])
+        else:
+            left.append(flag)
+    if named:
+        os.environ[ACCEPTED_RISKS] = ",".join(named)
+    return left
 
 
 def run(main: Callable[[list[str]], int]) -> NoReturn:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan_dist.config import ClassifierConfig, ModelConfig, TrainConfig, flatten
-from dcgan_dist.launch.progress import duration
+from dcgan_dist.launch.cost import cache_bytes, outlook
 from dcgan_dist.launch.run_plan import RunPlan
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
@@ -24,8 +24,9 @@ def describe(plan: RunPlan) -> str:
     flops, memory = step_flops_per_image(config), rank_memory(config)
     unit = "GPU" if config.use_gpu else "CPU core"
     ranks = config.workers[1]
-    seconds = plan.images * flops / (FLOPS_PER_SECOND[unit] * ranks)
     generator, discriminator = (_count(network(config.model)) for network in (Generator, Discriminator))
+    checkpoint, kept = checkpoint_bytes(config), config.keep_checkpoints + 1  # and the best
+    cached = cache_bytes(config, plan.manifest.location, [shard.bytes for shard in plan.manifest.shards])
     lines = [
         "config",
         *(f"  {name} = {value!r}" for name, value in flatten(config).items()),
@@ -41,11 +42,12 @@ def describe(plan: RunPlan) -> str:
         f"{plan.intervals.save:,} steps",
         f"  parameters: generator {generator:,}, discriminator {discriminator:,}",
         f"  memory per rank: about {memory / 2**30:.2f} GiB for parameters, optimisers and activations",
-        f"  checkpoint: about {checkpoint_bytes(config) / 2**20:.0f} MiB",
+        f"  checkpoint: about {checkpoint / 2**20:.0f} MiB each, {kept * checkpoint / 2**20:.0f} MiB with all that are kept",
+        f"  cache: at most {cached / 2**20:,.0f} MiB on all nodes together"
+        + ("" if cached else ", since shards are read where they lie"),
         f"  arithmetic: {flops / 1e9:.2f} GFLOP per image and step",
-        f"  time: about {duration(seconds)} on {ranks} x 1 {unit} at {FLOPS_PER_SECOND[unit] / 1e12:g} TFLOP/s each, "
-        "without start-up",
-        "nothing was written",
+        f"estimate, from {FLOPS_PER_SECOND[unit] / 1e12:g} TFLOP/s on each of {ranks} x 1 {unit} (--plan measures)",
+        *(f"  {line}" for line in outlook(plan, FLOPS_PER_SECOND[unit] * ranks / flops)),
     ]
     return "\n".join(lines)
 

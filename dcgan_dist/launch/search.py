@@ -8,6 +8,7 @@ from typing import Any
 
 from dcgan_dist.config import InputError, flatten
 from dcgan_dist.launch.cluster import join_cluster
+from dcgan_dist.launch.cost import find_price
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import check_same_identity
 from dcgan_dist.launch.search_attempt import Search, context_of, trial_task
@@ -39,6 +40,7 @@ def run_search(config: SearchConfig, *, say: Callable[[str], None] = print) -> i
         InputError: something a user can mend; nothing was written.
     """
     plan = plan_search(config)
+    find_price(config.price)  # refuses what is none, before anything starts
     if config.dry_run:
         say(f"{describe(plan)}\nnothing was written")
         return 0

@@ -66,6 +66,8 @@ class SearchConfig:
     """Print config, trials, parameters and time, write nothing, and exit."""
     plan: bool = False
     """The same, with a measured probe: 20 steps of one trial on the cluster."""
+    price: str = ""
+    """What GPUs cost, for --dry-run and --plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
     verbose: bool = False
     """Show the logs of Ray and of all trials."""
 
@@ -91,7 +93,18 @@ class SearchConfig:
 
 # What may differ between two starts of the same search.
 FREE_FIELDS = (
-    *("data", "storage", "run_name", "tracking_uri", "experiment", "register_as", "verbose", "dry_run", "plan"),
+    *(
+        "data",
+        "storage",
+        "run_name",
+        "tracking_uri",
+        "experiment",
+        "register_as",
+        "verbose",
+        "dry_run",
+        "plan",
+        "price",
+    ),
     *("cpus_per_trial", "gpus_per_trial", "max_concurrent", "checkpoint_seconds", "max_failures", "heartbeat_seconds"),
     *("trials", "repeats", "space"),  # the first two may grow; the space counts by its content
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from dcgan_dist.config import flatten
 from dcgan_dist.evaluation.parallel_coordinates import save_parallel_coordinates
+from dcgan_dist.launch.cost import find_price, money_line
 from dcgan_dist.launch.estimate import FLOPS_PER_SECOND, classifier_flops
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.launch.search_plan import PAPER_ERROR_PERCENT, SearchPlan
@@ -42,6 +43,7 @@ def describe(plan: SearchPlan) -> str:
         f"  time: about {duration(sum(costs) / rate)} for one trial at a time on {rate / 1e12:g} TFLOP/s, so much less as "
         "trials run side by side; then at most "
         f"{duration(config.repeats * max(costs) / rate)} for the repeats",
+        f"  {_gpu_line(plan, rate)}",
     ]
     return "\n".join(lines)
 
@@ -56,8 +58,18 @@ def describe_probe(plan: SearchPlan, seconds_per_step: float, places: int) -> st
         f"probe: {seconds_per_step * 1e3:.1f} ms per step of {first.batch_size} images in trial 0, "
         f"{rate / 1e9:.1f} GFLOP/s\n"
         f"{plan.config.trials} trials, {places} at a time: about {duration(seconds)}; the {plan.config.repeats} repeats at most "
-        f"{duration(max(-(-plan.config.repeats // places), 1) * max(costs) / rate)}"
+        f"{duration(max(-(-plan.config.repeats // places), 1) * max(costs) / rate)}\n{_gpu_line(plan, rate)}"
     )
+
+
+def _gpu_line(plan: SearchPlan, rate: float) -> str:
+    """GPU hours and money of all trials and repeats at so many operations per second in each."""
+    config, costs = plan.config, [plan.flops(trial) for trial in plan.trials]
+    hours = (sum(costs) + config.repeats * max(costs)) / rate / 3600 * config.gpus_per_trial
+    price = find_price(config.price)
+    # Trials fill machines: what is paid for is the share of one that they use.
+    gpus = (price.gpus if price else 1) if config.gpus_per_trial else 0
+    return f"GPU hours: at most {hours:,.2f}; {money_line(config.price, gpus, hours)}"
 
 
 def best_of(outcomes: Outcomes) -> int | None:

@@ -8,7 +8,9 @@ from typing import Any
 from dcgan_dist.config import InputError, TrainConfig, flatten
 from dcgan_dist.launch.attempt import Attempt, send_what_waits, summary
 from dcgan_dist.launch.cluster import join_cluster, wait_for_ranks
+from dcgan_dist.launch.cost import find_price
 from dcgan_dist.launch.estimate import describe
+from dcgan_dist.launch.probe import plan_with_probe
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan, check_same_run, plan_run, record
 from dcgan_dist.tracking.environment import environment_tags
@@ -30,9 +32,12 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
         InputError: something a user can mend; nothing was written.
     """
     plan = plan_run(config)
+    find_price(config.price)  # refuses what is none, before anything starts
     if config.dry_run:
-        say(describe(plan))
+        say(f"{describe(plan)}\nnothing was written")
         return 0
+    if config.plan:
+        return plan_with_probe(plan, say)
     folder = RunFolder(config.storage, plan.name)
     try:
         if finished := finished_result(plan, folder):

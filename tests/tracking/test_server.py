@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,34 @@ def test_answers_of_other_kinds_are_told_apart(status: int, said: str) -> None:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         try:
             with pytest.raises(InputError, match=said):
+                check_reachable(f"http://127.0.0.1:{other.server_port}")
+        finally:
+            other.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [(b"{}", True), (b'{"experiments": []}', True), (b'{"models": []}', False), (b"[]", False), (b"hi", False)],
+)
+def test_a_server_that_shows_an_account_no_experiment_is_a_tracking_server_all_the_same(
+    body: bytes, fits: bool
+) -> None:
+    """MLflow leaves an empty list out of its answer, so a new account without permissions gets `{}`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            with nullcontext() if fits else pytest.raises(InputError, match="not as a tracking server"):
                 check_reachable(f"http://127.0.0.1:{other.server_port}")
         finally:
             other.shutdown()

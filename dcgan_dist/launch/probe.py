@@ -1,0 +1,115 @@
+"""--plan of a training run: the plan, and what 20 real steps of one rank say about all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import ray
+import torch
+
+from dcgan_dist.config import TrainConfig, from_dict
+from dcgan_dist.data.device import to_device
+from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.launch.cluster import join_cluster, rank_resources, wait_for_ranks
+from dcgan_dist.launch.cost import outlook
+from dcgan_dist.launch.estimate import describe
+from dcgan_dist.launch.rank import set_up_process
+from dcgan_dist.launch.run_plan import RunPlan, plan_run
+from dcgan_dist.training.gan import gan_step
+from dcgan_dist.training.players import build_players
+
+PROBE_STEPS = 20
+WARM_UP_STEPS = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What the steps took."""
+
+    seconds_per_step: float
+    rows: int
+    """Real images of a step on this rank."""
+    device: str
+
+
+def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
+    """Print the plan, say what is started, start it, and print what follows; writes nothing.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        InputError: the cluster has no room for one rank.
+    """
+    config, wanted = plan.config, rank_resources(plan.config)
+    ranks = config.workers[1]
+    say(describe(plan))
+    say(
+        f"starting: {PROBE_STEPS} steps of one rank on {', '.join(f'{n:g} {name}' for name, n in wanted.items())}, on the "
+        "cluster that RAY_ADDRESS names, else on a Ray of its own on this machine, which ends with this command"
+    )
+    one = one_rank(config)
+    join_cluster(verbose=config.verbose)
+    wait_for_ranks(one, say)
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    task = ray.remote(probe_rank).options(num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0))
+    probe: Probe = ray.get(task.remote(dataclasses.asdict(one), -(-ranks // nodes)))
+    say(
+        f"probe: {probe.seconds_per_step * 1e3:.1f} ms per step of {probe.rows} images on one rank ({probe.device}), reading "
+        f"included"
+        + (f"; all of it is spread over {ranks} ranks, without the time that they wait for each other" * (ranks > 1))
+    )
+    for line in outlook(plan, config.data.batch_size / probe.seconds_per_step):
+        say(f"  {line}")
+    say("nothing was written")
+    return 0
+
+
+def one_rank(config: TrainConfig) -> TrainConfig:
+    """The same run with the rows of its largest rank alone."""
+    rows = max(2, -(-config.data.batch_size // config.workers[1]))
+    data = dataclasses.replace(config.data, batch_size=rows, streams=0)
+    return dataclasses.replace(config, data=data, num_workers="1", norm_group="rank")
+
+
+def probe_rank(values: dict[str, Any], ranks_on_node: int) -> Probe:
+    """Take steps on real batches; no group of ranks, no checkpoint, nothing written.
+
+    Args:
+        values: of a run with one rank.
+        ranks_on_node: that would share this node's cores.
+    """
+    config = from_dict(TrainConfig, values)
+    plan = plan_run(config)
+    device = torch.device("cuda" if config.use_gpu and torch.cuda.is_available() else "cpu")
+    set_up_process(config, device, ranks_on_node=ranks_on_node)
+    players = build_players(config, device=device)
+    rows = plan.shard_plan.rows(0, 1).tolist()
+    step = gan_step(config, players, rows=rows, world_size=1, steps_per_epoch=plan.shard_plan.steps_per_epoch)
+    batches = stream_batches(
+        plan.manifest,
+        plan.shard_plan,
+        rank=0,
+        world_size=1,
+        start_step=0,
+        image_size=config.model.image_size,
+        image_channels=config.model.image_channels,
+        crop=config.data.crop,
+        loader_workers=config.data.loader_workers,
+        prefetch=config.data.prefetch,
+        on_bad_sample=lambda bad: None,
+    )
+    began = 0.0
+    with closing(to_device(batches, device)) as moved:
+        for number in range(WARM_UP_STEPS + PROBE_STEPS):
+            if number == WARM_UP_STEPS:
+                began = time.perf_counter()
+            losses = step(number, next(moved))
+            next(iter(losses.values())).item()  # waits for the device
+    seconds = (time.perf_counter() - began) / PROBE_STEPS
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    return Probe(seconds_per_step=seconds, rows=len(rows), device=name)
