@@ -12,6 +12,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from dcgan_dist.launch.cluster import rank_resources
+from dcgan_dist.launch.process_group import ReachableRanks
 from dcgan_dist.launch.rank import train_rank
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
@@ -59,6 +60,7 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
             "manifest_hash": plan.manifest.hash,
             "board": board,
         },
+        torch_config=ReachableRanks(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=least if least == most else (least, most),
             use_gpu=config.use_gpu,

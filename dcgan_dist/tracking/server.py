@@ -113,8 +113,9 @@ def _check_server(uri: str) -> None:
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to an account that may write"
         )
     try:
-        known = response.status_code == 200 and "experiments" in response.json()
-    except ValueError:
+        # An account that may see no experiment gets an object without the list.
+        known = response.status_code == 200 and response.json().keys() <= {"experiments", "next_page_token"}
+    except (ValueError, AttributeError):  # no JSON, or no object
         known = False
     if not known:
         raise InputError(
