@@ -18,6 +18,7 @@ from mlflow.utils.rest_utils import http_request
 from dcgan_dist.config import InputError
 
 SQLITE_HEADER = b"SQLite format 3\0"
+EXPERIMENTS_KEYS = {"experiments", "next_page_token"}
 
 
 def sqlite_path(tracking_uri: str) -> Path:
@@ -113,10 +114,11 @@ def _check_server(uri: str) -> None:
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to an account that may write"
         )
     try:
-        # An account that may see no experiment gets an object without the list.
-        known = response.status_code == 200 and response.json().keys() <= {"experiments", "next_page_token"}
-    except (ValueError, AttributeError):  # no JSON, or no object
-        known = False
+        content = response.json()
+    except ValueError:
+        content = None
+    # A server with accounts leaves "experiments" out where ours may see none yet.
+    known = response.status_code == 200 and isinstance(content, dict) and content.keys() <= EXPERIMENTS_KEYS
     if not known:
         raise InputError(
             f"{uri} answers with HTTP {response.status_code}, but not as a tracking server does: give the address that "

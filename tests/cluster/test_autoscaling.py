@@ -20,6 +20,7 @@ from tests.helpers.training_job import flags
 pytestmark = pytest.mark.chaos
 
 IDLE_SECONDS = 15.0
+TRAIN = (sys.executable, str(JOBS / "train_lsun.py"))
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +44,33 @@ def journal(config: TrainConfig, event: str) -> list[dict]:
 
 
 @pytest.mark.timeout(600)
-def test_nodes_come_for_a_run_one_is_lost_and_replaced_and_all_leave(
+def test_nodes_come_for_a_run_train_it_and_leave(
+    make_config: Callable[..., TrainConfig], head: dict[str, str], nodes: Nodes
+) -> None:
+    config = make_config(images=160, quality__samples=0, register=False)
+    assert nodes.most == 0
+
+    job = submit(head, "short", *TRAIN, *flags(config))
+    assert job.end(300) == 0
+    gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
+
+    print(f"nodes {nodes.seen}, the last gone {gone:.0f} s after the run")
+    assert status(head, "short") == "SUCCEEDED"
+    (started,) = journal(config, "ranks started")
+    assert len(set(started["nodes"])) == 2, "one rank on each node"
+    assert result_of(config)["status"] == "FINISHED"
+    assert nodes.most == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_node_that_is_lost_is_replaced_and_the_run_goes_on_exactly(
     soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], head: dict[str, str], nodes: Nodes
 ) -> None:
     expected, config = straight(STEPS), soak_config(STEPS, hang_seconds=60.0)
     assert nodes.most == 0
 
-    job = submit(head, "run", sys.executable, str(JOBS / "train_lsun.py"), *flags(config))
+    job = submit(head, "run", *TRAIN, *flags(config))
     job.wait_for("| 320/", seconds=200)
     lose_a_worker(head["HOME"])
     assert job.end(300) == 0
