@@ -21,7 +21,7 @@ from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
 from dcgan_dist.launch.board import Board, Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.launch.cluster import free_groups_of_the_dead
+from dcgan_dist.launch.cluster import RoomWatch, free_groups_of_the_dead, ranks_want_room
 from dcgan_dist.launch.fit import InThread, start_fit
 from dcgan_dist.launch.journal import Journal
 from dcgan_dist.launch.outcome import last_checkpoint, register_best, summary
@@ -118,11 +118,15 @@ class Attempt:
     def _fit(self) -> BaseException | None:
         """Let Ray train once, and relay what ranks say; returns what went wrong."""
         fitting = start_fit(self.plan, self.folder, self.board)
+        room = RoomWatch(self.plan.config, self.say)
         while True:
             done = fitting.done()
             self._listen(fitting)
             if done:
                 return fitting.error
+            if refusal := room.refusal(wanting=ranks_want_room()):
+                self.failure = Notice(failure=f"{refusal}; the same command goes on from the last checkpoint")
+                return None  # Ray would go on asking
             if self.signal and time.monotonic() - self.heard > SILENCE_SECONDS:
                 return None  # no rank is there to hear it, for example where their nodes are gone
             time.sleep(LISTEN_EVERY_SECONDS)
@@ -160,7 +164,8 @@ class Attempt:
     def _relay(self, notice: Notice) -> None:
         """Print, record and keep what a rank said."""
         if notice.started:
-            self.journal.add("ranks started", ranks=notice.started, images_seen=notice.images_seen)
+            ranks, nodes = len(notice.started), list(notice.started)
+            self.journal.add("ranks started", ranks=ranks, nodes=nodes, images_seen=notice.images_seen)
             self.waits_for_step = True
         elif notice.beat and self.waits_for_step:
             self.journal.add("first step", images_seen=notice.images_seen)

@@ -26,8 +26,8 @@ class Notice:
     """Small files by path inside the run folder, such as grids."""
     beat: bool = False
     """Only a sign of life after a step."""
-    started: int = 0
-    """So many ranks, which is all of them, are up and begin, or go on, at images_seen."""
+    started: tuple[str, ...] = ()
+    """Node of every rank, by rank: all are up and begin, or go on, at images_seen."""
     checkpoint: Literal["", "begun", "kept"] = ""
     """The state of images_seen is being kept, or lies whole in the storage."""
     leaving: str = ""

@@ -7,11 +7,14 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import psutil
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray._private.state import state as cluster_state
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.core.generated import gcs_pb2
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -20,6 +23,8 @@ from dcgan_dist.config import InputError, TrainConfig
 from dcgan_dist.launch.security import accepted_risks, refuse_risks, security_checks
 
 SAY_EVERY_SECONDS = 15.0
+GroupTableData = gcs_pb2.PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
+WITHOUT_ROOM = (GroupTableData.PENDING, GroupTableData.RESCHEDULING)
 
 
 def join_cluster(*, verbose: bool = False) -> None:
@@ -70,30 +75,59 @@ def wait_for_ranks(config: TrainConfig, say: Callable[[str], None]) -> None:
         InputError: the cluster can never have it, or did not have it within `placement_timeout`.
     """
     ranks, resources = config.workers[0], rank_resources(config)
-    wanted = ", ".join(f"{ranks * amount:g} {name}" for name, amount in resources.items())
     if (most := most_resources()) is not None:
         for name, amount in resources.items():
             if ranks * amount > most.get(name, 0):
                 raise InputError(
-                    f"{ranks} ranks need {wanted}, but the cluster can have at most {most.get(name, 0):g} {name}: "
+                    f"{ranks} ranks need {_wanted(config)}, but the cluster can have at most {most.get(name, 0):g} {name}: "
                     f"lower --num-workers" + (", leave out --use-gpu" if name == "GPU" else "") + " or add nodes"
                 )
 
     group = placement_group([resources] * ranks, strategy="PACK")
     try:
-        began = said = time.monotonic()
+        room = RoomWatch(config, say)
         while not group.wait(1):
-            waited = time.monotonic() - began
-            if waited > config.placement_timeout:
-                raise InputError(
-                    f"the cluster had no room for {ranks} ranks ({wanted}) within {config.placement_timeout:g} s: "
-                    "lower --num-workers, wait for other jobs, or raise --placement-timeout"
-                )
-            if time.monotonic() - said > SAY_EVERY_SECONDS:
-                said = time.monotonic()
-                say(f"waiting for {wanted} ({waited:.0f} of at most {config.placement_timeout:.0f} s)")
+            if refusal := room.refusal(wanting=True):
+                raise InputError(refusal)
     finally:
         remove_placement_group(group)
+
+
+class RoomWatch:
+    """Says now and then that ranks wait for room on the cluster, and after `placement_timeout` that there was none."""
+
+    def __init__(self, config: TrainConfig, say: Callable[[str], None]) -> None:
+        self.config, self.say = config, say
+        self._began = self._said = time.monotonic()
+
+    def refusal(self, *, wanting: bool) -> str:
+        """Why not to wait any longer; empty while there is patience left.
+
+        Args:
+            wanting: whether ranks wait now; the time counts from the last call at which they did not.
+        """
+        now = time.monotonic()
+        if not wanting:
+            self._began = self._said = now
+        waited, limit = now - self._began, self.config.placement_timeout
+        if waited > limit:
+            return (
+                f"the cluster had no room for {self.config.workers[0]} ranks ({_wanted(self.config)}) within {limit:g} s: "
+                "lower --num-workers, wait for other jobs, or raise --placement-timeout"
+            )
+        if now - self._said > SAY_EVERY_SECONDS:
+            self._said = now
+            self.say(f"waiting for {_wanted(self.config)} ({waited:.0f} of at most {limit:.0f} s)")
+        return ""
+
+
+def _wanted(config: TrainConfig) -> str:
+    return ", ".join(f"{config.workers[0] * amount:g} {name}" for name, amount in rank_resources(config).items())
+
+
+def ranks_want_room() -> bool:
+    """Whether this job has reserved something that the cluster does not have yet, or has lost."""
+    return any(group.state in WITHOUT_ROOM for group in _groups_of_this_job())
 
 
 def most_resources() -> dict[str, float] | None:
@@ -109,13 +143,17 @@ def most_resources() -> dict[str, float] | None:
 
 
 def _autoscaling() -> bool:
-    """Whether an autoscaler can add nodes to this cluster.
+    """Whether an autoscaler, of either version, can add nodes to this cluster.
 
     Every head runs one; without a config it only watches, and then calls each node a type of its own.
     """
-    status = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
-    nodes = (status.get("autoscaler_report") or {}).get("active_nodes") or {}
-    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in nodes)
+    if is_autoscaler_v2(fetch_from_server=True):  # what `ray up` starts, and KubeRay where it is asked to
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        names = [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
+    else:
+        report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report") or {}
+        names = list(report.get("active_nodes") or {})
+    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in names)
 
 
 def free_groups_of_the_dead() -> None:
@@ -123,8 +161,13 @@ def free_groups_of_the_dead() -> None:
 
     Ray's own cleaner does so only where a dashboard runs; without it the next controller would find no room.
     """
-    job, accessor = ray.get_runtime_context().get_job_id(), cluster_state._connect_and_get_accessor()
-    for content in accessor.get_placement_group_table():
-        group = gcs_pb2.PlacementGroupTableData.FromString(content)  # pyright: ignore[reportAttributeAccessIssue]
-        if group.creator_job_id.hex() == job and group.creator_actor_dead:
+    for group in _groups_of_this_job():
+        if group.creator_actor_dead:
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+
+
+def _groups_of_this_job() -> list[Any]:
+    """What actors of this job reserved, as the cluster's table has it."""
+    job, accessor = ray.get_runtime_context().get_job_id(), cluster_state._connect_and_get_accessor()
+    groups = [GroupTableData.FromString(content) for content in accessor.get_placement_group_table()]
+    return [group for group in groups if group.creator_job_id.hex() == job]

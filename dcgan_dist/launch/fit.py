@@ -12,6 +12,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from dcgan_dist.launch.cluster import rank_resources
+from dcgan_dist.launch.process_group import ReachableRanks
 from dcgan_dist.launch.rank import train_rank
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
@@ -46,6 +47,10 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
     least, most = config.workers
     # Ray ends a rank that does not even answer it, but saves no stacks: so only after the ranks had time to save them.
     os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(config.hang_seconds + 2 * SAVE_SECONDS)
+    if least == most:
+        # A machine may take minutes to come; Ray gives up after one, and after three times for good. How long to wait is
+        # the driver's to say. An elastic run goes on with fewer ranks instead.
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(2 * config.placement_timeout)
     os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
     trainer = TorchTrainer(
         train_rank,
@@ -55,6 +60,7 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
             "manifest_hash": plan.manifest.hash,
             "board": board,
         },
+        torch_config=ReachableRanks(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=least if least == most else (least, most),
             use_gpu=config.use_gpu,

@@ -75,9 +75,9 @@ class RankOfRun:
         if self.first:
             self.store.remove_drafts()
         chosen = self._load_newest(lambda seen: True)
-        ranks, seen = ray.train.get_context().get_world_size(), self.progress.images_seen
-        line = f"{ranks} ranks: goes on from {Path(chosen).name} at {seen:,} images" if chosen else ""
-        self.post(Notice(line=line, images_seen=seen, started=ranks))
+        nodes, seen = self._nodes(), self.progress.images_seen
+        line = f"{len(nodes)} ranks: goes on from {Path(chosen).name} at {seen:,} images" if chosen else ""
+        self.post(Notice(line=line, images_seen=seen, started=nodes))
 
     def roll_back(self, error: NonFiniteError) -> str:
         """Go back to the last checkpoint of the schedule; returns why not, where that is not to be done.
@@ -222,6 +222,12 @@ class RankOfRun:
             self.post(Notice(failure=f"{self.keeper.refusal}: {remedy}"))
         if self.leaving:
             self.post(Notice(leaving=self.leaving))
+
+    def _nodes(self) -> tuple[str, ...]:
+        """Id of the node of every rank."""
+        mine = list(bytes.fromhex(ray.get_runtime_context().get_node_id()))
+        gathered = gather_ranks(torch.tensor(mine, dtype=torch.float64, device=self.device))
+        return tuple(bytes(int(byte) for byte in node).hex() for node in gathered.tolist())
 
     def _peers(self) -> list[tuple[int, int]]:
         """Process id and stack file of the ranks on this machine, by rank; (0, 0) for the others."""

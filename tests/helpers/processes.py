@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import psutil
 
 RANK, CONTROLLER = "RayTrainWorker", "TrainController"
@@ -20,7 +23,10 @@ def _command(process: psutil.Process) -> str:
 
 def raylets(session: str) -> list[psutil.Process]:
     """Raylets whose files lie under a folder."""
-    return [p for p in psutil.process_iter() if "raylet/raylet" in (c := _command(p)) and session in c]
+    found = [p for p in psutil.process_iter(["ppid"]) if "raylet/raylet" in (c := _command(p)) and session in c]
+    ids = {process.pid for process in found}
+    # A worker that is just being started has its raylet's command still.
+    return [process for process in found if process.info["ppid"] not in ids]
 
 
 def actors(session: str, kind: str) -> list[psutil.Process]:
@@ -37,6 +43,26 @@ def actors(session: str, kind: str) -> list[psutil.Process]:
 def left_behind(session: str) -> list[str]:
     """Commands of all processes that have something to do with a session."""
     return [c for p in psutil.process_iter() if session in (c := _command(p)) and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def end_all(session: str, seconds: float = 30) -> None:
+    """Kill every process that has something to do with a session, and what they started.
+
+    Raises:
+        AssertionError: some are still there after so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while left := [p for p in psutil.process_iter() if session in _command(p) and p.status() != psutil.STATUS_ZOMBIE]:
+        assert time.monotonic() < until, [_command(process) for process in left]
+        for process in left:
+            try:
+                family = [process, *process.children(recursive=True)]
+            except psutil.Error:
+                continue
+            for member in family:
+                with suppress(psutil.Error):
+                    member.kill()
+        time.sleep(0.2)
 
 
 def at_work(session: str) -> list[str]:

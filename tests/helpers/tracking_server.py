@@ -9,38 +9,51 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nothing uses now."""
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of an address of this machine that nothing uses now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return probe.getsockname()[1]
 
 
 class TrackingServer:
     """`mlflow server` on a database; keeps the files of its runs itself."""
 
-    def __init__(self, folder: Path, database: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str = "",
+        *,
+        host: str = "127.0.0.1",
+        options: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         """Start it and wait until it answers.
 
         Args:
             folder: for its files and log, and for the database where none is named.
             database: URI of its backend store.
+            host: where it listens.
+            options: more of `mlflow server`.
+            environment: changes to this process's.
         """
         self.folder, self.database = folder, database or f"sqlite:///{folder}/mlflow.db"
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
+        self.host, self.options, self.environment = host, options, environment or {}
+        self.port = free_port(host)
+        self.address = f"http://{host}:{self.port}"
         self.start()
 
     def start(self) -> None:
         """Start it, again where it was stopped, and wait until it answers."""
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "-m", "mlflow", "server", "--host", self.host, "--port", str(self.port)]
         command += ["--workers", "1", "--backend-store-uri", self.database]
-        command += ["--artifacts-destination", f"{self.folder}/files"]
+        command += ["--artifacts-destination", f"{self.folder}/files", *self.options]
         # Eight more processes, for jobs that nothing here asks for, would start with it and take the cores for half a minute.
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | self.environment
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -1,0 +1,73 @@
+"""A tracking server as a team runs it: PostgreSQL, accounts without any permission to begin with, files over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.tracking_server import TrackingServer
+
+ADMIN = "admin"
+
+
+@contextmanager
+def secured_server(
+    folder: Path, database: str, host: str, accounts: dict[str, str], admin_password: str
+) -> Iterator[TrackingServer]:
+    """A server with basic authentication.
+
+    Args:
+        folder: for its files and log.
+        database: URI of a PostgreSQL, for its records and accounts.
+        host: where it listens.
+        accounts: passwords by name; they may do nothing but what they own.
+        admin_password: of the account that makes the others.
+    """
+    pytest.importorskip("flask_wtf", reason="what its accounts need is not installed")
+    settings = folder / "auth.ini"
+    lines = [
+        "[mlflow]",
+        "default_permission = NO_PERMISSIONS",
+        f"database_uri = {database}",
+        f"admin_username = {ADMIN}",
+    ]
+    settings.write_text("\n".join(lines) + "\n")
+    server = TrackingServer(
+        folder,
+        database,
+        host=host,
+        options=["--app-name", "basic-auth", "--serve-artifacts", "--allowed-hosts", f"{host}:*"],
+        environment={
+            "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": admin_password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
+        },
+    )
+    try:
+        for name, password in accounts.items():
+            body = {"username": name, "password": password}
+            call(f"{server.address}/api/2.0/mlflow/users/create", ADMIN, admin_password, body)
+        yield server
+    finally:
+        server.stop()
+
+
+def call(url: str, user: str, password: str, body: dict[str, Any] | None = None, **headers: str) -> bytes:
+    """What an address answers to a user; with a body, to a POST.
+
+    Raises:
+        urllib.error.HTTPError: it refuses.
+    """
+    secret = base64.b64encode(f"{user}:{password}".encode()).decode()
+    content = None if body is None else json.dumps(body).encode()
+    sent = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"} | headers
+    request = urllib.request.Request(url, content, sent)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read()
