@@ -32,6 +32,7 @@ from dcgan_dist.launch.dedup import PAIRS_NAME
 from dcgan_dist.launch.dedup_coder import ready_coder
 from dcgan_dist.launch.dedup_shards import make_all_pictures
 from dcgan_dist.launch.prepare_job import progress_bar
+from dcgan_dist.launch.result_file import RESULT_NAME
 
 Codes = NDArray[np.uint8]
 Truth = dict[tuple[int, int], bool]
@@ -98,7 +99,9 @@ def main(argv: list[str]) -> int:
         "test_images_with_one": len({test for (test, _), alike in images.truth.items() if alike}),
         "methods": {name: figures(rank(images, *codes)) for name, codes in methods(options, images, out)},
     }
-    if (out / PAIRS_NAME).exists():
+    if (out / RESULT_NAME).exists() and json.loads((out / RESULT_NAME).read_text(encoding="utf-8"))[
+        "codes"
+    ] == "recommended":
         result["methods"]["recommended + verifier"] = figures(verified(images, out / PAIRS_NAME))
     print(table(result))
     print(json.dumps(result, indent=1))

@@ -29,7 +29,7 @@ def appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Edges, lightness and colour: (n, 3, 32, 32) uint8 -> (n, NUMBERS)."""
     out = np.empty((len(images), NUMBERS), np.float32)
     for first in range(0, len(images), BLOCK):
-        block = torch.from_numpy(np.ascontiguousarray(images[first : first + BLOCK])).float()
+        block = torch.from_numpy(images[first : first + BLOCK].astype(np.float32))
         out[first : first + BLOCK] = _appearance(block).numpy()
     return out
 
