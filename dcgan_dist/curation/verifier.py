@@ -21,7 +21,7 @@ from torch import Tensor
 from dcgan_dist.curation.alignment import affine_map, align, blur, sample
 from dcgan_dist.curation.appearance import bounded_gradients
 
-THRESHOLD = 0.9
+THRESHOLD = 0.92
 """Pairs that score at least this are duplicates; docs/deduplication.md says how it was fixed."""
 COARSE_THRESHOLD = 0.7
 """Pairs whose lightness correlates less than this at 16x16 score what it does, or THRESHOLD's half, and are not aligned."""
