@@ -1,7 +1,7 @@
 """python -m dcgan_dist.bench NAME [--json FILE]: what is fast and what is right, measured where it is asked.
 
 Names: data, step, train, scaling (speed of training); neighbors, probe (speed of searching and solving);
-dedup, memorization (what is found of known truth). Each has its own --help.
+dedup, duplicates, memorization (what is found of known truth). Each has its own --help.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dcgan_dist.launch.command_line import run
 BENCHMARKS = (
     *("data", "step", "train", "scaling"),
     *("neighbors", "probe"),
-    *("dedup", "memorization"),
+    *("dedup", "duplicates", "memorization"),
 )
 
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from dcgan_dist.curation.thumbnails import SIDE
 from dcgan_dist.models.latents import seeded
 
-SHIFT, ZOOM, ASPECT = 2.0, 0.1, 0.03
+SHIFT, ZOOM, ASPECT = 1.0, 0.05, 0.015
 """Greatest shift in pixels, and greatest logarithm of a change of size and of the ratio of sides."""
-FRAMED = 0.25
+FRAMED = 0.125
 """Share of images that shrink into a frame of 1 to 3.5 pixels."""
-CONTRAST, SATURATION, BALANCE, BRIGHTNESS = 0.25, 0.5, 0.1, 25.0
+CONTRAST, SATURATION, BALANCE, BRIGHTNESS = 0.125, 0.25, 0.05, 12.5
 """Greatest relative changes, and the greatest change of all values in grey levels."""
-NOISE = 8.0
+NOISE = 4.0
 """Greatest standard deviation of noise, in grey levels; stands for compression too."""
 
 

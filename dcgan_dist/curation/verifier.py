@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcgan_dist.curation.alignment import affine_map, align, blur, sample
+from dcgan_dist.curation.appearance import bounded_gradients
 
 THRESHOLD = 0.92
 """Pairs that score at least this are duplicates; docs/deduplication.md says how it was fixed."""
@@ -33,6 +34,8 @@ WINDOW = 22
 FLAT = 2.0  # grey levels: structure weaker than this is noise of compression and correlates with nothing
 GRADIENT_SHARE = 0.75
 DEFORMATION_COST = 0.2
+SKEW_COST = 0.5
+"""Copies are cut and resized; what must be turned or sheared to match is more often another photograph."""
 BLOCK = 512
 
 
@@ -90,9 +93,12 @@ def _fine(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
     found = align(a, b, start, WINDOW, least_deviation=FLAT)
     in_a, in_b = (blur(sample(x, m, WINDOW + 2), 0.6) for x, m in ((a, found), (b, affine_map(len(b), 1.0))))
     values = (_centred(in_a[:, :, 1:-1, 1:-1].flatten(1)) * _centred(in_b[:, :, 1:-1, 1:-1].flatten(1))).sum(1)
-    gradients = (_bounded_gradients(in_a) * _bounded_gradients(in_b)).sum(1)
-    deformation = (found[:, :, :2] - torch.eye(2)).flatten(1).norm(dim=1)
-    return GRADIENT_SHARE * gradients + (1 - GRADIENT_SHARE) * values - DEFORMATION_COST * deformation
+    gradients = (_edges(in_a) * _edges(in_b)).sum(1)
+    matrix = found[:, :, :2]
+    deformation = (matrix - torch.eye(2)).flatten(1).norm(dim=1)
+    skew = torch.maximum(matrix[:, 0, 1].abs(), matrix[:, 1, 0].abs())
+    agreement = GRADIENT_SHARE * gradients + (1 - GRADIENT_SHARE) * values
+    return agreement - DEFORMATION_COST * deformation - SKEW_COST * skew
 
 
 def _centred(x: Tensor) -> Tensor:
@@ -101,10 +107,7 @@ def _centred(x: Tensor) -> Tensor:
     return x / x.norm(dim=-1, keepdim=True).clamp(min=FLAT * x.shape[-1] ** 0.5)
 
 
-def _bounded_gradients(x: Tensor) -> Tensor:
-    """Gradients g / (|g| + c) as rows of unit norm: (n, 1, s, s) -> (n, 2 (s - 2)^2); c is small against their mean square."""
-    dy, dx = x[..., 2:, 1:-1] - x[..., :-2, 1:-1], x[..., 1:-1, 2:] - x[..., 1:-1, :-2]
-    size = (dy.square() + dx.square()).sqrt()
-    bound = size + 0.1 * size.square().mean((2, 3), keepdim=True).sqrt() + 2 * FLAT
-    rows = torch.cat([(dy / bound).flatten(1), (dx / bound).flatten(1)], 1)
+def _edges(x: Tensor) -> Tensor:
+    """Bounded gradients as rows of unit norm: (n, 1, s, s) -> (n, 2 (s - 2)^2)."""
+    rows = bounded_gradients(x, 0.1).flatten(1)
     return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError, content_hash
-from dcgan_dist.curation import verifier
+from dcgan_dist.curation import alignment, appearance, verifier
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.curation.null_pairs import score_rows
 from dcgan_dist.curation.pair_files import (
@@ -39,7 +39,8 @@ MOST_PAIRS = 200_000_000
 
 def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) -> PairRule:
     """What the pairs of a corpus depend on; the verifier counts by its code."""
-    source = hashlib.sha256(inspect.getsource(verifier).encode()).hexdigest()
+    code = "".join(inspect.getsource(module) for module in (verifier, alignment, appearance))
+    source = hashlib.sha256(code.encode()).hexdigest()
     names = tuple(f"{shard.name}-{digest[:16]}" for shard, digest in zip(corpus.shards, hashes, strict=True))
     return PairRule(names=names, hash=content_hash([coder, source]), radius=radius)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dcgan_dist.curation.verifier import THRESHOLD, score_pairs
@@ -77,3 +79,17 @@ def test_no_pairs_give_no_scores() -> None:
     nothing = np.zeros((0, 3, 32, 32), np.uint8)
 
     assert score_pairs(nothing, nothing).shape == (0,)
+
+
+def test_turned_copies_score_less_than_resized_ones(faces: list[Images]) -> None:
+    images = torch.from_numpy(as_thumbnails(faces))
+
+    def moved(matrix: list[list[float]]) -> Images:
+        maps = torch.tensor([[*row, 0.0] for row in matrix]).expand(len(images), 2, 3)
+        grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+        return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False).byte().numpy()
+
+    turned = score_pairs(images.numpy(), moved([[0.996, -0.087], [0.087, 0.996]]))
+    resized = score_pairs(images.numpy(), moved([[0.92, 0.0], [0.0, 0.92]]))
+
+    assert np.median(turned) < np.median(resized) - 0.02

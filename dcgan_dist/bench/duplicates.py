@@ -1,0 +1,267 @@
+"""Codes compared with judged pairs of CIFAR-10: ours, the paper's, signs of principal components, perceptual hashes.
+
+python -m dcgan_dist.bench duplicates --shards train/*.tar --protect test/*.tar --judged judged.csv --out dedup/cifar10
+
+--out may be that of a finished de-duplication: its thumbnails and coders are used, and its pairs are a row of the table
+(code and verifier). pHash and dHash need `pip install -e .[benchmarks]`; without it they are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from dcgan_dist.bench.average_precision import Ranking, rank_images, rank_pairs
+from dcgan_dist.config import InputError
+from dcgan_dist.curation.bits import pack_signs
+from dcgan_dist.curation.corpus import Corpus, open_corpus
+from dcgan_dist.curation.picture_table import PictureTable
+from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.launch.command_line import absolute, parse
+from dcgan_dist.launch.dedup import PAIRS_NAME
+from dcgan_dist.launch.dedup_coder import ready_coder
+from dcgan_dist.launch.dedup_shards import make_all_pictures
+from dcgan_dist.launch.prepare_job import progress_bar
+from dcgan_dist.launch.result_file import RESULT_NAME
+
+Codes = NDArray[np.uint8]
+Truth = dict[tuple[int, int], bool]
+BLOCK = 64
+FIGURES = ("image_ap", "image_recall_99", "pair_ap_left_out", "pair_ap_wrong", "recall_99_left_out", "recall_99_wrong")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicatesBenchmark:
+    """What is compared."""
+
+    shards: list[str]
+    """Tars of the training images, whose keys are train/ID_CLASS."""
+    protect: list[str]
+    """Tars of the test images, whose keys are test/ID_CLASS."""
+    judged: list[str]
+    """CSVs of TestID, TrainID, Judgment (0 and 1: the same photograph); the first that names a pair counts. Only test ids of
+    a parity (even, odd) that the first file has are compared."""
+    out: str
+    """Folder of thumbnails and coders: that of a finished job, or a new one."""
+    paper: bool = False
+    """Also the paper's autoencoder, trained where --out has none."""
+    first: int = 0
+    """Only test ids from here."""
+    end: int = 10_000
+    """Only test ids below this."""
+    cpus: int = 1
+    """As in the job."""
+    json: str = ""
+    """Also write the figures to this file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Images:
+    """Test and training thumbnails of the comparison."""
+
+    table: PictureTable
+    test_rows: NDArray[np.int64]
+    train_rows: NDArray[np.int64]
+    test_at: dict[int, int]
+    """Number in the key -> place among the test images."""
+    train_at: dict[int, int]
+    truth: Truth = field(repr=False)
+    """(place of a test image, place of a training image) -> the same photograph."""
+
+
+def main(argv: list[str]) -> int:
+    """Compare and print."""
+    options = parse(DuplicatesBenchmark, argv, description=__doc__ or "")
+    out = Path(absolute(options.out, "--out"))
+    corpus = open_corpus(
+        [absolute(path, "--shards") for path in options.shards],
+        [absolute(path, "--protect") for path in options.protect],
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    make_all_pictures(corpus, out, options.cpus, print)
+    images = select(options, corpus, PictureTable.of(corpus, out))
+    same = sum(images.truth.values())
+    result: dict[str, Any] = {
+        "test_images": len(images.test_rows),
+        "train_images": len(images.train_rows),
+        "judged_pairs": len(images.truth),
+        "same_photograph": same,
+        "test_images_with_one": len({test for (test, _), alike in images.truth.items() if alike}),
+        "methods": {name: figures(rank(images, *codes)) for name, codes in methods(options, images, out)},
+    }
+    if (out / RESULT_NAME).exists() and json.loads((out / RESULT_NAME).read_text(encoding="utf-8"))[
+        "codes"
+    ] == "recommended":
+        result["methods"]["recommended + verifier"] = figures(verified(images, out / PAIRS_NAME))
+    print(table(result))
+    print(json.dumps(result, indent=1))
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def select(options: DuplicatesBenchmark, corpus: Corpus, pictures: PictureTable) -> Images:
+    """The test images whose duplicates were judged, all training images, and what was judged of them."""
+    judged = [_judgements(Path(path)) for path in options.judged]
+    parities = {test % 2 for test, _ in judged[0]}
+    test = [i for i in range(options.first, options.end) if i % 2 in parities]
+    rows = _rows_by_number(corpus)
+    test, train = [i for i in test if i in rows["test"]], sorted(rows["train"])
+    if not test or not train:
+        raise InputError("--shards and --protect hold no test/ID_.. or no train/ID_..: give the tars of CIFAR-10")
+    test_at, train_at = ({number: at for at, number in enumerate(numbers)} for numbers in (test, train))
+    truth: Truth = {}
+    for one in judged:
+        for (a, b), alike in one.items():
+            if a in test_at and b in train_at:
+                truth.setdefault((test_at[a], train_at[b]), alike)
+    if not any(truth.values()):
+        raise InputError(
+            "--judged names no duplicates among these images: give other files or a wider --first and --end"
+        )
+    return Images(
+        table=pictures,
+        test_rows=np.array([rows["test"][i] for i in test]),
+        train_rows=np.array([rows["train"][i] for i in train]),
+        test_at=test_at,
+        train_at=train_at,
+        truth=truth,
+    )
+
+
+def methods(options: DuplicatesBenchmark, images: Images, out: Path) -> Iterator[tuple[str, tuple[Codes, Codes]]]:
+    """Name and codes of test and training images, one method at a time."""
+    train, test = images.table.gather(images.train_rows), images.table.gather(images.test_rows)
+    for name in ("recommended", *(("paper",) if options.paper else ())):
+        coder, _ = ready_coder(name, "", out, images.table, images.train_rows, print)
+        yield name, (coder.encode(test), coder.encode(train))
+    yield "signs of principal components", principal_signs(test, train)
+    if importlib.util.find_spec("imagededup") is None:
+        print("imagededup is not installed: pHash and dHash are left out")
+        return
+    from imagededup.methods import DHash, PHash  # pyright: ignore[reportMissingImports]
+
+    for name, method in (("imagededup pHash", PHash(verbose=False)), ("imagededup dHash", DHash(verbose=False))):
+        yield name, (_hashes(method, test, name), _hashes(method, train, name))
+
+
+def principal_signs(test: Codes, train: Codes, bits: int = 128) -> tuple[Codes, Codes]:
+    """Signs of the projections of raw pixels on the first principal components of the training images."""
+    flat = train.reshape(len(train), -1).astype(np.float32)
+    mean = flat.mean(0)
+    flat -= mean
+    size = flat.shape[1]
+    vectors = scipy.linalg.eigh(flat.T @ flat, subset_by_index=[size - bits, size - 1])[1]
+    return pack_signs((test.reshape(len(test), -1) - mean) @ vectors), pack_signs(flat @ vectors)
+
+
+def rank(images: Images, test: Codes, train: Codes) -> tuple[Ranking, Ranking, Ranking]:
+    """Test images by their nearest training image; judged pairs; all pairs: by Hamming distance."""
+    bits = 8 * test.shape[1]
+    words_test, words_train = (codes.view(np.uint64) for codes in (test, train))
+    nearest, histogram = np.empty(len(test), np.int64), np.zeros(bits + 1, np.int64)
+    for first in range(0, len(test), BLOCK):
+        apart = np.zeros((len(words_test[first : first + BLOCK]), len(train)), np.uint16)
+        for word in range(words_test.shape[1]):
+            apart += np.bitwise_count(words_test[first : first + BLOCK, word, None] ^ words_train[:, word])
+        nearest[first : first + BLOCK] = apart.min(1)
+        histogram += np.bincount(apart.ravel(), minlength=bits + 1)
+    pairs = np.array(sorted(images.truth))
+    apart = np.bitwise_count(test[pairs[:, 0]] ^ train[pairs[:, 1]]).sum(1, dtype=np.int64)
+    alike = np.array([images.truth[a, b] for a, b in pairs.tolist()])
+    unjudged = histogram - np.bincount(apart, minlength=bits + 1)
+    return rank_images(nearest, _has_duplicate(images)), rank_pairs(apart, alike), rank_pairs(apart, alike, unjudged)
+
+
+def verified(images: Images, path: Path) -> tuple[Ranking, Ranking, Ranking]:
+    """The same by the scores of a finished job's candidates; what was no candidate ranks last and finds nothing."""
+    best = np.full(len(images.test_rows), 2000, np.int64)
+    cost, found = [], []
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            ids = {part: int(i) for part, i in re.findall(r"\b(train|test)/(\d+)_", row["key_a"] + "\n" + row["key_b"])}
+            if len(ids) == 2 and ids["test"] in images.test_at:
+                pair = images.test_at[ids["test"]], images.train_at[ids["train"]]
+                cost.append(round(1000 * (1 - float(row["score"]))))
+                found.append(pair)
+                best[pair[0]] = min(best[pair[0]], cost[-1])
+    apart = np.array(cost, np.int64)
+    known = np.array([pair in images.truth for pair in found], bool)
+    alike = np.array([images.truth.get(pair, False) for pair in found], bool)
+    total = sum(images.truth.values())
+    unjudged = np.bincount(apart[~known], minlength=2001)
+    return (
+        rank_images(best, _has_duplicate(images), missing=2000),
+        rank_pairs(apart[known], alike[known], total=total),
+        rank_pairs(apart[known], alike[known], unjudged, total=total),
+    )
+
+
+def figures(rankings: tuple[Ranking, Ranking, Ranking]) -> dict[str, float]:
+    """FIGURES of the three rankings."""
+    image, left_out, wrong = rankings
+    values = (image.average_precision, image.recall_at(0.99), left_out.average_precision, wrong.average_precision)
+    return dict(zip(FIGURES, (*values, left_out.recall_at(0.99), wrong.recall_at(0.99)), strict=True))
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures as lines of text."""
+    lines = [
+        f"{result['test_images']:,} test images against {result['train_images']:,}; "
+        f"{result['same_photograph']} of {result['judged_pairs']} judged pairs show the same photograph",
+        f"{'':30}" + "".join(f"{name:>20}" for name in FIGURES),
+    ]
+    for name, row in result["methods"].items():
+        lines.append(f"{name:30}" + "".join(f"{row[figure]:20.3f}" for figure in FIGURES))
+    return "\n".join(lines)
+
+
+def _has_duplicate(images: Images) -> NDArray[np.bool_]:
+    found = np.zeros(len(images.test_rows), bool)
+    found[[test for (test, _), alike in images.truth.items() if alike]] = True
+    return found
+
+
+def _judgements(path: Path) -> Truth:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {
+                (int(row["TestID"]), int(row["TrainID"])): int(row["Judgment"]) <= 1 for row in csv.DictReader(file)
+            }
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"--judged {path} cannot be read ({error}): give a CSV of TestID, TrainID, Judgment"
+        ) from error
+
+
+def _rows_by_number(corpus: Corpus) -> dict[str, dict[int, int]]:
+    """Part (train, test) -> number in the key -> row."""
+    rows: dict[str, dict[int, int]] = {"train": {}, "test": {}}
+    for shard, start in zip(corpus.shards, corpus.starts.tolist(), strict=False):
+        with ShardSamples(corpus.parts[shard.part].manifest, shard.number) as samples:
+            for row, key in enumerate(samples.keys, start):
+                if match := re.search(r"\b(train|test)/(\d+)_", key):
+                    rows[match[1]][int(match[2])] = row
+    return rows
+
+
+def _hashes(method: Any, images: Codes, name: str) -> Codes:
+    """64-bit hashes of thumbnails: (n, 8)."""
+    out = np.empty((len(images), 8), np.uint8)
+    with progress_bar(len(images), name) as bar:
+        for row, image in enumerate(images.transpose(0, 2, 3, 1)):
+            out[row] = np.frombuffer(
+                bytes.fromhex(method.encode_image(image_array=np.ascontiguousarray(image))), np.uint8
+            )
+            bar.update(1)
+    return out
