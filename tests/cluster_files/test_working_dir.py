@@ -36,14 +36,14 @@ def test_the_code_is_sent_and_repository_data_environment_and_secrets_stay_at_ho
     excludes = yaml.safe_load((folder / "cluster" / "runtime_env.yaml").read_text())["excludes"]
     package = tmp_path / "package.zip"
 
-    def pack(path: str, excludes: list[str], is_file: bool = False) -> None:
-        create_package(path, package, include_gitignore=True, excludes=excludes)
+    def pack(path: str, excludes: list[str] | None, is_file: bool = False) -> None:
+        create_package(path, package, include_gitignore=True, excludes=excludes or [])
 
     upload_working_dir_if_needed(
         {"working_dir": str(folder), "excludes": excludes},
         include_gitignore=True,
         scratch_dir=str(tmp_path),
-        upload_fn=pack,
+        upload_fn=pack,  # pyright: ignore[reportArgumentType]  # Ray's default of None makes its type None
     )
 
     with zipfile.ZipFile(package) as sent:

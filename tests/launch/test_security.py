@@ -89,7 +89,7 @@ def test_a_cluster_without_a_token_is_a_risk(environment: dict[str, str], home: 
 
 def test_ray_looks_for_its_token_where_we_do(home: Path, tmp_path: Path) -> None:
     """The environment first, then the file that it names, then the home: as Ray's own loader reads them."""
-    from ray._raylet import AuthenticationTokenLoader
+    from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue]
 
     from dcgan_dist.launch.security import read_token
 
