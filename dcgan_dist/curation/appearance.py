@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dcgan_dist.config import content_hash
 from dcgan_dist.curation.alignment import blur
 
 MARGIN = 1
@@ -22,6 +23,8 @@ FLAT = 10.0
 WEAK = 4.0
 """Size of a gradient, in grey levels over two pixels, that is taken for noise of compression."""
 EDGE_BLUR, EDGE_BOUND = 0.8, 0.3
+VERSION = content_hash([MARGIN, EDGE_SIDE, LIGHTNESS_SIDE, COLOUR_SIDE, FLAT, WEAK, EDGE_BLUR, EDGE_BOUND])[:16]
+"""Changes with whatever the numbers depend on, so that codes of different numbers are never compared."""
 BLOCK = 4096
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from dcgan_dist.curation.appearance import NUMBERS, appearance
+from dcgan_dist.curation.appearance import NUMBERS, VERSION, appearance
 from dcgan_dist.curation.bits import pack_signs
 from dcgan_dist.curation.coder_files import Arrays, write_coder
 from dcgan_dist.curation.variations import vary
@@ -60,12 +60,14 @@ class RecommendedCoder:
 
     def save(self, folder: Path) -> None:
         """Write the coder so that `codes.load_coder` gives back an equal one."""
-        write_coder(folder, self.name, {}, {"mean": self.mean, "projection": self.projection})
+        write_coder(folder, self.name, {"appearance": VERSION}, {"mean": self.mean, "projection": self.projection})
 
     @classmethod
     def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> RecommendedCoder:
         """From what `save` wrote."""
-        coder = cls(**settings, **arrays)
+        if settings != {"appearance": VERSION}:
+            raise ValueError(f"it was learnt from other numbers of thumbnails ({settings}): learn it anew")
+        coder = cls(**arrays)
         if coder.projection.shape != (*coder.mean.shape, coder.code_bits) or len(coder.mean) != NUMBERS:
             raise ValueError(f"mean {coder.mean.shape} and projection {coder.projection.shape} do not fit")
         return coder

@@ -33,6 +33,7 @@ from dcgan_dist.tracking.server import check_reachable
 from dcgan_dist.tracking.spool import Spool
 
 LISTEN_EVERY_SECONDS = 0.2
+LOOK_FOR_ROOM_EVERY_SECONDS = 2.0  # the cluster's whole table is read
 BAD_SAMPLES = "bad_samples.json"
 TRACKING_PATIENCE_SECONDS = 120.0
 """How long the end of a run waits for a tracking server that is away."""
@@ -119,14 +120,17 @@ class Attempt:
         """Let Ray train once, and relay what ranks say; returns what went wrong."""
         fitting = start_fit(self.plan, self.folder, self.board)
         room = RoomWatch(self.plan.config, self.say)
+        looked = 0.0
         while True:
             done = fitting.done()
             self._listen(fitting)
             if done:
                 return fitting.error
-            if refusal := room.refusal(wanting=ranks_want_room()):
-                self.failure = Notice(failure=f"{refusal}; the same command goes on from the last checkpoint")
-                return None  # Ray would go on asking
+            if (now := time.monotonic()) - looked > LOOK_FOR_ROOM_EVERY_SECONDS:
+                looked = now
+                if refusal := room.refusal(wanting=ranks_want_room()):
+                    self.failure = Notice(failure=f"{refusal}; the same command goes on from the last checkpoint")
+                    return None  # Ray would go on asking
             if self.signal and time.monotonic() - self.heard > SILENCE_SECONDS:
                 return None  # no rank is there to hear it, for example where their nodes are gone
             time.sleep(LISTEN_EVERY_SECONDS)

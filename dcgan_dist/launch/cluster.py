@@ -16,6 +16,7 @@ from ray._private.state import state as cluster_state
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.core.generated import gcs_pb2
+from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
@@ -126,8 +127,12 @@ def _wanted(config: TrainConfig) -> str:
 
 
 def ranks_want_room() -> bool:
-    """Whether this job has reserved something that the cluster does not have yet, or has lost."""
-    return any(group.state in WITHOUT_ROOM for group in _groups_of_this_job())
+    """Whether this job has reserved something that the cluster does not have yet, or has lost; False where it cannot be told."""
+    try:
+        groups = _groups_of_this_job()
+    except (RuntimeError, RayError):
+        return False  # the head does not answer now
+    return any(group.state in WITHOUT_ROOM for group in groups)
 
 
 def most_resources() -> dict[str, float] | None:

@@ -77,7 +77,9 @@ def test_a_coder_with_pickled_arrays_is_refused(pictures: Images, tmp_path: Path
         load_coder(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"name": "other"}, {"settings": {"unknown": 1}}])
+@pytest.mark.parametrize(
+    "change", [{"name": "other"}, {"settings": {"unknown": 1}}, {"settings": {"appearance": "0" * 16}}]
+)
 def test_a_coder_of_another_version_is_refused(change: dict, pictures: Images, tmp_path: Path) -> None:
     fit_recommended(pictures).save(tmp_path)
     about = json.loads((tmp_path / SETTINGS).read_text()) | change
