@@ -36,7 +36,8 @@ def join_cluster(*, verbose: bool = False) -> None:
         verbose: show what Ray and its processes log.
 
     Raises:
-        InputError: the cluster has other machines and is open to strangers, a risk that --accept-risk did not name.
+        InputError: the cluster has other machines, or can get some, and is open to strangers, a risk that --accept-risk did not
+            name.
     """
     if ray.is_initialized():
         return
@@ -47,7 +48,7 @@ def join_cluster(*, verbose: bool = False) -> None:
         configure_logging=verbose,
         include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
     )
-    if not is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]):
+    if not (is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]) or can_grow()):
         return
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
     try:
@@ -140,6 +141,11 @@ def most_resources() -> dict[str, float] | None:
     if declared is None:
         return None if _autoscaling() else alive
     return {name: max(float(declared.get(name, 0)), alive.get(name, 0.0)) for name in declared.keys() | alive.keys()}
+
+
+def can_grow() -> bool:
+    """Whether nodes may join that are not there yet, as in a cluster that waits for its first job with a head alone."""
+    return cluster_state.get_max_resources_from_cluster_config() is not None or _autoscaling()
 
 
 def _autoscaling() -> bool:
