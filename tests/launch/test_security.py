@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -288,7 +287,6 @@ def test_a_head_alone_that_may_get_other_machines_is_refused_without_a_token(ver
     """As clusters are that wait for their first job: no other node is there when the job looks."""
     with autoscaling_head(most=2, idle_seconds=60, version=version, RAY_AUTH_MODE="disabled") as head:
         client = head | {"RAY_ADDRESS": head["GCS_ADDRESS"]}
-        time.sleep(5)  # the autoscaler says what it may do when it has started
 
         def join(accepted: str) -> subprocess.CompletedProcess[str]:
             environment = client | {ACCEPTED_RISKS: accepted}
