@@ -31,9 +31,11 @@ from dcgan_dist.launch.security import (
     check_ray_version,
     check_token,
     read_token,
+    uses_token,
     version_of,
 )
-from dcgan_dist.tracking.server import check_reachable, without_password
+from dcgan_dist.tracking.server import check_reachable
+from dcgan_dist.tracking.uri import without_password
 
 HERE = "http://127.0.0.1:8265"
 SAFE_MLFLOW = (3, 18)
@@ -59,7 +61,7 @@ class Doctor:
 
 def main(argv: list[str]) -> int:
     """Look, say, and return 1 if something failed."""
-    options = parse(Doctor, argv, description=__doc__ or "")
+    options = parse(Doctor, argv, description=__doc__ or "", joins=False)
     checks = list(file_checks(options.files) if options.files else machine_checks(options))
     width = max(len(one.name) for one in checks)
     for one in checks:
@@ -104,26 +106,25 @@ def machine_checks(options: Doctor) -> Iterator[Check]:
     yield check_shared_memory(Path("/dev/shm"))
     yield check_gpus()
     address = options.address or os.environ.get("RAY_API_SERVER_ADDRESS", "")
-    answer = ask(f"{address or HERE}/api/version", _bearer())
+    address = without_password(address)
+    # A stranger may listen at the address that nobody named: it is asked without the token first.
+    here = bool(address) or ask(f"{HERE}/api/version").status in (200, 401)
+    token = read_token(os.environ) if uses_token(os.environ, address_named=bool(address)) else ""
+    answer = ask(f"{address or HERE}/api/version", token) if here else Answer(0, "nothing of Ray's", None)
     tracking = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-    if address or answer.status:
-        yield check_token(os.environ)
+    if here:
+        yield check_token(os.environ, address_named=bool(address))
         yield check_dashboard(address or HERE)
         yield check_cluster(address or HERE, answer)
     else:
         yield Check(
-            name="cluster", status="skipped", found=f"nothing answers at {HERE}", remedy="--address http://HOST:8265"
+            name="cluster", status="skipped", found=f"no Ray answers at {HERE}", remedy="--address http://HOST:8265"
         )
     yield check_shards(options.shards or os.environ.get("DCGAN_DIST_SHARDS", ""))
     yield check_tracking(tracking)
     yield check_clock("cluster", answer)
     if tracking.startswith("http"):
-        yield check_clock("tracking", ask(f"{tracking}/health"))
-
-
-def _bearer() -> dict[str, str]:
-    token = read_token(os.environ) if os.environ.get("RAY_AUTH_MODE") == "token" else ""
-    return {"Authorization": f"Bearer {token}"} if token else {}
+        yield check_clock("tracking", ask(f"{without_password(tracking)}/health"))
 
 
 def check_mlflow_version(found: str) -> Check:

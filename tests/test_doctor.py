@@ -18,6 +18,7 @@ from dcgan_dist.launch.security import Answer
 from tests.cluster_files.samples import rendered, source
 from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import load_job
+from tests.helpers.listener import listener
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,43 @@ def test_a_head_that_is_not_there_is_named(closed: dict[str, str], examine: Exam
 
     assert checks["cluster"]["status"] == "failed"
     assert "ssh -L" in checks["cluster"]["remedy"]
+
+
+def test_a_token_that_ray_would_take_is_seen_where_no_mode_is_set(
+    closed: dict[str, str], examine: Examination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unset = {"HOME": closed["HOME"]}
+    monkeypatch.setattr(doctor, "HERE", closed["RAY_API_SERVER_ADDRESS"])
+
+    checks = examine(unset)
+    assert [checks[name]["status"] for name in ("token", "dashboard", "cluster")] == ["ok"] * 3
+
+    checks = examine(unset, "--address", closed["RAY_API_SERVER_ADDRESS"])  # whose clients would take none
+    assert checks["token"]["risk"] == "no-token"
+    assert checks["cluster"]["status"] == "failed"
+
+    assert examine(closed | {"RAY_AUTH_MODE": "Token"})["cluster"]["status"] == "ok"
+
+
+def test_a_stranger_at_the_usual_address_gets_no_token(
+    closed: dict[str, str], examine: Examination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listener(status=404) as (address, seen):
+        monkeypatch.setattr(doctor, "HERE", address)
+        checks = examine({"HOME": closed["HOME"], "RAY_AUTH_MODE": "token"})
+
+    assert seen == [("/api/version", None)]
+    assert checks["cluster"]["status"] == "skipped"
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:9", "host:port", "127.0.0.1:9/a b"])
+def test_no_password_is_shown(place: str, examine: Examination, capsys: pytest.CaptureFixture[str]) -> None:
+    uri = f"http://me:PASSWORD@{place}"
+
+    checks = examine({}, "--address", uri, "--tracking-uri", uri)
+
+    assert (checks["tracking"]["status"], checks["cluster"]["status"]) == ("failed", "failed")
+    assert "PASSWORD" not in str(checks) + capsys.readouterr().out
 
 
 def test_what_jobs_read_and_write_is_looked_for(shards: Path, tmp_path: Path, examine: Examination) -> None:

@@ -60,7 +60,7 @@ class DedupBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure and print."""
-    options = parse(DedupBenchmark, argv, description=__doc__ or "")
+    options = parse(DedupBenchmark, argv, description=__doc__ or "", joins=False)
     out = Path(absolute(options.out, "--out"))
     figures = judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
     print(json.dumps(figures, indent=1))

@@ -81,7 +81,7 @@ class Images:
 
 def main(argv: list[str]) -> int:
     """Compare and print."""
-    options = parse(DuplicatesBenchmark, argv, description=__doc__ or "")
+    options = parse(DuplicatesBenchmark, argv, description=__doc__ or "", joins=False)
     out = Path(absolute(options.out, "--out"))
     corpus = open_corpus(
         [absolute(path, "--shards") for path in options.shards],

@@ -47,7 +47,7 @@ class MemorizationBench:
 
 def main(argv: list[str]) -> int:
     """Measure and print."""
-    options = parse(MemorizationBench, argv, description=__doc__ or "")
+    options = parse(MemorizationBench, argv, description=__doc__ or "", joins=False)
     results: dict[str, Any] = {"c_t": drawn(options.trials)}
     if options.samples:
         results["copy_rate"] = exchanged(options)

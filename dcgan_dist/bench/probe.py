@@ -63,7 +63,7 @@ class ProbeBenchmark:
 
 def main(argv: list[str]) -> int:
     """Make features, solve, compare, print."""
-    options = parse(ProbeBenchmark, argv, description=__doc__ or "")
+    options = parse(ProbeBenchmark, argv, description=__doc__ or "", joins=False)
     features, labels, test, truth = _features(options)
     device = torch.device("cuda" if options.use_gpu else "cpu")
     classes = int(labels.max()) + 1

@@ -70,7 +70,7 @@ class ScalingBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure, compare with the model, predict."""
-    options = parse(ScalingBenchmark, argv, description=__doc__ or "")
+    options = parse(ScalingBenchmark, argv, description=__doc__ or "", joins=False)
     base = dataclasses.replace(preset(options.preset), schedule="both")
     base = replace(base, "data.batch_size", options.batch_size)
     require(base.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")

@@ -63,7 +63,7 @@ class TrainBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure both and print them."""
-    options = parse(TrainBenchmark, argv, description=__doc__ or "")
+    options = parse(TrainBenchmark, argv, description=__doc__ or "", joins=False)
     base = dataclasses.replace(preset(options.preset), schedule="both", engine=options.engine)
     base = replace(base, "data.batch_size", options.batch_size)
     require(base.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")

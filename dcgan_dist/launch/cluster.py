@@ -24,6 +24,7 @@ from dcgan_dist.config import InputError, TrainConfig
 from dcgan_dist.launch.security import accepted_risks, refuse_risks, security_checks
 
 SAY_EVERY_SECONDS = 15.0
+AUTOSCALER_SECONDS = 10.0  # it reports every 5
 GroupTableData = gcs_pb2.PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
 WITHOUT_ROOM = (GroupTableData.PENDING, GroupTableData.RESCHEDULING)
 
@@ -37,7 +38,8 @@ def join_cluster(*, verbose: bool = False) -> None:
         verbose: show what Ray and its processes log.
 
     Raises:
-        InputError: the cluster has other machines and is open to strangers, a risk that --accept-risk did not name.
+        InputError: the cluster has other machines, or can get some, and is open to strangers, a risk that --accept-risk did not
+            name.
     """
     if ray.is_initialized():
         return
@@ -48,7 +50,7 @@ def join_cluster(*, verbose: bool = False) -> None:
         configure_logging=verbose,
         include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
     )
-    if not is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]):
+    if not (is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]) or can_grow()):
         return
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
     try:
@@ -147,18 +149,29 @@ def most_resources() -> dict[str, float] | None:
     return {name: max(float(declared.get(name, 0)), alive.get(name, 0.0)) for name in declared.keys() | alive.keys()}
 
 
+def can_grow() -> bool:
+    """Whether nodes may join that are not there yet, as in a cluster that waits for its first job with a head alone."""
+    until = time.monotonic() + AUTOSCALER_SECONDS
+    while not _node_types() and time.monotonic() < until:  # a head that has just started has not said it yet
+        time.sleep(0.5)
+    return cluster_state.get_max_resources_from_cluster_config() is not None or _autoscaling()
+
+
 def _autoscaling() -> bool:
     """Whether an autoscaler, of either version, can add nodes to this cluster.
 
     Every head runs one; without a config it only watches, and then calls each node a type of its own.
     """
+    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in _node_types())
+
+
+def _node_types() -> list[str]:
+    """Types of the nodes that are there, as the autoscaler calls them; empty before its first report."""
     if is_autoscaler_v2(fetch_from_server=True):  # what `ray up` starts, and KubeRay where it is asked to
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
-        names = [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
-    else:
-        report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report") or {}
-        names = list(report.get("active_nodes") or {})
-    return any(not re.fullmatch(r"node_[0-9a-f]+", name) for name in names)
+        return [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report") or {}
+    return list(report.get("active_nodes") or {})
 
 
 def free_groups_of_the_dead() -> None:

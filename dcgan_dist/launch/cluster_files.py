@@ -24,17 +24,6 @@ def placeholders(text: str) -> set[str]:
     return set(PLACEHOLDER.findall(text))
 
 
-def render(text: str, values: Mapping[str, str]) -> str:
-    """The text with its placeholders filled in, as envsubst does it for names that it is told.
-
-    Raises:
-        InputError: a placeholder without a value, or with an empty one, all of them named.
-    """
-    if missing := sorted(name for name in placeholders(text) if not values.get(name)):
-        raise InputError(f"{', '.join(missing)} have no value: set them in the environment")
-    return PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
 @dataclass(frozen=True)
 class ClusterFile:
     """One file, read but not run."""

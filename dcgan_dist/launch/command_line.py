@@ -22,7 +22,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def parse(config_class: type[T], argv: Sequence[str], *, description: str, default: Any = None) -> T:
+def parse(
+    config_class: type[T], argv: Sequence[str], *, description: str, default: Any = None, joins: bool = True
+) -> T:
     """Build a dataclass from flags; every field is a flag by its dotted path.
 
     Exits 0 after --help, and 2 after a flag or value that does not fit, naming the nearest flag.
@@ -32,10 +34,18 @@ def parse(config_class: type[T], argv: Sequence[str], *, description: str, defau
         argv: the flags, without the program's name.
         description: what the job does, for --help.
         default: an instance that holds the defaults; None where the class has them.
+        joins: it may join a cluster, so it takes --accept-risk.
+
+    Raises:
+        InputError: --accept-risk without a risk.
     """
     arguments: dict[str, Any] = {} if default is None else {"default": default}
-    description = f"{description}\nEvery job also takes --accept-risk {'|'.join(RISKS)}: run on a cluster of several machines despite it."
-    return tyro.cli(config_class, args=_take_accepted_risks(argv), description=description, **arguments)
+    if joins:
+        argv = _take_accepted_risks(argv)
+        description += (
+            f"\nEvery job also takes --accept-risk {'|'.join(RISKS)}: run on a cluster of several machines despite it."
+        )
+    return tyro.cli(config_class, args=list(argv), description=description, **arguments)
 
 
 def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
@@ -43,12 +53,15 @@ def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
     left, named = [], [one for one in [os.environ.get(ACCEPTED_RISKS)] if one]
     flags = iter(argv)
     for flag in flags:
-        if flag == "--accept-risk":
-            named.append(next(flags, ""))
-        elif flag.startswith("--accept-risk="):
-            named.append(flag.partition("=")[2])
-        else:
+        name, equals, value = flag.partition("=")
+        if name != "--accept-risk":
             left.append(flag)
+            continue
+        value = value if equals else next(flags, "")
+        require(
+            bool(value) and not value.startswith("-"), f"--accept-risk names no risk: give one of {', '.join(RISKS)}"
+        )
+        named.append(value)
     if named:
         os.environ[ACCEPTED_RISKS] = ",".join(named)
     return left

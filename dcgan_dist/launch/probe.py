@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
 import ray
 import torch
+from ray.exceptions import RayTaskError
 
-from dcgan_dist.config import TrainConfig, from_dict
+from dcgan_dist.config import InputError, TrainConfig, from_dict, require
 from dcgan_dist.data.device import to_device
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.cluster import join_cluster, rank_resources, wait_for_ranks
@@ -43,7 +44,7 @@ def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
         Exit code 0.
 
     Raises:
-        InputError: the cluster has no room for one rank.
+        InputError: the cluster has no room for one rank, or its node no GPU that torch sees.
     """
     config, wanted = plan.config, rank_resources(plan.config)
     ranks = config.workers[1]
@@ -55,9 +56,14 @@ def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
     one = one_rank(config)
     join_cluster(verbose=config.verbose)
     wait_for_ranks(one, say)
-    nodes = sum(node["Alive"] for node in ray.nodes())
     task = ray.remote(probe_rank).options(num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0))
-    probe: Probe = ray.get(task.remote(dataclasses.asdict(one), -(-ranks // nodes)))
+    try:
+        probe: Probe = ray.get(task.remote(dataclasses.asdict(one), ranks_on_node(ranks, wanted, ray.nodes())))
+    except RayTaskError as error:
+        # What Ray raises is a class of its own that only inherits InputError.
+        if isinstance(error.cause, InputError):
+            raise InputError(str(error.cause)) from error
+        raise
     say(
         f"probe: {probe.seconds_per_step * 1e3:.1f} ms per step of {probe.rows} images on one rank ({probe.device}), reading "
         f"included"
@@ -67,6 +73,21 @@ def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
         say(f"  {line}")
     say("nothing was written")
     return 0
+
+
+def ranks_on_node(ranks: int, wanted: Mapping[str, float], nodes: Iterable[Mapping[str, Any]]) -> int:
+    """Ranks that would share a node if they were spread evenly; a head that only leads holds none.
+
+    Args:
+        ranks: of the run.
+        wanted: by one rank.
+        nodes: as `ray.nodes()` tells of them.
+    """
+    able = sum(
+        bool(node["Alive"]) and all(node["Resources"].get(name, 0) >= amount for name, amount in wanted.items())
+        for node in nodes
+    )
+    return -(-ranks // max(1, able))
 
 
 def one_rank(config: TrainConfig) -> TrainConfig:
@@ -82,10 +103,17 @@ def probe_rank(values: dict[str, Any], ranks_on_node: int) -> Probe:
     Args:
         values: of a run with one rank.
         ranks_on_node: that would share this node's cores.
+
+    Raises:
+        InputError: a GPU was asked for, and torch sees none.
     """
     config = from_dict(TrainConfig, values)
     plan = plan_run(config)
-    device = torch.device("cuda" if config.use_gpu and torch.cuda.is_available() else "cpu")
+    require(
+        not config.use_gpu or torch.cuda.is_available(),
+        "--use-gpu, but torch sees no GPU on the node of the probe: python -m dcgan_dist.doctor there says why",
+    )
+    device = torch.device("cuda" if config.use_gpu else "cpu")
     set_up_process(config, device, ranks_on_node=ranks_on_node)
     players = build_players(config, device=device)
     rows = plan.shard_plan.rows(0, 1).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import stat
@@ -12,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dcgan_dist.config import InputError, nearest, require
+from dcgan_dist.tracking.uri import without_password
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -55,18 +57,29 @@ class Answer:
     """Seconds that our clock is ahead of the server's, which are whole; None where it does not say its time."""
 
 
-def ask(url: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """A GET that waits 5 seconds at most and never raises."""
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any) -> None:
+        """None: the answer is the redirect itself, and no header goes to where it points."""
+
+
+def ask(url: str, token: str = "") -> Answer:
+    """A GET that waits 5 seconds at most and never raises.
+
+    Args:
+        url: to ask; a user name and a password in it are neither sent nor shown.
+        token: sent to that server alone, past every proxy and without following it elsewhere; empty: none.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({}), _NoRedirect] if token else []))
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url, headers=dict(headers or {})), timeout=ANSWER_SECONDS
-        ) as got:
+        request = urllib.request.Request(without_password(url), headers=headers)
+        with opener.open(request, timeout=ANSWER_SECONDS) as got:
             return Answer(got.status, got.read(1 << 16).decode(errors="replace"), _skew(got.headers.get("Date")))
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, "", _skew(error.headers.get("Date")))
-    except (OSError, ValueError) as error:
-        return Answer(0, str(getattr(error, "reason", error)), None)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return Answer(0, str(getattr(error, "reason", error)) or type(error).__name__, None)
 
 
 def _skew(date: str | None) -> float | None:
@@ -108,11 +121,26 @@ def read_token(environment: Mapping[str, str]) -> str:
         return ""
 
 
-def check_token(environment: Mapping[str, str]) -> Check:
-    """Whether this process speaks with a token, which nobody else on the machine can read."""
+def uses_token(environment: Mapping[str, str], *, address_named: bool) -> bool:
+    """Whether a Ray of this environment works with a token, as Ray itself decides it.
+
+    Where RAY_AUTH_MODE is not set, a head, and a client that looks for a cluster on this machine, take a token that they find;
+    a client that was told an address does not.
+    """
+    mode = environment.get("RAY_AUTH_MODE")
+    return mode.lower() == "token" if mode is not None else not address_named and bool(read_token(environment))
+
+
+def check_token(environment: Mapping[str, str], *, address_named: bool = True) -> Check:
+    """Whether this process speaks with a token, which nobody else on the machine can read.
+
+    Args:
+        environment: of the process.
+        address_named: the cluster was named, not looked for on this machine.
+    """
     source = token_source(environment)
     where = str(source) if source else "RAY_AUTH_TOKEN"
-    if environment.get("RAY_AUTH_MODE", "").lower() != "token":
+    if not uses_token(environment, address_named=address_named):
         mode = environment.get("RAY_AUTH_MODE") or "not set"
         remedy = "export RAY_AUTH_MODE=token for the head, every node and every client, before they start"
         return Check(
@@ -138,12 +166,13 @@ def _mounted_secret(path: Path) -> bool:
 
 def check_dashboard(url: str) -> Check:
     """Whether a dashboard answers somebody without a token; its job service runs any command."""
+    url = without_password(url)
     answer = ask(f"{url.rstrip('/')}/api/jobs/")
     if answer.status in (401, 403):
         return Check(name="dashboard", status="ok", found=f"{url} asks for a token")
     if answer.status == 0:
         return Check(name="dashboard", status="ok", found=f"{url} does not answer from here ({answer.text})")
-    if answer.status >= 500 or answer.status == 404:
+    if answer.status >= 300:
         return Check(name="dashboard", status="warning", found=f"{url} answers with HTTP {answer.status}: is it Ray's?")
     remedy = "start the head with RAY_AUTH_MODE=token and --dashboard-host 127.0.0.1"
     found = f"{url} answers without a token: {RISKS['open-dashboard']}"

@@ -16,6 +16,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from dcgan_dist.config import InputError
+from dcgan_dist.tracking.uri import without_password
 
 SQLITE_HEADER = b"SQLite format 3\0"
 EXPERIMENTS_KEYS = {"experiments", "next_page_token"}
@@ -24,11 +25,6 @@ EXPERIMENTS_KEYS = {"experiments", "next_page_token"}
 def sqlite_path(tracking_uri: str) -> Path:
     """File of a `sqlite:///` URI, absolute."""
     return Path(unquote(tracking_uri.removeprefix("sqlite:///").split("?")[0])).absolute()
-
-
-def without_password(uri: str) -> str:
-    """The URI as it may be shown and logged."""
-    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def check_reachable(tracking_uri: str) -> None:
@@ -131,7 +127,7 @@ def _cause(error: Exception) -> str:
     found = re.search(
         r"\[Errno -?\d+\] ([^'\")>(]+)|([Cc]onnection refused|timed out|Name or service not known)", str(error)
     )
-    return (found[1] or found[2]).strip() if found else str(error)[:200]
+    return (found[1] or found[2]).strip() if found else without_password(str(error))[:200]
 
 
 def _check_file(uri: str, path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from dcgan_dist.launch.cluster_files import ClusterFile, render
+from dcgan_dist.config import InputError
+from dcgan_dist.launch.cluster_files import PLACEHOLDER, ClusterFile, placeholders
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 FILES = sorted(
@@ -42,6 +44,17 @@ VALUES = {
     "REDIS_IMAGE": f"redis:7.4.5@{DIGEST}",
     "SSH_CIDR": "198.51.100.7/32",
 }
+
+
+def render(text: str, values: Mapping[str, str]) -> str:
+    """The text with its placeholders filled in, as envsubst does it for names that it is told.
+
+    Raises:
+        InputError: a placeholder without a value, or with an empty one, all of them named.
+    """
+    if missing := sorted(name for name in placeholders(text) if not values.get(name)):
+        raise InputError(f"{', '.join(missing)} have no value: set them in the environment")
+    return PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 def source(name: str) -> ClusterFile:

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from dcgan_dist.config import InputError
-from dcgan_dist.launch.cluster_files import ClusterFile, placeholders, render
+from dcgan_dist.launch.cluster_files import ClusterFile, placeholders
 from dcgan_dist.launch.cluster_policy import RULES, violations
-from tests.cluster_files.samples import DIGEST, FILES, VALUES, rendered, source
+from tests.cluster_files.samples import DIGEST, FILES, VALUES, render, rendered, source
 
 
 @pytest.mark.parametrize("name", FILES)

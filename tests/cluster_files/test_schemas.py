@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import copy
 import json
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from dcgan_dist.launch.cluster_files import kind_of
-from tests.cluster_files.samples import FILES, rendered
+from tests.cluster_files.samples import FILES, rendered, source
 
 SCHEMAS = Path(__file__).with_name("schemas")
 KUBERNETES = json.loads((SCHEMAS / "kubernetes-1.37.json").read_text())
@@ -159,6 +160,52 @@ def test_the_job_s_own_cluster_is_the_cluster_that_stays() -> None:
     (cluster,), (job,) = rendered("kuberay/raycluster.yaml").documents, rendered("kuberay/rayjob.yaml").documents
 
     assert job["spec"]["rayClusterSpec"] == cluster["spec"]
+
+
+def test_accounts_of_mlflow_s_server_are_the_same_in_kubernetes_and_on_one_host() -> None:
+    own, mapped = configparser.ConfigParser(), configparser.ConfigParser()
+    own.read_string(source("mlflow_auth.ini").text)
+    mapped.read_string(source("kuberay/mlflow.yaml").documents[0]["data"]["mlflow_auth.ini"])
+
+    assert mapped == own
+    assert own["mlflow"]["default_permission"] == "NO_PERMISSIONS"
+
+
+def test_only_the_head_has_an_account_at_mlflow() -> None:
+    (cluster,) = rendered("kuberay/raycluster.yaml").documents
+    services = rendered("compose.yaml").documents[0]["services"]
+
+    assert "mlflow-client" in str(cluster["spec"]["headGroupSpec"])
+    assert "mlflow-client" not in str(cluster["spec"]["workerGroupSpecs"])
+    assert "mlflow_client" in services["head"]["secrets"]
+    assert all("mlflow_client" not in str(services[name]) for name in ("worker", "worker_gpu"))
+
+
+def test_a_file_of_a_secret_is_read_by_one_user() -> None:
+    """Files of mode 600 cannot be shared by containers that run as different users."""
+    users: dict[str, set[str]] = {}
+    for service in rendered("compose.yaml").documents[0]["services"].values():
+        for name in service["secrets"]:
+            users.setdefault(name, set()).add(service["user"])
+
+    assert {name: len(who) for name, who in users.items()} == dict.fromkeys(users, 1)
+    assert set(users) == set(rendered("compose.yaml").documents[0]["secrets"])
+
+
+def test_what_comes_with_an_instance_needs_no_tag_which_ray_gives_to_instances_only() -> None:
+    policies = rendered("aws_base.yaml").documents[0]["Resources"]["HeadRole"]["Properties"]["Policies"]
+    statements = next(one for one in policies if one["PolicyName"] == "workers")["PolicyDocument"]["Statement"]
+    starting = [one for one in statements if "ec2:RunInstances" in one["Action"]]
+
+    def kinds(statement: dict[str, Any]) -> set[str]:
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        return {resource.rpartition(":")[2].partition("/")[0] for resource in resources}
+
+    assert [kinds(one) for one in starting if "Condition" in one] == [{"instance"}]
+    (free,) = [kinds(one) for one in starting if "Condition" not in one]
+    assert {"volume", "network-interface", "spot-instances-request", "subnet", "image"} <= free
+    (passing,) = [one for one in statements if one["Action"] == ["iam:PassRole"]]
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
 
 
 @pytest.mark.parametrize("name", ["aws.yaml", "gcp.yaml"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from dcgan_dist.config import InputError, replace
 from dcgan_dist.launch.command_line import parse_training
 from dcgan_dist.launch.cost import Price, cache_bytes, find_price, known_prices, money_line, outlook
-from dcgan_dist.launch.probe import one_rank
+from dcgan_dist.launch.probe import one_rank, probe_rank, ranks_on_node
 from dcgan_dist.launch.run_plan import plan_run
 from dcgan_dist.presets import preset
 from tests.helpers.jobs import load_job
@@ -93,6 +95,27 @@ def test_the_probe_has_the_rows_of_the_largest_rank() -> None:
     config = replace(replace(preset("lsun64"), "data.batch_size", 100), "num_workers", "3")
 
     assert (one_rank(config).data.batch_size, one_rank(config).workers) == (34, (1, 1))
+
+
+def test_cores_are_shared_only_on_nodes_that_can_hold_a_rank() -> None:
+    head = {"Alive": True, "Resources": {"memory": 8e9}}  # leads, and never works
+    small = {"Alive": True, "Resources": {"CPU": 4.0}}
+    large = {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}}
+    lost = {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 1.0}}
+
+    assert ranks_on_node(4, {"CPU": 1.0, "GPU": 1.0}, [head, small, large, large, lost]) == 2
+    assert ranks_on_node(4, {"CPU": 1.0}, [head, small, large, lost]) == 2
+    assert ranks_on_node(5, {"CPU": 1.0}, [large, large]) == 3
+    assert ranks_on_node(4, {"CPU": 1.0}, [head]) == 4  # it left since
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU")
+def test_a_probe_of_a_gpu_that_torch_does_not_see_is_refused(shards: Path, tmp_path: Path) -> None:
+    """As on a node that Ray was told has a GPU; a speed of its CPU would be taken for the GPU's."""
+    config = parse_training(flags(shards, tmp_path, "--use-gpu"), default_preset="demo32", description="")
+
+    with pytest.raises(InputError, match="--use-gpu, but torch sees no GPU on the node of the probe"):
+        probe_rank(dataclasses.asdict(one_rank(config)), 1)
 
 
 def test_a_plan_says_what_it_starts_measures_it_and_writes_nothing(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +15,23 @@ import psutil
 import pytest
 
 from dcgan_dist.config import InputError
-from dcgan_dist.launch.cluster import is_remote
+from dcgan_dist.launch.cluster import can_grow, is_remote
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.security import (
     ACCEPTED_RISKS,
     RISKS,
     accepted_risks,
+    ask,
     check_dashboard,
     check_ray_version,
     check_token,
     refuse_risks,
     security_checks,
+    uses_token,
 )
 from jobs.sample import SampleJob
+from tests.helpers.autoscaling import autoscaling_head
+from tests.helpers.listener import listener
 
 TOKEN = "b" * 64
 
@@ -39,27 +44,6 @@ def home(tmp_path: Path) -> Path:
     token.write_text(TOKEN)
     token.chmod(0o600)
     return tmp_path
-
-
-@contextmanager
-def server(status: int) -> Iterator[str]:
-    """Something that answers every GET with one status."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}"
-        finally:
-            listening.shutdown()
 
 
 def test_a_token_that_only_its_owner_reads_is_fine(home: Path) -> None:
@@ -116,6 +100,89 @@ def test_ray_looks_for_its_token_where_we_do(home: Path, tmp_path: Path) -> None
         loader.reset_cache()
 
 
+@pytest.mark.parametrize("mode", [None, "", "token", "TOKEN", "Token", "disabled"])
+@pytest.mark.parametrize("has_token", [True, False])
+def test_a_token_is_used_where_ray_uses_one(
+    mode: str | None, has_token: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ray's own functions, for a head or a client that looks for its cluster, and for a client that was told it."""
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
+
+    environment = {"HOME": str(home if has_token else tmp_path / "nowhere")}
+    monkeypatch.setenv("HOME", environment["HOME"])
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    if mode is not None:
+        environment["RAY_AUTH_MODE"] = mode
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    AuthenticationTokenLoader.instance().reset_cache()
+    try:
+        assert maybe_enable_token_auth_if_token_available() == uses_token(environment, address_named=False)
+    finally:
+        monkeypatch.undo()
+        AuthenticationTokenLoader.instance().reset_cache()
+        Config.initialize("")
+    assert uses_token(environment, address_named=True) == ((mode or "").lower() == "token")
+
+
+def test_a_client_that_was_told_an_address_is_not_safe_by_a_token_that_it_does_not_use(home: Path) -> None:
+    assert check_token({"HOME": str(home)}).risk == "no-token"
+    assert check_token({"HOME": str(home)}, address_named=False).status == "ok"
+
+
+@contextmanager
+def silent_server(words: bytes) -> Iterator[str]:
+    """A port that says something that is no HTTP to whoever connects, once."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connected, _ = listening.accept()
+            with connected:
+                connected.recv(1 << 16)
+                connected.sendall(words)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join(5)
+
+
+@pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"\x00\xff\n\n"])
+def test_a_port_that_speaks_no_http_is_no_answer(words: bytes) -> None:
+    with silent_server(words) as address:
+        answer = ask(address)
+
+    assert answer.status == 0
+    assert answer.text
+
+
+@pytest.mark.parametrize("url", ["http://host:port/", "http://a b/", "http://", "nothing", "http://[::1"])
+def test_an_address_that_is_none_is_no_answer(url: str) -> None:
+    assert ask(url).status == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:PASSWORD@127.0.0.1:9", "http://me:PASS@WORD@127.0.0.1:9", "http://me:PASSWORD@host:port"]
+)
+def test_no_password_of_an_address_is_shown(url: str) -> None:
+    shown = str(ask(url)) + str(check_dashboard(url))
+
+    assert "PASS" not in shown
+    assert "WORD" not in shown
+
+
+def test_a_token_goes_to_the_server_that_was_named_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener() as (thief, stolen), listener(302, elsewhere=f"{thief}/there") as (address, seen):
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, thief)
+        monkeypatch.setenv("no_proxy", "")
+
+        assert ask(f"{address}/here", TOKEN).status == 302
+
+    assert seen == [("/here", f"Bearer {TOKEN}")]
+    assert stolen == []
+
+
 @pytest.mark.parametrize(
     ("version", "risk"), [("2.55.9", "old-ray"), ("2.9.0", "old-ray"), ("2.56.0", ""), ("3.0.0rc1", "")]
 )
@@ -128,7 +195,7 @@ def test_rays_with_known_holes_are_told_from_others(version: str, risk: str) -> 
     [(200, "failed", "open-dashboard"), (401, "ok", ""), (403, "ok", ""), (502, "warning", "")],
 )
 def test_a_dashboard_that_answers_strangers_is_a_risk(status: int, found: str, risk: str) -> None:
-    with server(status) as address:
+    with listener(status) as (address, _):
         check = check_dashboard(address)
 
     assert (check.status, check.risk) == (found, risk)
@@ -142,7 +209,7 @@ def test_a_dashboard_that_cannot_be_reached_from_here_is_none() -> None:
 
 
 def test_a_job_refuses_every_risk_that_was_not_accepted_by_its_name(home: Path) -> None:
-    with server(200) as address:
+    with listener(200) as (address, _):
         checks = security_checks("2.50.0", address, {"HOME": str(home), "RAY_AUTH_MODE": "disabled"})
 
     with pytest.raises(InputError, match=r"old-ray.*no-token.*open-dashboard"):
@@ -161,6 +228,23 @@ def test_every_job_takes_the_flag_that_accepts_risks(monkeypatch: pytest.MonkeyP
 
     assert (job.model, job.out) == ("m", "o")
     assert accepted_risks() == ["no-token", "open-dashboard"]
+
+
+@pytest.mark.parametrize("flags", [["--accept-risk"], ["--accept-risk="], ["--accept-risk", "--out", "o"]])
+def test_the_flag_without_a_risk_is_refused(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ACCEPTED_RISKS, "")
+
+    with pytest.raises(InputError, match="--accept-risk names no risk: give one of old-ray"):
+        parse(SampleJob, ["--model", "m", *flags], description="")
+
+
+def test_what_joins_no_cluster_promises_no_such_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(SampleJob, ["--help"], description="", joins=False)
+    assert "accept-risk" not in capsys.readouterr().out
+    with pytest.raises(SystemExit) as refused:
+        parse(SampleJob, ["--model", "m", "--accept-risk", "no-token"], description="", joins=False)
+    assert refused.value.code == 2
 
 
 def test_a_risk_that_does_not_exist_is_refused_with_the_nearest() -> None:
@@ -192,3 +276,25 @@ def test_joining_a_cluster_of_this_machine_asks_for_no_token(ray_cluster: str) -
     join_cluster()
 
     assert not is_remote(node["NodeManagerAddress"] for node in ray.nodes())
+    assert not can_grow()
+
+
+JOIN = "from dcgan_dist.launch.command_line import run; from dcgan_dist.launch.cluster import join_cluster; run(lambda _: join_cluster() or 0)"
+
+
+@pytest.mark.parametrize("version", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_a_head_alone_that_may_get_other_machines_is_refused_without_a_token(version: int) -> None:
+    """As clusters are that wait for their first job: no other node is there when the job looks."""
+    with autoscaling_head(most=2, idle_seconds=60, version=version, RAY_AUTH_MODE="disabled") as head:
+        client = head | {"RAY_ADDRESS": head["GCS_ADDRESS"]}
+
+        def join(accepted: str) -> subprocess.CompletedProcess[str]:
+            environment = client | {ACCEPTED_RISKS: accepted}
+            return subprocess.run(
+                [sys.executable, "-c", JOIN], env=environment, capture_output=True, text=True, timeout=120, check=False
+            )
+
+        refused = join("")
+        assert refused.returncode == 2, refused.stderr
+        assert "--accept-risk no-token" in refused.stderr
+        assert join("no-token,open-dashboard").returncode == 0
