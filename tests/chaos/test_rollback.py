@@ -82,6 +82,7 @@ def test_the_run_goes_back_and_on_with_fresh_draws_the_same_after_a_kill(
     assert progress["rollbacks"] == 1, "the checkpoint says which draws follow"
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_back_too_often_stops_and_says_why(
     config: Callable[..., TrainConfig], ray_cluster: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -32,7 +32,7 @@ from tests.helpers.secured_tracking import ADMIN, call, secured_server
 from tests.helpers.tracking_server import TrackingServer
 from tests.helpers.training_job import flags
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TRAINER, READER, FILED = "trainer", "reader", "filed"
 ONE_CPU = ("--num-cpus", "1")
@@ -156,7 +156,6 @@ def test_the_tracking_server_answers_no_stranger_and_under_no_other_name(site: S
         assert json.loads(call(url, TRAINER, site.secrets["tracking password"])) is not None
 
 
-@pytest.mark.slow
 def test_no_secret_shows_in_anything_that_was_written(site: Site, config: TrainConfig, tmp_path: Path) -> None:
     """After the other tests of this file: their runs count too."""
     planted = secrets.token_hex(20)

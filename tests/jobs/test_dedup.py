@@ -139,7 +139,14 @@ def part_of(rooms: Manifest, shards: slice, folder: Path) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("first", [slice(0, 4), slice(2, 6), slice(0, 6, 2)])
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(slice(0, 4), marks=pytest.mark.slow),
+        slice(2, 6),
+        pytest.param(slice(0, 6, 2), marks=pytest.mark.slow),
+    ],
+)
 def test_shards_that_come_later_give_what_all_at_once_give(
     rooms: Manifest, finished: Path, tracking: str, tmp_path: Path, first: slice
 ) -> None:
