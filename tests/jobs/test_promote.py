@@ -138,7 +138,7 @@ def test_a_dry_run_says_what_would_be_and_moves_nothing(tracking_uri: str, capsy
 
 
 def test_a_version_that_does_not_exist_is_named(tracking_uri: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no model is registered as .nothing."):
+    with pytest.raises(InputError, match="no model is registered as 'nothing'"):
         promote(["--model", "models:/nothing/1", "--tracking-uri", tracking_uri])
     with pytest.raises(InputError, match="no tracking database"):
         promote(["--model", "models:/good-generator/1", "--tracking-uri", f"sqlite:///{tmp_path}/none.db"])
