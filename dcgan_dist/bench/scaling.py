@@ -118,7 +118,6 @@ def measure_rank(config: TrainConfig, options: ScalingBenchmark) -> dict[str, An
     rows = config.data.batch_size // world_size
     players = build_players(config, world_size=world_size)
     wrapped = [m for m in (players.ddp_generator, players.ddp_real_and_fake) if isinstance(m, DistributedDataParallel)]
-    reduced = _count_reduced_bytes(wrapped)
     step = _step_of(config, players, rows, world_size)
 
     def silent() -> None:
@@ -128,15 +127,14 @@ def measure_rank(config: TrainConfig, options: ScalingBenchmark) -> dict[str, An
             step()
 
     step()
-    reduced.clear()
     step()
-    bytes_per_step = sum(reduced)
     times: dict[str, list[float]] = {"averaging": [], "silent": []}
     for _ in range(options.turns):
         times["averaging"].append(_seconds(step, options.steps))
         times["silent"].append(_seconds(silent, options.steps))
     with_averaging, without = (statistics.median(times[name]) for name in ("averaging", "silent"))
     link = measure_link()
+    bytes_per_step = _reduced_bytes(wrapped, step)
     alone = ring_seconds(world_size, bytes_per_step, link)
     parameters = sum(
         p.numel() * p.element_size() for n in (players.generator, players.discriminator) for p in n.parameters()
@@ -162,19 +160,22 @@ def _step_of(config: TrainConfig, players: Players, rows: int, world_size: int) 
     return lambda: adversarial_step(players, real, z, row_weight=world_size / config.data.batch_size)
 
 
-def _count_reduced_bytes(wrapped: list[DistributedDataParallel]) -> list[int]:
-    """A list that grows by the size of every bucket that is averaged."""
-    reduced: list[int] = []
+def _reduced_bytes(wrapped: list[DistributedDataParallel], step: Callable[[], object]) -> int:
+    """Bytes that one step averages: the sizes of its buckets. The modules are no good for timing afterwards."""
+    sizes: list[int] = []
 
     def hook(_, bucket):  # DDP refuses annotations that are strings, as all are in this file
-        reduced.append(bucket.buffer().numel() * bucket.buffer().element_size())
-        work = dist.all_reduce(bucket.buffer().div_(dist.get_world_size()), async_op=True)
-        assert work is not None
-        return work.get_future().then(lambda future: future.value()[0])
+        # Averaged here and now: a Python callback on a thread of gloo aborts the process that ends at that moment.
+        sizes.append(bucket.buffer().numel() * bucket.buffer().element_size())
+        dist.all_reduce(bucket.buffer().div_(dist.get_world_size()))
+        averaged = torch.futures.Future()
+        averaged.set_result(bucket.buffer())
+        return averaged
 
     for module in wrapped:
         module.register_comm_hook(None, hook)
-    return reduced
+    step()
+    return sum(sizes)
 
 
 def measure_link(large: int = 64 * 2**20) -> Link:
