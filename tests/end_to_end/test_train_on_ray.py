@@ -117,7 +117,7 @@ def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
 
 def test_a_collapsed_run_stops_where_that_is_asked_for_and_is_failed(make_config: MakeConfig) -> None:
     said: list[str] = []
-    config = make_config(alarm__stop=True, alarm__min_diversity=1e9, alarm__patience=2)
+    config = make_config(quality__samples=0, alarm__stop=True, alarm__min_diversity=1e9, alarm__patience=2)
 
     assert run_training(config, say=said.append) == 1
 
@@ -145,7 +145,7 @@ def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
     make_config: MakeConfig, damaged_shards: tuple[Path, str]
 ) -> None:
     shards, key = damaged_shards
-    config = make_config(shards=str(shards), data__max_bad_fraction=0.1, register=False)
+    config = make_config(shards=str(shards), data__max_bad_fraction=0.1, images=320, quality__samples=0, register=False)
 
     assert run_training(config) == 0
 
@@ -162,7 +162,7 @@ def test_more_bad_samples_than_allowed_end_the_run_with_their_list(
 ) -> None:
     shards, key = damaged_shards
     said: list[str] = []
-    config = make_config(shards=str(shards), data__max_bad_fraction=0.0)
+    config = make_config(shards=str(shards), data__max_bad_fraction=0.0, quality__samples=0)
 
     assert run_training(config, say=said.append) == 2
 
