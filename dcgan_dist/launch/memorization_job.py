@@ -23,7 +23,7 @@ from dcgan_dist.launch.memorization_page import memorization_page
 from dcgan_dist.launch.models import load_generator
 from dcgan_dist.launch.page import save_page
 from dcgan_dist.launch.promotion import CHECKED_DATA, VERDICT
-from dcgan_dist.tracking.champion import Registry, Version
+from dcgan_dist.tracking.champion import ChampionRegistry, Version
 from dcgan_dist.tracking.model_uri import ModelOfRun, RegisteredVersion, in_registry, parse_model_uri
 
 LEAST_TRAIN = 9
@@ -122,7 +122,7 @@ def _version(model: str, tracking_uri: str) -> Version | None:
     """The registered version that a model's address means now; None for one that means none."""
     if not in_registry(model) or not isinstance(parse_model_uri(model), RegisteredVersion):
         return None
-    return Registry(tracking_uri).version(model)
+    return ChampionRegistry(tracking_uri).version(model)
 
 
 def _draw(options: MemorizationOptions, model: str, tracking_uri: str) -> ImageSet:
@@ -174,7 +174,7 @@ def _tell(
     """Tag the registered version with the verdict, and keep the report with the run."""
     if not in_registry(model):
         return
-    registry, run_id = Registry(tracking_uri), ""
+    registry, run_id = ChampionRegistry(tracking_uri), ""
     if version is not None:
         run_id = version.run_id
         limit = found.statistics["detection_limit"]
