@@ -17,6 +17,7 @@ from webdataset.writer import TarWriter
 from dcgan_dist.data.images import encode_jpeg, encode_png
 from dcgan_dist.data.index import index_name, make_index, sha256_of
 from dcgan_dist.data.schema import Layout, Shard
+from dcgan_dist.data.whole_file import whole_file
 
 Encoding = Literal["jpeg", "png"]
 BLOCK_SAMPLES = 256
@@ -84,12 +85,11 @@ def write_shard(
     assert len(set(columns.keys)) == len(columns.keys), f"a key comes twice in {path.name}"
 
     index_path = path.with_name(index_name(path.name))
-    unfinished_index = path.with_name(f".{index_path.name}.part")
     index = make_index(
         unfinished, keys=columns.keys, offsets=columns.offsets, sizes=columns.sizes, labels=columns.labels
     )
-    unfinished_index.write_bytes(index.encode())
-    unfinished_index.replace(index_path)
+    with whole_file(index_path) as unfinished_index:
+        unfinished_index.write_bytes(index.encode())
     unfinished.replace(path)
     return describe_shard(path, split, len(columns.keys))
 

@@ -36,6 +36,7 @@ from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.verifier import THRESHOLD
 from dcgan_dist.data.keep_list import KeepList, write_keep_list
 from dcgan_dist.data.sources.shards import ShardSource, check_alike
+from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.launch.dedup_coder import coder_hash, ready_coder
 from dcgan_dist.launch.dedup_pairs import all_pairs, pair_rule
 from dcgan_dist.launch.dedup_plan import DedupOptions, describe
@@ -199,9 +200,8 @@ def is_duplicate(pairs: ScoredPairs, threshold: float | None) -> NDArray[np.bool
 
 def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_]) -> None:
     """Every candidate with distance, score and whether it is a duplicate (1 or 0), in the order of the shards."""
-    unfinished = path.with_name(f".{path.name}.part")
     block = 1 << 16
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("key_a", "key_b", "distance", "score", "duplicate"))
         for start in range(0, len(pairs.first), block):
@@ -210,7 +210,6 @@ def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, a
             scores = (f"{score:.3f}" for score in pairs.scores[part].tolist())
             flags = accepted[part].astype(int).tolist()
             writer.writerows(zip(*keys, pairs.distances[part].tolist(), scores, flags, strict=True))
-    unfinished.replace(path)
 
 
 def summary(
