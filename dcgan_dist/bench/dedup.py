@@ -23,8 +23,9 @@ from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup import PAIRS_NAME, run_dedup
+from dcgan_dist.launch.dedup import run_dedup
 from dcgan_dist.launch.dedup_plan import Codes, DedupOptions
+from dcgan_dist.launch.dedup_result import PAIRS_NAME
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_tasks import runner
 from dcgan_dist.launch.result_file import RESULT_NAME

@@ -23,7 +23,7 @@ from dcgan_dist.bench.judged_pairs import Images, image_numbers, read_judged, se
 from dcgan_dist.curation.corpus import open_corpus
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup import PAIRS_NAME
+from dcgan_dist.launch.dedup_result import PAIRS_NAME
 from dcgan_dist.launch.dedup_shards import make_all_pictures
 from dcgan_dist.launch.result_file import RESULT_NAME
 
