@@ -7,15 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
-from dcgan_dist.curation.choice import Choice, choose, keep_lists, removed_by_radius
+from dcgan_dist.curation.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.curation.codes import Coder
-from dcgan_dist.curation.corpus import Corpus, open_corpus
+from dcgan_dist.curation.corpus import open_corpus
 from dcgan_dist.curation.groups import components
 from dcgan_dist.curation.null_pairs import (
     MIRROR,
@@ -30,18 +29,16 @@ from dcgan_dist.curation.pair_files import ScoredPairs
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.verifier import THRESHOLD
-from dcgan_dist.data.keep_list import KeepList, write_keep_list
-from dcgan_dist.data.sources.shards import ShardSource, check_alike
+from dcgan_dist.data.keep_list import write_keep_list
+from dcgan_dist.data.sources.shards import check_alike
 from dcgan_dist.launch.dedup_coder import coder_hash, ready_coder
-from dcgan_dist.launch.dedup_pairs import all_pairs, pair_rule
+from dcgan_dist.launch.dedup_pairs import CodedImages, all_pairs, pair_rule
 from dcgan_dist.launch.dedup_plan import DedupOptions, describe
 from dcgan_dist.launch.dedup_report import Findings, build_report
 from dcgan_dist.launch.dedup_result import KEEP_NAME, PAIRS_NAME, REPORT_NAME, finish, summary, write_pairs_csv
+from dcgan_dist.launch.dedup_rewrite import rewrite
 from dcgan_dist.launch.dedup_shards import Say, make_all_codes, make_all_pictures
 from dcgan_dist.launch.page import save_page
-from dcgan_dist.launch.prepare import ShardOptions, prepare
-from dcgan_dist.launch.prepare_job import progress_bar
-from dcgan_dist.launch.prepare_tasks import runner
 from dcgan_dist.launch.result_file import write_result
 from dcgan_dist.tracking.server import check_reachable
 
@@ -90,9 +87,10 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
         radius = chosen_radius(options, codes[usable])
     with timed(seconds, "pairs"):
         rule = pair_rule(corpus, originals.hashes, digest, radius)
-        pairs = all_pairs(corpus, codes, usable, table, folder, rule, options.cpus, say)
+        coded = CodedImages(corpus=corpus, codes=codes, usable=usable, table=table)
+        pairs = all_pairs(coded, folder, rule, options.cpus, say)
     with timed(seconds, "null"):
-        flips = flip_tests(corpus, codes, usable, table, coder, radius, pairs)
+        flips = flip_tests(coded, coder, radius, pairs)
         threshold = None if options.codes == "paper" else separating_threshold(pairs.scores, flips["mirror"], THRESHOLD)
     with timed(seconds, "choice"):
         accepted = is_duplicate(pairs, threshold)
@@ -160,25 +158,17 @@ def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8]) -> int:
     return 0 if options.codes == "paper" else default_radius(codes)
 
 
-def flip_tests(
-    corpus: Corpus,
-    codes: NDArray[np.uint8],
-    usable: NDArray[np.bool_],
-    table: PictureTable,
-    coder: Coder,
-    radius: int,
-    pairs: ScoredPairs,
-) -> dict[str, FlipTest]:
+def flip_tests(images: CodedImages, coder: Coder, radius: int, pairs: ScoredPairs) -> dict[str, FlipTest]:
     """What flipped images find among those that are not related to them at once."""
     near = pairs.where(is_duplicate(pairs, THRESHOLD))
     return {
         name: flip_test(
-            codes,
-            np.flatnonzero(usable),
+            images.codes,
+            np.flatnonzero(images.usable),
             radius=radius,
-            gather=table.gather,
+            gather=images.table.gather,
             encode=coder.encode,
-            related=components(len(corpus), near.first, near.second),
+            related=components(len(images.corpus), near.first, near.second),
             axis=axis,
         )
         for name, axis in FLIPS.items()
@@ -188,28 +178,3 @@ def flip_tests(
 def is_duplicate(pairs: ScoredPairs, threshold: float | None) -> NDArray[np.bool_]:
     """Which candidates are duplicates: those that score enough; in the paper's mode, without a threshold, all."""
     return np.ones(len(pairs.first), bool) if threshold is None else pairs.scores >= threshold
-
-
-def rewrite(
-    options: DedupOptions, corpus: Corpus, choice: Choice, names: NDArray[np.bytes_], lists: list[KeepList]
-) -> dict[str, Any]:
-    """Write what stays of the thinned data sets, with their other splits, as shards.
-
-    Raises:
-        InputError: the folder cannot be written, or holds other shards.
-    """
-    starts, kept = corpus.part_starts, choice.kept
-    own = [number for number, part in enumerate(corpus.parts) if part.own]
-    positions = [np.flatnonzero(kept[starts[number] : starts[number + 1]]) for number in own]
-    source = ShardSource(
-        manifests=tuple(corpus.parts[number].manifest for number in own),
-        positions=tuple(positions),
-        keys=tuple(names[starts[number] + chosen] for number, chosen in zip(own, positions, strict=True)),
-        origin={"keep_lists": [one.hash for one in lists], "radius": lists[0].radius},
-    )
-    largest = max(max(part.manifest.shard_samples) for part in corpus.parts)
-    shards = ShardOptions(out=options.rewrite, layout=source.layout, shard_samples=largest)
-    try:
-        return prepare(source, shards, run=runner(options.cpus), progress_bar=progress_bar).to_json()
-    except InputError as error:
-        raise InputError(str(error).replace("--out", "--rewrite")) from error
