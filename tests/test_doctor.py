@@ -19,7 +19,7 @@ from dcgan_dist.doctor.services import check_clock
 from dcgan_dist.launch.security import Answer, ask
 from tests.cluster_files.samples import rendered, source
 from tests.helpers.head import ray_cli, ray_head
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms
 from tests.helpers.listener import listener
 
 
@@ -42,9 +42,7 @@ def open_head() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few drawn rooms."""
-    folder = tmp_path_factory.mktemp("shards") / "rooms"
-    assert load_job("prepare_rooms")(["--out", str(folder), "--n", "8", "--image-size", "32", "--cpus", "1"]) == 0
-    return folder
+    return draw_rooms(tmp_path_factory.mktemp("shards") / "rooms", 8, "--cpus", "1")
 
 
 class Examination:
