@@ -28,7 +28,7 @@ from dcgan_dist.launch.dedup_plan import Codes, DedupOptions
 from dcgan_dist.launch.dedup_result import PAIRS_NAME
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_tasks import runner
-from dcgan_dist.launch.result_file import RESULT_NAME
+from dcgan_dist.launch.result_file import RESULT_NAME, write_json
 
 Pair = frozenset[str]
 
@@ -65,8 +65,7 @@ def main(argv: list[str]) -> int:
     out = Path(absolute(options.out, "--out"))
     figures = judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
     print(json.dumps(figures, indent=1))
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, figures)
     return 0
 
 

@@ -25,7 +25,7 @@ from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.launch.command_line import absolute, parse
 from dcgan_dist.launch.dedup_result import PAIRS_NAME
 from dcgan_dist.launch.dedup_shards import make_all_pictures
-from dcgan_dist.launch.result_file import RESULT_NAME
+from dcgan_dist.launch.result_file import RESULT_NAME, write_json
 
 BLOCK = 64
 FIGURES = ("image_ap", "image_recall_99", "pair_ap_left_out", "pair_ap_wrong", "recall_99_left_out", "recall_99_wrong")
@@ -85,8 +85,7 @@ def main(argv: list[str]) -> int:
         result["methods"]["recommended + verifier"] = figures(verified(images, out / PAIRS_NAME))
     print(table(result))
     print(json.dumps(result, indent=1))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

@@ -6,7 +6,6 @@ The difference is what reading, decoding, moving and the loop itself cost. Both 
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stream import Batch
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.prepare import ShardOptions, prepare
+from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.launch.run_plan import RunPlan, plan_run, run_batches
 from dcgan_dist.presets import preset
 from dcgan_dist.training.distributed import gather_ranks
@@ -76,8 +76,7 @@ def main(argv: list[str]) -> int:
         f"{result['step_images_per_second']:,.1f} images/s, from {result['layout']} shards "
         f"{result['train_images_per_second']:,.1f} ({result['ratio']:.1%}), data wait {result['data_wait_share']:.1%}"
     )
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

@@ -10,7 +10,6 @@ Exits 1 if a check failed, 0 otherwise; warnings do not count.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from dcgan_dist.doctor.services import check_clock, check_cluster, check_shards,
 from dcgan_dist.launch.cluster_files import ClusterFile
 from dcgan_dist.launch.cluster_policy import violations
 from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.launch.security import (
     Answer,
     Check,
@@ -65,9 +65,7 @@ def main(argv: list[str]) -> int:
             print(f"{'':8} {'':{width}}  -> {one.remedy}")
     failed = sum(one.status == "failed" for one in checks)
     print(f"{failed} of {len(checks)} checks failed, {sum(one.status == 'warning' for one in checks)} warnings")
-    if options.json:
-        content = {"failed": failed, "checks": [dataclasses.asdict(one) for one in checks]}
-        Path(options.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, {"failed": failed, "checks": [dataclasses.asdict(one) for one in checks]})
     return 1 if failed else 0
 
 

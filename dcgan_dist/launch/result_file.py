@@ -1,4 +1,4 @@
-"""result.json of a job that measures something."""
+"""Results of jobs as JSON: result.json in the folder of --out, or the file of --json."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def write_result(folder: Path, result: dict[str, Any]) -> Path:
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
     return path
+
+
+def write_json(path: str, content: Any) -> None:
+    """Write what --json asks for; an empty path asks for nothing."""
+    if path:
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
