@@ -7,7 +7,6 @@ Exits 1 if anything is damaged.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dcgan_dist.data.inspection import inspect, open_manifest
 from dcgan_dist.data.pictures import save_sheet
 from dcgan_dist.launch.command_line import absolute, default_shards, parse, run
 from dcgan_dist.launch.prepare_job import progress_bar
+from dcgan_dist.launch.result_file import write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +39,7 @@ def main(argv: list[str]) -> int:
     if options.sheet:
         save_sheet(found.sheet, Path(options.sheet))
         print(f"contact sheet {options.sheet}")
-    if options.json:
-        Path(options.json).write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, found.to_json())
     return 1 if found.damages else 0
 
 

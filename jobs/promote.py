@@ -37,9 +37,9 @@ def main(argv: list[str]) -> int:
     """Check, move, say so."""
     job = parse(Promote, argv, description=__doc__ or "")
     from dcgan_dist.launch.promotion import gate
-    from dcgan_dist.tracking.champion import Registry
+    from dcgan_dist.tracking.champion import ChampionRegistry
 
-    registry = Registry(absolute_tracking_uri(job.tracking_uri))
+    registry = ChampionRegistry(absolute_tracking_uri(job.tracking_uri))
     version = registry.version(job.model)
     now = registry.champion(version.name)
     print(f"@champion of {version.name}: {now.uri if now else 'none'}")

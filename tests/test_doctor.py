@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
-from dcgan_dist import doctor
 from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import load_manifest
-from dcgan_dist.launch.security import Answer
+from dcgan_dist.doctor import __main__ as doctor
+from dcgan_dist.doctor import machine
+from dcgan_dist.doctor.services import check_clock
+from dcgan_dist.launch.security import Answer, ask
 from tests.cluster_files.samples import rendered, source
 from tests.helpers.head import ray_cli, ray_head
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms
 from tests.helpers.listener import listener
 
 
@@ -40,9 +42,7 @@ def open_head() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few drawn rooms."""
-    folder = tmp_path_factory.mktemp("shards") / "rooms"
-    assert load_job("prepare_rooms")(["--out", str(folder), "--n", "8", "--image-size", "32", "--cpus", "1"]) == 0
-    return folder
+    return draw_rooms(tmp_path_factory.mktemp("shards") / "rooms", 8, "--cpus", "1")
 
 
 class Examination:
@@ -180,9 +180,9 @@ def test_what_jobs_read_and_write_is_looked_for(shards: Path, tmp_path: Path, ex
 
 def test_versions_with_holes_are_named_honestly() -> None:
     """MLflow's is a warning as long as no mended one can be installed."""
-    assert doctor.check_mlflow_version("3.18.0").status == "ok"
-    assert doctor.check_mlflow_version("3.17.2").status == "warning"
-    assert "holes" in doctor.check_mlflow_version("3.17.2").found
+    assert machine.check_mlflow_version("3.18.0").status == "ok"
+    assert machine.check_mlflow_version("3.17.2").status == "warning"
+    assert "holes" in machine.check_mlflow_version("3.17.2").found
 
 
 @pytest.mark.parametrize(
@@ -190,26 +190,26 @@ def test_versions_with_holes_are_named_honestly() -> None:
     [(0, 0, 0, "ok"), (2, 2, 2, "ok"), (2, 0, 0, "failed"), (2, 1, 1, "failed"), (1, 1, 0, "warning")],
 )
 def test_gpus_that_torch_or_faiss_do_not_see_are_missed(driver: int, torch: int, faiss: int, status: str) -> None:
-    assert doctor.judge_gpus({"driver": driver, "torch": torch, "FAISS": faiss}).status == status
+    assert machine.judge_gpus({"driver": driver, "torch": torch, "FAISS": faiss}).status == status
 
 
 def test_shared_memory_has_to_be_there_and_large_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor.check_shared_memory(tmp_path / "none").status == "failed"
-    monkeypatch.setattr(doctor, "LEAST_SHARED_MEMORY", shutil.disk_usage(tmp_path).total + 1)
+    assert machine.check_shared_memory(tmp_path / "none").status == "failed"
+    monkeypatch.setattr(machine, "LEAST_SHARED_MEMORY", shutil.disk_usage(tmp_path).total + 1)
 
-    assert "--shm-size" in doctor.check_shared_memory(tmp_path).remedy
+    assert "--shm-size" in machine.check_shared_memory(tmp_path).remedy
 
 
 @pytest.mark.parametrize(
     ("skew", "status"), [(0.6, "ok"), (-4.0, "ok"), (60.0, "failed"), (-60.0, "failed"), (None, "skipped")]
 )
 def test_clocks_may_differ_by_seconds_only(skew: float | None, status: str) -> None:
-    assert doctor.check_clock("cluster", Answer(200, "", skew)).status == status
+    assert check_clock("cluster", Answer(200, "", skew)).status == status
 
 
 def test_a_real_server_s_clock_is_read(closed: dict[str, str]) -> None:
     before = time.time()
-    answer = doctor.ask(f"{closed['RAY_API_SERVER_ADDRESS']}/api/version")
+    answer = ask(f"{closed['RAY_API_SERVER_ADDRESS']}/api/version")
 
     assert answer.status == 401
     assert answer.skew is not None

@@ -6,7 +6,6 @@ counts. `per process` divides by the loader processes (by one where the training
 
 from __future__ import annotations
 
-import json
 import platform
 import resource
 import statistics
@@ -31,6 +30,7 @@ from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.prepare import ShardOptions, prepare
+from dcgan_dist.launch.result_file import write_json
 
 Batches = Iterator[Any]
 
@@ -95,8 +95,7 @@ def main(argv: list[str]) -> int:
                 _measure(one, options)
         result = _result(options, readers) | {"memory_mb": _memory_over_epochs(options, Path(folder))}
     print(_table(result))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
 from dcgan_dist.config import require
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.sources.base import Source
@@ -23,11 +23,12 @@ from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup import PAIRS_NAME, run_dedup
+from dcgan_dist.launch.dedup import run_dedup
 from dcgan_dist.launch.dedup_plan import Codes, DedupOptions
+from dcgan_dist.launch.dedup_result import PAIRS_NAME
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_tasks import runner
-from dcgan_dist.launch.result_file import RESULT_NAME
+from dcgan_dist.launch.result_file import RESULT_NAME, write_json
 
 Pair = frozenset[str]
 
@@ -64,8 +65,7 @@ def main(argv: list[str]) -> int:
     out = Path(absolute(options.out, "--out"))
     figures = judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
     print(json.dumps(figures, indent=1))
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, figures)
     return 0
 
 
@@ -138,9 +138,7 @@ def planted_figures(planted: dict[Pair, str], found: dict[Pair, bool]) -> dict[s
 def judge(out: Path, judged: Path) -> dict[str, Any]:
     """Compare a finished job on CIFAR-10's train and test images with pairs that people judged."""
     found = pairs_of(out / PAIRS_NAME)
-    with judged.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    truth = {(int(row["TestID"]), int(row["TrainID"])): int(row["Judgment"]) <= 1 for row in rows}
+    truth = read_judged(judged)
     ids = {test % 2 for test, _ in truth}
     across = {pair: duplicate for pair, duplicate in test_and_train(found) if pair[0] % 2 in ids}
     accepted = {pair for pair, duplicate in across.items() if duplicate}
@@ -165,6 +163,6 @@ def judge(out: Path, judged: Path) -> dict[str, Any]:
 def test_and_train(found: dict[Pair, bool]) -> Iterable[tuple[tuple[int, int], bool]]:
     """(test id, train id) of the pairs between the two sets, by the numbers in their keys."""
     for pair, duplicate in found.items():
-        ids = {part: int(number) for part, number in re.findall(r"\b(train|test)/(\d+)_", "\n".join(pair))}
+        ids = image_numbers("\n".join(pair))
         if len(ids) == 2:
             yield (ids["test"], ids["train"]), duplicate

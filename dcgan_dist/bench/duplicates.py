@@ -9,33 +9,24 @@ python -m dcgan_dist.bench duplicates --shards train/*.tar --protect test/*.tar 
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from dcgan_dist.bench.average_precision import Ranking, rank_images, rank_pairs
-from dcgan_dist.config import InputError
-from dcgan_dist.curation.bits import pack_signs
-from dcgan_dist.curation.corpus import Corpus, open_corpus
+from dcgan_dist.bench.duplicates_codes import Codes, codes_by_method
+from dcgan_dist.bench.judged_pairs import Images, image_numbers, read_judged, select
+from dcgan_dist.curation.corpus import open_corpus
 from dcgan_dist.curation.picture_table import PictureTable
-from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup import PAIRS_NAME
-from dcgan_dist.launch.dedup_coder import ready_coder
+from dcgan_dist.launch.dedup_result import PAIRS_NAME
 from dcgan_dist.launch.dedup_shards import make_all_pictures
-from dcgan_dist.launch.prepare_job import progress_bar
-from dcgan_dist.launch.result_file import RESULT_NAME
+from dcgan_dist.launch.result_file import RESULT_NAME, write_json
 
-Codes = NDArray[np.uint8]
-Truth = dict[tuple[int, int], bool]
 BLOCK = 64
 FIGURES = ("image_ap", "image_recall_99", "pair_ap_left_out", "pair_ap_wrong", "recall_99_left_out", "recall_99_wrong")
 
@@ -65,20 +56,6 @@ class DuplicatesBenchmark:
     """Also write the figures to this file."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Images:
-    """Test and training thumbnails of the comparison."""
-
-    table: PictureTable
-    test_rows: NDArray[np.int64]
-    train_rows: NDArray[np.int64]
-    test_at: dict[int, int]
-    """Number in the key -> place among the test images."""
-    train_at: dict[int, int]
-    truth: Truth = field(repr=False)
-    """(place of a test image, place of a training image) -> the same photograph."""
-
-
 def main(argv: list[str]) -> int:
     """Compare and print."""
     options = parse(DuplicatesBenchmark, argv, description=__doc__ or "", joins=False)
@@ -89,7 +66,8 @@ def main(argv: list[str]) -> int:
     )
     out.mkdir(parents=True, exist_ok=True)
     make_all_pictures(corpus, out, options.cpus, print)
-    images = select(options, corpus, PictureTable.of(corpus, out))
+    judged = [read_judged(Path(path)) for path in options.judged]
+    images = select(corpus, PictureTable.of(corpus, out), judged, range(options.first, options.end))
     same = sum(images.truth.values())
     result: dict[str, Any] = {
         "test_images": len(images.test_rows),
@@ -97,7 +75,9 @@ def main(argv: list[str]) -> int:
         "judged_pairs": len(images.truth),
         "same_photograph": same,
         "test_images_with_one": len({test for (test, _), alike in images.truth.items() if alike}),
-        "methods": {name: figures(rank(images, *codes)) for name, codes in methods(options, images, out)},
+        "methods": {
+            name: figures(rank(images, *codes)) for name, codes in codes_by_method(images, out, paper=options.paper)
+        },
     }
     if (out / RESULT_NAME).exists() and json.loads((out / RESULT_NAME).read_text(encoding="utf-8"))[
         "codes"
@@ -105,64 +85,8 @@ def main(argv: list[str]) -> int:
         result["methods"]["recommended + verifier"] = figures(verified(images, out / PAIRS_NAME))
     print(table(result))
     print(json.dumps(result, indent=1))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
-
-
-def select(options: DuplicatesBenchmark, corpus: Corpus, pictures: PictureTable) -> Images:
-    """The test images whose duplicates were judged, all training images, and what was judged of them."""
-    judged = [_judgements(Path(path)) for path in options.judged]
-    parities = {test % 2 for test, _ in judged[0]}
-    test = [i for i in range(options.first, options.end) if i % 2 in parities]
-    rows = _rows_by_number(corpus)
-    test, train = [i for i in test if i in rows["test"]], sorted(rows["train"])
-    if not test or not train:
-        raise InputError("--shards and --protect hold no test/ID_.. or no train/ID_..: give the tars of CIFAR-10")
-    test_at, train_at = ({number: at for at, number in enumerate(numbers)} for numbers in (test, train))
-    truth: Truth = {}
-    for one in judged:
-        for (a, b), alike in one.items():
-            if a in test_at and b in train_at:
-                truth.setdefault((test_at[a], train_at[b]), alike)
-    if not any(truth.values()):
-        raise InputError(
-            "--judged names no duplicates among these images: give other files or a wider --first and --end"
-        )
-    return Images(
-        table=pictures,
-        test_rows=np.array([rows["test"][i] for i in test]),
-        train_rows=np.array([rows["train"][i] for i in train]),
-        test_at=test_at,
-        train_at=train_at,
-        truth=truth,
-    )
-
-
-def methods(options: DuplicatesBenchmark, images: Images, out: Path) -> Iterator[tuple[str, tuple[Codes, Codes]]]:
-    """Name and codes of test and training images, one method at a time."""
-    train, test = images.table.gather(images.train_rows), images.table.gather(images.test_rows)
-    for name in ("recommended", *(("paper",) if options.paper else ())):
-        coder, _ = ready_coder(name, "", out, images.table, images.train_rows, print)
-        yield name, (coder.encode(test), coder.encode(train))
-    yield "signs of principal components", principal_signs(test, train)
-    if importlib.util.find_spec("imagededup") is None:
-        print("imagededup is not installed: pHash and dHash are left out")
-        return
-    from imagededup.methods import DHash, PHash  # pyright: ignore[reportMissingImports]
-
-    for name, method in (("imagededup pHash", PHash(verbose=False)), ("imagededup dHash", DHash(verbose=False))):
-        yield name, (_hashes(method, test, name), _hashes(method, train, name))
-
-
-def principal_signs(test: Codes, train: Codes, bits: int = 128) -> tuple[Codes, Codes]:
-    """Signs of the projections of raw pixels on the first principal components of the training images."""
-    flat = train.reshape(len(train), -1).astype(np.float32)
-    mean = flat.mean(0)
-    flat -= mean
-    size = flat.shape[1]
-    vectors = scipy.linalg.eigh(flat.T @ flat, subset_by_index=[size - bits, size - 1])[1]
-    return pack_signs((test.reshape(len(test), -1) - mean) @ vectors), pack_signs(flat @ vectors)
 
 
 def rank(images: Images, test: Codes, train: Codes) -> tuple[Ranking, Ranking, Ranking]:
@@ -189,7 +113,7 @@ def verified(images: Images, path: Path) -> tuple[Ranking, Ranking, Ranking]:
     cost, found = [], []
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            ids = {part: int(i) for part, i in re.findall(r"\b(train|test)/(\d+)_", row["key_a"] + "\n" + row["key_b"])}
+            ids = image_numbers(f"{row['key_a']}\n{row['key_b']}")
             if len(ids) == 2 and ids["test"] in images.test_at:
                 pair = images.test_at[ids["test"]], images.train_at[ids["train"]]
                 cost.append(round(1000 * (1 - float(row["score"]))))
@@ -230,38 +154,3 @@ def _has_duplicate(images: Images) -> NDArray[np.bool_]:
     found = np.zeros(len(images.test_rows), bool)
     found[[test for (test, _), alike in images.truth.items() if alike]] = True
     return found
-
-
-def _judgements(path: Path) -> Truth:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {
-                (int(row["TestID"]), int(row["TrainID"])): int(row["Judgment"]) <= 1 for row in csv.DictReader(file)
-            }
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"--judged {path} cannot be read ({error}): give a CSV of TestID, TrainID, Judgment"
-        ) from error
-
-
-def _rows_by_number(corpus: Corpus) -> dict[str, dict[int, int]]:
-    """Part (train, test) -> number in the key -> row."""
-    rows: dict[str, dict[int, int]] = {"train": {}, "test": {}}
-    for shard, start in zip(corpus.shards, corpus.starts.tolist(), strict=False):
-        with ShardSamples(corpus.parts[shard.part].manifest, shard.number) as samples:
-            for row, key in enumerate(samples.keys, start):
-                if match := re.search(r"\b(train|test)/(\d+)_", key):
-                    rows[match[1]][int(match[2])] = row
-    return rows
-
-
-def _hashes(method: Any, images: Codes, name: str) -> Codes:
-    """64-bit hashes of thumbnails: (n, 8)."""
-    out = np.empty((len(images), 8), np.uint8)
-    with progress_bar(len(images), name) as bar:
-        for row, image in enumerate(images.transpose(0, 2, 3, 1)):
-            out[row] = np.frombuffer(
-                bytes.fromhex(method.encode_image(image_array=np.ascontiguousarray(image))), np.uint8
-            )
-            bar.update(1)
-    return out

@@ -7,7 +7,6 @@ some queries against the whole database and scaled to all.
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import faiss  # isort: skip  torch first: they then share one OpenMP setting
 
 from dcgan_dist.bench.neighbors_codes import cifar10_images, flip_rates, noisy_copies, pca_sign, uniform_codes
 from dcgan_dist.launch.command_line import parse
+from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.neighbors.collisions import equal_codes
 from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
 from dcgan_dist.neighbors.nearest import NearestL2
@@ -75,8 +75,7 @@ def main(argv: list[str]) -> int:
                 result["faiss_flat"].append(_show(flat))
     result["collisions"] = [_show(_collisions(n)) for n in options.collisions]
     result["l2"] = [_show(row) for row in _l2()] if options.l2 else []
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

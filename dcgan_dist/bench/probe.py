@@ -6,12 +6,10 @@ after the other, and are compared in time, weights, and accuracy on the rows aft
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +23,7 @@ from dcgan_dist.evaluation.features import discriminator_features
 from dcgan_dist.evaluation.linear_probe import FewRows, LinearSvm, fit_linear_svm
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.launch.command_line import absolute, parse
+from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.launch.table_job import TableOptions, open_data, random_discriminator
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.standing_statistics import restandardise
@@ -129,8 +128,7 @@ def main(argv: list[str]) -> int:
             f"{entry['solver']:24} {entry['seconds']:9.2f} s  accuracy {entry['accuracy']:7.3f} %  weights off the last "
             f"{entry['weights_off_the_last']:.1e}  converged {entry['converged']}"
         )
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

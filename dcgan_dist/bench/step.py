@@ -7,13 +7,11 @@ MFU divides the arithmetic of the step by that of a plain matrix product measure
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from dcgan_dist.bench.examples_loop import examples_step
 from dcgan_dist.config import EngineConfig, TrainConfig, replace, require
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.estimate import step_flops_per_image
+from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.presets import preset
 from dcgan_dist.training.engine import WARM_UP, precision, set_arithmetic
 from dcgan_dist.training.gan import gan_step, to_float
@@ -91,8 +90,7 @@ def main(argv: list[str]) -> int:
     tables = [measure(replace(base, "data.batch_size", size), device, options) for size in options.batch_size]
     for table in tables:
         print(render(table))
-    if options.json:
-        Path(options.json).write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, tables)
     return 0
 
 

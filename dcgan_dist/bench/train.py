@@ -6,7 +6,6 @@ The difference is what reading, decoding, moving and the loop itself cost. Both 
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 import tempfile
 import time
@@ -21,10 +20,11 @@ import torch
 from dcgan_dist.config import EngineConfig, TrainConfig, replace, require
 from dcgan_dist.data.device import to_device
 from dcgan_dist.data.sources.rooms import RoomSource
-from dcgan_dist.data.stream import Batch, stream_batches
+from dcgan_dist.data.stream import Batch
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.prepare import ShardOptions, prepare
-from dcgan_dist.launch.run_plan import RunPlan, plan_run
+from dcgan_dist.launch.result_file import write_json
+from dcgan_dist.launch.run_plan import RunPlan, plan_run, run_batches
 from dcgan_dist.presets import preset
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.engine import WARM_UP, set_arithmetic
@@ -66,6 +66,7 @@ def main(argv: list[str]) -> int:
     options = parse(TrainBenchmark, argv, description=__doc__ or "", joins=False)
     base = dataclasses.replace(preset(options.preset), schedule="both", engine=options.engine)
     base = replace(base, "data.batch_size", options.batch_size)
+    base = replace(base, "data.loader_workers", options.loader_workers)
     require(base.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")
     with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
         shards = _shards(base, options, Path(folder))
@@ -75,8 +76,7 @@ def main(argv: list[str]) -> int:
         f"{result['step_images_per_second']:,.1f} images/s, from {result['layout']} shards "
         f"{result['train_images_per_second']:,.1f} ({result['ratio']:.1%}), data wait {result['data_wait_share']:.1%}"
     )
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 
@@ -90,20 +90,8 @@ def measure(plan: RunPlan, options: TrainBenchmark) -> dict[str, Any]:
     step = gan_step(
         config, build_players(config, device=device), rows=list(range(size)), world_size=1, steps_per_epoch=10**6
     )
-    stream = stream_batches(
-        plan.manifest,
-        plan.shard_plan,
-        rank=0,
-        world_size=1,
-        start_step=0,
-        image_size=config.model.image_size,
-        image_channels=config.model.image_channels,
-        crop=config.data.crop,
-        loader_workers=options.loader_workers,
-        prefetch=config.data.prefetch,
-    )
     waits: list[float] = []
-    with closing(to_device(stream, device)) as batches:
+    with closing(to_device(run_batches(plan), device)) as batches:
         fixed = next(batches)
         _run(step, _same(fixed), WARM_UP + 2 if device.type == "cuda" else 1, size, device, [])
         alone, whole = [], []
@@ -116,7 +104,7 @@ def measure(plan: RunPlan, options: TrainBenchmark) -> dict[str, Any]:
         "batch_size": size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "layout": plan.manifest.layout,
-        "loader_workers": options.loader_workers,
+        "loader_workers": config.data.loader_workers,
         "step_images_per_second": rates[0],
         "train_images_per_second": rates[1],
         "ratio": rates[1] / rates[0],

@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -62,23 +62,34 @@ class ShardIndex:
         return buffer.getvalue()
 
 
-def make_index(
-    tar: Path,
-    *,
-    keys: Sequence[str],
-    offsets: Sequence[int],
-    sizes: Sequence[int],
-    labels: Sequence[int | None],
-) -> ShardIndex:
-    """Index a tar, given where its images lie in ascending order; the checksums are taken from its bytes."""
+@dataclass(kw_only=True, slots=True)
+class TarColumns:
+    """Where the images of a tar lie, in ascending order, with their keys and labels."""
+
+    keys: list[str] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    labels: list[int | None] = field(default_factory=list)
+
+    def add(self, key: str, offset: int, size: int, label: int | None) -> None:
+        """The next image."""
+        self.keys.append(key)
+        self.offsets.append(offset)
+        self.sizes.append(size)
+        self.labels.append(label)
+
+
+def make_index(tar: Path, columns: TarColumns) -> ShardIndex:
+    """Index a tar; the checksums are taken from its bytes."""
     with tar.open("rb") as file:
-        checksums = [zlib.crc32(file.read(size)) for size in _alternating(offsets, sizes, tar.stat().st_size)]
-    encoded = [key.encode() for key in keys]
+        sizes = _alternating(columns.offsets, columns.sizes, tar.stat().st_size)
+        checksums = [zlib.crc32(file.read(size)) for size in sizes]
+    encoded = [key.encode() for key in columns.keys]
     return ShardIndex(
-        offsets=np.asarray(offsets, np.int64),
-        sizes=np.asarray(sizes, np.int64),
+        offsets=np.asarray(columns.offsets, np.int64),
+        sizes=np.asarray(columns.sizes, np.int64),
         crc32=np.asarray(checksums[1::2], np.uint32),
-        labels=np.asarray([NO_LABEL if label is None else label for label in labels], np.int64),
+        labels=np.asarray([NO_LABEL if label is None else label for label in columns.labels], np.int64),
         gap_crc32=np.asarray(checksums[::2], np.uint32),
         key_bytes=np.frombuffer(b"".join(encoded), np.uint8),
         key_ends=np.cumsum([len(key) for key in encoded], dtype=np.int64),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import MAX_ENCODED_BYTES
-from dcgan_dist.data.index import ShardIndex, index_name, make_index
+from dcgan_dist.data.index import TarColumns, index_name, make_index
 from dcgan_dist.data.schema import Manifest, Shard, write_manifest
 from dcgan_dist.data.tar_members import Damage, TarFault, is_image, split_name, walk_tar
 from dcgan_dist.data.writer import describe_shard
@@ -22,13 +22,9 @@ MAX_LISTED = 20
 
 
 @dataclass(kw_only=True, slots=True)
-class TarContents:
-    """What a tar holds."""
+class TarContents(TarColumns):
+    """What a tar holds, and what is wrong with it."""
 
-    keys: list[str] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    labels: list[int | None] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
 
 
@@ -56,10 +52,7 @@ def read_contents(path: Path) -> TarContents:
                     damaged(name, offset, f"{kind} {key}, which has an image already")
                 elif is_image(suffix):
                     rows[key] = len(contents.keys)
-                    contents.keys.append(key)
-                    contents.offsets.append(offset)
-                    contents.sizes.append(size)
-                    contents.labels.append(None)
+                    contents.add(key, offset, size, None)
     except TarFault as error:
         damaged(error.member, error.offset, error.fault)
     if not contents.keys and not contents.damages:
@@ -105,10 +98,7 @@ def index_tars(tars: Sequence[Path], name: str) -> Manifest:
 
 
 def _index_tar(tar: Path, contents: TarContents, folder: Path) -> Shard:
-    index: ShardIndex = make_index(
-        tar, keys=contents.keys, offsets=contents.offsets, sizes=contents.sizes, labels=contents.labels
-    )
-    (folder / index_name(tar.name)).write_bytes(index.encode())
+    (folder / index_name(tar.name)).write_bytes(make_index(tar, contents).encode())
     if folder != tar.parent:
         link = folder / tar.name
         link.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Manifest
+from dcgan_dist.data.whole_file import whole_file
 
 
 class Dropped(NamedTuple):
@@ -60,9 +61,8 @@ def write_keep_list(keep_list: KeepList | Sequence[KeepList], path: Path) -> Non
     """
     one = isinstance(keep_list, KeepList)
     content = _to_json(keep_list) if one else {"keep_lists": [_to_json(each) for each in keep_list]}
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def _to_json(keep_list: KeepList) -> dict[str, Any]:

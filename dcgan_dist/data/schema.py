@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.whole_file import whole_file
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -135,7 +136,6 @@ def parse_manifest(text: str, location: str) -> Manifest:
 def write_manifest(manifest: Manifest, folder: Path) -> Path:
     """Write manifest.json in one step, so that a reader finds all of it or none."""
     path = folder / MANIFEST_NAME
-    unfinished = folder / f".{MANIFEST_NAME}.part"
-    unfinished.write_text(json.dumps(manifest.to_json(), indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(manifest.to_json(), indent=1) + "\n", encoding="utf-8")
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from webdataset.writer import TarWriter
 
 from dcgan_dist.data.images import encode_jpeg, encode_png
-from dcgan_dist.data.index import index_name, make_index, sha256_of
+from dcgan_dist.data.index import TarColumns, index_name, make_index, sha256_of
 from dcgan_dist.data.schema import Layout, Shard
+from dcgan_dist.data.whole_file import whole_file
 
 Encoding = Literal["jpeg", "png"]
 BLOCK_SAMPLES = 256
@@ -39,20 +40,6 @@ class Sample:
     """Suffix and bytes of an image that is stored as it came; None: encode the pixels."""
 
 
-@dataclass(kw_only=True, slots=True)
-class _IndexColumns:
-    keys: list[str] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    labels: list[int | None] = field(default_factory=list)
-
-    def add(self, sample: Sample, offset: int, size: int) -> None:
-        self.keys.append(sample.key)
-        self.offsets.append(offset)
-        self.sizes.append(size)
-        self.labels.append(sample.label)
-
-
 def write_shard(
     path: Path, split: str, samples: Iterable[Sample], *, layout: Layout, encoding: Encoding = "jpeg"
 ) -> Shard | None:
@@ -68,7 +55,7 @@ def write_shard(
     Returns:
         The manifest's entry, or None where there was no sample.
     """
-    columns = _IndexColumns()
+    columns = TarColumns()
     unfinished = path.with_name(f".{path.name}.part")
     with (
         unfinished.open("wb") as file,
@@ -84,12 +71,9 @@ def write_shard(
     assert len(set(columns.keys)) == len(columns.keys), f"a key comes twice in {path.name}"
 
     index_path = path.with_name(index_name(path.name))
-    unfinished_index = path.with_name(f".{index_path.name}.part")
-    index = make_index(
-        unfinished, keys=columns.keys, offsets=columns.offsets, sizes=columns.sizes, labels=columns.labels
-    )
-    unfinished_index.write_bytes(index.encode())
-    unfinished_index.replace(index_path)
+    index = make_index(unfinished, columns)
+    with whole_file(index_path) as unfinished_index:
+        unfinished_index.write_bytes(index.encode())
     unfinished.replace(path)
     return describe_shard(path, split, len(columns.keys))
 
@@ -106,17 +90,17 @@ def describe_shard(path: Path, split: str, samples: int) -> Shard:
     )
 
 
-def _write_samples(tar: TarWriter, samples: Iterable[Sample], columns: _IndexColumns, encoding: Encoding) -> None:
+def _write_samples(tar: TarWriter, samples: Iterable[Sample], columns: TarColumns, encoding: Encoding) -> None:
     for sample in samples:
         suffix, data = sample.encoded or _encode(sample.pixels, encoding)
-        columns.add(sample, _write_member(tar, sample.key, suffix, data), len(data))
+        columns.add(sample.key, _write_member(tar, sample.key, suffix, data), len(data), sample.label)
         if sample.label is not None:
             _write_member(tar, sample.key, "cls", b"%d" % sample.label)
         if sample.details is not None:
             _write_member(tar, sample.key, "json", json.dumps(sample.details, sort_keys=True).encode())
 
 
-def _write_blocks(tar: TarWriter, samples: Iterator[Sample], columns: _IndexColumns) -> None:
+def _write_blocks(tar: TarWriter, samples: Iterator[Sample], columns: TarColumns) -> None:
     """Write blocks: `images.npy` (n, c, s, s) uint8, `keys.json`, and labels and details where there are any."""
     for number, block in enumerate(iter(lambda: list(islice(samples, BLOCK_SAMPLES)), [])):
         key = f"block-{number:06d}"
@@ -125,7 +109,7 @@ def _write_blocks(tar: TarWriter, samples: Iterator[Sample], columns: _IndexColu
         size = images[0].nbytes
         first = _write_member(tar, key, "images.npy", data) + len(data) - images.nbytes
         for row, sample in enumerate(block):
-            columns.add(sample, first + row * size, size)
+            columns.add(sample.key, first + row * size, size, sample.label)
         _write_member(tar, key, "keys.json", json.dumps([sample.key for sample in block]).encode())
         if all(sample.label is not None for sample in block):
             _write_member(tar, key, "labels.npy", _npy(np.array([sample.label for sample in block], np.int64)))

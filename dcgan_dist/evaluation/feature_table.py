@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcgan_dist.config import InputError, require
+from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.evaluation.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20
@@ -113,11 +114,9 @@ class FeatureTable:
         require(
             bool(stored.isfinite().all()), f"features up to {features.abs().max():.3g} do not fit float16: use float32"
         )
-        unfinished = self.part(number).with_suffix(".unfinished")
         try:
-            with unfinished.open("wb") as file:
+            with whole_file(self.part(number)) as unfinished, unfinished.open("wb") as file:
                 np.save(file, stored.cpu().numpy(), allow_pickle=False)
-            unfinished.replace(self.part(number))
         except OSError as error:
             raise InputError(f"--out {self.folder} cannot be written ({error.strerror}): make room") from error
 

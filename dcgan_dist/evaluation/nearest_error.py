@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError, require
+from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.neighbors.nearest import NearestL2
 
 
@@ -42,9 +43,8 @@ class NearestError:
     def save(self, path: Path, identity: str, figures: dict[str, float]) -> None:
         """Write what has been found so far, to go on from: small, whatever the number of vectors was."""
         search = self._search
-        unfinished = path.with_suffix(".unfinished")
         try:
-            with unfinished.open("wb") as file:
+            with whole_file(path) as unfinished, unfinished.open("wb") as file:
                 np.savez(
                     file,
                     identity=identity,
@@ -55,7 +55,6 @@ class NearestError:
                     names=np.array(list(figures), dtype=str),
                     values=np.array(list(figures.values()), np.float64),
                 )
-            unfinished.replace(path)
         except OSError as error:
             raise InputError(f"--out {path.parent} cannot be written ({error.strerror}): make room") from error
 

@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from dcgan_dist.data.whole_file import whole_file
+
 GAP_COLOUR = (128, 128, 128)  # neutral: neither the frame of a dark nor of a bright image
 TEXT_COLOUR, PAPER = (40, 40, 40), (255, 255, 255)
 TILE = 96  # pixels that a tile should have on the screen, at least
@@ -89,11 +91,10 @@ def save_grid(
     sheet = tile(to_uint8(images.detach(), _bounds(output_range)), columns=columns, scale=scale)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")  # a reader never sees half a picture
     entry = PngInfo()
     entry.add_text("grid", json.dumps({**_layout(images, columns, scale), **(facts or {})}))
-    (with_caption(sheet, caption) if caption else sheet).save(part, format="PNG", pnginfo=entry)
-    part.replace(path)
+    with whole_file(path) as unfinished:
+        (with_caption(sheet, caption) if caption else sheet).save(unfinished, format="PNG", pnginfo=entry)
     return path
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from dcgan_dist.launch.journal import Journal
 from dcgan_dist.launch.outcome import last_checkpoint, register_best, summary
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import RunPlan
+from dcgan_dist.launch.signals import hearing_signals
 from dcgan_dist.launch.storage import patiently
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
@@ -64,7 +64,7 @@ class Attempt:
 
     def exit_code(self) -> int:
         """Train and sum up: 0 finished, 1 or 2 failed, 128 + signal number after a signal."""
-        with self._hearing_signals():
+        with hearing_signals(self._on_signal):
             try:
                 self.journal.add("start", images_seen=self._images_kept())
                 return self._train_and_register()
@@ -144,18 +144,6 @@ class Attempt:
                 self._relay(notice)
         except RayError as error:
             self.say(f"warning: the notice board does not answer ({_cause(error)})")
-
-    @contextmanager
-    def _hearing_signals(self) -> Iterator[None]:
-        # Only the main thread may set handlers; elsewhere (in a sweep) the caller has its own.
-        main = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _on_signal(self, number: int, _: object) -> None:
         """First signal: save and leave. Second: leave."""

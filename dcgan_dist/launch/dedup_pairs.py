@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,19 @@ BLOCK = 1 << 16
 MOST_PAIRS = 200_000_000
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CodedImages:
+    """The images that are searched."""
+
+    corpus: Corpus
+    codes: NDArray[np.uint8]
+    """(n, code_bits / 8) of all rows."""
+    usable: NDArray[np.bool_]
+    """(n,) rows that could be read."""
+    table: PictureTable
+    """Their thumbnails."""
+
+
 def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) -> PairRule:
     """What the pairs of a corpus depend on; the verifier counts by its code."""
     code = "".join(inspect.getsource(module) for module in (verifier, alignment, appearance))
@@ -45,25 +59,13 @@ def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) ->
     return PairRule(names=names, hash=content_hash([coder, source]), radius=radius)
 
 
-def all_pairs(
-    corpus: Corpus,
-    codes: NDArray[np.uint8],
-    usable: NDArray[np.bool_],
-    table: PictureTable,
-    folder: Path,
-    rule: PairRule,
-    cpus: int,
-    say: Say,
-) -> ScoredPairs:
+def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int, say: Say) -> ScoredPairs:
     """Every pair within the radius, ascending.
 
     Args:
-        corpus: the data sets.
-        codes: (n, code_bits / 8) of all rows.
-        usable: (n,) rows that could be read.
-        table: thumbnails.
+        images: that are searched.
         folder: of the results.
-        rule: what else the pairs depend on.
+        rule: what the pairs depend on.
         cpus: tasks at once.
         say: prints a line.
 
@@ -72,7 +74,7 @@ def all_pairs(
     """
     kept = folder / "pairs"
     kept.mkdir(parents=True, exist_ok=True)
-    known, covered, damages = known_pairs(kept, corpus, rule)
+    known, covered, damages = known_pairs(kept, images.corpus, rule)
     for damage in damages:
         say(f"warning: {damage}: it is made again")
     search = missing_search(covered)
@@ -83,24 +85,16 @@ def all_pairs(
         say(f"{len(search.new)} new shards are compared with themselves and {len(search.old)} known ones")
     name = file_name(search, rule)
     unfinished = kept / f"{name}.part"
-    first, second, distances = _candidates(
-        corpus, codes, usable, search, rule.radius, unfinished / "candidates.npz", say
-    )
-    scores = _scores(first, second, table, unfinished, cpus, say)
+    first, second, distances = _candidates(images, search, rule.radius, unfinished / "candidates.npz", say)
+    scores = _scores(first, second, images.table, unfinished, cpus, say)
     found = ScoredPairs(first, second, distances, scores)
-    write_pairs(kept / f"{name}.npz", corpus, search, rule, found)
+    write_pairs(kept / f"{name}.npz", images.corpus, search, rule, found)
     shutil.rmtree(unfinished)
     return in_order([known, found])
 
 
 def _candidates(
-    corpus: Corpus,
-    codes: NDArray[np.uint8],
-    usable: NDArray[np.bool_],
-    search: Search,
-    radius: int,
-    path: Path,
-    say: Say,
+    images: CodedImages, search: Search, radius: int, path: Path, say: Say
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
     """Pairs of codes within the radius, ascending; from an earlier attempt, where there was one."""
     try:
@@ -110,7 +104,7 @@ def _candidates(
         pass
     except (Damaged, KeyError) as error:
         say(f"warning: {error}: the search is done again")
-    new, old = (_rows(corpus, numbers, usable) for numbers in search)
+    new, old = (_rows(images, numbers) for numbers in search)
     blocks, count = [], 0
     with progress_bar(1000 * (1 + bool(len(old))), "search") as bar:
         for others in (None, old) if len(old) else (None,):
@@ -119,8 +113,8 @@ def _candidates(
             def progress(share: float, began: float = began) -> None:
                 bar.update(began + round(1000 * share) - bar.n)
 
-            within = None if others is None else codes[others]
-            for block in pairs_within(codes[new], radius, others=within, progress=progress):
+            within = None if others is None else images.codes[others]
+            for block in pairs_within(images.codes[new], radius, others=within, progress=progress):
                 a, b = new[block.first], (new if others is None else others)[block.second]
                 empty = np.zeros(len(a), np.float32)
                 blocks.append(ScoredPairs(np.minimum(a, b), np.maximum(a, b), block.distances.astype(np.int16), empty))
@@ -132,10 +126,12 @@ def _candidates(
     return found.first, found.second, found.distances
 
 
-def _rows(corpus: Corpus, numbers: tuple[int, ...], usable: NDArray[np.bool_]) -> NDArray[np.int64]:
-    rows = [np.arange(corpus.starts[number], corpus.starts[number + 1]) for number in sorted(numbers)]
+def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:
+    """Usable rows of some shards."""
+    starts = images.corpus.starts
+    rows = [np.arange(starts[number], starts[number + 1]) for number in sorted(numbers)]
     joined = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    return joined[usable[joined]]
+    return joined[images.usable[joined]]
 
 
 def _scores(

@@ -18,6 +18,7 @@ from torch import Tensor
 from dcgan_dist.config import InputError, content_hash, require
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.stream import read_images
+from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.evaluation.feature_table import FeatureTable, rows_per_part
 from dcgan_dist.evaluation.features import (
     STATISTICS_BATCH,
@@ -220,9 +221,7 @@ def _write_part(table: FeatureTable, manifest: Manifest, workers: Workers, extra
 def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-        unfinished.replace(path)
     except OSError as error:
         raise InputError(f"--out {path.parent} cannot be written ({error.strerror}): choose another") from error

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dcgan_dist.config import InputError, require
+from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
@@ -23,7 +24,8 @@ from dcgan_dist.launch.memorization_page import memorization_page
 from dcgan_dist.launch.models import load_generator
 from dcgan_dist.launch.page import save_page
 from dcgan_dist.launch.promotion import CHECKED_DATA, VERDICT
-from dcgan_dist.tracking.champion import Registry, Version
+from dcgan_dist.launch.result_file import RESULT_NAME
+from dcgan_dist.tracking.champion import ChampionRegistry, Version
 from dcgan_dist.tracking.model_uri import ModelOfRun, RegisteredVersion, in_registry, parse_model_uri
 
 LEAST_TRAIN = 9
@@ -96,9 +98,8 @@ def run_check(options: MemorizationOptions) -> int:
     result = json.dumps(_result(options, model, found, train, held_out), indent=1)
     with _writing(out):
         report = save_page(html, out / "report.html")
-        unfinished = out / "result.json.part"
-        unfinished.write_text(result + "\n", encoding="utf-8")
-        unfinished.replace(out / "result.json")
+        with whole_file(out / RESULT_NAME) as unfinished:
+            unfinished.write_text(result + "\n", encoding="utf-8")
     print(f"verdict: {found.verdict.verdict}", *found.verdict.reasons, f"report: {report}", sep="\n  ")
     if model:
         _tell(model, version, tracking_uri, found, train, out)
@@ -122,7 +123,7 @@ def _version(model: str, tracking_uri: str) -> Version | None:
     """The registered version that a model's address means now; None for one that means none."""
     if not in_registry(model) or not isinstance(parse_model_uri(model), RegisteredVersion):
         return None
-    return Registry(tracking_uri).version(model)
+    return ChampionRegistry(tracking_uri).version(model)
 
 
 def _draw(options: MemorizationOptions, model: str, tracking_uri: str) -> ImageSet:
@@ -174,7 +175,7 @@ def _tell(
     """Tag the registered version with the verdict, and keep the report with the run."""
     if not in_registry(model):
         return
-    registry, run_id = Registry(tracking_uri), ""
+    registry, run_id = ChampionRegistry(tracking_uri), ""
     if version is not None:
         run_id = version.run_id
         limit = found.statistics["detection_limit"]
@@ -188,5 +189,5 @@ def _tell(
         print(f"{version.uri} is tagged {VERDICT}={found.verdict.verdict}")
     elif isinstance(named := parse_model_uri(model), ModelOfRun):
         run_id = named.run_id
-    for name in ("report.html", "result.json") if run_id else ():
+    for name in ("report.html", RESULT_NAME) if run_id else ():
         registry.keep_file(run_id, out / name, FOLDER)

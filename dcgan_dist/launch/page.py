@@ -19,6 +19,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dcgan_dist.data.whole_file import whole_file
+
 _TEMPLATES = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 _PAGE = _TEMPLATES.from_string(
@@ -82,9 +84,8 @@ def save_page(html: str, path: str | Path) -> Path:
     """Write a page in one step, so that a reader finds all of it or none; its folder is made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(html, encoding="utf-8")
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(html, encoding="utf-8")
     return path
 
 

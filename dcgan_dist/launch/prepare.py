@@ -14,6 +14,7 @@ from tqdm import tqdm
 from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import MANIFEST_NAME, Layout, Manifest, Shard, load_manifest, write_manifest
 from dcgan_dist.data.sources.base import Rejected, Source
+from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.data.writer import Sample, write_shard
 from dcgan_dist.launch.prepare_plan import (
     REJECTED_NAME,
@@ -73,9 +74,8 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
     try:
         shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
         result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples))
-        unfinished = notes / f"{task.name}.part"
-        unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
-        unfinished.replace(notes / f"{task.name}.json")
+        with whole_file(notes / f"{task.name}.json") as unfinished:
+            unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}): make room or choose another") from error
     return result

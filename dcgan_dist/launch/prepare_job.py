@@ -16,8 +16,8 @@ from dcgan_dist.data.stream import read_images
 from dcgan_dist.launch.command_line import absolute
 from dcgan_dist.launch.prepare import ShardOptions, plan_shards, prepare
 from dcgan_dist.launch.prepare_tasks import runner
+from dcgan_dist.launch.result_file import write_result
 
-RESULT_NAME = "result.json"
 SHEET_NAME = "contact_sheet.png"
 SHEET_IMAGES = 64
 
@@ -50,6 +50,6 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
     folder, manifest = Path(options.out), prepared.manifest
     images = read_images(manifest, SHEET_IMAGES, image_size=manifest.image_size)
     save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
-    (folder / RESULT_NAME).write_text(json.dumps(prepared.to_json(), indent=1) + "\n", encoding="utf-8")
+    write_result(folder, prepared.to_json())
     print(f"{prepared}\ncontact sheet {folder / SHEET_NAME}")
     return 0

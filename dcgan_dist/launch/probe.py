@@ -14,12 +14,11 @@ from ray.exceptions import RayTaskError
 
 from dcgan_dist.config import InputError, TrainConfig, from_dict, require
 from dcgan_dist.data.device import to_device
-from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.cluster import join_cluster, rank_resources, wait_for_ranks
 from dcgan_dist.launch.cost import outlook
 from dcgan_dist.launch.estimate import describe
 from dcgan_dist.launch.rank import set_up_process
-from dcgan_dist.launch.run_plan import RunPlan, plan_run
+from dcgan_dist.launch.run_plan import RunPlan, plan_run, run_batches
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
 
@@ -118,25 +117,12 @@ def probe_rank(values: dict[str, Any], ranks_on_node: int) -> Probe:
     players = build_players(config, device=device)
     rows = plan.shard_plan.rows(0, 1).tolist()
     step = gan_step(config, players, rows=rows, world_size=1, steps_per_epoch=plan.shard_plan.steps_per_epoch)
-    batches = stream_batches(
-        plan.manifest,
-        plan.shard_plan,
-        rank=0,
-        world_size=1,
-        start_step=0,
-        image_size=config.model.image_size,
-        image_channels=config.model.image_channels,
-        crop=config.data.crop,
-        loader_workers=config.data.loader_workers,
-        prefetch=config.data.prefetch,
-        on_bad_sample=lambda bad: None,
-    )
     began = 0.0
-    with closing(to_device(batches, device)) as moved:
+    with closing(to_device(run_batches(plan), device)) as batches:
         for number in range(WARM_UP_STEPS + PROBE_STEPS):
             if number == WARM_UP_STEPS:
                 began = time.perf_counter()
-            losses = step(number, next(moved))
+            losses = step(number, next(batches))
             next(iter(losses.values())).item()  # waits for the device
     seconds = (time.perf_counter() - began) / PROBE_STEPS
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"

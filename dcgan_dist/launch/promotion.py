@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from dcgan_dist.config import require
-from dcgan_dist.tracking.champion import Registry, Version
+from dcgan_dist.tracking.champion import ChampionRegistry, Version
 
 GENERATOR = "-generator"
 """How the names of the registered models end that can be promoted."""
@@ -34,7 +34,7 @@ class Check:
         return f"{_ANSWERS[self.passed]}  {self.name}: {self.words}"
 
 
-def gate(registry: Registry, candidate: Version) -> list[Check]:
+def gate(registry: ChampionRegistry, candidate: Version) -> list[Check]:
     """Every condition under which a version may become the champion.
 
     Raises:
@@ -63,7 +63,7 @@ def _memorization(candidate: Version) -> Check:
     return Check(name="no copies", passed=verdict == "pass", words=f"{words} ({reasons})" if reasons else words)
 
 
-def _quality(registry: Registry, candidate: Version, champion: Version | None) -> Check:
+def _quality(registry: ChampionRegistry, candidate: Version, champion: Version | None) -> Check:
     def check(passed: bool, words: str) -> Check:
         return Check(name="quality", passed=passed, words=words)
 

@@ -15,11 +15,10 @@ from ray.actor import ActorHandle
 
 from dcgan_dist.config import InputError, TrainConfig, content_hash, from_dict
 from dcgan_dist.data.device import to_device
-from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.rank_of_run import RankOfRun
 from dcgan_dist.launch.run_folder import RunFolder
-from dcgan_dist.launch.run_plan import plan_run
+from dcgan_dist.launch.run_plan import plan_run, run_batches
 from dcgan_dist.launch.scratch import scratch_folder
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.engine import set_arithmetic
@@ -80,30 +79,24 @@ def train_to_the_end(run: RankOfRun) -> None:
 
 def take_steps(run: RankOfRun) -> None:
     """Put stream, step and loop together, from where the run is."""
-    plan, context = run.plan, ray.train.get_context()
+    context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
     # After a rollback data and z are drawn anew: the old draws led to where a loss was no number.
-    config = dataclasses.replace(plan.config, seed=seed_of_draws(plan.config.seed, run.progress.rollbacks))
-    shard_plan = dataclasses.replace(plan.shard_plan, seed=config.seed)
-    batches = stream_batches(
-        plan.manifest,
-        shard_plan,
-        rank=rank,
-        world_size=world_size,
-        start_step=run.progress.step,
-        image_size=config.model.image_size,
-        image_channels=config.model.image_channels,
-        crop=config.data.crop,
-        loader_workers=config.data.loader_workers,
-        prefetch=config.data.prefetch,
-        on_bad_sample=run.tell_bad_sample,
+    seed = seed_of_draws(run.plan.config.seed, run.progress.rollbacks)
+    plan = dataclasses.replace(
+        run.plan,
+        config=dataclasses.replace(run.plan.config, seed=seed),
+        shard_plan=dataclasses.replace(run.plan.shard_plan, seed=seed),
+    )
+    batches = run_batches(
+        plan, rank=rank, world_size=world_size, start_step=run.progress.step, on_bad_sample=run.tell_bad_sample
     )
     step = gan_step(
-        config,
+        plan.config,
         run.players,
-        rows=shard_plan.rows(rank, world_size).tolist(),
+        rows=plan.shard_plan.rows(rank, world_size).tolist(),
         world_size=world_size,
-        steps_per_epoch=shard_plan.steps_per_epoch,
+        steps_per_epoch=plan.shard_plan.steps_per_epoch,
     )
     batches = to_device(batches, run.device)
     run.history = History(run.progress.pending)
@@ -112,7 +105,7 @@ def take_steps(run: RankOfRun) -> None:
             run.watched(step),
             batches,
             dataclasses.replace(plan.intervals, first=run.progress.step),
-            batch_size=config.data.batch_size,
+            batch_size=plan.config.data.batch_size,
             synchronise=gather_ranks,
             report=run.report,
             save=run.save,

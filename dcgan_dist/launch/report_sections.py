@@ -13,8 +13,8 @@ from PIL import Image
 
 from dcgan_dist.config import InputError
 from dcgan_dist.launch.page import banner, bullets, figure, heading, paragraph, table
+from dcgan_dist.launch.result_file import RESULT_NAME
 
-RESULT_NAME = "result.json"
 MOST_PIXELS = 1000
 """Width of a picture inside the page."""
 

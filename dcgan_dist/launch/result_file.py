@@ -1,4 +1,4 @@
-"""result.json of a job that measures something."""
+"""Results of jobs as JSON: result.json in the folder of --out, or the file of --json."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.config import InputError
+from dcgan_dist.data.whole_file import whole_file
 
 RESULT_NAME = "result.json"
 
@@ -25,11 +26,16 @@ def write_result(folder: Path, result: dict[str, Any]) -> Path:
         InputError: the folder cannot be written.
     """
     path = folder / RESULT_NAME
-    unfinished = path.with_name(f".{path.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
     return path
+
+
+def write_json(path: str, content: Any) -> None:
+    """Write what --json asks for; an empty path asks for nothing."""
+    if path:
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

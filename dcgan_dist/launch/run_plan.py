@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from dcgan_dist.config import FREE_FIELDS, GROWING_FIELDS, InputError, TrainConf
 from dcgan_dist.data.keep_list import KeepList, load_keep_list
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.plan import ShardPlan, default_streams
+from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
 from dcgan_dist.training.loop import Intervals
 
 GRID_EPOCHS = (1, 5)  # the epochs whose samples the paper shows
@@ -87,6 +89,31 @@ def plan_run(config: TrainConfig) -> RunPlan:
         keep_list=keep_list,
         shard_plan=shard_plan,
         intervals=run_intervals(config, shard_plan.steps_per_epoch),
+    )
+
+
+def run_batches(
+    plan: RunPlan,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    start_step: int = 0,
+    on_bad_sample: OnBadSample | None = None,
+) -> Generator[Batch]:
+    """A rank's rows of every batch of a run, read as its config says; see `stream_batches`."""
+    config = plan.config
+    return stream_batches(
+        plan.manifest,
+        plan.shard_plan,
+        rank=rank,
+        world_size=world_size,
+        start_step=start_step,
+        image_size=config.model.image_size,
+        image_channels=config.model.image_channels,
+        crop=config.data.crop,
+        loader_workers=config.data.loader_workers,
+        prefetch=config.data.prefetch,
+        on_bad_sample=on_bad_sample,
     )
 
 

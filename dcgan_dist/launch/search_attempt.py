@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
@@ -16,6 +14,7 @@ from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.search_plan import SearchPlan
 from dcgan_dist.launch.search_report import ERROR, best_of, repeat_line, summary, top_table, trial_line
 from dcgan_dist.launch.search_result import record_result
+from dcgan_dist.launch.signals import hearing_signals
 from dcgan_dist.launch.sweep import Listener, sweep
 from dcgan_dist.launch.trial import OUTCOME, VALIDATION, Context, Task
 from dcgan_dist.launch.trial_runs import TrialRuns, repeat_folder, trial_folder
@@ -48,7 +47,7 @@ class Search:
     def exit_code(self) -> int:
         """Search and sum up: 0 finished, 1 failed, 128 + signal number after a signal."""
         try:
-            with self._hearing_signals():
+            with hearing_signals(self._on_signal):
                 self._sweep()
                 self._check()
                 best = best_of(self.outcomes)
@@ -167,18 +166,6 @@ class Search:
     def _outcomes(self, folder_of: Callable[[int], str], numbers: range) -> dict[int, dict[str, Any]]:
         found = {number: self.folder.read_json(f"{folder_of(number)}/{OUTCOME}") for number in numbers}
         return {number: outcome for number, outcome in found.items() if outcome}
-
-    @contextmanager
-    def _hearing_signals(self) -> Iterator[None]:
-        # Only the main thread may set handlers.
-        main = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _on_signal(self, number: int, _: object) -> None:
         """First signal: leave at the next look. Second: leave. To raise here would break a call that Ray is in."""

@@ -38,8 +38,8 @@ class Version:
         return f"models:/{self.name}/{self.version}"
 
 
-class Registry:
-    """The registry of one server or database."""
+class ChampionRegistry:
+    """The registry of one server or database, as the gate sees it."""
 
     def __init__(self, tracking_uri: str) -> None:
         """Connect.

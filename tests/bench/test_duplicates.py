@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from dcgan_dist.bench import duplicates
 from dcgan_dist.bench.average_precision import rank_images, rank_pairs
 from dcgan_dist.config import InputError
 from dcgan_dist.curation.thumbnails import thumbnails
+from dcgan_dist.data.images import encode_png
+from tests.helpers.tars import tar_of
 
 ranked = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=40).filter(
     lambda pairs: any(alike for _, alike in pairs)
@@ -59,14 +58,8 @@ def tars(tmp_path: Path) -> dict[str, str]:
     copies = np.clip(train[:20] + rng.normal(0, 4, train[:20].shape), 0, 255).astype(np.uint8)
     test = np.stack([copies[i] if i % 4 == 0 else strangers[i] for i in range(20)])
     for name, images in (("train", train), ("test", test)):
-        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
-            for number, image in enumerate(images):
-                data = io.BytesIO()
-                Image.fromarray(image.transpose(1, 2, 0)).save(data, "png")
-                member = tarfile.TarInfo(f"{name}/{number:05d}_thing.png")
-                member.size = data.tell()
-                data.seek(0)
-                tar.addfile(member, data)
+        files = ((f"{name}/{i:05d}_thing.png", encode_png(image.transpose(1, 2, 0))) for i, image in enumerate(images))
+        (tmp_path / f"{name}.tar").write_bytes(tar_of(files))
     with (tmp_path / "judged.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("TestID", "TrainID", "Judgment"))

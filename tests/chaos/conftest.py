@@ -14,7 +14,7 @@ import pytest
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.scratch import abandoned_scratch
 from dcgan_dist.launch.training import run_training
-from tests.chaos.cost import Injected
+from tests.chaos.cost import Injected, Table
 from tests.chaos.table import print_table
 from tests.end_to_end.conftest import make_config, make_config_in, room_shards, tracking_uri  # noqa: F401
 from tests.helpers.processes import at_work
@@ -91,7 +91,7 @@ def _left(session: str, run: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def table() -> Iterator[Callable[[list[Injected], str], None]]:
+def table() -> Iterator[Table]:
     """Takes what faults cost; at the end the table is printed, and kept where DCGAN_DIST_FAULTS names a file."""
     rows: list[dict] = []
 

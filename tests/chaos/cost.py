@@ -31,6 +31,10 @@ class Injected:
     """From the fault to the first new step; None where ranks did not have to start again."""
 
 
+Table = Callable[[list[Injected], str], None]
+"""Takes what faults cost, and how the run ended, into the table of a session."""
+
+
 @dataclass(slots=True)
 class Heard:
     """How far a run is, by the lines its driver prints."""

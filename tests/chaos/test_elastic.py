@@ -26,7 +26,7 @@ from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step, to_float
 from dcgan_dist.training.players import build_players
 from tests.chaos.conftest import result_of
-from tests.chaos.cost import Events, Injected, heard
+from tests.chaos.cost import Events, Injected, Table, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank
 from tests.helpers.ranks import run_ranks
 from tests.helpers.recorded_training import digest, records
@@ -83,7 +83,7 @@ def expected_rows(config: TrainConfig) -> list[dict[str, str]]:
 @pytest.mark.parametrize(("dtype", "steps", "tolerance"), [("float64", 20, 1e-9), ("float32", 1, 1e-5)])
 def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
     soak_config: Callable[..., TrainConfig],
-    table: Callable[[list[Injected], str], None],
+    table: Table,
     tmp_path: Path,
     dtype: str,
     steps: int,

@@ -19,7 +19,7 @@ from dcgan_dist.launch.keeper import SCORE
 from dcgan_dist.launch.training import run_training
 from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
-from tests.chaos.cost import Events, Heard, Injected
+from tests.chaos.cost import Events, Heard, Table
 
 pytestmark = pytest.mark.chaos
 
@@ -55,7 +55,7 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
     session: str,
-    table: Callable[[list[Injected], str], None],
+    table: Table,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -17,7 +17,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.launch.scratch import abandoned_scratch
 from tests.chaos.conftest import STEPS, is_exact, result_of
-from tests.chaos.cost import Events, Injected, heard
+from tests.chaos.cost import Events, Table, heard
 from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import JOBS
 from tests.helpers.processes import raylets
@@ -66,9 +66,6 @@ ENDS = [
     ("SIGTERM of the driver", terminate, 143),
     ("SIGINT twice of the driver", interrupt_twice, 130),
 ]
-
-
-Table = Callable[[list[Injected], str], None]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 
 from dcgan_dist.config import TrainConfig
 from tests.chaos.conftest import STEPS, is_exact, result_of
-from tests.chaos.cost import Events, Injected, heard
+from tests.chaos.cost import Events, Table, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank
 from tests.helpers.training_job import TrainingJob
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 def test_a_preempted_node_and_a_lost_one_change_nothing(
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
-    table: Callable[[list[Injected], str], None],
+    table: Table,
 ) -> None:
     expected, config = straight(STEPS), soak_config()
     events, home = Events(config), Path(tempfile.mkdtemp(prefix="dn", dir="/tmp"))

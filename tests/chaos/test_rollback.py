@@ -13,7 +13,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch import fit
 from dcgan_dist.launch.training import run_training
 from tests.chaos.conftest import is_exact, result_of
-from tests.chaos.cost import Injected
+from tests.chaos.cost import Injected, Table
 from tests.chaos.soak import Soak
 
 pytestmark = pytest.mark.chaos
@@ -59,7 +59,7 @@ def test_the_run_goes_back_and_on_with_fresh_draws_the_same_after_a_kill(
     config: Callable[..., TrainConfig],
     session: str,
     monkeypatch: pytest.MonkeyPatch,
-    table: Callable[[list[Injected], str], None],
+    table: Table,
 ) -> None:
     monkeypatch.setattr(fit, "train_rank", poisoned(seed=0))
     assert run_training(config()) == 0

@@ -10,13 +10,11 @@ import pytest
 
 from dcgan_dist.config import TrainConfig
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
-from tests.chaos.cost import Injected
+from tests.chaos.cost import Table
 from tests.chaos.faults import FAULTS
 from tests.chaos.soak import Soak
 
 pytestmark = pytest.mark.chaos
-
-Table = Callable[[list[Injected], str], None]
 
 
 def soak(config: TrainConfig, session: str, faults: list[str], expected: dict, table: Table, *, seed: int) -> Soak:

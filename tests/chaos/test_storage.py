@@ -16,7 +16,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch import fit
 from dcgan_dist.launch.training import run_training
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
-from tests.chaos.cost import PATIENCE_SECONDS, Events, Heard, Injected
+from tests.chaos.cost import PATIENCE_SECONDS, Events, Heard, Injected, Table
 from tests.helpers import faulty_storage
 from tests.helpers.processes import RANK, actors
 
@@ -108,7 +108,7 @@ def test_a_storage_that_refuses_is_slow_full_or_read_only_for_a_while_changes_no
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
     session: str,
-    table: Callable[[list[Injected], str], None],
+    table: Table,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,7 +15,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.launch.training import run_training
 from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import STEPS, is_exact, result_of
-from tests.chaos.cost import Heard, Injected
+from tests.chaos.cost import Heard, Injected, Table
 from tests.helpers.postgres import postgres
 from tests.helpers.tracking_server import TrackingServer
 
@@ -66,7 +66,7 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
     soak_config: Callable[..., TrainConfig],
     straight: Callable[[int], dict],
     session: str,
-    table: Callable[[list[Injected], str], None],
+    table: Table,
     server: TrackingServer,
     backend: str,
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from dcgan_dist.data.manifest import Layout, Manifest, load_manifest, write_manifest
 from dcgan_dist.data.writer import Encoding, Sample, write_shard
@@ -14,6 +16,21 @@ from dcgan_dist.data.writer import Encoding, Sample, write_shard
 def pixels_of(number: int, size: int = 8, channels: int = 3) -> np.ndarray:
     """(size, size, channels) uint8 noise that belongs to one number."""
     return np.random.default_rng(number).integers(0, 256, (size, size, channels), dtype=np.uint8)
+
+
+def stored_bytes(number: int) -> bytes:
+    """pixels_of(number) as they lie in batches and blocks: channels first."""
+    return pixels_of(number).transpose(2, 0, 1).tobytes()
+
+
+def positions_of(images: Tensor) -> list[int]:
+    """Manifest positions of images (b, 3, 8, 8) from shards of at most 100 samples that `write_shards` wrote."""
+    return [_position_by_bytes()[image.numpy().tobytes()] for image in images]
+
+
+@cache
+def _position_by_bytes() -> dict[bytes, int]:
+    return {stored_bytes(i): i for i in range(100)}
 
 
 def write_shards(

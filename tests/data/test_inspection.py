@@ -24,6 +24,7 @@ from dcgan_dist.data.tar_members import Damage
 from dcgan_dist.data.writer import describe_shard
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from tests.data.helpers import pixels_of, write_shards
+from tests.helpers.tars import tar_of
 
 
 def members_of(path: Path) -> list[tarfile.TarInfo]:
@@ -105,11 +106,7 @@ def test_missing_and_exchanged_files_are_named(tmp_path: Path) -> None:
 def rewritten(folder: Path, manifest: Manifest, members: list[tuple[str, bytes]]) -> Path:
     """Put a tar of these members in place of a data set's only shard, without manifest and index."""
     shard = folder / manifest.shards[0].name
-    with tarfile.open(shard, "w") as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    shard.write_bytes(tar_of(members))
     (folder / "manifest.json").unlink()
     (folder / index_name(shard.name)).unlink()
     return shard

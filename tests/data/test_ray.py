@@ -18,7 +18,7 @@ from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_tasks import runner
-from tests.data.helpers import pixels_of, write_shards
+from tests.data.helpers import positions_of, write_shards
 
 KILLS = 5
 
@@ -88,7 +88,6 @@ class Rank:
     ) -> None:
         manifest = load_manifest(folder)
         plan = ShardPlan(shard_samples=manifest.shard_samples, **settings)
-        self._position_of = {pixels_of(i).transpose(2, 0, 1).tobytes(): i for i in range(manifest.samples)}
         self._batches = stream_batches(
             manifest,
             plan,
@@ -101,7 +100,7 @@ class Rank:
 
     def step(self) -> list[int]:
         """Manifest positions of the next batch's rows."""
-        return [self._position_of[image.numpy().tobytes()] for image in next(self._batches).images]
+        return positions_of(next(self._batches).images)
 
     def die(self) -> None:
         """End as a lost machine does."""

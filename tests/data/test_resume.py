@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.stream import stream_batches
-from tests.data.helpers import pixels_of, write_shards
+from tests.data.helpers import positions_of, stored_bytes, write_shards
 
 KILLS = 200
 
@@ -26,9 +26,6 @@ def data_sets(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
         write_shards(folder / str(i), shape, layout="blocks" if i % 2 else "samples", labelled=False)
         for i, shape in enumerate(shapes)
     ]
-
-
-POSITION_OF = {pixels_of(i).transpose(2, 0, 1).tobytes(): i for i in range(60)}
 
 
 def read_positions(
@@ -49,7 +46,7 @@ def read_positions(
         )
         for step, batch in enumerate(itertools.islice(batches, n)):
             rows = plan.rows(rank, world_size)
-            read[step, rows] = [POSITION_OF[image.numpy().tobytes()] for image in batch.images]
+            read[step, rows] = positions_of(batch.images)
         batches.close()
     return read
 
@@ -113,7 +110,7 @@ def test_damaged_samples_are_replaced_alike_on_any_world_size(
         shard, sample = manifest.find(position)
         path = Path(manifest.location) / manifest.shards[shard].name
         content = bytearray(path.read_bytes())
-        at = content.index(pixels_of(position).transpose(2, 0, 1).tobytes())
+        at = content.index(stored_bytes(position))
         content[at + sample] ^= 0xFF
         path.write_bytes(content)
     plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=8, streams=4, window=5)

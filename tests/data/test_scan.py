@@ -14,16 +14,14 @@ from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.schema import Layout
 from dcgan_dist.data.sources.room_drawing import draw_room
 from dcgan_dist.data.stream import read_images, read_keys
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms
 
 
 @pytest.fixture(scope="module", params=["samples", "blocks"])
 def shards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     layout: Layout = request.param
     folder = tmp_path_factory.mktemp("rooms") / layout
-    arguments = ["--n", "50", "--image-size", "16", "--shard-samples", "20", "--cpus", "1", "--layout", layout]
-    assert load_job("prepare_rooms")([*arguments, "--out", str(folder)]) == 0
-    return folder
+    return draw_rooms(folder, 50, "--shard-samples", "20", "--cpus", "1", "--layout", layout, image_size=16)
 
 
 def test_every_image_comes_once_in_order_whatever_the_batches(shards: Path) -> None:

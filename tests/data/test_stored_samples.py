@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, encode_png
@@ -19,6 +16,7 @@ from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from tests.data.helpers import pixels_of, write_shards
+from tests.helpers.tars import tar_of
 
 
 @pytest.mark.parametrize("layout", ["samples", "blocks"])
@@ -45,12 +43,7 @@ def test_details_of_strangers_tars_are_found_before_and_after_the_image_and_unde
     long = "folder/" + "n" * 150
     files = [("a.json", b'{"n": 1}'), ("a.png", b""), ("b.png", b""), ("b.txt", b"about"), (f"{long}.png", b"")]
     files += [(f"{long}.json", b'{"n": 3}'), ("d.png", b""), ("d.json", b"{torn")]
-    with tarfile.open(tmp_path / "own.tar", "w", format=tarfile.PAX_FORMAT) as tar:
-        for name, data in files:
-            data = data or encode_png(pixels_of(1))
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    (tmp_path / "own.tar").write_bytes(tar_of((name, data or encode_png(pixels_of(1))) for name, data in files))
 
     with ShardSamples(load_manifest(str(tmp_path)), 0) as samples:
         assert samples.keys == ["a", "b", long, "d"]
@@ -81,13 +74,10 @@ def test_a_shard_that_went_away_is_an_error_and_no_bad_sample(tmp_path: Path) ->
 
 
 def test_images_of_any_size_are_read(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "own.tar", "w") as tar:
-        for name, size in (("a.png", (9, 5)), ("b.png", (4, 7))):
-            buffer = io.BytesIO()
-            Image.new("L", size, 77).save(buffer, "PNG")
-            info = tarfile.TarInfo(name)
-            info.size = len(buffer.getvalue())
-            tar.addfile(info, io.BytesIO(buffer.getvalue()))
+    grey = (
+        (name, encode_png(np.full((*size, 1), 77, np.uint8))) for name, size in (("a.png", (5, 9)), ("b.png", (7, 4)))
+    )
+    (tmp_path / "own.tar").write_bytes(tar_of(grey))
 
     with ShardSamples(load_manifest(str(tmp_path)), 0) as samples:
         assert [samples.read(row).pixels().shape for row in range(2)] == [(3, 5, 9), (3, 7, 4)]

@@ -21,7 +21,7 @@ from dcgan_dist.training.checkpoint import Progress, load_checkpoint, save_check
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms
 from tests.helpers.ranks import run_ranks
 
 BATCH = 12
@@ -29,10 +29,7 @@ BATCH = 12
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("elastic")
-    arguments = ["--n", "64", "--image-size", "32", "--out", str(out), "--shard-samples", "20"]
-    assert load_job("prepare_rooms")(arguments) == 0
-    return out
+    return draw_rooms(tmp_path_factory.mktemp("elastic"), 64, "--shard-samples", "20")
 
 
 def plan(shards: str, dtype: str) -> RunPlan:

@@ -9,27 +9,13 @@ import pytest
 
 from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.presets import preset
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms
 
 
 @pytest.fixture(scope="session")
 def room_shards(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """320 rooms of 32 px in several shards, a tenth of them held out."""
-    out = tmp_path_factory.mktemp("rooms")
-    arguments = [
-        "--n",
-        "320",
-        "--image-size",
-        "32",
-        "--val-fraction",
-        "0.1",
-        "--shard-samples",
-        "64",
-        "--out",
-        str(out),
-    ]
-    assert load_job("prepare_rooms")(arguments) == 0
-    return out
+    return draw_rooms(tmp_path_factory.mktemp("rooms"), 320, "--val-fraction", "0.1", "--shard-samples", "64")
 
 
 @pytest.fixture(scope="session")

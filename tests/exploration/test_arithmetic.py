@@ -13,20 +13,8 @@ from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.arithmetic import along, combine, surroundings, turn_axis
 from dcgan_dist.exploration.exemplars import disjoint_groups, read_exemplars, score_samples
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches, seeded
-from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import restandardise
-from dcgan_dist.presets import preset
-
-CONFIG = preset("demo32").model
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    network = Generator(CONFIG)
-    initialise(network, std=0.02, generator=seeded(0))
-    prior = prior_batches(CONFIG, batches=2, batch_size=16, seed=0, device="cpu", dtype=torch.float32)
-    return restandardise(network, prior)
+from dcgan_dist.models.latents import seeded
+from tests.exploration.conftest import CONFIG
 
 
 def test_arithmetic_is_exact_on_a_linear_generator() -> None:

@@ -18,20 +18,9 @@ from dcgan_dist.exploration.map_removal import (
 )
 from dcgan_dist.exploration.window_detector import Detector, measure_detector, overlap, train_detector
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import draw_latents, prior_batches, seeded
-from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
-
-CONFIG = preset("demo32").model
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    network = Generator(CONFIG)
-    initialise(network, std=0.02, generator=seeded(0))
-    prior = prior_batches(CONFIG, batches=2, batch_size=16, seed=0, device="cpu", dtype=torch.float32)
-    return restandardise(network, prior)
+from tests.exploration.conftest import CONFIG
 
 
 def test_layers_that_can_be_edited_have_the_shapes_of_the_paper() -> None:

@@ -19,3 +19,10 @@ def load_job(name: str) -> Callable[[list[str]], int]:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module.main
+
+
+def draw_rooms(folder: Path, n: int, *flags: str, image_size: int = 32) -> Path:
+    """Let jobs/prepare_rooms.py write shards of n rooms into a folder; returns the folder."""
+    sizes = ["--n", str(n), "--image-size", str(image_size)]
+    assert load_job("prepare_rooms")([*sizes, "--out", str(folder), *flags]) == 0
+    return folder

@@ -12,12 +12,13 @@ Asked = tuple[str, str | None]
 
 
 @contextmanager
-def listener(status: int = 200, elsewhere: str = "") -> Iterator[tuple[str, list[Asked]]]:
+def listener(status: int = 200, elsewhere: str = "", body: bytes = b"") -> Iterator[tuple[str, list[Asked]]]:
     """Its address, and what it was asked so far.
 
     Args:
         status: of every answer; 302 sends elsewhere.
         elsewhere: where to.
+        body: of every answer.
     """
     seen: list[Asked] = []
 
@@ -25,10 +26,13 @@ def listener(status: int = 200, elsewhere: str = "") -> Iterator[tuple[str, list
         def do_GET(self) -> None:
             seen.append((self.path, self.headers.get("Authorization")))
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(body)))
             if elsewhere:
                 self.send_header("Location", elsewhere)
             self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -19,7 +19,7 @@ from dcgan_dist.models.latents import prior_batches, seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
-from dcgan_dist.tracking.champion import Registry
+from dcgan_dist.tracking.champion import ChampionRegistry
 from dcgan_dist.tracking.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
@@ -71,7 +71,7 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
     arguments = ["--model", model, "--tracking-uri", uri, "--n", "20", "--out", str(tmp_path / "out")]
     assert check([*arguments, "--train", str(tmp_path / "shards")]) == 0
 
-    tags = Registry(uri).version(model).tags
+    tags = ChampionRegistry(uri).version(model).tags
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert tags["memorization"] == result["verdict"] == "inconclusive"
     assert (result["model"], result["asked"]) == ("models:/dcgan-drawn-generator/1", model)
@@ -112,8 +112,8 @@ def test_an_alias_that_moves_during_the_check_takes_the_verdict_nowhere_else(
     ]
     assert check(["--model", f"models:/{name}@candidate", *arguments]) == 0
 
-    first, second = (Registry(uri).version(f"models:/{name}/{number}") for number in (1, 2))
-    assert Registry(uri).version(f"models:/{name}@candidate") == second
+    first, second = (ChampionRegistry(uri).version(f"models:/{name}/{number}") for number in (1, 2))
+    assert ChampionRegistry(uri).version(f"models:/{name}@candidate") == second
     assert first.tags["memorization"] == "inconclusive"
     assert "memorization" not in second.tags
 

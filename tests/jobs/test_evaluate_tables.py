@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import struct
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import JOBS, load_job
+from tests.helpers.tars import tar_of
 
 evaluate_svhn, evaluate_cifar10, evaluate_mnist = (
     load_job(f"evaluate_{name}") for name in ("svhn", "cifar10", "mnist")
@@ -81,13 +80,12 @@ def mnist(folder: Path, train: int = 300, test: int = 50) -> str:
 
 
 def cifar(folder: Path, per_class: int = 140) -> str:
-    with tarfile.open(folder / "cifar10.tar", "w") as tar:
-        for split, n, seed in (("train", 10 * per_class, 0), ("test", 60, 1)):
-            for i, (image, label) in enumerate(zip(*pictures(n, 32, 3, seed), strict=True)):
-                data = encode_jpeg(image)
-                member = tarfile.TarInfo(f"{split}/{i:05}_{CLASSES[label]}.jpg")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+    images = (
+        (f"{split}/{i:05}_{CLASSES[label]}.jpg", encode_jpeg(image))
+        for split, n, seed in (("train", 10 * per_class, 0), ("test", 60, 1))
+        for i, (image, label) in enumerate(zip(*pictures(n, 32, 3, seed), strict=True))
+    )
+    (folder / "cifar10.tar").write_bytes(tar_of(images))
     return str(folder)
 
 

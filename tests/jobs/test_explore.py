@@ -29,7 +29,7 @@ from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms, load_job
 
 explore, report = load_job("explore"), load_job("report")
 
@@ -56,10 +56,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rooms") / "shards"
-    arguments = ["--n", "240", "--image-size", "32", "--cpus", "1", "--out", str(folder)]
-    assert load_job("prepare_rooms")(arguments) == 0
-    return folder
+    return draw_rooms(tmp_path_factory.mktemp("rooms") / "shards", 240, "--cpus", "1")
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from jobs import (
     prepare_rooms,
     prepare_svhn,
 )
+from tests.helpers.tars import tar_of
 
 
 def members(path: Path, limit: int | None = None) -> dict[str, bytes]:
@@ -141,18 +142,8 @@ def test_the_official_imagenet_tar_of_tars_is_read_without_unpacking(real_data: 
     by_class: dict[str, list[tuple[str, bytes]]] = {}
     for name, data in photos.items():
         by_class.setdefault(name.split("/")[1], []).append((Path(name).name, data))
-    with tarfile.open(tmp_path / "ILSVRC2012_img_train.tar", "w") as outer:
-        for wnid, files in by_class.items():
-            buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w") as inner:
-                for name, data in files:
-                    info = tarfile.TarInfo(name)
-                    info.size = len(data)
-                    inner.addfile(info, io.BytesIO(data))
-            info = tarfile.TarInfo(f"{wnid}.tar")
-            info.size = buffer.tell()
-            buffer.seek(0)
-            outer.addfile(info, buffer)
+    outer = tar_of((f"{wnid}.tar", tar_of(files)) for wnid, files in by_class.items())
+    (tmp_path / "ILSVRC2012_img_train.tar").write_bytes(outer)
 
     source = ["--source", str(tmp_path / "ILSVRC2012_img_train.tar")]
     prepare_imagenet.main([*source, "--out", str(tmp_path / "out"), "--cpus", "1"])
@@ -256,12 +247,12 @@ def test_img2dataset_output_is_a_source(real_data: Path, tmp_path: Path) -> None
     photos = list(members(real_data / "bedrooms" / "houses_bedroom_short128.tar", 6).values())
     (tmp_path / "in").mkdir()
     for shard in (0, 1):
-        with tarfile.open(tmp_path / "in" / f"{shard:05d}.tar", "w") as tar:
-            for number, data in enumerate(photos[3 * shard : 3 * shard + 3]):
-                for suffix, content in (("jpg", data), ("json", b"{}"), ("txt", b"a bedroom")):
-                    info = tarfile.TarInfo(f"{shard:05d}{number:04d}.{suffix}")
-                    info.size = len(content)
-                    tar.addfile(info, io.BytesIO(content))
+        files = (
+            (f"{shard:05d}{number:04d}.{suffix}", content)
+            for number, data in enumerate(photos[3 * shard : 3 * shard + 3])
+            for suffix, content in (("jpg", data), ("json", b"{}"), ("txt", b"a bedroom"))
+        )
+        (tmp_path / "in" / f"{shard:05d}.tar").write_bytes(tar_of(files))
         (tmp_path / "in" / f"{shard:05d}_stats.json").write_text("{}")
 
     prepare_folder.main(["--source", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--cpus", "1"])

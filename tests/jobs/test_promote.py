@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.config import InputError
-from dcgan_dist.tracking.champion import Registry
+from dcgan_dist.tracking.champion import ChampionRegistry
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job
@@ -43,7 +43,7 @@ class Model:
 
     @property
     def champion(self) -> str:
-        found = Registry(self.uri).champion(self.name)
+        found = ChampionRegistry(self.uri).champion(self.name)
         return found.uri if found else ""
 
 

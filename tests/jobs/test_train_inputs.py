@@ -12,18 +12,14 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.config import InputError
-from tests.helpers.jobs import JOBS, load_job
+from tests.helpers.jobs import JOBS, draw_rooms, load_job
 
 train_lsun = load_job("train_lsun")
 
 
 @pytest.fixture(scope="module")
 def shards(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("shards")
-    assert (
-        load_job("prepare_rooms")(["--n", "40", "--image-size", "32", "--out", str(out), "--shard-samples", "20"]) == 0
-    )
-    return out
+    return draw_rooms(tmp_path_factory.mktemp("shards"), 40, "--shard-samples", "20")
 
 
 def arguments(shards: Path, storage: Path, *more: str) -> list[str]:

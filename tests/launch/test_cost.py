@@ -16,15 +16,13 @@ from dcgan_dist.launch.cost import Price, cache_bytes, find_price, known_prices,
 from dcgan_dist.launch.probe import one_rank, probe_rank, ranks_on_node
 from dcgan_dist.launch.run_plan import plan_run
 from dcgan_dist.presets import preset
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms, load_job
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 drawn rooms of 32 px."""
-    folder = tmp_path_factory.mktemp("cost") / "rooms"
-    assert load_job("prepare_rooms")(["--out", str(folder), "--n", "96", "--image-size", "32", "--cpus", "1"]) == 0
-    return folder
+    return draw_rooms(tmp_path_factory.mktemp("cost") / "rooms", 96, "--cpus", "1")
 
 
 def flags(shards: Path, storage: Path, *more: str) -> list[str]:

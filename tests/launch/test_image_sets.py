@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +11,11 @@ from PIL import Image
 
 from dcgan_dist.config import InputError
 from dcgan_dist.curation.thumbnails import thumbnails
+from dcgan_dist.data.images import encode_jpeg
 from dcgan_dist.data.tar_members import walk_tar
 from dcgan_dist.launch.image_sets import image_set, read_image_set
 from tests.helpers.jobs import load_job
+from tests.helpers.tars import tar_of
 
 Pixels = NDArray[np.uint8]
 
@@ -93,14 +93,8 @@ def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> N
 def test_a_folder_with_cifar_tars_gives_train_or_test(tmp_path: Path) -> None:
     images = smooth(5)
     for split, part in (("train", images[:3]), ("test", images[3:])):
-        with tarfile.open(tmp_path / f"cifar10-{split}-00.tar", "w") as tar:
-            for number, image in enumerate(part):
-                file = io.BytesIO()
-                Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG")
-                info = tarfile.TarInfo(f"{split}/{number:05}_cat.jpg")
-                info.size = file.tell()
-                file.seek(0)
-                tar.addfile(info, file)
+        files = ((f"{split}/{i:05}_cat.jpg", encode_jpeg(image.transpose(1, 2, 0))) for i, image in enumerate(part))
+        (tmp_path / f"cifar10-{split}-00.tar").write_bytes(tar_of(files))
 
     train, held_out, samples = (read_image_set([str(tmp_path)], role) for role in ("train", "held_out", "samples"))
 

@@ -9,25 +9,12 @@ import pytest
 from dcgan_dist.config import FREE_FIELDS, InputError, TrainConfig, flatten, replace
 from dcgan_dist.launch.run_plan import RunPlan, check_same_run, plan_run, record, run_intervals
 from dcgan_dist.presets import PRESETS, preset
-from tests.helpers.jobs import load_job
+from tests.helpers.jobs import draw_rooms
 
 
 @pytest.fixture(scope="module")
 def config(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    out = tmp_path_factory.mktemp("rooms")
-    arguments = [
-        "--n",
-        "100",
-        "--image-size",
-        "32",
-        "--val-fraction",
-        "0.2",
-        "--shard-samples",
-        "30",
-        "--out",
-        str(out),
-    ]
-    assert load_job("prepare_rooms")(arguments) == 0
+    out = draw_rooms(tmp_path_factory.mktemp("rooms"), 100, "--val-fraction", "0.2", "--shard-samples", "30")
     changed = replace(preset("demo32"), "shards", str(out))
     return replace(replace(changed, "data.batch_size", 16), "storage", "/storage")
 
@@ -93,8 +80,8 @@ def test_free_fields_exist_and_may_change(config: TrainConfig, plan: RunPlan) ->
 def test_other_shards_under_the_same_name_are_refused(
     ray_cluster: str, config: TrainConfig, plan: RunPlan, tmp_path: Path
 ) -> None:
-    assert load_job("prepare_rooms")(["--n", "90", "--image-size", "32", "--out", str(tmp_path)]) == 0
-    other = plan_run(replace(replace(config, "shards", str(tmp_path)), "run_name", plan.name))
+    shards = draw_rooms(tmp_path, 90)
+    other = plan_run(replace(replace(config, "shards", str(shards)), "run_name", plan.name))
 
     with pytest.raises(InputError, match="manifest hash"):
         check_same_run(other, record(plan))

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dcgan_dist.config import InputError
-from dcgan_dist.tracking.champion import HISTORY, Registry
+from dcgan_dist.tracking.champion import HISTORY, ChampionRegistry
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 
@@ -25,7 +25,7 @@ def add_versions(client: MlflowClient, name: str, count: int, run_id: str | None
 
 def test_the_champion_moves_and_each_one_before_can_be_restored(client: MlflowClient, tracking_uri: str) -> None:
     add_versions(client, "moves", 3)
-    registry = Registry(tracking_uri)
+    registry = ChampionRegistry(tracking_uri)
     assert registry.champion("moves") is None
     assert registry.champion_before("moves") is None
 
@@ -43,7 +43,7 @@ def test_the_champion_moves_and_each_one_before_can_be_restored(client: MlflowCl
 
 def test_making_the_champion_champion_again_changes_nothing(client: MlflowClient, tracking_uri: str) -> None:
     add_versions(client, "again", 2)
-    registry = Registry(tracking_uri)
+    registry = ChampionRegistry(tracking_uri)
 
     for number in (1, 2, 2):
         registry.make_champion(registry.version(f"models:/again/{number}"))
@@ -53,7 +53,7 @@ def test_making_the_champion_champion_again_changes_nothing(client: MlflowClient
 
 def test_a_former_champion_that_was_deleted_is_passed_over(client: MlflowClient, tracking_uri: str) -> None:
     add_versions(client, "deleted", 3)
-    registry = Registry(tracking_uri)
+    registry = ChampionRegistry(tracking_uri)
     for number in (1, 2, 3):
         registry.make_champion(registry.version(f"models:/deleted/{number}"))
     client.delete_model_version("deleted", "2")
@@ -70,7 +70,7 @@ def test_quality_is_that_of_the_images_the_version_had_seen(client: MlflowClient
         run.log_metrics({"quality/frechet_random": value}, seen)
     run.finish("FINISHED")
     add_versions(client, "quality", 2, run.run_id)
-    registry = Registry(tracking_uri)
+    registry = ChampionRegistry(tracking_uri)
 
     version = registry.version("models:/quality/2")
 
@@ -88,12 +88,12 @@ def test_what_is_no_version_is_said(name: str, client: MlflowClient, tracking_ur
         pass
 
     with pytest.raises(InputError, match=r"no model is registered|has no|names no"):
-        Registry(tracking_uri).version(name)
+        ChampionRegistry(tracking_uri).version(name)
 
 
 def test_a_damaged_history_is_named_and_not_overwritten(client: MlflowClient, tracking_uri: str) -> None:
     add_versions(client, "damaged", 2)
-    registry = Registry(tracking_uri)
+    registry = ChampionRegistry(tracking_uri)
     registry.make_champion(registry.version("models:/damaged/1"))
     client.set_registered_model_tag("damaged", HISTORY, "what")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import socket
-import threading
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from dcgan_dist.config import InputError
 from dcgan_dist.tracking.server import check_reachable, connect, without_password
+from tests.helpers.listener import listener
 
 
 def test_a_running_server_and_a_new_database_are_fine(server: str, tmp_path: Path) -> None:
@@ -55,22 +54,8 @@ def test_a_server_that_never_answers_costs_ten_seconds_at_most() -> None:
     [(401, "refuses access.*MLFLOW_TRACKING_USERNAME"), (403, "refuses access"), (404, "not as a tra")],
 )
 def test_answers_of_other_kinds_are_told_apart(status: int, said: str) -> None:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as other:
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        try:
-            with pytest.raises(InputError, match=said):
-                check_reachable(f"http://127.0.0.1:{other.server_port}")
-        finally:
-            other.shutdown()
+    with listener(status) as (address, _), pytest.raises(InputError, match=said):
+        check_reachable(address)
 
 
 @pytest.mark.parametrize(
@@ -81,24 +66,11 @@ def test_a_server_that_shows_an_account_no_experiment_is_a_tracking_server_all_t
     body: bytes, fits: bool
 ) -> None:
     """MLflow leaves an empty list out of its answer, so a new account without permissions gets `{}`."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as other:
-        threading.Thread(target=other.serve_forever, daemon=True).start()
-        try:
-            with nullcontext() if fits else pytest.raises(InputError, match="not as a tracking server"):
-                check_reachable(f"http://127.0.0.1:{other.server_port}")
-        finally:
-            other.shutdown()
+    with (
+        listener(body=body) as (address, _),
+        nullcontext() if fits else pytest.raises(InputError, match="not as a tracking server"),
+    ):
+        check_reachable(address)
 
 
 def test_a_database_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:

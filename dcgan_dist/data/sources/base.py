@@ -81,3 +81,15 @@ class TravelsLight:
     def __getstate__(self) -> dict[str, Any]:
         """Its fields only."""
         return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnlabelledSource(TravelsLight):
+    """Images in colour without labels, stored as JPEG."""
+
+    image_channels: int = 3
+    encoding: Encoding = "jpeg"
+
+    def class_names(self) -> tuple[str, ...]:
+        """None."""
+        return ()

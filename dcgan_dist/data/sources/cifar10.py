@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,9 @@ import numpy as np
 
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, decode
-from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
-from dcgan_dist.data.sources.labelled import SplitArrays, array_items, array_sample
+from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
 from dcgan_dist.data.tar_members import TarFault, walk_tar
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.writer import Encoding
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGES = 60_000
@@ -25,7 +24,7 @@ _JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cifar10Source(TravelsLight):
+class Cifar10Source(LabelledSource):
     """The 60,000 images, or as many as the copy at hand has."""
 
     path: str
@@ -39,24 +38,12 @@ class Cifar10Source(TravelsLight):
         """The ten classes."""
         return CLASSES
 
-    def items(self) -> Sequence[Item]:
-        """All images in official order.
-
-        Raises:
-            InputError: the folder holds neither form.
-        """
-        return array_items(self._splits)
-
-    def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """One image with its label."""
-        yield array_sample(self._splits, item)
-
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
         return {"size": 32}, {"kind": "cifar10", "form": self._form_and_splits[0]}
 
-    @property
-    def _splits(self) -> list[SplitArrays]:
+    def read_splits(self) -> list[SplitArrays]:
+        """As `LabelledSource`, of the form with more images."""
         return self._form_and_splits[1]
 
     @cached_property

@@ -16,9 +16,9 @@ from PIL import Image
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, open_image, to_array
 from dcgan_dist.data.keys import keys_of_paths
-from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
+from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.files import find_images
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.writer import Sample
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""
@@ -87,7 +87,7 @@ class YuNetDetector:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FacesSource(TravelsLight):
+class FacesSource(UnlabelledSource):
     """Every face in the photographs below some paths."""
 
     paths: tuple[str, ...]
@@ -102,12 +102,6 @@ class FacesSource(TravelsLight):
     detector_model: str = ""
     """YuNet's model file."""
     dataset: str = "faces"
-    image_channels: int = 3
-    encoding: Encoding = "jpeg"
-
-    def class_names(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     def items(self) -> Sequence[Item]:
         """One item per photograph.

@@ -8,25 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.data.keys import keys_of_paths
-from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
+from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.files import find_images, read_square
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.writer import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderSource(TravelsLight):
+class FolderSource(UnlabelledSource):
     """Every image below some paths, in the order of their names."""
 
     paths: tuple[str, ...]
     """Folders, tars and zips."""
     image_size: int
     dataset: str = "folder"
-    image_channels: int = 3
-    encoding: Encoding = "jpeg"
-
-    def class_names(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     def items(self) -> Sequence[Item]:
         """One item per file with an image's suffix.

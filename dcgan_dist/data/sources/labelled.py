@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import require
-from dcgan_dist.data.sources.base import Item
+from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
 from dcgan_dist.data.writer import Sample
 
 
@@ -24,16 +26,35 @@ class SplitArrays:
         self.split, self.images, self.labels = split, images, labels
 
 
-def array_items(splits: Sequence[SplitArrays]) -> list[Item]:
-    """One item per image; its key and ref say the split and the official number."""
-    return [
-        Item(f"{part.split}/{row:06d}", (number, row), part.split, int(label))
-        for number, part in enumerate(splits)
-        for row, label in enumerate(part.labels)
-    ]
+class LabelledSource(TravelsLight, ABC):
+    """Labelled images of one size that are read at once, in official splits and order."""
 
+    @abstractmethod
+    def read_splits(self) -> list[SplitArrays]:
+        """Images and labels of the official splits that there are.
 
-def array_sample(splits: Sequence[SplitArrays], item: Item) -> Sample:
-    """The image of an item."""
-    number, row = item.ref
-    return Sample(key=item.key, pixels=splits[number].images[row], label=item.label)
+        Raises:
+            InputError: files are missing or broken.
+        """
+
+    @cached_property
+    def splits(self) -> list[SplitArrays]:
+        """As `read_splits`, read once."""
+        return self.read_splits()
+
+    def items(self) -> Sequence[Item]:
+        """One item per image; its key and ref say the split and the official number.
+
+        Raises:
+            InputError: as `read_splits`.
+        """
+        return [
+            Item(f"{part.split}/{row:06d}", (number, row), part.split, int(label))
+            for number, part in enumerate(self.splits)
+            for row, label in enumerate(part.labels)
+        ]
+
+    def read(self, item: Item) -> Iterator[Sample | Rejected]:
+        """The image of an item with its label."""
+        number, row = item.ref
+        yield Sample(key=item.key, pixels=self.splits[number].images[row], label=item.label)

@@ -13,25 +13,19 @@ import lmdb
 from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.keys import escape
-from dcgan_dist.data.sources.base import Item, Rejected, Source, TravelsLight
+from dcgan_dist.data.sources.base import Item, Rejected, Source, UnlabelledSource
 from dcgan_dist.data.sources.folder import FolderSource
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.writer import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class LmdbSource(TravelsLight):
+class LmdbSource(UnlabelledSource):
     """Every image of an LMDB, in key order, so that an output shard is one key range."""
 
     path: str
     """Folder with data.mdb, such as bedroom_train_lmdb."""
     image_size: int
     dataset: str = "lsun"
-    image_channels: int = 3
-    encoding: Encoding = "jpeg"
-
-    def class_names(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     def items(self) -> Sequence[Item]:
         """One item per key; values are not touched.

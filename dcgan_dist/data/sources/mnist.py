@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,14 @@ import numpy as np
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from dcgan_dist.config import InputError
-from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
-from dcgan_dist.data.sources.labelled import SplitArrays, array_items, array_sample
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.data.writer import Encoding
 
 _FILES = {"train": "train", "test": "t10k"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MnistSource(TravelsLight):
+class MnistSource(LabelledSource):
     """The 70,000 digits; the last `val` of the training set are the validation split, as the authors cut it."""
 
     path: str
@@ -39,24 +36,12 @@ class MnistSource(TravelsLight):
         """The ten classes."""
         return tuple("0123456789")
 
-    def items(self) -> Sequence[Item]:
-        """All digits in official order.
-
-        Raises:
-            InputError: files are missing or broken.
-        """
-        return array_items(self._splits)
-
-    def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """One image with its label."""
-        yield array_sample(self._splits, item)
-
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
         return {"size": 28}, {"kind": "mnist", "val": self.val}
 
-    @cached_property
-    def _splits(self) -> list[SplitArrays]:
+    def read_splits(self) -> list[SplitArrays]:
+        """As `LabelledSource`; the validation split is cut from the train split."""
         root = Path(self.path).expanduser()
         splits = []
         for split, prefix in _FILES.items():

@@ -13,25 +13,19 @@ from typing import Any
 import numpy as np
 
 from dcgan_dist.config import InputError
-from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
+from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.room_drawing import OVERSAMPLING, draw_room
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.writer import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoomSource(TravelsLight):
+class RoomSource(UnlabelledSource):
     """Rooms number 0 to n - 1 of a seed."""
 
     n: int
     image_size: int = 64
     seed: int = 0
     dataset: str = "rooms"
-    image_channels: int = 3
-    encoding: Encoding = "jpeg"
-
-    def class_names(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     def items(self) -> Sequence[Item]:
         """One item per room."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,12 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from dcgan_dist.config import InputError, require
-from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
-from dcgan_dist.data.sources.labelled import SplitArrays, array_items, array_sample
-from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.data.writer import Encoding
 
 
 @dataclass(frozen=True, kw_only=True)
-class SvhnSource(TravelsLight):
+class SvhnSource(LabelledSource):
     """Digits of train_32x32.mat, test_32x32.mat and, where wanted, extra_32x32.mat."""
 
     path: str
@@ -35,29 +32,12 @@ class SvhnSource(TravelsLight):
         """The ten classes."""
         return tuple("0123456789")
 
-    def items(self) -> Sequence[Item]:
-        """All digits in official order.
-
-        Raises:
-            InputError: there is no .mat file, or it is none of SVHN's.
-        """
-        return array_items(self.splits)
-
-    def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """One image with its label."""
-        yield array_sample(self.splits, item)
-
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
         return {"size": 32}, {"kind": "svhn", "extra": self.extra}
 
-    @cached_property
-    def splits(self) -> list[SplitArrays]:
-        """Images and labels of the official splits that there are.
-
-        Raises:
-            InputError: as `items`.
-        """
+    def read_splits(self) -> list[SplitArrays]:
+        """As `LabelledSource`; the extra digits are part of the train split."""
         root = Path(self.path).expanduser()
         files = [root] if root.is_file() else sorted(root.rglob("*_32x32*.mat"))
         parts = {kind: _read_mat(file) for file in files for kind in [file.name.partition("_")[0]]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from dcgan_dist.exploration.drawing import check_images_stand_alone
 from dcgan_dist.exploration.sheets import framed
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.models import load_generator
+from dcgan_dist.launch.result_file import write_result
 from dcgan_dist.models.authors_arrays import FILE, is_authors_folder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.tracking.lineage import find_lineage
@@ -136,8 +136,4 @@ class Exploration:
             "figures": self.figures,
             "pictures": self.pictures,
         }
-        path = self.folder / "result.json"
-        unfinished = path.with_name("result.json.part")
-        unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-        return path
+        return write_result(self.folder, result)

@@ -1,0 +1,97 @@
+"""Checks of what jobs use: the cluster, shards, the tracking server, and the clocks of the two servers."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from dcgan_dist.config import InputError
+from dcgan_dist.data.manifest import MANIFEST_NAME, is_uri, load_manifest
+from dcgan_dist.launch.command_line import absolute
+from dcgan_dist.launch.security import Answer, Check, check_ray_version
+from dcgan_dist.tracking.server import check_reachable
+from dcgan_dist.tracking.uri import without_password
+
+MOST_SKEW_SECONDS = 10.0  # after 30 s without a sign of life a run counts as dead
+
+
+def check_cluster(address: str, answer: Answer) -> Check:
+    """Whether the cluster lets us in, and what it runs.
+
+    Args:
+        address: of its dashboard.
+        answer: to /api/version, asked with our token.
+    """
+    if answer.status in (401, 403):
+        remedy = "copy the head's token to ~/.ray/auth_token (mode 600) and export RAY_AUTH_MODE=token"
+        return Check(
+            name="cluster", status="failed", found=f"{address} refuses our token (HTTP {answer.status})", remedy=remedy
+        )
+    if answer.status != 200:
+        remedy = "start the head, forward the port (ssh -L 8265:127.0.0.1:8265 HEAD), or correct --address"
+        found = f"{address} does not answer ({answer.text or f'HTTP {answer.status}'})"
+        return Check(name="cluster", status="failed", found=found, remedy=remedy)
+    try:
+        theirs = str(json.loads(answer.text)["ray_version"])
+    except (ValueError, KeyError, TypeError):
+        return Check(name="cluster", status="failed", found=f"{address} is not Ray's", remedy="correct --address")
+    if (old := check_ray_version(theirs, "on the cluster")).status != "ok":
+        return old
+    if theirs != version("ray"):
+        remedy = f"pip install ray=={theirs} here: clients and clusters have to be of one version"
+        return Check(
+            name="cluster", status="warning", found=f"Ray {theirs} there, {version('ray')} here", remedy=remedy
+        )
+    return Check(name="cluster", status="ok", found=f"Ray {theirs} at {address}")
+
+
+def check_shards(path: str) -> Check:
+    """Whether shards are there at their sizes; writes nothing."""
+    if not path:
+        return Check(name="shards", status="skipped", found="none named", remedy="--shards PATH")
+    try:
+        path = absolute(path, "--shards")
+        if not is_uri(path) and not (Path(path) / MANIFEST_NAME).exists() and Path(path).name != MANIFEST_NAME:
+            raise InputError(f"{path} has no {MANIFEST_NAME}: jobs/prepare_*.py make one")
+        manifest = load_manifest(path)
+    except (InputError, OSError) as error:
+        found, _, remedy = str(error).rpartition(": ")
+        return Check(name="shards", status="failed", found=found or str(error), remedy=remedy)
+    return Check(
+        name="shards", status="ok", found=f"{manifest.samples:,} samples in {len(manifest.shards)} shards at {path}"
+    )
+
+
+def check_tracking(uri: str) -> Check:
+    """Whether runs can be recorded."""
+    if not uri:
+        return Check(name="tracking", status="skipped", found="none named", remedy="--tracking-uri URI")
+    try:
+        check_reachable(uri)
+    except InputError as error:
+        found, _, remedy = str(error).partition("): ")
+        return Check(
+            name="tracking",
+            status="failed",
+            found=found + ")" * bool(remedy),
+            remedy=remedy or "correct --tracking-uri",
+        )
+    return Check(name="tracking", status="ok", found=without_password(uri))
+
+
+def check_clock(whose: str, answer: Answer) -> Check:
+    """How far a server's clock is from ours; by the second, which is all that HTTP says."""
+    name = f"clock of {whose}"
+    if answer.skew is None:
+        return Check(name=name, status="skipped", found="no server said its time")
+    skew = answer.skew
+    if abs(skew) > MOST_SKEW_SECONDS:
+        remedy = "let both machines keep time: timedatectl set-ntp true"
+        return Check(
+            name=name,
+            status="failed",
+            found=f"{abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} ours",
+            remedy=remedy,
+        )
+    return Check(name=name, status="ok", found=f"within {max(1, round(abs(skew)))} s of ours")

@@ -1,0 +1,22 @@
+"""SIGINT and SIGTERM while the driver of a run or a search works."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def hearing_signals(hear: Callable[[int, object], None]) -> Iterator[None]:
+    """Give both signals to a handler while the block runs."""
+    # Only the main thread may set handlers; elsewhere (in a sweep) the caller has its own.
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.signal(number, hear) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
