@@ -40,6 +40,9 @@ def parse(
         InputError: --accept-risk without a risk.
     """
     arguments: dict[str, Any] = {} if default is None else {"default": default}
+    started = sys.modules["__main__"].__spec__
+    if started is not None and started.name.endswith(".__main__"):
+        arguments["prog"] = f"python -m {started.parent}"
     if joins:
         argv = _take_accepted_risks(argv)
         description += (

@@ -90,10 +90,12 @@ class Prepared:
         manifest = self.manifest
         counts = ", ".join(f"{manifest.split(split).samples} {split}" for split in manifest.splits)
         megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
+        # Training reads one split, and names that one's hash.
+        of_train = f", of its train split {manifest.split('train').hash[:12]}" if "train" in manifest.splits else ""
         lines = [
             f"{manifest.dataset}: {counts} images of {manifest.image_size} pixels in {len(manifest.shards)} shards "
             f"({manifest.layout}, {megabytes:.1f} MB)",
-            f"manifest {Path(manifest.location) / MANIFEST_NAME}, hash {manifest.hash[:12]}",
+            f"manifest {Path(manifest.location) / MANIFEST_NAME}, hash {manifest.hash[:12]}{of_train}",
         ]
         if set(self.items_by_samples) - {"0", "1"}:
             per_item = ", ".join(f"{k}: {n}" for k, n in sorted(self.items_by_samples.items(), key=lambda x: int(x[0])))

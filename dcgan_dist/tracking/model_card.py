@@ -53,7 +53,7 @@ The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{pres
 
 - {images_seen:,} real images seen; {updates_d:,} updates of the discriminator, {updates_g:,} of the generator
   (schedule `{schedule}`)
-- data manifest {manifest_hash}
+- manifest of the training images (their split of the shards) {manifest_hash}
 - {"weights averaged over the run" if averaged else "weights of one step, not averaged: of the kept checkpoint with the least Frechet distance where it was measured"}
 - batch normalisation: standing statistics, measured before export
 
@@ -66,9 +66,10 @@ Frechet distances on random features compare runs of one data set and image size
 ## Use
 
 ```python
-from dcgan_dist.tracking.registry import load_{kind}
+import torch
+from dcgan_dist.launch.models import load_{kind}
 
-{kind} = load_{kind}("{uri}", TRACKING_URI)
+{kind} = load_{kind}("{uri}", TRACKING_URI)  # the address of this server
 {_example(kind, model)}
 ```
 {_command(kind, uri)}
@@ -163,4 +164,4 @@ def _example(kind: str, model: ModelConfig) -> str:
 def _command(kind: str, uri: str) -> str:
     if kind == "discriminator":
         return ""
-    return f"\n```sh\npython jobs/sample.py --model {uri} --n 64 --out grid.png\n```\n"
+    return f"\n```sh\npython jobs/sample.py --model {uri} --tracking-uri TRACKING_URI --n 64 --out grid.png\n```\n"

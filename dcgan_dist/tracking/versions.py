@@ -22,7 +22,9 @@ def find_version(client: MlflowClient, named: RegisteredVersion) -> ModelVersion
     """
     known = sorted(model.name for model in client.search_registered_models(max_results=1000))
     if named.name not in known:
-        raise InputError(f"no model is registered as {named.name!r}: there are {', '.join(known) or 'none yet'}")
+        # A server with accounts leaves out what ours may not see.
+        there = f"there are {', '.join(known)}" if known else "there are none, or none that your account may see"
+        raise InputError(f"no model is registered as {named.name!r}: {there}")
     versions = {int(found.version): found for found in client.search_model_versions(f"name = '{named.name}'")}
     number = named.version
     if named.alias:

@@ -60,7 +60,7 @@ def test_the_example_in_the_card_runs(name: str) -> None:
 
 
 def test_only_generators_are_offered_for_sampling() -> None:
-    command = "python jobs/sample.py --model models:/dcgan-lsun-generator@candidate --n 64 --out grid.png"
+    command = "python jobs/sample.py --model models:/dcgan-lsun-generator@candidate --tracking-uri TRACKING_URI --n 64 --out grid.png"
 
     assert command in card("lsun64", "generator")
     assert "jobs/sample.py" not in card("lsun64", "discriminator")
