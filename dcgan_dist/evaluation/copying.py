@@ -13,6 +13,8 @@ HELD_OUT_SHARE = 0.001
 """At most this share of held-out images may lie beyond the threshold; a copy rate above it is too much."""
 CHANCE = 0.01
 """Greatest probability that as many copies among held-out images would be called too many."""
+THRESHOLDS = 6
+"""That are tried. The held-out images themselves choose among them, so each may err with its share of CHANCE only."""
 POWER = 0.95
 """With this probability the detection limit is found."""
 
@@ -28,6 +30,8 @@ class Calibration:
     held_out: int
     samples: int
     """Number of samples that will be looked at."""
+    tried: int
+    """Thresholds that this one was chosen from."""
     critical: int
     """So many copies among them are too many; more than `samples` where no number is."""
     recognised: float
@@ -48,7 +52,7 @@ class CopyRate:
     high: float
     """Upper end."""
     p_value: float
-    """Probability of at least as many copies if samples were further held-out images."""
+    """Greatest probability of at least as many copies if samples were further held-out images, at any threshold that was tried."""
 
     @property
     def too_many(self) -> bool:
@@ -83,9 +87,8 @@ def exceedance_p_value(copies: int, samples: int, held_out_copies: int, held_out
 
 def copy_rate(scores: NDArray[np.floating], calibration: Calibration) -> CopyRate:
     """Count the samples whose score (n,) says that they are copies."""
-    return _rate(
-        int((scores > calibration.threshold).sum()), len(scores), calibration.held_out_copies, calibration.held_out
-    )
+    copies = int((scores > calibration.threshold).sum())
+    return _rate(copies, len(scores), calibration.held_out_copies, calibration.held_out, calibration.tried)
 
 
 def calibrate(
@@ -108,37 +111,37 @@ def calibrate(
     falling = np.sort(held_out_scores)[::-1]
     loosest = np.sort(held_out_scores[kept])[::-1][int(HELD_OUT_SHARE * kept.sum())] if kept.any() else falling[0]
     last = int((held_out_scores > loosest).sum())
-    choices = [
-        _calibration(falling, beyond, planted_scores, samples)
-        for beyond in sorted({last, *np.geomspace(1, last, 24).astype(int).tolist(), 0} if last else {0})
-    ]
+    # As many places as possible thresholds, whatever the scores are: the correction must not depend on them.
+    places = {last, *np.geomspace(1, last, THRESHOLDS - 1).astype(int).tolist(), 0} if last else {0}
+    choices = [_calibration(falling, beyond, planted_scores, samples, len(places)) for beyond in sorted(places)]
     return min(choices, key=lambda one: (one.limit if one.limit is not None else math.inf, -one.recognised))
 
 
 def _calibration(
-    falling: NDArray[np.floating], beyond: int, planted_scores: NDArray[np.floating], samples: int
+    falling: NDArray[np.floating], beyond: int, planted_scores: NDArray[np.floating], samples: int, tried: int
 ) -> Calibration:
     threshold = float(falling[beyond])
     above = int((falling > threshold).sum())  # fewer than `beyond` where scores are equal
-    critical = critical_count(samples, above, len(falling))
+    critical = critical_count(samples, above, len(falling), tried)
     recognised = float((planted_scores > threshold).mean())
     return Calibration(
         threshold=threshold,
         held_out_copies=above,
         held_out=len(falling),
         samples=samples,
+        tried=tried,
         critical=critical,
         recognised=recognised,
         limit=detection_limit(samples, critical, recognised, above / len(falling)),
     )
 
 
-def critical_count(samples: int, held_out_copies: int, held_out: int) -> int:
+def critical_count(samples: int, held_out_copies: int, held_out: int, tried: int = 1) -> int:
     """The least number of copies that is too many; more than `samples` where no number is."""
     enough, not_enough = samples + 1, 0
     while enough - not_enough > 1:  # the more copies, the clearer
         middle = (enough + not_enough) // 2
-        too_many = _rate(middle, samples, held_out_copies, held_out).too_many
+        too_many = _rate(middle, samples, held_out_copies, held_out, tried).too_many
         enough, not_enough = (middle, not_enough) if too_many else (enough, middle)
     return enough
 
@@ -168,7 +171,7 @@ def detection_limit(samples: int, critical: int, recognised: float, background: 
     return high
 
 
-def _rate(copies: int, samples: int, held_out_copies: int, held_out: int) -> CopyRate:
+def _rate(copies: int, samples: int, held_out_copies: int, held_out: int, tried: int) -> CopyRate:
     low, high = clopper_pearson(copies, samples)
     return CopyRate(
         copies=copies,
@@ -176,5 +179,5 @@ def _rate(copies: int, samples: int, held_out_copies: int, held_out: int) -> Cop
         rate=copies / samples,
         low=low,
         high=high,
-        p_value=exceedance_p_value(copies, samples, held_out_copies, held_out),
+        p_value=min(1.0, tried * exceedance_p_value(copies, samples, held_out_copies, held_out)),
     )

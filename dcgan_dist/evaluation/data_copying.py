@@ -25,7 +25,7 @@ from dcgan_dist.evaluation.mann_whitney import rank_sum_z
 from dcgan_dist.neighbors.nearest import nearest_l2
 
 SIGNIFICANT = 0.001
-EXCHANGEABLE = 0.01
+"""Of both tests: what excuses samples must be as certain as what accuses them."""
 PERMUTATIONS = 999
 """Enough for a p-value of 0.001 and no smaller one."""
 EXCEEDANCES = 20
@@ -65,7 +65,7 @@ class DataCopying:
     @property
     def exchangeable(self) -> bool:
         """Whether held-out images may be taken for images drawn as the training images were."""
-        return self.p_exchangeable > EXCHANGEABLE
+        return self.p_exchangeable > SIGNIFICANT
 
 
 class _Cell:

@@ -14,6 +14,7 @@ CALIBRATION = Calibration(
     threshold=0.9,
     held_out_copies=2,
     held_out=2100,
+    tried=1,
     samples=5000,
     critical=20,
     recognised=0.9,
