@@ -1,7 +1,8 @@
 """Fill the CIFAR-10 table: accuracy of a linear machine on a discriminator's features, all labels and 400 per class.
 
-A random discriminator of the same shape and one layer of K-means stand in the same table. With --protocol small: the first 6000
-train and 4000 test images, for a look within minutes.
+A random discriminator of the same shape and one layer of K-means stand in the same table; --model untrained:imagenet32 measures
+these alone, where nothing has been trained. With --protocol small: the first 6000 train and 4000 test images, for a look within
+minutes.
 
 python jobs/evaluate_cifar10.py --model models:/dcgan-imagenet-discriminator@candidate --data cifar10/ --out tables/cifar10
 """

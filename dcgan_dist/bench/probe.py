@@ -23,9 +23,9 @@ from dcgan_dist.evaluation.features import discriminator_features
 from dcgan_dist.evaluation.linear_probe import FewRows, LinearSvm, fit_linear_svm
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.launch.command_line import absolute, parse
+from dcgan_dist.launch.models import untrained_discriminator
 from dcgan_dist.launch.result_file import write_json
-from dcgan_dist.launch.table_job import TableOptions, open_data, random_discriminator
-from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.launch.table_job import TableOptions, open_data
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
 
@@ -136,7 +136,7 @@ def _features(options: ProbeBenchmark) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Features and classes of the rows to learn from, and of those after them."""
     table = TableOptions(model="", data=absolute(options.data, "--data"), out=absolute(options.work, "--work"))
     train = open_data(table, lambda path: Cifar10Source(path=path)).split("train")
-    network = random_discriminator(Discriminator(preset(options.preset).model), seed=0)
+    network = untrained_discriminator(preset(options.preset).model, seed=0)
     positions = np.arange(min(options.rows + options.test_rows, train.samples))
     images = read_images(train, positions, image_size=network.config.image_size, image_channels=3)
     restandardise(network, [(from_uint8(batch, "tanh"),) for batch in images[: 128 * 10].split(128)])

@@ -1,9 +1,10 @@
 """Linear support vector machines on any number of rows and features, with the objective of scikit-learn's LinearSVC.
 
 One against the rest, for every class k: 0.5 (|w|^2 + b^2) + C sum_i max(0, 1 - y_ik (w x_i + b))^2. The intercept is
-penalised and the loss is summed, both as liblinear has it. All classes are solved at once by Newton's method with conjugate
-gradients, which reads the rows a block at a time and only for products with them; where there are fewer rows than features,
-the rows are first replaced by the triangular factor of their Gram matrix, which changes neither objective nor scores.
+penalised and the loss is summed, both as liblinear has it. All classes are solved at once by Newton's method with
+preconditioned conjugate gradients, which read the rows a block at a time and only for products with them; where there are
+fewer rows than features, the rows are first replaced by the triangular factor of their Gram matrix, which changes neither
+objective nor scores.
 Source: Keerthi and DeCoste, A modified finite Newton method for fast solution of large scale linear SVMs, JMLR 2005.
 """
 
@@ -16,11 +17,14 @@ import torch
 from torch import Tensor
 
 from dcgan_dist.config import require
+from dcgan_dist.evaluation.nystroem import Nystroem
 
 Blocks = Callable[[], Iterator[Tensor]]
 """Gives the rows again from the start, a block (b, d) of floats at a time, on the device that is computed on."""
 
 NEWTON_STEPS, CONJUGATE_STEPS, HALVINGS = 100, 1000, 30
+RANK = 500
+"""Of the sketch that preconditions the conjugate gradients."""
 ARMIJO = 1e-4
 
 
@@ -71,18 +75,37 @@ class _Rows:
         product = block.T @ r
         return product if self.plain else torch.cat([product, r.sum(0, keepdim=True)])
 
-    def scores(self, w: Tensor) -> Tensor:
-        """(n, k)."""
-        return torch.cat([self.one(block, w) for block, _ in self.walk()])
-
     def gradient(self, r: Tensor) -> Tensor:
         """(d + 1, k): the sum of the rows, each times its r."""
         return sum((self.back(block, r[rows]) for block, rows in self.walk()), start=torch.zeros((), device=r.device))
 
-    def curvature(self, v: Tensor, mask: Tensor) -> Tensor:
-        """The gradient of mask * scores(v), in one pass."""
-        products = (self.back(block, self.one(block, v) * mask[rows]) for block, rows in self.walk())
-        return sum(products, start=torch.zeros((), device=v.device))
+    def through(self, w: Tensor, weigh: Callable[[Tensor, slice], Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores (n, k) of w, and the sum (d + 1, m) of the rows, each times what `weigh` makes of its scores; one pass."""
+        scores, total = [], torch.zeros((), device=w.device)
+        for block, rows in self.walk():
+            scores.append(self.one(block, w))
+            total = total + self.back(block, weigh(scores[-1], rows))
+        return torch.cat(scores), total
+
+
+def sketch_rows(blocks: Blocks, dimensions: int, *, rank: int = RANK) -> Nystroem:
+    """What makes `fit_linear_svm` quick for every C and every choice of labelled rows: in one pass, some large products.
+
+    Raises:
+        InputError: a feature is no number.
+    """
+    first = next(blocks())
+    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+    return _sketch(_Rows(blocks, dtype), torch.empty(dimensions + 1, 0, dtype=dtype, device=first.device), rank)
+
+
+def _sketch(rows: _Rows, like: Tensor, rank: int = RANK) -> Nystroem:
+    def gram(v: Tensor) -> Tensor:
+        _, product = rows.through(v, lambda scores, _: scores)
+        require(bool(product.isfinite().all()), NOT_FINITE)
+        return product
+
+    return Nystroem.sketch(gram, like, rank)
 
 
 def fit_linear_svm(
@@ -93,6 +116,7 @@ def fit_linear_svm(
     classes: int,
     dimensions: int,
     start: LinearSvm | None = None,
+    sketch: Nystroem | None = None,
     tol: float = 1e-6,
 ) -> LinearSvm:
     """Solve for all classes on rows that are read in blocks.
@@ -104,6 +128,7 @@ def fit_linear_svm(
         classes: number of classes.
         dimensions: features of a row.
         start: where to begin, for example the solution for a smaller C; changes the time, not the result.
+        sketch: of the rows (`sketch_rows`), where several machines learn from them; changes the time, not the result.
         tol: the search ends where every class's gradient is below tol times its gradient at 0.
 
     Raises:
@@ -116,7 +141,7 @@ def fit_linear_svm(
     if start is not None:
         w = torch.cat([start.weights, start.intercept[None]]).to(w)
     rows = _Rows(blocks, dtype)
-    w, converged, steps = _newton(rows, targets, used, c, w, tol)
+    w, converged, steps = _newton(rows, targets, used, c, w, tol, sketch or _sketch(rows, w))
     return LinearSvm(weights=w[:-1], intercept=w[-1], converged=converged, steps=steps, passes=rows.passes)
 
 
@@ -141,11 +166,13 @@ class FewRows:
         gram.diagonal().mul_(1 + 1e-9)  # equal rows make K singular
         self.factor = torch.linalg.cholesky(gram)
         self._start = torch.zeros(len(features), classes, dtype=torch.float64, device=features.device)
+        self._rows = _Rows(lambda: iter([self.factor]), torch.float64, plain=True)
+        self._sketch = _sketch(self._rows, self._start)
 
     def fit(self, c: float, *, tol: float = 1e-6) -> LinearSvm:
         """The solution for one C, begun at that of the C before."""
-        rows = _Rows(lambda: iter([self.factor]), torch.float64, plain=True)
-        u, converged, steps = _newton(rows, self.targets, self.used, c, self._start, tol)
+        before = self._rows.passes
+        u, converged, steps = _newton(self._rows, self.targets, self.used, c, self._start, tol, self._sketch)
         self._start = u
         alpha = torch.linalg.solve_triangular(self.factor.T, u, upper=True)
         weights = self.features.T.to(torch.float64 if self.features.dtype == torch.float64 else torch.float32)
@@ -154,7 +181,7 @@ class FewRows:
             intercept=alpha.sum(0).to(weights.dtype),
             converged=converged,
             steps=steps,
-            passes=rows.passes,
+            passes=self._rows.passes - before,
         )
 
 
@@ -177,48 +204,59 @@ def one_against_rest(labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[
     return targets, (labels >= 0)[:, None].to(dtype)
 
 
-def _newton(rows: _Rows, y: Tensor, used: Tensor, c: float, w: Tensor, tol: float) -> tuple[Tensor, bool, int]:
+def _newton(
+    rows: _Rows, y: Tensor, used: Tensor, c: float, w: Tensor, tol: float, sketch: Nystroem
+) -> tuple[Tensor, bool, int]:
     """Minimise for all classes at once; (w, whether the gradient is small enough, steps)."""
-    limit = tol * _norm(2 * c * rows.gradient(y * used))
-    scores = rows.scores(w) if w.any() else torch.zeros_like(y)
+
+    def pulls(scores: Tensor, at: slice) -> Tensor:
+        return y[at] * (1 - y[at] * scores).clamp(min=0) * used[at]
+
+    scores, pulled = rows.through(w, lambda scores, at: torch.cat([pulls(scores, at), (y * used)[at]], 1))
+    pulled, at_zero = pulled.chunk(2, 1)
+    limit = tol * _norm(2 * c * at_zero)
     require(bool(limit.isfinite().all() and scores.isfinite().all()), NOT_FINITE)
     value = _value(w, y, scores, used, c)
     for step in range(NEWTON_STEPS):
-        slack = (1 - y * scores).clamp(min=0) * used
-        gradient = w - 2 * c * rows.gradient(y * slack)
+        gradient = w - 2 * c * pulled
         norm = _norm(gradient)
         if bool((norm <= limit).all()):
             return w, True, step
-        mask = 2 * c * (slack > 0).to(w.dtype)
+        mask = 2 * c * used * (y * scores < 1)
         # Far from the solution a rough direction is enough; near it the steps are Newton's own.
         enough = torch.minimum(norm * (norm * tol / limit).sqrt().clamp(max=0.1), norm * 0.1).clamp(min=limit * 0.3)
-        direction = _solve(lambda v, mask=mask: v + rows.curvature(v, mask), -gradient, enough)
-        along = rows.scores(direction)
+        direction, along = _solve(rows, mask, -gradient, enough, sketch)
         size, better = _line_search(w, direction, scores, along, y, used, c, value, (gradient * direction).sum(0))
         if not bool(better.any()):
             return w, False, step  # rounding ends the descent
         size = size.to(w.dtype)
         w, scores = w + size * direction, scores + size * along
         value = _value(w, y, scores, used, c)
+        pulled = rows.gradient(pulls(scores, slice(None)))
     return w, False, NEWTON_STEPS
 
 
-def _solve(product: Callable[[Tensor], Tensor], right: Tensor, enough: Tensor) -> Tensor:
-    """Conjugate gradients for every column until its residual is below `enough`."""
-    x = torch.zeros_like(right)
-    residual, p = right.clone(), right.clone()
-    squared = residual.square().sum(0)
+def _solve(rows: _Rows, mask: Tensor, right: Tensor, enough: Tensor, sketch: Nystroem) -> tuple[Tensor, Tensor]:
+    """Conjugate gradients for every column of (I + X' mask X) x = right until its residual is below `enough`; x and X x."""
+    scale = mask.mean(0)  # as if every row were in the loss, with less weight
+    x, along = torch.zeros_like(right), torch.zeros_like(mask)
+    residual = right.clone()
+    p = z = sketch.solve(residual, scale)
+    squared = (residual * z).sum(0)
     for _ in range(CONJUGATE_STEPS):
-        going = squared.sqrt() > enough
+        going = _norm(residual) > enough
         if not bool(going.any()):
             break
-        q = product(p)
+        scores, q = rows.through(p, lambda scores, at: scores * mask[at])
+        q = q + p
         size = torch.where(going, squared / (p * q).sum(0), torch.zeros_like(squared))
         x += size * p
+        along += size * scores
         residual -= size * q
-        before, squared = squared, torch.where(going, residual.square().sum(0), squared)
-        p = torch.where(going, residual + squared / before * p, p)
-    return x
+        z = sketch.solve(residual, scale)
+        before, squared = squared, torch.where(going, (residual * z).sum(0), squared)
+        p = torch.where(going, z + squared / before * p, p)
+    return x, along
 
 
 def _line_search(

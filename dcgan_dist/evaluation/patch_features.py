@@ -84,9 +84,11 @@ class PatchFeatures:
         patches = F.unfold(image[None].float(), PATCH)[0].T  # (positions, c 36)
         side = image.shape[-1] - PATCH + 1
         white = (normalise(patches) - self.mean) @ self.whitening
-        squared = white.square().sum(1, keepdim=True) + self.centroids.square().sum(1) - 2 * white @ self.centroids.T
-        distances = squared.clamp(min=0).sqrt()
-        triangle = (distances.mean(1, keepdim=True) - distances).clamp(min=0).view(side, side, -1)
+        # In place: 729 x 4800 distances are more than a cache holds, and each new copy costs as much as the product.
+        triangle = torch.addmm(self.centroids.square().sum(1), white, self.centroids.T, alpha=-2)
+        triangle.add_(white.square().sum(1, keepdim=True)).clamp_(min=0).sqrt_().neg_()
+        triangle.sub_(triangle.mean(1, keepdim=True)).clamp_(min=0)
+        triangle = triangle.view(side, side, -1)
         half = side // 2
         rows, columns = (triangle[:half], triangle[half:]), (slice(None, half), slice(half, None))
         return torch.cat([part[:, column].sum((0, 1)) for part in rows for column in columns])

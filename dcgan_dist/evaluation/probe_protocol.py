@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_dist.evaluation.feature_table import Rows
-from dcgan_dist.evaluation.linear_probe import FewRows, LinearSvm, fit_linear_svm
+from dcgan_dist.evaluation.linear_probe import FewRows, LinearSvm, fit_linear_svm, sketch_rows
 
 C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 CLASSES = 10
@@ -75,8 +75,11 @@ def fit_path(
     blocks, learnt = on_device(rows, device), torch.full((len(rows),), -1)
     learnt[torch.from_numpy(positions)] = torch.from_numpy(labels[positions])
     path: list[LinearSvm] = []
+    sketch = sketch_rows(blocks, rows.dimensions)
     for c in tqdm(cs, desc="C grid", unit="C", leave=False, disable=len(cs) == 1):
-        start = fit_linear_svm(blocks, learnt, c, classes=CLASSES, dimensions=rows.dimensions, start=start)
+        start = fit_linear_svm(
+            blocks, learnt, c, classes=CLASSES, dimensions=rows.dimensions, start=start, sketch=sketch
+        )
         path.append(start)
     return path
 

@@ -1,4 +1,4 @@
-"""A trained network by whatever names it: the registry, a run, a checkpoint folder, or a folder of the authors' arrays.
+"""A network by whatever names it: the registry, a run, a checkpoint folder, a folder of the authors' arrays, or a preset.
 
 from dcgan_dist.launch.models import load_generator
 generator = load_generator("models:/dcgan-lsun-generator@candidate")
@@ -11,13 +11,15 @@ from typing import TypeVar
 
 import torch
 
-from dcgan_dist.config import InputError, ModelConfig
+from dcgan_dist.config import InputError, ModelConfig, require
 from dcgan_dist.launch.command_line import absolute_tracking_uri
 from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches
+from dcgan_dist.models.latents import prior_batches, seeded
+from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.presets import preset
 from dcgan_dist.tracking import registry
 from dcgan_dist.tracking.model_uri import in_registry
 from dcgan_dist.training.checkpoint import load_checkpoint
@@ -25,6 +27,8 @@ from dcgan_dist.training.checkpoint import load_checkpoint
 Network = TypeVar("Network", Generator, Discriminator)
 
 STANDING_BATCHES, STANDING_BATCH_SIZE = 100, 128
+UNTRAINED = "untrained:"
+"""Before the name of a preset: its discriminator as it is before training."""
 
 
 def load_generator(model: str, tracking_uri: str = "") -> Generator:
@@ -40,6 +44,9 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     Raises:
         InputError: no such model, not a generator, damaged, or no answer.
     """
+    require(
+        not is_untrained(model), f"--model {model} is a discriminator, and a generator is needed: name a trained model"
+    )
     if in_registry(model):
         return registry.load_generator(model, absolute_tracking_uri(tracking_uri))
     folder = Path(model).expanduser()
@@ -61,9 +68,20 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     return restandardise(generator, prior)
 
 
-def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
-    """A discriminator in eval mode; from a checkpoint in the middle of a run, and from the authors' arrays, it has no
-    standing statistics yet, as these take real images. Otherwise as `load_generator`."""
+def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> Discriminator:
+    """A discriminator in eval mode, on the CPU.
+
+    Args:
+        model: as `load_generator`, or untrained:PRESET. From a checkpoint in the middle of a run, from the authors' arrays
+            and before training it has no standing statistics yet, as these take real images.
+        tracking_uri: as `load_generator`.
+        seed: of the weights before training.
+
+    Raises:
+        InputError: no such model or preset, not a discriminator, damaged, or no answer.
+    """
+    if is_untrained(model):
+        return untrained_discriminator(preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
     if in_registry(model):
         return registry.load_discriminator(model, absolute_tracking_uri(tracking_uri))
     folder = Path(model).expanduser()
@@ -72,8 +90,22 @@ def load_discriminator(model: str, tracking_uri: str = "") -> Discriminator:
     return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
 
 
+def is_untrained(model: str) -> bool:
+    """Whether a model is named by a preset, as it is before training."""
+    return model.startswith(UNTRAINED)
+
+
+def untrained_discriminator(config: ModelConfig, *, seed: int) -> Discriminator:
+    """A discriminator of this shape as it is before training."""
+    network = Discriminator(config)
+    initialise(network, std=config.init_std, generator=seeded(seed, "random discriminator"))
+    return network
+
+
 def describe_training(model: str) -> str:
     """What a model was trained on and for how long, in words, as far as its files say."""
+    if is_untrained(model):
+        return f"nothing: preset {model.removeprefix(UNTRAINED)} before training"
     if in_registry(model):
         return f"{model} (its card in the registry says on what it was trained)"
     folder = Path(model).expanduser()

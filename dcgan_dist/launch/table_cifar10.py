@@ -27,7 +27,7 @@ from dcgan_dist.evaluation.probe_protocol import (
     summarise,
 )
 from dcgan_dist.launch.features import Extractor, extract_features, fit_to
-from dcgan_dist.launch.models import describe_training, load_discriminator
+from dcgan_dist.launch.models import describe_training, is_untrained, load_discriminator, untrained_discriminator
 from dcgan_dist.launch.table_job import (
     FEATURES,
     ProbeOptions,
@@ -36,7 +36,6 @@ from dcgan_dist.launch.table_job import (
     count_images,
     describe_features,
     open_data,
-    random_discriminator,
 )
 
 SAMPLES = {"train": 50_000, "test": 10_000}
@@ -57,6 +56,8 @@ class Cifar10Table(ProbeOptions):
     """Further draws that the accuracy with few labels is the mean of."""
     full: bool = True
     """Also learn from all labels: the longest part on a CPU."""
+    c_values: tuple[float, ...] = C_GRID
+    """Values of C that are compared, rising."""
     kmeans: bool = True
     """Also the row of one layer of K-means."""
     centroids: int = 0
@@ -75,7 +76,9 @@ def fill_cifar10_table(options: Cifar10Table) -> int:
     """
     options = complete(options)
     require(options.c_draws >= 1 and options.draws >= 1, "--c-draws and --draws must be at least 1")
-    model = load_discriminator(options.model, options.tracking_uri)
+    rising = list(options.c_values) == sorted(set(options.c_values))
+    require(rising and min(options.c_values, default=0) > 0, "--c-values must be rising numbers above 0")
+    model = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
     dimensions = feature_dimensions(model.config)
     if options.dry_run:
         counts = count_images(options, lambda path: Cifar10Source(path=path))
@@ -86,8 +89,8 @@ def fill_cifar10_table(options: Cifar10Table) -> int:
     measure = _Measurement(options, open_data(options, lambda path: Cifar10Source(path=path)))
     ours = measure.network(model, "DCGAN discriminator + L2-SVM", "model")
     others = []
-    if options.controls:
-        network = random_discriminator(model, seed=options.seed)
+    if options.controls and not is_untrained(options.model):
+        network = untrained_discriminator(model.config, seed=options.seed)
         others.append(measure.network(network, "random discriminator of the same shape", "random"))
     if options.kmeans:
         others.append(measure.patches(options.centroids or CENTROIDS[options.protocol]))
@@ -117,6 +120,8 @@ class _Measurement:
         self.counts = {"train": len(self.labels), "test": len(self.test_labels)}
         if self.counts != SAMPLES:
             self.deviations.append(f"{self.counts['train']:,} train and {self.counts['test']:,} test images")
+        if options.c_values != C_GRID:
+            self.deviations.append(f"C from {', '.join(f'{c:g}' for c in options.c_values)} only")
         self._draw_labels()
 
     def _open(self, split: str) -> tuple[Manifest, np.ndarray]:
@@ -183,28 +188,26 @@ class _Measurement:
         )
 
     def _row(self, train: FeatureTable, test: FeatureTable, name: str, key: str) -> Row:
-        options, device, labels = self.options, self.options.workers.device, self.labels
+        options, device, labels, cs = self.options, self.options.workers.device, self.labels, self.options.c_values
         validation = HeldOut(train, self.validation, labels[self.validation])
         tested = HeldOut(test, None, self.test_labels)
 
         chosen, final = self.draws[: options.c_draws], self.draws[options.c_draws :]
-        grid = errors_of_draws(
-            train, labels, chosen, C_GRID, lambda _: [validation], device=device, name=f"{key}: C grid"
-        )
-        few_c = best_c(grid[:, :, 1])
+        grid = errors_of_draws(train, labels, chosen, cs, lambda _: [validation], device=device, name=f"{key}: C grid")
+        few_c = best_c(grid[:, :, 1], cs)
         found = errors_of_draws(train, labels, final, [few_c], lambda _: [tested], device=device, name=f"{key}: few")
         few = summarise(100 - found[:, 0, 1])
         figures: dict[str, float | None] = {"full": None, "few": few.mean}
         details = {"key": key, "few_c": few_c, "dimensions": train.dimensions}
         if options.full:
-            path = fit_path(train, labels, self.pool, C_GRID, device=device)
+            path = fit_path(train, labels, self.pool, cs, device=device)
             by_c = errors(path, validation)
-            full_c = best_c(by_c[None])
-            start = path[C_GRID.index(full_c)]
+            full_c = best_c(by_c[None], cs)
+            start = path[cs.index(full_c)]
             svm = fit_path(train, labels, np.arange(len(labels)), [full_c], device=device, start=start)
             figures["full"] = 100 - float(errors(svm, tested)[0])
             details |= {"full_c": full_c, "converged": svm[0].converged}
-            details |= {"validation_error_by_c": dict(zip(map(str, C_GRID), by_c.tolist(), strict=True))}
+            details |= {"validation_error_by_c": dict(zip(map(str, cs), by_c.tolist(), strict=True))}
         return Row(
             name=name,
             figures=figures,

@@ -19,11 +19,10 @@ from dcgan_dist.data.uri import is_uri
 from dcgan_dist.evaluation.paper_tables import Row, as_text
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.features import Workers
+from dcgan_dist.launch.models import is_untrained
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.result_file import RESULT_NAME, write_result
 from dcgan_dist.models.discriminator import Discriminator
-from dcgan_dist.models.latents import seeded
-from dcgan_dist.models.layers import initialise
 from dcgan_dist.tracking.model_uri import in_registry
 from dcgan_dist.tracking.runs import TrackedRun, environment_tags
 from dcgan_dist.tracking.server import check_reachable
@@ -36,7 +35,8 @@ class TableOptions:
     """How a table of the paper is filled."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, a checkpoint folder, or a folder of the authors' arrays."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, a checkpoint folder, a folder of the authors' arrays, or
+    untrained:PRESET, the discriminator of a preset before training."""
     data: str
     """What jobs/prepare_* read, or the shards that they write."""
     out: str
@@ -44,7 +44,7 @@ class TableOptions:
     protocol: Literal["paper", "small"] = "paper"
     """paper: as published; small: fewer images, for a look within minutes, not comparable."""
     seed: int = 0
-    """Of the splits, of the draws of labels, and of the random discriminator."""
+    """Of the splits, of the draws of labels, and of a random or untrained discriminator."""
     cpus: int = 1
     """Processes that compute features, by Ray; 1: this one; 0: as many as the cluster has CPUs."""
     use_gpu: bool = False
@@ -86,9 +86,10 @@ def complete(options: Any) -> Any:
     Raises:
         InputError: a relative path inside a Ray job, or a tracking URI that shows a password.
     """
+    named = options.model
     return dataclasses.replace(
         options,
-        model=options.model if in_registry(options.model) else absolute(options.model, "--model"),
+        model=named if in_registry(named) or is_untrained(named) else absolute(named, "--model"),
         data=absolute(options.data, "--data"),
         out=absolute(options.out, "--out"),
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
@@ -149,13 +150,6 @@ def _of_data(read: Callable[[], Any]) -> Any:
         return read()
     except InputError as error:
         raise InputError(str(error).replace("--source", "--data")) from error
-
-
-def random_discriminator(like: Discriminator, *, seed: int) -> Discriminator:
-    """A discriminator of the same shape as it is before training."""
-    network = Discriminator(like.config)
-    initialise(network, std=like.config.init_std, generator=seeded(seed, "random discriminator"))
-    return network
 
 
 def turned(discriminator: Discriminator) -> Discriminator:

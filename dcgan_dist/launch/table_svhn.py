@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,13 @@ from dcgan_dist.evaluation.paper_tables import SVHN, Row
 from dcgan_dist.evaluation.probe_protocol import C_GRID, HeldOut, best_c, errors_of_draws, summarise
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.launch.features import extract_features, fit_to
-from dcgan_dist.launch.models import describe_training, is_authors_folder, load_discriminator
+from dcgan_dist.launch.models import (
+    describe_training,
+    is_authors_folder,
+    is_untrained,
+    load_discriminator,
+    untrained_discriminator,
+)
 from dcgan_dist.launch.table_job import (
     FEATURES,
     ProbeOptions,
@@ -36,7 +43,6 @@ from dcgan_dist.launch.table_job import (
     count_images,
     describe_features,
     open_data,
-    random_discriminator,
     turned,
 )
 from dcgan_dist.models.discriminator import Discriminator
@@ -62,7 +68,7 @@ def fill_svhn_table(options: SvhnTable) -> int:
     """
     options = complete(options)
     require(options.c_draws >= 1 and options.draws >= 1, "--c-draws and --draws must be at least 1")
-    model = load_discriminator(options.model, options.tracking_uri)
+    model = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
     dimensions = feature_dimensions(model.config)
     if options.dry_run:
         counts = count_images(options, lambda path: SvhnSource(path=path))
@@ -77,10 +83,13 @@ def fill_svhn_table(options: SvhnTable) -> int:
     if options.controls:
         if is_authors_folder(Path(options.model)):
             others.append(measure.discriminator(turned(model), "the same, kernels turned by 180 degrees", "turned"))
-        network = random_discriminator(model, seed=options.seed)
-        others.append(measure.discriminator(network, "random discriminator of the same shape", "random"))
+        if not is_untrained(options.model):
+            network = untrained_discriminator(model.config, seed=options.seed)
+            others.append(measure.discriminator(network, "random discriminator of the same shape", "random"))
         others.append(measure.pixels())
     ours.details["trained_on"] = describe_training(options.model)
+    deviations = (*ours.deviations, f"trained on: {ours.details['trained_on']}")
+    ours = dataclasses.replace(ours, deviations=deviations)
     details = {"data": {"manifest_hash": manifest.hash, "images": measure.counts}, "dimensions": dimensions}
     return job.finish(ours, others, SVHN, details)
 

@@ -76,13 +76,13 @@ def test_float32_rows_reach_the_same_machine_to_three_digits() -> None:
 
 
 def test_a_warm_start_changes_the_time_and_not_the_machine() -> None:
-    features, labels = problem(120, 20)
-    first = solve(features, labels, 5e-3)
+    features, labels = problem(300, 40)
+    first = solve(features, labels, 5e-2)
 
-    cold, warm = solve(features, labels, 1e-2), solve(features, labels, 1e-2, start=first)
+    cold, warm = solve(features, labels, 1e-1), solve(features, labels, 1e-1, start=first)
 
     assert warm.passes < cold.passes
-    torch.testing.assert_close(warm.weights, cold.weights, rtol=1e-4, atol=1e-7)
+    assert (warm.weights - cold.weights).norm() < 1e-4 * cold.weights.norm()
 
 
 @settings(max_examples=15, deadline=None)

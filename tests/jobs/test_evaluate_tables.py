@@ -104,10 +104,28 @@ def test_svhn_small_writes_our_row_beside_the_paper_s_and_mlflow_holds_it(discri
     assert found["row"]["figures"]["test"] < 5  # bars in ten places are easy
     assert found["paper_row"]["figures"]["test"] == 22.48
     assert "148 train and 52 test" in found["deviations"][0]
+    assert found["deviations"][1].startswith("trained on: preset demo32 on rooms, 0 images")
     assert {"random discriminator of the same shape", "pixels"} <= {row["name"] for row in found["rows"]}
     run = MlflowClient(tracking).get_run(found["mlflow_run_id"])
     assert run.data.metrics["table/test"] == pytest.approx(found["row"]["figures"]["test"])
     assert run.info.status == "FINISHED"
+
+
+def test_a_preset_before_training_is_the_random_row_of_a_model_of_its_shape(tmp_path: Path) -> None:
+    (tmp_path / "svhn").mkdir()
+    common = ["--data", svhn(tmp_path / "svhn"), "--protocol", "small", "--seed", "3", "--no-track"]
+
+    evaluate_svhn([*common, "--model", checkpoint(tmp_path / "d", "demo32"), "--out", str(tmp_path / "trained")])
+    evaluate_svhn([*common, "--model", "untrained:demo32", "--out", str(tmp_path / "untrained")])
+
+    trained, untrained = (
+        {row["details"].get("key"): row["figures"] for row in result(tmp_path / name)["rows"]}
+        for name in ("trained", "untrained")
+    )
+    assert untrained["model"] == trained["random"]
+    assert "random" not in untrained  # it would be the same row again
+    assert "trained on: nothing: preset demo32 before training" in result(tmp_path / "untrained")["deviations"]
+    assert untrained["pixels"] == trained["pixels"]
 
 
 def test_a_tracking_server_that_does_not_answer_is_found_out_before_anything_is_measured(
@@ -145,7 +163,8 @@ def test_cifar10_small_has_a_random_and_a_kmeans_row(discriminator: str, tmp_pat
     (tmp_path / "cifar").mkdir()
     arguments = ["--model", discriminator, "--data", cifar(tmp_path / "cifar"), "--out", str(tmp_path / "out")]
 
-    assert evaluate_cifar10([*arguments, "--protocol", "small", "--no-track", "--draws", "1", "--centroids", "20"]) == 0
+    small = ["--protocol", "small", "--no-track", "--draws", "1", "--centroids", "20", "--c-values", "1e-3", "1e-2"]
+    assert evaluate_cifar10([*arguments, *small]) == 0
 
     found = result(tmp_path / "out")
     rows = {row["details"].get("key"): row for row in found["rows"]}
@@ -154,7 +173,10 @@ def test_cifar10_small_has_a_random_and_a_kmeans_row(discriminator: str, tmp_pat
         assert rows[key]["figures"]["full"] > least, key
         assert rows[key]["figures"]["few"] > least, key
     assert found["paper_row"]["figures"] == {"full": 82.8, "few": 73.8}
-    assert "JPEG copies of the images" in found["deviations"]
+    assert set(rows["model"]["details"]["validation_error_by_c"]) == {"0.001", "0.01"}
+    assert {"JPEG copies of the images", "C from 0.001, 0.01 only"} <= set(found["deviations"])
+    with pytest.raises(InputError, match="--c-values must be rising"):
+        evaluate_cifar10([*arguments, "--protocol", "small", "--c-values", "1e-2", "1e-3"])
     assert any("1,400 train and 60 test images" in words for words in found["deviations"])
 
 
@@ -191,6 +213,9 @@ def test_mnist_small_streams_generated_digits_and_goes_on_where_it_stopped(gener
         (evaluate_mnist, "G", lambda f: mnist(f), "the train digits are 300 and MNIST's are 60,000"),
         (evaluate_mnist, "D", lambda f: mnist(f), "needs 1 x 28 x 28 digits"),
         (evaluate_svhn, "nowhere", lambda f: svhn(f, 200), "neither models:/NAME@ALIAS"),
+        (evaluate_svhn, "untrained:svhn23", lambda f: svhn(f, 200), "no preset 'svhn23': did you mean 'svhn32'"),
+        (evaluate_cifar10, "untrained:mnist28", lambda f: cifar(f), "conditioned on 10 classes"),
+        (evaluate_mnist, "untrained:mnist28", lambda f: mnist(f), "untrained:mnist28 is a discriminator"),
     ],
 )
 def test_wrong_input_is_refused_in_a_sentence(

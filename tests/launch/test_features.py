@@ -16,8 +16,8 @@ from dcgan_dist.data.stream import read_images
 from dcgan_dist.evaluation.features import discriminator_features
 from dcgan_dist.launch import features
 from dcgan_dist.launch.features import Workers, extract_features, fit_to
+from dcgan_dist.launch.models import untrained_discriminator
 from dcgan_dist.launch.prepare import ShardOptions, prepare
-from dcgan_dist.launch.table_job import random_discriminator
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
@@ -32,7 +32,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture(scope="module")
 def network() -> Discriminator:
     config = replace(preset("demo32"), "model.discriminator_width", 4).model
-    return random_discriminator(Discriminator(config), seed=0)
+    return untrained_discriminator(config, seed=0)
 
 
 def test_statistics_and_features_are_those_of_plain_batches(
