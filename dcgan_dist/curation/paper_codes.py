@@ -94,30 +94,3 @@ def new_autoencoder(config: AutoencoderConfig, device: torch.device | str = "cpu
 def autoencoder_optimizer(network: nn.Module, config: AutoencoderConfig) -> torch.optim.Optimizer:
     """Adam with the config's rate."""
     return torch.optim.Adam(network.parameters(), lr=config.lr)
-
-
-def fit_paper(
-    images: NDArray[np.uint8],
-    config: AutoencoderConfig | None = None,
-    *,
-    report: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> PaperCoder:
-    """Train on thumbnails held in memory, in this process alone.
-
-    Args:
-        images: (n, 3, 32, 32), n at least the batch size.
-        config: None: the defaults.
-        report: gets the epochs done and the mean loss of the last one.
-    """
-    config = config or AutoencoderConfig()
-    network = new_autoencoder(config)
-    step = autoencoder_step(network, autoencoder_optimizer(network, config), config)
-    pixels, number = torch.from_numpy(images), 0
-    for epoch in range(config.epochs):
-        losses = []
-        order = torch.randperm(len(images), generator=seeded(config.seed, "order", epoch))
-        for rows in order[: len(images) // config.batch_size * config.batch_size].split(config.batch_size):
-            losses.append(step(number, pixels[rows])["loss/autoencoder"])
-            number += 1
-        report(epoch + 1, float(torch.stack(losses).mean()))
-    return PaperCoder(network=network)

@@ -7,22 +7,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError
 from dcgan_dist.curation.coder_files import ARRAYS, SETTINGS
 from dcgan_dist.curation.codes import Coder, load_coder
-from dcgan_dist.curation.paper_codes import fit_paper
+from dcgan_dist.curation.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
 from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.recommended_codes import fit_recommended
 from dcgan_dist.data.attacks import ATTACKS, attack
 from dcgan_dist.models.autoencoder import AutoencoderConfig
 
 Images = NDArray[np.uint8]
-FIT = {
-    "recommended": lambda images: fit_recommended(images, seed=1),
-    "paper": lambda images: fit_paper(images, AutoencoderConfig(epochs=1, seed=1)),
-}
+
+
+def fit_paper(images: Images) -> PaperCoder:
+    """An autoencoder after one pass over the images, in their order."""
+    config = AutoencoderConfig(seed=1)
+    network = new_autoencoder(config)
+    step = autoencoder_step(network, autoencoder_optimizer(network, config), config)
+    for number, batch in enumerate(torch.from_numpy(images).split(config.batch_size)):
+        step(number, batch)
+    return PaperCoder(network=network)
+
+
+FIT = {"recommended": lambda images: fit_recommended(images, seed=1), "paper": fit_paper}
 
 
 @pytest.mark.parametrize("kind", FIT)
