@@ -9,12 +9,10 @@ Exit code 0 if @champion is (or with --dry-run would be) that version, 1 if the 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, parse, run
+from dcgan_dist.launch.result_file import write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +59,7 @@ def main(argv: list[str]) -> int:
             "passed": all(check.passed is not False for check in checks),
             "checks": [*map(asdict, checks)],
         }
-        try:
-            Path(absolute(job.json, "--json")).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"--json {job.json} cannot be written ({error.strerror}): name another file") from error
+        write_json(absolute(job.json, "--json"), content)
     if any(check.passed is False for check in checks):
         print(f"{version.uri} does not become the champion")
         return 1

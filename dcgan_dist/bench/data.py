@@ -87,7 +87,7 @@ class Measured:
 
 def main(argv: list[str]) -> int:
     """Prepare the same images in every form, measure every reader, print the table."""
-    options = parse(DataBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(DataBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench data")
     with tempfile.TemporaryDirectory(prefix="bench-data-") as folder:
         readers = [one for one in _readers(options, Path(folder)) if options.only in one.reader]
         for _ in range(options.turns):

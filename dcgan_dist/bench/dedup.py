@@ -61,7 +61,9 @@ class DedupBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure and print."""
-    options = parse(DedupBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        DedupBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench dedup"
+    )
     out = Path(absolute(options.out, "--out"))
     figures = judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
     print(json.dumps(figures, indent=1))

@@ -58,7 +58,9 @@ class DuplicatesBenchmark:
 
 def main(argv: list[str]) -> int:
     """Compare and print."""
-    options = parse(DuplicatesBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        DuplicatesBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench duplicates"
+    )
     out = Path(absolute(options.out, "--out"))
     corpus = open_corpus(
         [absolute(path, "--shards") for path in options.shards],

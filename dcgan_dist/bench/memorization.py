@@ -47,7 +47,9 @@ class MemorizationBench:
 
 def main(argv: list[str]) -> int:
     """Measure and print."""
-    options = parse(MemorizationBench, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        MemorizationBench, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench memorization"
+    )
     results: dict[str, Any] = {"c_t": drawn(options.trials)}
     if options.samples:
         results["copy_rate"] = exchanged(options)

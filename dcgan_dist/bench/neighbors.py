@@ -54,7 +54,9 @@ class NeighborsBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure, print, write."""
-    options = parse(NeighborsBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        NeighborsBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench neighbors"
+    )
     result: dict[str, Any] = {
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "faiss": faiss.__version__,

@@ -62,7 +62,9 @@ class ProbeBenchmark:
 
 def main(argv: list[str]) -> int:
     """Make features, solve, compare, print."""
-    options = parse(ProbeBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        ProbeBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench probe"
+    )
     features, labels, test, truth = _features(options)
     device = torch.device("cuda" if options.use_gpu else "cpu")
     classes = int(labels.max()) + 1

@@ -36,6 +36,7 @@ from dcgan_dist.bench.scaling_model import (
 )
 from dcgan_dist.config import TrainConfig, replace, require
 from dcgan_dist.launch.command_line import parse
+from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.engine import memory_format
@@ -70,7 +71,9 @@ class ScalingBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure, compare with the model, predict."""
-    options = parse(ScalingBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        ScalingBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench scaling"
+    )
     base = dataclasses.replace(preset(options.preset), schedule="both")
     base = replace(base, "data.batch_size", options.batch_size)
     require(base.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")
@@ -86,8 +89,7 @@ def main(argv: list[str]) -> int:
     for n, row in measured.items():
         row["predicted_seconds"] = predicted_here(n, measured, options.batch_size)
     print(render(result))
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(options.json, result)
     return 0
 
 

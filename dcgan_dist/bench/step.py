@@ -81,7 +81,7 @@ def engines(device: torch.device, *, compile: bool) -> dict[str, EngineConfig]:
 
 def main(argv: list[str]) -> int:
     """Measure every variant at every batch size and print a table of each."""
-    options = parse(StepBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(StepBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench step")
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     base = dataclasses.replace(preset(options.preset), schedule="both")
     require(base.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")

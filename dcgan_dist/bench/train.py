@@ -63,7 +63,9 @@ class TrainBenchmark:
 
 def main(argv: list[str]) -> int:
     """Measure both and print them."""
-    options = parse(TrainBenchmark, argv, description=__doc__ or "", joins=False)
+    options = parse(
+        TrainBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench train"
+    )
     base = dataclasses.replace(preset(options.preset), schedule="both", engine=options.engine)
     base = replace(base, "data.batch_size", options.batch_size)
     base = replace(base, "data.loader_workers", options.loader_workers)

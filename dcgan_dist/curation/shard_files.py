@@ -22,6 +22,7 @@ from dcgan_dist.curation.thumbnails import SIDE, thumbnails
 from dcgan_dist.data.images import ImageFault
 from dcgan_dist.data.index import sha256_of
 from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.data.whole_file import whole_file
 
 FORMAT = 1
 AT_ONCE = 256
@@ -49,10 +50,8 @@ class ShardPictures:
 def write_npz(path: Path, **arrays: Any) -> None:
     """Write arrays without pickles in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    unfinished.replace(path)
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """Lend another name to write under; when the block ends the file has its own, so a reader finds the old one or all of it.
 
-    Where the block raises the file stays as it was, and what was written stays until the next attempt writes over it.
+    One writer at a time. Where the block raises the file stays as it was, and what was written stays until the next attempt writes over it.
 
     Args:
         path: of the file; its folder exists.

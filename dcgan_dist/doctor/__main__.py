@@ -56,7 +56,7 @@ class Doctor:
 
 def main(argv: list[str]) -> int:
     """Look, say, and return 1 if something failed."""
-    options = parse(Doctor, argv, description=__doc__ or "", joins=False)
+    options = parse(Doctor, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.doctor")
     checks = list(file_checks(options.files) if options.files else examine(options))
     width = max(len(one.name) for one in checks)
     for one in checks:

@@ -14,7 +14,7 @@ HELD_OUT_SHARE = 0.001
 CHANCE = 0.01
 """Greatest probability that as many copies among held-out images would be called too many."""
 THRESHOLDS = 6
-"""That are tried. The held-out images themselves choose among them, so each may err with its share of CHANCE only."""
+"""At most so many are tried. Held-out images choose among them, so each may err with its share of CHANCE only."""
 POWER = 0.95
 """With this probability the detection limit is found."""
 
@@ -30,8 +30,6 @@ class Calibration:
     held_out: int
     samples: int
     """Number of samples that will be looked at."""
-    tried: int
-    """Thresholds that this one was chosen from."""
     critical: int
     """So many copies among them are too many; more than `samples` where no number is."""
     recognised: float
@@ -52,7 +50,7 @@ class CopyRate:
     high: float
     """Upper end."""
     p_value: float
-    """Greatest probability of at least as many copies if samples were further held-out images, at any threshold that was tried."""
+    """Upper bound of the probability of at least as many copies, at any threshold tried, if samples were further held-out ones."""
 
     @property
     def too_many(self) -> bool:
@@ -88,7 +86,7 @@ def exceedance_p_value(copies: int, samples: int, held_out_copies: int, held_out
 def copy_rate(scores: NDArray[np.floating], calibration: Calibration) -> CopyRate:
     """Count the samples whose score (n,) says that they are copies."""
     copies = int((scores > calibration.threshold).sum())
-    return _rate(copies, len(scores), calibration.held_out_copies, calibration.held_out, calibration.tried)
+    return _rate(copies, len(scores), calibration.held_out_copies, calibration.held_out)
 
 
 def calibrate(
@@ -111,37 +109,35 @@ def calibrate(
     falling = np.sort(held_out_scores)[::-1]
     loosest = np.sort(held_out_scores[kept])[::-1][int(HELD_OUT_SHARE * kept.sum())] if kept.any() else falling[0]
     last = int((held_out_scores > loosest).sum())
-    # As many places as possible thresholds, whatever the scores are: the correction must not depend on them.
     places = {last, *np.geomspace(1, last, THRESHOLDS - 1).astype(int).tolist(), 0} if last else {0}
-    choices = [_calibration(falling, beyond, planted_scores, samples, len(places)) for beyond in sorted(places)]
+    choices = [_calibration(falling, beyond, planted_scores, samples) for beyond in sorted(places)]
     return min(choices, key=lambda one: (one.limit if one.limit is not None else math.inf, -one.recognised))
 
 
 def _calibration(
-    falling: NDArray[np.floating], beyond: int, planted_scores: NDArray[np.floating], samples: int, tried: int
+    falling: NDArray[np.floating], beyond: int, planted_scores: NDArray[np.floating], samples: int
 ) -> Calibration:
     threshold = float(falling[beyond])
     above = int((falling > threshold).sum())  # fewer than `beyond` where scores are equal
-    critical = critical_count(samples, above, len(falling), tried)
+    critical = critical_count(samples, above, len(falling))
     recognised = float((planted_scores > threshold).mean())
     return Calibration(
         threshold=threshold,
         held_out_copies=above,
         held_out=len(falling),
         samples=samples,
-        tried=tried,
         critical=critical,
         recognised=recognised,
         limit=detection_limit(samples, critical, recognised, above / len(falling)),
     )
 
 
-def critical_count(samples: int, held_out_copies: int, held_out: int, tried: int = 1) -> int:
+def critical_count(samples: int, held_out_copies: int, held_out: int) -> int:
     """The least number of copies that is too many; more than `samples` where no number is."""
     enough, not_enough = samples + 1, 0
     while enough - not_enough > 1:  # the more copies, the clearer
         middle = (enough + not_enough) // 2
-        too_many = _rate(middle, samples, held_out_copies, held_out, tried).too_many
+        too_many = _rate(middle, samples, held_out_copies, held_out).too_many
         enough, not_enough = (middle, not_enough) if too_many else (enough, middle)
     return enough
 
@@ -171,7 +167,7 @@ def detection_limit(samples: int, critical: int, recognised: float, background: 
     return high
 
 
-def _rate(copies: int, samples: int, held_out_copies: int, held_out: int, tried: int) -> CopyRate:
+def _rate(copies: int, samples: int, held_out_copies: int, held_out: int) -> CopyRate:
     low, high = clopper_pearson(copies, samples)
     return CopyRate(
         copies=copies,
@@ -179,5 +175,5 @@ def _rate(copies: int, samples: int, held_out_copies: int, held_out: int, tried:
         rate=copies / samples,
         low=low,
         high=high,
-        p_value=min(1.0, tried * exceedance_p_value(copies, samples, held_out_copies, held_out)),
+        p_value=min(1.0, THRESHOLDS * exceedance_p_value(copies, samples, held_out_copies, held_out)),
     )

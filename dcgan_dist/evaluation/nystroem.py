@@ -49,5 +49,7 @@ class Nystroem:
 
     def solve(self, right: Tensor, scale: Tensor) -> Tensor:
         """About (I + scale X'X)^-1 right, up to a factor, for each column its own scale: (d, k) and (k,)."""
+        if not len(self.values):  # nothing but zeros was seen
+            return right
         shrink = (self.values[0] * scale + 1) / (self.values[:, None] * scale + 1)
         return right + self.vectors @ ((shrink - 1) * (self.vectors.T @ right))

@@ -23,7 +23,13 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def parse(
-    config_class: type[T], argv: Sequence[str], *, description: str, default: Any = None, joins: bool = True
+    config_class: type[T],
+    argv: Sequence[str],
+    *,
+    description: str,
+    default: Any = None,
+    joins: bool = True,
+    prog: str | None = None,
 ) -> T:
     """Build a dataclass from flags; every field is a flag by its dotted path.
 
@@ -35,20 +41,18 @@ def parse(
         description: what the job does, for --help.
         default: an instance that holds the defaults; None where the class has them.
         joins: it may join a cluster, so it takes --accept-risk.
+        prog: what is typed to start it; None: the script.
 
     Raises:
         InputError: --accept-risk without a risk.
     """
     arguments: dict[str, Any] = {} if default is None else {"default": default}
-    started = sys.modules["__main__"].__spec__
-    if started is not None and started.name.endswith(".__main__"):
-        arguments["prog"] = f"python -m {started.parent}"
     if joins:
         argv = _take_accepted_risks(argv)
         description += (
             f"\nEvery job also takes --accept-risk {'|'.join(RISKS)}: run on a cluster of several machines despite it."
         )
-    return tyro.cli(config_class, args=list(argv), description=description, **arguments)
+    return tyro.cli(config_class, args=list(argv), description=description, prog=prog, **arguments)
 
 
 def _take_accepted_risks(argv: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan_dist.evaluation.copying import power
+from dcgan_dist.evaluation.data_copying import SIGNIFICANT
 from dcgan_dist.evaluation.ecdf import band_half_width, ecdf
 from dcgan_dist.evaluation.pictures import tile
 from dcgan_dist.launch.memorization import SPACES, Memorization
@@ -103,7 +104,11 @@ def _copies(found: Memorization) -> list[Markup]:
             )
         )
         rows.append(
-            ("training and held-out images are alike", c_t["p_exchangeable"] > 0.01, f"p {c_t['p_exchangeable']:.3g}")
+            (
+                "training and held-out images are alike",
+                c_t["p_exchangeable"] > SIGNIFICANT,
+                f"p {c_t['p_exchangeable']:.3g}",
+            )
         )
     return [
         heading("Copies"),

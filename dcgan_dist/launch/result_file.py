@@ -36,6 +36,15 @@ def write_result(folder: Path, result: dict[str, Any]) -> Path:
 
 
 def write_json(path: str, content: Any) -> None:
-    """Write what --json asks for; an empty path asks for nothing."""
-    if path:
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    """Write what --json asks for; an empty path asks for nothing.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if not path:
+        return
+    try:
+        with whole_file(Path(path)) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--json {path} cannot be written ({error.strerror}): name another file") from error

@@ -87,7 +87,8 @@ def fill_cifar10_table(options: Cifar10Table) -> int:
         return 0
     job = TableJob("cifar10", options, ["full", "few"])
     measure = _Measurement(options, open_data(options, lambda path: Cifar10Source(path=path)))
-    ours = measure.network(model, "DCGAN discriminator + L2-SVM", "model")
+    kind = "untrained" if is_untrained(options.model) else "DCGAN"
+    ours = measure.network(model, f"{kind} discriminator + L2-SVM", "model")
     others = []
     if options.controls and not is_untrained(options.model):
         network = untrained_discriminator(model.config, seed=options.seed)

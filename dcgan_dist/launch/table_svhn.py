@@ -78,7 +78,8 @@ def fill_svhn_table(options: SvhnTable) -> int:
     job = TableJob("svhn", options, ["test", "validation", "train"])
     manifest = open_data(options, lambda path: SvhnSource(path=path))
     measure = _Measurement(options, manifest)
-    ours = measure.discriminator(model, "DCGAN discriminator + L2-SVM", "model")
+    kind = "untrained" if is_untrained(options.model) else "DCGAN"
+    ours = measure.discriminator(model, f"{kind} discriminator + L2-SVM", "model")
     others = []
     if options.controls:
         if is_authors_folder(Path(options.model)):

@@ -12,6 +12,7 @@ from dcgan_dist.evaluation.copying import (
     CHANCE,
     HELD_OUT_SHARE,
     POWER,
+    THRESHOLDS,
     calibrate,
     clopper_pearson,
     copy_rate,
@@ -69,6 +70,22 @@ def test_samples_like_held_out_images_are_rarely_called_copies(samples: int, hel
         alarms += copy_rate(scores, calibration).too_many
 
     assert alarms <= binom.ppf(0.9999, 100, CHANCE)
+
+
+def test_p_allows_for_every_threshold_that_was_tried() -> None:
+    rng = np.random.default_rng(4)
+    held_out_scores, scores = rng.standard_normal(5000), rng.standard_normal(5000)
+    scores[:12] += 9
+    calibration = calibrate(held_out_scores, np.ones(5000, bool), np.full(50, 9.0), 5000)
+    found = copy_rate(scores, calibration)
+
+    alone = exceedance_p_value(found.copies, 5000, calibration.held_out_copies, 5000)
+    assert found.p_value == min(1.0, THRESHOLDS * alone) > alone > 0
+    least = calibration.critical
+    for copies, many in ((least, True), (least - 1, False)):
+        one = exceedance_p_value(copies, 5000, calibration.held_out_copies, 5000)
+        enough = clopper_pearson(copies, 5000)[0] > HELD_OUT_SHARE
+        assert (THRESHOLDS * one <= CHANCE and enough) is many
 
 
 def test_a_data_set_that_repeats_itself_is_no_copy() -> None:

@@ -14,7 +14,6 @@ CALIBRATION = Calibration(
     threshold=0.9,
     held_out_copies=2,
     held_out=2100,
-    tried=1,
     samples=5000,
     critical=20,
     recognised=0.9,
@@ -27,6 +26,7 @@ INNOCENT = DataCopying(
     c_t=-9.0, p_normal=1e-19, p_value=0.4, permutations=50, permuted_mean=-9.0, cells=(), p_exchangeable=0.5
 )
 GUILTY = dataclasses.replace(INNOCENT, p_value=0.001, permutations=999)
+UNLIKE_BY_CHANCE = dataclasses.replace(GUILTY, p_exchangeable=0.005)
 OTHER_SOURCE = dataclasses.replace(GUILTY, p_exchangeable=0.001)
 
 
@@ -40,6 +40,7 @@ OTHER_SOURCE = dataclasses.replace(GUILTY, p_exchangeable=0.001)
         (2000, FEW, 0.006, GUILTY, "fail"),
         (100, MANY, None, INNOCENT, "fail"),
         (100, FEW, 0.006, GUILTY, "fail"),
+        (2000, FEW, 0.006, UNLIKE_BY_CHANCE, "fail"),
         (2000, FEW, 0.006, OTHER_SOURCE, "inconclusive"),
         (999, FEW, 0.006, INNOCENT, "inconclusive"),
         (1000, FEW, 0.01, INNOCENT, "pass"),

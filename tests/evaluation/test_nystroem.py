@@ -62,3 +62,11 @@ def test_it_changes_the_passes_and_not_the_machine(c: float) -> None:
     assert large.converged
     assert 2 * large.passes < small.passes
     assert (large.weights - small.weights).norm() < 1e-5 * small.weights.norm()
+
+
+def test_rows_of_zeros_ask_for_nothing() -> None:
+    right = torch.ones(4, 2)
+
+    sketch = Nystroem.sketch(torch.zeros_like, right, 3)
+
+    assert torch.equal(sketch.solve(right, torch.ones(2)), right)
