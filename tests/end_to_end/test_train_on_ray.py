@@ -145,7 +145,7 @@ def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
     make_config: MakeConfig, damaged_shards: tuple[Path, str]
 ) -> None:
     shards, key = damaged_shards
-    config = make_config(shards=str(shards), data__max_bad_fraction=0.1, images=320, quality__samples=0, register=False)
+    config = make_config(shards=str(shards), data__max_bad_fraction=0.1, quality__samples=0, register=False)
 
     assert run_training(config) == 0
 
