@@ -151,7 +151,12 @@ class EngineConfig:
     cuda_graph: bool = False
     """Replay the whole step as one CUDA graph; no effect on a CPU. Off until its tests have run on a GPU."""
     compile: bool = False
-    """Compile both networks with torch.compile; minutes at the start."""
+    """Compile both networks with torch.compile, which computes normalisation and activation in one pass; minutes at the
+    start."""
+    joint_batch: bool = False
+    """Show D real and fake images as one batch of twice the rows, normalised apart."""
+    unshuffle_images: bool = False
+    """Compute the layers that touch images between four times the channels, at half the side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """python -m dcgan_dist.bench NAME [--json FILE]: what is fast and what is right, measured where it is asked.
 
-Names: data, step, train, scaling (speed of training); neighbors, probe (speed of searching and solving);
+Names: data, step, layers, train, scaling (speed of training); neighbors, probe (speed of searching and solving);
 dedup, duplicates, memorization (what is found of known truth). Each has its own --help.
 """
 
@@ -12,7 +12,7 @@ from dcgan_dist.config import InputError
 from dcgan_dist.launch.command_line import run
 
 BENCHMARKS = (
-    *("data", "step", "train", "scaling"),
+    *("data", "step", "layers", "train", "scaling"),
     *("neighbors", "probe"),
     *("dedup", "duplicates", "memorization"),
 )

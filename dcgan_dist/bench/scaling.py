@@ -39,6 +39,7 @@ from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
+from dcgan_dist.training.distributed import leave_group
 from dcgan_dist.training.engine import memory_format
 from dcgan_dist.training.players import Players, build_players
 from dcgan_dist.training.step import adversarial_step
@@ -111,7 +112,7 @@ def _enter(rank: int, world_size: int, folder: str, config: TrainConfig, options
         if rank == 0:
             (Path(folder) / "result.json").write_text(json.dumps(result), encoding="utf-8")
     finally:
-        dist.destroy_process_group()
+        leave_group()
 
 
 def measure_rank(config: TrainConfig, options: ScalingBenchmark) -> dict[str, Any]:

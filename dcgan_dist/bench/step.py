@@ -65,6 +65,8 @@ def engines(device: torch.device, *, compile: bool) -> dict[str, EngineConfig]:
         ("+ channels_last", {"channels_last": True}),
         ("+ fused Adam", {"fused_optimizer": True}),
         ("+ bfloat16", {"precision": "bfloat16"}),
+        ("+ joint batch", {"joint_batch": True}),
+        ("+ unshuffled images", {"unshuffle_images": True}),
         ("+ CUDA graph", {"cuda_graph": True}),
         ("+ torch.compile", {"compile": True}),
     ]
@@ -112,11 +114,11 @@ def measure(base: TrainConfig, device: torch.device, options: StepBenchmark) -> 
 
     steps = options.steps or (50 if device.type == "cuda" else 3)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for turn in range(options.turns + 1):
+    for number in range(options.turns + 1):
         for name, (config, step) in variants.items():
             set_arithmetic(config, device)
-            _turn(step, device, WARM_UP + 2 if turn == 0 and device.type == "cuda" else 1)
-            seconds[name].append(_turn(step, device, steps) / steps)
+            turn(step, device, WARM_UP + 2 if number == 0 and device.type == "cuda" else 1)
+            seconds[name].append(turn(step, device, steps) / steps)
     rates = {name: size / statistics.median(times[1:]) for name, times in seconds.items()}
     ceilings = {kind: product_flops(kind, device) for kind in {precision(c, device) for c, _ in variants.values()}}
     flops = step_flops_per_image(base)
@@ -124,7 +126,7 @@ def measure(base: TrainConfig, device: torch.device, options: StepBenchmark) -> 
         "preset": base.preset,
         "schedule": base.schedule,
         "batch_size": size,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "device": platform_name(device),
         "threads": torch.get_num_threads(),
         "gflop_per_image": flops / 1e9,
         "turns": options.turns,
@@ -149,7 +151,7 @@ def _ours(config: TrainConfig, images: Tensor, device: torch.device) -> Step:
     return lambda number: step(number, (images, None))
 
 
-def _turn(step: Step, device: torch.device, steps: int) -> float:
+def turn(step: Step, device: torch.device, steps: int) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()
@@ -160,13 +162,18 @@ def _turn(step: Step, device: torch.device, steps: int) -> float:
     return time.perf_counter() - began
 
 
+def platform_name(device: torch.device) -> str:
+    """What the figures were measured on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+
+
 def product_flops(kind: str, device: torch.device) -> float:
     """Operations per second of a square matrix product of this precision, the best of five."""
     side = 8192 if device.type == "cuda" else 2048
     torch.backends.cuda.matmul.allow_tf32 = kind != "float32"
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return 2 * side**3 / min(_turn(lambda _: a @ b, device, 1) for _ in range(6))
+    return 2 * side**3 / min(turn(lambda _: a @ b, device, 1) for _ in range(6))
 
 
 def render(table: dict[str, Any]) -> str:

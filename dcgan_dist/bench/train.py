@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 
+from dcgan_dist.bench.step import platform_name
 from dcgan_dist.config import EngineConfig, TrainConfig, replace, require
 from dcgan_dist.data.device import to_device
 from dcgan_dist.data.sources.rooms import RoomSource
@@ -104,7 +105,7 @@ def measure(plan: RunPlan, options: TrainBenchmark) -> dict[str, Any]:
     return {
         "preset": config.preset,
         "batch_size": size,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": platform_name(device),
         "layout": plan.manifest.layout,
         "loader_workers": config.data.loader_workers,
         "step_images_per_second": rates[0],

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dcgan_dist.config import ModelConfig
-from dcgan_dist.models.layers import BatchNorm, convolution, with_labels
+from dcgan_dist.models.layers import BatchNorm, convolution, normalised_apart, with_labels
 
 
 class Discriminator(nn.Module):
@@ -41,29 +41,30 @@ class Discriminator(nn.Module):
             units = outputs
         self.logit = nn.Linear(units + config.classes, 1, bias=False)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor | None = None, *, batches: int = 1) -> Tensor:
         """How real the images look.
 
         Args:
             images: (b, c, s, s) in the range of the generator's output.
             labels: (b,) int64, None if the network is unconditional.
+            batches: how many batches of equal size lie one after the other in images; each is normalised apart.
 
         Returns:
             (b,) logits: positive means real.
         """
-        return self.layer_outputs(images, labels)["logit"]
+        return self.layer_outputs(images, labels, batches=batches)["logit"]
 
-    def layer_outputs(self, images: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+    def layer_outputs(self, images: Tensor, labels: Tensor | None = None, *, batches: int = 1) -> dict[str, Tensor]:
         """Output of every layer by name, after normalisation and LeakyReLU; the last one is `logit`, (b,)."""
         classes = self.config.classes
         outputs: dict[str, Tensor] = {}
         x = images
         for i, (conv, norm) in enumerate(zip(self.convolutions, self.convolution_norm, strict=True)):
-            x = F.leaky_relu(norm(conv(with_labels(x, labels, classes))), 0.2)
+            x = F.leaky_relu(normalised_apart(norm, conv(with_labels(x, labels, classes)), batches), 0.2)
             outputs[f"convolution{i}"] = x
         x = x.flatten(1)
         for i, (dense, norm) in enumerate(zip(self.dense, self.dense_norm, strict=True)):
-            x = F.leaky_relu(norm(dense(with_labels(x, labels, classes))), 0.2)
+            x = F.leaky_relu(normalised_apart(norm, dense(with_labels(x, labels, classes)), batches), 0.2)
             outputs[f"dense{i}"] = x
         logit = self.logit(with_labels(x, labels, classes)).squeeze(1)
         outputs["logit"] = logit.to(images.dtype)  # so that losses are not computed in bfloat16

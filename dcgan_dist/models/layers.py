@@ -40,6 +40,13 @@ class BatchNorm(nn.Module):
         return f"{self.features}, eps={self.eps}, affine={self.weight is not None}"
 
 
+def normalised_apart(norm: nn.Module, x: Tensor, batches: int) -> Tensor:
+    """Normalise each of several batches of equal size, which lie one after the other in x, by its own statistics."""
+    if batches == 1 or isinstance(norm, nn.Identity):
+        return norm(x)
+    return torch.cat([norm(batch) for batch in x.chunk(batches)])
+
+
 def convolution(inputs: int, outputs: int, kernel_size: int, stride: int) -> nn.Conv2d:
     """Convolution without bias that divides the side by the stride."""
     padding = (kernel_size - 1) // 2

@@ -23,7 +23,7 @@ from torch import Tensor
 from dcgan_dist.config import InputError, TrainConfig, require
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
-from dcgan_dist.training.distributed import gather_ranks
+from dcgan_dist.training.distributed import gather_ranks, leave_group
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.loop import Intervals, Report, train
@@ -60,9 +60,21 @@ def main(argv: list[str]) -> int:
     set_arithmetic(config, device)
     if world_size > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    train_rank(config, images, Path(arguments.out), device, rank, world_size)
+    if world_size > 1:
+        leave_group()
+    return 0
+
+
+def train_rank(
+    config: TrainConfig, images: Tensor, folder: Path, device: torch.device, rank: int, world_size: int
+) -> None:
+    """Train this rank's rows to the end of the last epoch, from the newest whole checkpoint of the folder."""
+    size = config.data.batch_size
+    steps_per_epoch = len(images) // size
     rows = list(range(rank, size, world_size))
     players = build_players(config, device=device, world_size=world_size)
-    folder, progress = Path(arguments.out), Progress()
+    progress = Progress()
     if kept := sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None):
         before, progress, state = load_checkpoint(kept[-1])
         require(
@@ -93,8 +105,6 @@ def main(argv: list[str]) -> int:
         print(f"sha256 {state_sha256(players.state())}")
     if world_size > 1:
         dist.barrier()  # a rank that leaves while another still talks to it aborts that one
-        dist.destroy_process_group()
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+def leave_group() -> None:
+    """End the default process group and its threads; to be called when nothing is needed any more of what used it.
+
+    Wrapped networks lie in reference cycles and hold on to the group, whose threads must end before the interpreter does:
+    one that lets go of a tensor after that aborts the process.
+    """
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def gather_ranks(values: Tensor) -> Tensor:

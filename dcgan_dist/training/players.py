@@ -16,17 +16,27 @@ from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.training.engine import adam_arguments, apply_engine, memory_format
+from dcgan_dist.training.image_layers import unshuffle_image_layer
 from dcgan_dist.training.synchronised_norm import synchronise_norms
 
 
 class RealAndFake(nn.Module):
-    """The discriminator applied to two batches in one forward, so that DDP reduces their gradients once."""
+    """The discriminator applied to two batches in one forward, so that DDP reduces their gradients once.
 
-    def __init__(self, discriminator: nn.Module) -> None:
+    Args:
+        discriminator: it normalises the two apart.
+        joint: whether every layer sees both at once, as one batch.
+    """
+
+    def __init__(self, discriminator: nn.Module, *, joint: bool) -> None:
         super().__init__()
-        self.discriminator = discriminator
+        self.discriminator, self.joint = discriminator, joint
 
     def forward(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self.joint:
+            both = None if labels is None else torch.cat([labels, labels])
+            real_logits, fake_logits = self.discriminator(torch.cat([real, fake]), both, batches=2).chunk(2)
+            return real_logits, fake_logits
         return self.discriminator(real, labels), self.discriminator(fake, labels)
 
 
@@ -101,7 +111,11 @@ def build_players(config: TrainConfig, *, device: torch.device | str = "cpu", wo
         synchronise_norms(generator)
         synchronise_norms(discriminator)
 
-    real_and_fake = RealAndFake(discriminator)
+    if config.engine.unshuffle_images:
+        unshuffle_image_layer(generator)
+        unshuffle_image_layer(discriminator)
+
+    real_and_fake = RealAndFake(discriminator, joint=config.engine.joint_batch)
     for network in (generator, discriminator, real_and_fake):
         apply_engine(network, config, device)
     return Players(

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_dist.bench import scaling, step, train
+from dcgan_dist.bench import layers, scaling, step, train
 from dcgan_dist.bench.__main__ import BENCHMARKS
 from dcgan_dist.bench.examples_loop import plain_discriminator, plain_generator
+from dcgan_dist.config import replace
+from dcgan_dist.launch.estimate import step_flops_per_image
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
@@ -42,6 +44,28 @@ def test_step_compares_every_way_of_computing_with_the_examples_loop(tmp_path: P
     (table,) = json.loads(out.read_text())
     assert set(table["variants"]) >= {"ours, float32", "+ bfloat16", "examples' loop"}
     assert table["variants"]["examples' loop"]["times_examples"] == 1
+
+
+def test_layers_sets_every_layer_against_the_best_of_the_machine(tmp_path: Path) -> None:
+    out = tmp_path / "layers.json"
+
+    assert layers.main(["--preset", "demo32", "--batch-size", "4", "--turns", "1", "--json", str(out)]) == 0
+
+    table = json.loads(out.read_text())
+    model = preset("demo32").model
+    weights = {
+        n for network in (Generator(model), Discriminator(model)) for n, p in network.named_parameters() if p.ndim > 1
+    }
+    assert {name.split()[1] + ".weight" for name in table["layers"] if "norm" not in name} == weights
+    assert all(row["best_seconds"] > 0 <= row["seconds"] for row in table["layers"].values())
+    # The estimate counts gradients of z and, in the D phase, of the images too, which nobody computes.
+    first_layer = (
+        table["layers"]["D convolutions.0 forward"]["flops"] / table["layers"]["D convolutions.0 forward"]["per_step"]
+    )
+    projection = table["layers"]["G projection forward"]["flops"]
+    estimate = 4 * step_flops_per_image(replace(preset("demo32"), "schedule", "both"))
+    arithmetic = sum(row["flops"] for row in table["layers"].values())
+    assert arithmetic == pytest.approx(estimate - 2 * first_layer - projection, rel=1e-6)
 
 
 def test_train_says_what_the_way_from_the_shards_costs(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+from dcgan_dist.training.distributed import leave_group
+
 
 def _enter(rank: int, world_size: int, function: Callable[..., Any], folder: str, arguments: tuple[Any, ...]) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -22,7 +24,7 @@ def _enter(rank: int, world_size: int, function: Callable[..., Any], folder: str
     try:
         torch.save(function(rank, world_size, *arguments), f"{folder}/{rank}.pt")
     finally:
-        dist.destroy_process_group()
+        leave_group()
 
 
 def run_ranks(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:

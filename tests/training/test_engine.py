@@ -39,9 +39,12 @@ PLAIN = EngineConfig(channels_last=False, fused_optimizer=False)
     [
         (EngineConfig(channels_last=True, fused_optimizer=False), 1e-5),
         (EngineConfig(channels_last=False, fused_optimizer=True), 1e-5),
+        (EngineConfig(channels_last=False, fused_optimizer=False, joint_batch=True), 1e-5),
+        (EngineConfig(unshuffle_images=True), 1e-5),
         (EngineConfig(precision="bfloat16"), 2e-2),
+        (EngineConfig(precision="bfloat16", joint_batch=True, unshuffle_images=True), 2e-2),
     ],
-    ids=["channels_last", "fused", "bfloat16"],
+    ids=["channels_last", "fused", "joint_batch", "unshuffle_images", "bfloat16", "bfloat16, all"],
 )
 def test_losses_of_the_first_update_agree_with_plain_float32_within_rounding(
     engine: EngineConfig, bound: float
@@ -140,8 +143,9 @@ def test_determinism_is_set_per_process() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_networks_take_the_same_first_update() -> None:
+@pytest.mark.parametrize("more", [False, True], ids=["alone", "joint_batch, unshuffle_images"])
+def test_compiled_networks_take_the_same_first_update(more: bool) -> None:
     _, plain = first_losses(config(PLAIN))
-    _, compiled = first_losses(config(EngineConfig(compile=True)))
+    _, compiled = first_losses(config(EngineConfig(compile=True, joint_batch=more, unshuffle_images=more)))
 
     torch.testing.assert_close(compiled["loss/d"], plain["loss/d"], rtol=1e-5, atol=0)

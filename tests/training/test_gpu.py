@@ -24,8 +24,16 @@ pytestmark = [
 ]
 
 
-def play(device: str, *, steps: int = 5, dtype: str = "float64", deterministic: bool = False) -> Players:
+def play(
+    device: str,
+    *,
+    steps: int = 5,
+    dtype: str = "float64",
+    deterministic: bool = False,
+    engine: EngineConfig | None = None,
+) -> Players:
     config = replace(replace(preset("examples64"), "dtype", dtype), "data.batch_size", 8)
+    config = dataclasses.replace(config, engine=engine or config.engine)
     config = replace(config, "deterministic", deterministic)
     if deterministic:
         set_up_process(config, torch.device(device), ranks_on_node=1)
@@ -37,8 +45,20 @@ def play(device: str, *, steps: int = 5, dtype: str = "float64", deterministic: 
     return players
 
 
-def test_five_steps_on_the_gpu_equal_the_cpu_to_1e_10_in_float64() -> None:
-    on_gpu, on_cpu = play("cuda"), play("cpu")
+@pytest.mark.parametrize(
+    "engine",
+    [
+        EngineConfig(),
+        EngineConfig(joint_batch=True),
+        EngineConfig(unshuffle_images=True),
+        EngineConfig(joint_batch=True, unshuffle_images=True, cuda_graph=True),
+        EngineConfig(joint_batch=True, unshuffle_images=True, compile=True, cuda_graph=True),
+    ],
+    ids=["default", "joint_batch", "unshuffle_images", "captured", "compiled"],
+)
+def test_steps_on_the_gpu_equal_the_cpu_to_1e_10_in_float64(engine: EngineConfig) -> None:
+    steps = WARM_UP + 2 if engine.cuda_graph else 5
+    on_gpu, on_cpu = play("cuda", steps=steps, engine=engine), play("cpu", steps=steps)
 
     for a, b in zip(on_gpu.generator.parameters(), on_cpu.generator.parameters(), strict=True):
         torch.testing.assert_close(a.cpu(), b, rtol=0, atol=1e-10)

@@ -129,8 +129,13 @@ def plain_players(c: TrainConfig) -> tuple[nn.Module, nn.Module, torch.optim.Ada
     return plain_g, plain_d, adams[0], adams[1]
 
 
-def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64() -> None:
-    c = config(dtype="float64")
+@pytest.mark.parametrize(
+    "engine",
+    [EngineConfig(), EngineConfig(joint_batch=True), EngineConfig(unshuffle_images=True)],
+    ids=["default", "joint_batch", "unshuffle_images"],
+)
+def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64(engine: EngineConfig) -> None:
+    c = config(dtype="float64", engine=engine)
     plain_g, plain_d, adam_g, adam_d = plain_players(c)
     for step in range(5):
         plain_step(plain_g, plain_d, adam_g, adam_d, *batch(c, step))
@@ -169,6 +174,21 @@ def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop_in_float
     for name, expected in (("d", gradients_d), ("g", gradients_g)):
         for a, b in zip(seen[name], expected, strict=True):
             assert (to_plain(a, b) - b).norm() <= 1e-4 * b.norm()
+
+
+def test_labels_of_a_joint_batch_go_with_their_images() -> None:
+    labels = torch.arange(ROWS) % 10
+    moved = []
+    for joint in (False, True):
+        c = config("mnist28", dtype="float64", engine=EngineConfig(joint_batch=joint))
+        players = build_players(c)
+        real = torch.rand(ROWS, 1, 28, 28, generator=seeded(7), dtype=torch.float64)
+        z = draw_latents(c.model, ROWS, seeded(8)).double()
+        adversarial_step(players, real, z, labels, row_weight=1 / ROWS)
+        moved.append(players)
+
+    for a, b in zip(moved[0].discriminator.parameters(), moved[1].discriminator.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
 def test_generator_moves_in_even_and_discriminator_in_odd_steps_of_alternate() -> None:

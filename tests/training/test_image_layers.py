@@ -1,0 +1,76 @@
+"""Layers between images and maps give the same sums, however they are computed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import seeded
+from dcgan_dist.models.layers import convolution, transposed_convolution
+from dcgan_dist.presets import preset
+from dcgan_dist.training import image_layers
+
+BOTH = {
+    convolution: image_layers.convolution,
+    transposed_convolution: image_layers.transposed_convolution,
+}
+
+
+@pytest.mark.parametrize("make", list(BOTH))
+@settings(deadline=None, max_examples=30)
+@given(
+    kernel_size=st.integers(2, 9),
+    stride=st.integers(2, 4),
+    sides=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    channels=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    memory_format=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+)
+def test_outputs_and_gradients_equal_those_of_the_layer(
+    make: object,
+    kernel_size: int,
+    stride: int,
+    sides: tuple[int, int],
+    channels: tuple[int, int],
+    memory_format: torch.memory_format,
+) -> None:
+    kernel_size = max(kernel_size, stride)  # smaller ones skip pixels, which no network here does
+    layer = (convolution if make is convolution else transposed_convolution)(*channels, kernel_size, stride).double()
+    scale = stride if make is convolution else 1
+    x = torch.randn(2, channels[0], *(scale * side for side in sides), generator=seeded(0), dtype=torch.float64)
+    x = x.contiguous(memory_format=memory_format).requires_grad_()
+
+    plain, ours = layer(x), BOTH[make](layer, x)  # pyright: ignore[reportArgumentType]
+
+    gradient = torch.randn(plain.shape, generator=seeded(1), dtype=torch.float64)
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-11)
+    for a, b in zip(
+        torch.autograd.grad(ours, (x, layer.weight), gradient),
+        torch.autograd.grad(plain, (x, layer.weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-11)
+
+
+def test_a_network_keeps_its_parameters_and_its_other_layers() -> None:
+    model = preset("examples64").model
+    for network, place in ((Discriminator(model), 0), (Generator(model), -1)):
+        names = list(network.state_dict())
+        image_layers.unshuffle_image_layer(network)
+
+        assert list(network.state_dict()) == names
+        changed = [layer for layer in network.convolutions if "forward" in vars(layer)]
+        assert changed == [network.convolutions[place]]
+
+
+def test_a_layer_of_stride_1_stays_as_it_is() -> None:
+    network = Discriminator(preset("faces64").model)
+    first = network.convolutions[0]
+    assert isinstance(first, nn.Conv2d)
+    image_layers.unshuffle_image_layer(network)
+
+    assert ("forward" in vars(first)) == (first.stride[0] > 1)
