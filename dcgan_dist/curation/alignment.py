@@ -42,12 +42,21 @@ def coordinates(window: int) -> Tensor:
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (n, 1, s, s), the edge repeated."""
+    """Gaussian blur of (n, c, s, s), the edge repeated."""
+    along = _blur_along(x.shape[-1], sigma)
+    return along @ x @ along.T  # on small images many times as fast as a convolution
+
+
+@cache
+def _blur_along(side: int, sigma: float) -> Tensor:
+    """(side, side): what each place of a line takes from each."""
     reach = int(2.5 * sigma + 0.5)
-    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
-    line = line / line.sum()
-    x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(x, line.view(1, 1, -1, 1)), line.view(1, 1, 1, -1))
+    offsets = torch.arange(-reach, reach + 1)
+    weights = torch.exp(-0.5 * (offsets / sigma).square())
+    places = torch.arange(side)[:, None]
+    return torch.zeros(side, side).scatter_add_(
+        1, (places + offsets).clamp(0, side - 1), (weights / weights.sum()).expand(side, -1)
+    )
 
 
 def align(a: Tensor, b: Tensor, start: Tensor, window: int, *, least_deviation: float) -> Tensor:

@@ -1,9 +1,15 @@
 """Thumbnails as numbers that brightness, contrast and frames hardly change: edges, lightness and colour of the middle.
 
-Directions of edges tell photographs of the same kind apart (two aircraft before a sky) where lightness alone does not.
+Directions of edges tell photographs of the same kind apart (two aircraft before a sky) where lightness alone does not. Means
+of signed gradients cancel when an edge moves by a pixel; strengths, axes and histograms of directions over small cells do
+not, so that both together know an image and its shifted copy.
+
+Source: histograms of directions, Dalal and Triggs 2005; angles doubled so that both sides of a line agree, Granlund 1978.
 """
 
 from __future__ import annotations
+
+from math import cos, pi, sin
 
 import numpy as np
 import torch
@@ -16,16 +22,29 @@ from dcgan_dist.curation.alignment import blur
 
 MARGIN = 1
 """Pixels at each edge that are not seen."""
-EDGE_SIDE, LIGHTNESS_SIDE, COLOUR_SIDE = 13, 13, 7
-NUMBERS = 2 * EDGE_SIDE**2 + LIGHTNESS_SIDE**2 + 2 * COLOUR_SIDE**2
+EDGE_SIDE, COARSE_EDGE_SIDE, AXIS_SIDE, HISTOGRAM_SIDE = 13, 9, 10, 7
+LIGHTNESS_SIDE, COLOUR_SIDE = 13, 7
+"""Cells along a side, of the means that are taken."""
+DIRECTIONS = 8
+"""Of a histogram."""
+NUMBERS = (
+    2 * (EDGE_SIDE**2 + COARSE_EDGE_SIDE**2)
+    + 3 * AXIS_SIDE**2
+    + DIRECTIONS * HISTOGRAM_SIDE**2
+    + LIGHTNESS_SIDE**2
+    + 2 * COLOUR_SIDE**2
+)
 FLAT = 10.0
 """Standard deviation of lightness, in grey levels, below which an image counts as flat and is not amplified further."""
 WEAK = 4.0
 """Size of a gradient, in grey levels over two pixels, that is taken for noise of compression."""
-EDGE_BLUR, EDGE_BOUND = 0.8, 0.3
-VERSION = content_hash([MARGIN, EDGE_SIDE, LIGHTNESS_SIDE, COLOUR_SIDE, FLAT, WEAK, EDGE_BLUR, EDGE_BOUND])[:16]
+EDGE_BLUR, COARSE_EDGE_BLUR, EDGE_BOUND = 0.8, 1.8, 0.3
+SIDES = (EDGE_SIDE, COARSE_EDGE_SIDE, AXIS_SIDE, HISTOGRAM_SIDE, LIGHTNESS_SIDE, COLOUR_SIDE)
+VERSION = content_hash([MARGIN, *SIDES, DIRECTIONS, FLAT, WEAK, EDGE_BLUR, COARSE_EDGE_BLUR, EDGE_BOUND])[:16]
 """Changes with whatever the numbers depend on, so that codes of different numbers are never compared."""
-BLOCK = 4096
+TINY = 1e-3
+"""Strength below which an edge has no direction."""
+BLOCK = 1024
 
 
 def appearance(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -51,7 +70,7 @@ def bounded_gradients(x: Tensor, bound: float) -> Tensor:
 
 def _appearance(x: Tensor) -> Tensor:
     lightness = x.mean(1, keepdim=True)
-    edges = bounded_gradients(blur(lightness, EDGE_BLUR), EDGE_BOUND)
+    edges, coarse = (bounded_gradients(blur(lightness, width), EDGE_BOUND) for width in (EDGE_BLUR, COARSE_EDGE_BLUR))
     middle = slice(MARGIN, -MARGIN)
     red, green, blue = x[:, :, middle, middle].unbind(1)
     lightness = lightness[:, :, middle, middle]
@@ -60,11 +79,33 @@ def _appearance(x: Tensor) -> Tensor:
     return torch.cat(
         [
             F.adaptive_avg_pool2d(edges, EDGE_SIDE).flatten(1),
+            F.adaptive_avg_pool2d(coarse, COARSE_EDGE_SIDE).flatten(1),
+            F.adaptive_avg_pool2d(_axes(edges), AXIS_SIDE).flatten(1),
+            F.adaptive_avg_pool2d(_directions(edges), HISTOGRAM_SIDE).flatten(1),
             _centred(F.adaptive_avg_pool2d(lightness, LIGHTNESS_SIDE)) / deviation,
             _centred(F.adaptive_avg_pool2d(colour, COLOUR_SIDE)) / deviation,
         ],
         1,
     )
+
+
+def _axes(edges: Tensor) -> Tensor:
+    """Strength of edges, and their direction at twice the angle: (n, 2, s, s) -> (n, 3, s, s)."""
+    dy, dx = edges.split(1, 1)
+    strength = _strength(edges)
+    both = torch.cat([dx.square() - dy.square(), 2 * dx * dy], 1)
+    return torch.cat([strength, both / strength.clamp(min=TINY)], 1)
+
+
+def _directions(edges: Tensor) -> Tensor:
+    """How much of an edge points each way: (n, 2, s, s) -> (n, DIRECTIONS, s, s)."""
+    angles = [2 * pi * (number + 0.5) / DIRECTIONS for number in range(DIRECTIONS)]
+    along = torch.tensor([[sin(angle), cos(angle)] for angle in angles]) @ edges.flatten(2)
+    return along.clamp_(min=0).square_().unflatten(2, edges.shape[2:]) / _strength(edges).clamp(min=TINY)
+
+
+def _strength(edges: Tensor) -> Tensor:
+    return edges.square().sum(1, keepdim=True).sqrt()
 
 
 def _centred(x: Tensor) -> Tensor:

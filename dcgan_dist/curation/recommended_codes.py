@@ -1,6 +1,6 @@
 """The recommended code: signs of linear projections that vary most between images for what they vary between near copies.
 
-Of the 605 numbers that describe a thumbnail (`appearance.py`) the 128 projections with the largest ratio of variance among
+Of the numbers that describe a thumbnail (`appearance.py`) the 128 projections with the largest ratio of variance among
 images to variance among random near copies of an image (linear discriminant analysis with one class per image; a closed
 form) are uncorrelated, so that their signs are about as many independent bits.
 """
@@ -37,9 +37,9 @@ class RecommendedCoder:
     """Learnt projections of edges, lightness and colour."""
 
     mean: Vectors
-    """(605,)"""
+    """(NUMBERS,)"""
     projection: Vectors
-    """(605, code_bits), to unit variance."""
+    """(NUMBERS, code_bits), to unit variance."""
     name: ClassVar[str] = "recommended"
 
     @property

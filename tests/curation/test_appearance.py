@@ -6,9 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.curation.appearance import NUMBERS, appearance, bounded_gradients
+from dcgan_dist.curation.appearance import (
+    COLOUR_SIDE,
+    DIRECTIONS,
+    EDGE_SIDE,
+    HISTOGRAM_SIDE,
+    LIGHTNESS_SIDE,
+    NUMBERS,
+    appearance,
+    bounded_gradients,
+)
 
 Images = NDArray[np.uint8]
+BEHIND = LIGHTNESS_SIDE**2 + 2 * COLOUR_SIDE**2
+"""Numbers after those of edges."""
 
 
 def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -24,8 +35,23 @@ def test_brightness_and_contrast_hardly_count(pictures: Images) -> None:
 
 def test_other_pictures_look_different(pictures: Images) -> None:
     seen = appearance(pictures)
+    seen -= seen.mean(0)  # some numbers are strengths, which no picture has below 0
 
     assert likeness(seen, np.roll(seen, 1, axis=0)).max() < 0.6
+
+
+def test_a_picture_and_its_copy_a_pixel_aside_are_alike_in_histograms_where_signed_gradients_are_not(
+    pictures: Images,
+) -> None:
+    moved = np.roll(pictures, 1, axis=3)  # what comes in at the side is not the picture's, as in a copy cut elsewhere
+    here, there = appearance(pictures), appearance(moved)
+    signed, tolerant = slice(0, 2 * EDGE_SIDE**2), slice(-DIRECTIONS * HISTOGRAM_SIDE**2 - BEHIND, -BEHIND)
+
+    def of(part: slice) -> NDArray[np.float32]:
+        mean = here[:, part].mean(0)
+        return likeness(here[:, part] - mean, there[:, part] - mean)
+
+    assert (of(tolerant) > of(signed)).mean() > 0.95
 
 
 def test_flat_pictures_have_no_appearance() -> None:
