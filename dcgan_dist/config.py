@@ -156,7 +156,7 @@ class EngineConfig:
     joint_batch: bool = False
     """Show D real and fake images as one batch of twice the rows, normalised apart."""
     unshuffle_images: bool = False
-    """Compute the layers that touch images between four times the channels, at half the side."""
+    """Compute the layers that touch images between four times the channels, at half the side; no effect on stride 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,10 @@
-"""Where the time of a training step goes: every layer, forward and backward, against the best this machine could do.
+"""Where the time of a training step goes: every layer, forward and backward, against a product and a copy of the same size.
 
-The best is what the layer's arithmetic takes at the rate of a large matrix product, or what its tensors take at the rate of
-a large copy, whichever is longer; both rates are measured in the same run. Layers run alone, on what they see in a step,
-as often as a step of schedule `both` runs them. Memory traffic: a convolution reads both operands and writes the result;
-normalisation with activation reads its input twice and writes once forward, reads twice two tensors and writes one backward.
+The bound is what the layer's arithmetic takes at the rate of a large matrix product, or what its tensors take at the rate of
+a large copy, whichever is longer; both rates are measured in the same run, so a convolution may beat its bound a little. Layers
+run alone, on what they see in a step, as often as a step of schedule `both` runs them. Memory traffic: a convolution reads
+both operands and writes the result (parameters count as they are stored); normalisation with activation reads its input twice
+and writes once forward, reads twice two tensors and writes one backward.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from dcgan_dist.training.engine import WARM_UP, captured, memory_format, precisi
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import Players, build_players
 
+REPEATS = 10
+"""Runs of a layer in one measurement."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayersBenchmark:
@@ -39,7 +43,7 @@ class LayersBenchmark:
     batch_size: int = 64
     """Images per step."""
     engine: EngineConfig = dataclasses.field(default_factory=lambda: EngineConfig(cuda_graph=True))
-    """How the step is computed."""
+    """How the step is computed; not compiled and not with joint batches, whose layers are others."""
     device: str = ""
     """cuda or cpu; empty: cuda where there is one."""
     threads: int = 0
@@ -75,6 +79,10 @@ def main(argv: list[str]) -> int:
     config = dataclasses.replace(preset(options.preset), schedule="both", engine=options.engine)
     config = replace(config, "data.batch_size", options.batch_size)
     require(config.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")
+    require(
+        not (options.engine.compile or options.engine.joint_batch),
+        "--engine.compile and --engine.joint-batch change what a layer is: measure them with `bench step`",
+    )
     if options.threads:
         torch.set_num_threads(options.threads)
     result = measure(config, device, options.turns)
@@ -84,22 +92,21 @@ def main(argv: list[str]) -> int:
 
 
 def measure(config: TrainConfig, device: torch.device, turns: int) -> dict[str, Any]:
-    """Seconds of all layers and of the whole step, in turns, and what the machine could do."""
+    """Seconds of all layers and of the whole step, in turns, and their bounds."""
     set_arithmetic(config, device)
     players, size, model = build_players(config, device=device), config.data.batch_size, config.model
     images = torch.randint(256, (size, model.image_channels, model.image_size, model.image_size), dtype=torch.uint8)
     step = gan_step(config, players, rows=list(range(size)), world_size=1, steps_per_epoch=1_000_000)
     batch = images.to(device), None
     kind = precision(config, device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=kind == "bfloat16"):
-        passes = list(_passes(config, players, device))
-        runs = {one.name: _repeated(one.run, device) for one in passes} | {"step": lambda: step(0, batch)}
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for number in range(turns + 1):
-            for name, run in runs.items():
-                first = number == 0 and device.type == "cuda"
-                turn(lambda _, run=run: run(), device, WARM_UP + 2 if first else 1)
-                seconds[name].append(turn(lambda _, run=run: run(), device, 1) / (REPEATS if name != "step" else 1))
+    passes = list(_passes(config, players, device))
+    runs = {one.name: _repeated(one.run, device) for one in passes} | {"step": lambda: step(0, batch)}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(turns + 1):
+        for name, run in runs.items():
+            first = number == 0 and device.type == "cuda"
+            turn(lambda _, run=run: run(), device, WARM_UP + 2 if first else 1)
+            seconds[name].append(turn(lambda _, run=run: run(), device, 1) / (REPEATS if name != "step" else 1))
     median = {name: statistics.median(times[1:]) for name, times in seconds.items()}
     alone = {one.name: max(median[one.name] - median.get(one.forward, 0.0), 0.0) for one in passes}
     flops, bandwidth = product_flops(kind, device), copy_bytes(device)
@@ -107,8 +114,8 @@ def measure(config: TrainConfig, device: torch.device, turns: int) -> dict[str, 
         one.name: {
             "seconds": one.per_step * alone[one.name],
             "flops": one.per_step * one.flops,
-            "best_seconds": one.per_step * max(one.flops / flops, one.moved / bandwidth),
-            "bound": "arithmetic" if one.flops / flops > one.moved / bandwidth else "memory",
+            "bound_seconds": one.per_step * max(one.flops / flops, one.moved / bandwidth),
+            "bound_by": "arithmetic" if one.flops / flops > one.moved / bandwidth else "memory",
             "per_step": one.per_step,
         }
         for one in passes
@@ -124,10 +131,6 @@ def measure(config: TrainConfig, device: torch.device, turns: int) -> dict[str, 
         "step_seconds": median["step"],
         "layers": rows,
     }
-
-
-REPEATS = 10
-"""Launches in one measurement."""
 
 
 def _repeated(run: Callable[[], object], device: torch.device) -> Callable[[], object]:
@@ -151,7 +154,7 @@ def _passes(config: TrainConfig, players: Players, device: torch.device) -> Iter
         seen = _inputs(network, x)
         for name, module in network.named_modules():
             if module in seen:
-                yield from _of_layer(network, name, module, seen[module].detach())
+                yield from _of_layer(network, name, module, seen[module].detach(), precision(config, device))
 
 
 def _inputs(network: nn.Module, x: Tensor) -> dict[nn.Module, Tensor]:
@@ -169,7 +172,7 @@ def _inputs(network: nn.Module, x: Tensor) -> dict[nn.Module, Tensor]:
     return seen
 
 
-def _of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor) -> Iterator[Pass]:
+def _of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor, kind: str) -> Iterator[Pass]:
     """Forward and backward of one layer.
 
     D runs forward on real, fake and, for G, fake again; backward to kernels and inputs in the first two, to inputs alone
@@ -180,7 +183,9 @@ def _of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor) -> It
     slope = 0.2 if in_d else 0.0
 
     def forward(x: Tensor) -> Tensor:
-        return F.leaky_relu(module(x), slope) if isinstance(module, BatchNorm) else module(x)
+        # Rounded kernels are not kept: one that was made for another graph must not be part of a graph.
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=kind == "bfloat16", cache_enabled=False):
+            return F.leaky_relu(module(x), slope) if isinstance(module, BatchNorm) else module(x)
 
     x, parameters = x.clone().requires_grad_(), list(module.parameters())
     y = forward(x).detach()
@@ -242,17 +247,17 @@ def render(result: dict[str, Any]) -> str:
     lines = [
         f"{result['preset']}, batch {result['batch_size']}, {result['precision']}, {result['device']}, {result['threads']} "
         f"threads; matrix product {result['product_tflops']:.3g} TFLOP/s, copy {result['copy_gigabytes_per_second']:.3g} GB/s",
-        f"{'ms per step':40} {'measured':>9} {'share':>6} {'at best':>9} {'lost':>8}  bound by",
+        f"{'ms per step':40} {'measured':>9} {'share':>6} {'bound':>9} {'above':>8}  bound by",
     ]
     for name, row in layers.items():
-        lost = row["seconds"] - row["best_seconds"]
+        above = row["seconds"] - row["bound_seconds"]
         lines.append(
-            f"{name:40} {row['seconds'] * 1e3:9.3f} {row['seconds'] / step:6.1%} {row['best_seconds'] * 1e3:9.3f} "
-            f"{lost * 1e3:8.3f}  {row['bound']}"
+            f"{name:40} {row['seconds'] * 1e3:9.3f} {row['seconds'] / step:6.1%} {row['bound_seconds'] * 1e3:9.3f} "
+            f"{above * 1e3:8.3f}  {row['bound_by']}"
         )
-    total, best = (sum(row[key] for row in layers.values()) for key in ("seconds", "best_seconds"))
+    total, bound = (sum(row[key] for row in layers.values()) for key in ("seconds", "bound_seconds"))
     lines.append(
-        f"{'all layers':40} {total * 1e3:9.3f} {total / step:6.1%} {best * 1e3:9.3f} {(total - best) * 1e3:8.3f}"
+        f"{'all layers':40} {total * 1e3:9.3f} {total / step:6.1%} {bound * 1e3:9.3f} {(total - bound) * 1e3:8.3f}"
     )
     lines.append(f"{'whole step':40} {step * 1e3:9.3f} {1:6.0%}")
     return "\n".join(lines)

@@ -65,10 +65,10 @@ def engines(device: torch.device, *, compile: bool) -> dict[str, EngineConfig]:
         ("+ channels_last", {"channels_last": True}),
         ("+ fused Adam", {"fused_optimizer": True}),
         ("+ bfloat16", {"precision": "bfloat16"}),
-        ("+ joint batch", {"joint_batch": True}),
-        ("+ unshuffled images", {"unshuffle_images": True}),
         ("+ CUDA graph", {"cuda_graph": True}),
+        ("+ unshuffled images", {"unshuffle_images": True}),
         ("+ torch.compile", {"compile": True}),
+        ("+ joint batch", {"joint_batch": True}),
     ]
     absent = {"+ TF32", "+ CUDA graph"} if device.type == "cpu" else set()
     found: dict[str, EngineConfig] = {}
@@ -152,6 +152,7 @@ def _ours(config: TrainConfig, images: Tensor, device: torch.device) -> Step:
 
 
 def turn(step: Step, device: torch.device, steps: int) -> float:
+    """Seconds of so many steps, until the device has done them."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()

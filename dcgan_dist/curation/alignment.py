@@ -42,7 +42,7 @@ def coordinates(window: int) -> Tensor:
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (n, c, s, s), the edge repeated."""
+    """Gaussian blur of square images (n, c, s, s), float32 in main memory, cut at 2.5 deviations, the edge repeated."""
     along = _blur_along(x.shape[-1], sigma)
     return along @ x @ along.T  # on small images many times as fast as a convolution
 

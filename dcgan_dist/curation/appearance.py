@@ -39,11 +39,15 @@ FLAT = 10.0
 WEAK = 4.0
 """Size of a gradient, in grey levels over two pixels, that is taken for noise of compression."""
 EDGE_BLUR, COARSE_EDGE_BLUR, EDGE_BOUND = 0.8, 1.8, 0.3
-SIDES = (EDGE_SIDE, COARSE_EDGE_SIDE, AXIS_SIDE, HISTOGRAM_SIDE, LIGHTNESS_SIDE, COLOUR_SIDE)
-VERSION = content_hash([MARGIN, *SIDES, DIRECTIONS, FLAT, WEAK, EDGE_BLUR, COARSE_EDGE_BLUR, EDGE_BOUND])[:16]
-"""Changes with whatever the numbers depend on, so that codes of different numbers are never compared."""
 TINY = 1e-3
 """Strength below which an edge has no direction."""
+FORMULAS = 2
+"""To be raised when the numbers are computed in another way."""
+SIDES = (EDGE_SIDE, COARSE_EDGE_SIDE, AXIS_SIDE, HISTOGRAM_SIDE, LIGHTNESS_SIDE, COLOUR_SIDE)
+VERSION = content_hash(
+    [FORMULAS, MARGIN, *SIDES, DIRECTIONS, FLAT, WEAK, EDGE_BLUR, COARSE_EDGE_BLUR, EDGE_BOUND, TINY]
+)[:16]
+"""Changes with whatever the numbers depend on, so that codes of different numbers are never compared."""
 BLOCK = 1024
 
 

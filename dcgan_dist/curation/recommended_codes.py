@@ -66,7 +66,7 @@ class RecommendedCoder:
     def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> RecommendedCoder:
         """From what `save` wrote."""
         if settings != {"appearance": VERSION}:
-            raise ValueError(f"it was learnt from other numbers of thumbnails ({settings}): learn it anew")
+            raise ValueError(f"it was learnt from other numbers of thumbnails ({settings})")
         coder = cls(**arrays)
         if coder.projection.shape != (*coder.mean.shape, coder.code_bits) or len(coder.mean) != NUMBERS:
             raise ValueError(f"mean {coder.mean.shape} and projection {coder.projection.shape} do not fit")
@@ -78,7 +78,7 @@ def fit_recommended(images: NDArray[np.uint8], *, code_bits: int = 128, seed: in
 
     Args:
         images: (n, 3, 32, 32) thumbnails; a random SAMPLE of them is used where there are more.
-        code_bits: a multiple of 8, at most 600.
+        code_bits: a multiple of 8, at most NUMBERS.
         seed: of the sample and of the near copies.
     """
     assert code_bits % 8 == 0, code_bits

@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import FREE_FIELDS, GROWING_FIELDS, InputError, TrainConfig, content_hash, flatten, require
+from dcgan_dist.config import (
+    FREE_FIELDS,
+    GROWING_FIELDS,
+    InputError,
+    TrainConfig,
+    content_hash,
+    flatten,
+    from_dict,
+    require,
+)
 from dcgan_dist.data.keep_list import KeepList, load_keep_list
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.plan import ShardPlan, default_streams
 from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
+from dcgan_dist.presets import preset
 from dcgan_dist.training.loop import Intervals
 
 GRID_EPOCHS = (1, 5)  # the epochs whose samples the paper shows
@@ -49,8 +59,13 @@ class RunPlan:
 
     @property
     def name(self) -> str:
-        """The given name, else preset and 8 hex digits of the identity."""
-        return self.config.run_name or f"{self.config.preset}-{content_hash(self.identity)[:8]}"
+        """The given name, else the preset and 8 hex digits of what differs from it, the data included.
+
+        So a field that a later version adds changes no name while it has its default.
+        """
+        usual = json.loads(json.dumps(flatten(preset(self.config.preset))))
+        unusual = {name: value for name, value in self.identity.items() if name not in usual or value != usual[name]}
+        return self.config.run_name or f"{self.config.preset}-{content_hash(unusual)[:8]}"
 
 
 def plan_run(config: TrainConfig) -> RunPlan:
@@ -173,7 +188,10 @@ def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
         plan: what is asked for now.
         recorded: `run.json` of the run that has the name.
     """
-    check_same_identity(recorded["identity"], plan.identity, name=plan.name, storage=plan.config.storage)
+    # A field that did not exist when the run was started was, in effect, at its default.
+    then = json.loads(json.dumps(flatten(from_dict(TrainConfig, recorded["config"]))))
+    before = {name: then[name] for name in plan.identity if name in then} | recorded["identity"]
+    check_same_identity(before, plan.identity, name=plan.name, storage=plan.config.storage)
     if plan.images < recorded["images"]:
         raise InputError(
             f"run {plan.name} was started for {recorded['images']} images and epochs/images now ask for {plan.images}: "

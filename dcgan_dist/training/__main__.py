@@ -50,10 +50,10 @@ def main(argv: list[str]) -> int:
     config = dataclasses.replace(preset(arguments.preset), seed=arguments.seed, epochs=arguments.epochs)
     images = torch.load(arguments.images, weights_only=True)
     shape = (config.model.image_channels, config.model.image_size, config.model.image_size)
-    size, steps_per_epoch = config.data.batch_size, len(images) // config.data.batch_size
+    size = config.data.batch_size
     require(config.model.classes == 0, f"preset {config.preset} needs labels: use jobs/train_mnist.py")
     require(images.dtype == torch.uint8 and images.shape[1:] == shape, f"{arguments.images} is not uint8 (n, *{shape})")
-    require(steps_per_epoch > 0, f"{arguments.images} has {len(images)} images: fewer than a batch of {size}")
+    require(len(images) >= size, f"{arguments.images} has {len(images)} images: fewer than a batch of {size}")
 
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
@@ -72,15 +72,15 @@ def train_rank(
     """Train this rank's rows to the end of the last epoch, from the newest whole checkpoint of the folder."""
     size = config.data.batch_size
     steps_per_epoch = len(images) // size
+    kept = sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None)
+    before, progress, state = load_checkpoint(kept[-1]) if kept else (config, Progress(), None)
+    require(
+        dataclasses.replace(before, epochs=config.epochs) == config,
+        f"{folder} holds a run with another preset or seed: give those, or another --out",
+    )
     rows = list(range(rank, size, world_size))
     players = build_players(config, device=device, world_size=world_size)
-    progress = Progress()
-    if kept := sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None):
-        before, progress, state = load_checkpoint(kept[-1])
-        require(
-            dataclasses.replace(before, epochs=config.epochs) == config,
-            f"{kept[-1]} was trained with another preset or seed: give those, or another --out",
-        )
+    if state is not None:
         players.load_state(state)
 
     def report(seen: Report) -> None:

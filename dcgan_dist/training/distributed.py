@@ -13,7 +13,7 @@ def leave_group() -> None:
     """End the default process group and its threads; to be called when nothing is needed any more of what used it.
 
     Wrapped networks lie in reference cycles and hold on to the group, whose threads must end before the interpreter does:
-    one that lets go of a tensor after that aborts the process.
+    a thread that lets go of a tensor after that aborts the process.
     """
     gc.collect()
     dist.destroy_process_group()

@@ -3,7 +3,8 @@
 Matrix units work on 8 or more channels at a time, and images have 1 or 3. A convolution of stride s over an image is one
 of stride 1 over the image with each square of s x s pixels laid out as channels (12 of them for colours and stride 2); a
 transposed one makes such channels and lays them out as pixels. Kernels stay as they are stored; what a step needs is cut
-out of them anew. Zeros are added to them, so there is more arithmetic: 36 / 25 for 5x5 kernels and stride 2.
+out of them anew. Zeros are added to them, so there is more arithmetic: with stride 2, 36 products for the 25 of a 5x5
+kernel, and for the 16 of a 4x4 one.
 
 Source: sub-pixel convolution, Shi et al. 2016, sections 2.2 and 3.2 (arXiv:1609.05158).
 """
@@ -41,7 +42,7 @@ def convolution(layer: nn.Conv2d, x: Tensor) -> Tensor:
     n, c, side = *kernel.shape[:2], 2 * reach + 1
     # (n, c, side s, side s) -> (n, c s s, side, side), in the order of pixel_unshuffle.
     kernel = kernel.view(n, c, side, stride, side, stride).permute(0, 1, 3, 5, 2, 4).reshape(n, -1, side, side)
-    return F.conv2d(_like(F.pixel_unshuffle(x, stride), x), kernel, padding=reach)
+    return F.conv2d(_laid_out(F.pixel_unshuffle(x, stride), layer), kernel, padding=reach)
 
 
 def transposed_convolution(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ def transposed_convolution(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     kernel = (
         kernel.view(m, c, side, stride, side, stride).flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(-1, m, side, side)
     )
-    return _like(F.pixel_shuffle(F.conv2d(x, kernel, padding=reach), stride), x)
+    return _laid_out(F.pixel_shuffle(F.conv2d(x, kernel, padding=reach), stride), layer)
 
 
 def _centred(weight: Tensor, stride: int, padding: int) -> tuple[int, Tensor]:
@@ -69,7 +70,7 @@ def _centred(weight: Tensor, stride: int, padding: int) -> tuple[int, Tensor]:
     return reach, F.pad(weight, (left, right, left, right))
 
 
-def _like(x: Tensor, other: Tensor) -> Tensor:
-    """x in the memory format of the other."""
-    last = other.is_contiguous(memory_format=torch.channels_last) and not other.is_contiguous()
+def _laid_out(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    """x in the memory format of the network; a kernel tells, as it has many maps where an image may have one channel."""
+    last = layer.weight.is_contiguous(memory_format=torch.channels_last) and not layer.weight.is_contiguous()
     return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

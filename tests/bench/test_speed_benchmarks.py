@@ -46,10 +46,24 @@ def test_step_compares_every_way_of_computing_with_the_examples_loop(tmp_path: P
     assert table["variants"]["examples' loop"]["times_examples"] == 1
 
 
-def test_layers_sets_every_layer_against_the_best_of_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
+            ],
+        ),
+    ],
+)
+def test_layers_sets_every_layer_against_the_best_of_the_machine(device: str, tmp_path: Path) -> None:
     out = tmp_path / "layers.json"
+    flags = ["--preset", "demo32", "--batch-size", "4", "--turns", "1", "--device", device, "--json", str(out)]
 
-    assert layers.main(["--preset", "demo32", "--batch-size", "4", "--turns", "1", "--json", str(out)]) == 0
+    assert layers.main(flags) == 0
 
     table = json.loads(out.read_text())
     model = preset("demo32").model
@@ -57,7 +71,7 @@ def test_layers_sets_every_layer_against_the_best_of_the_machine(tmp_path: Path)
         n for network in (Generator(model), Discriminator(model)) for n, p in network.named_parameters() if p.ndim > 1
     }
     assert {name.split()[1] + ".weight" for name in table["layers"] if "norm" not in name} == weights
-    assert all(row["best_seconds"] > 0 <= row["seconds"] for row in table["layers"].values())
+    assert all(row["bound_seconds"] > 0 <= row["seconds"] for row in table["layers"].values())
     # The estimate counts gradients of z and, in the D phase, of the images too, which nobody computes.
     first_layer = (
         table["layers"]["D convolutions.0 forward"]["flops"] / table["layers"]["D convolutions.0 forward"]["per_step"]

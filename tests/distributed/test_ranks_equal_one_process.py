@@ -41,8 +41,10 @@ def play(
     steps: int,
     rows: list[list[int]],
     norm_group: Literal["rank", "synchronised"] = "synchronised",
+    joint_batch: bool = False,
 ) -> dict[str, Tensor]:
     c = config(name, dtype, norm_group)
+    c = replace(c, engine=replace(c.engine, joint_batch=joint_batch, unshuffle_images=joint_batch))
     players = build_players(c, world_size=world_size)
     step = gan_step(c, players, rows=rows[rank], world_size=world_size, steps_per_epoch=100)
     own = torch.tensor(rows[rank])
@@ -72,6 +74,17 @@ def test_five_steps_equal_one_process_to_1e_10_in_float64(name: str, rows: list[
                 torch.testing.assert_close(ranks[key], expected, rtol=0, atol=1e-10)
     mean_losses = torch.stack([ranks["losses"] for ranks in together]).mean(0)
     torch.testing.assert_close(mean_losses, alone["losses"], rtol=0, atol=1e-10)
+
+
+def test_unequal_ranks_with_joint_batches_and_unshuffled_images_equal_one_process_without() -> None:
+    alone = play(0, 1, "demo32", "float64", 3, [list(range(BATCH))])
+
+    together = run_ranks(3, play, "demo32", "float64", 3, UNEQUAL_ROWS, "synchronised", True)
+
+    for ranks in together:
+        for key, expected in alone.items():
+            if key != "losses":
+                torch.testing.assert_close(ranks[key], expected, rtol=0, atol=1e-10)
 
 
 def test_losses_of_the_first_step_equal_one_process_to_1e_5_in_float32() -> None:

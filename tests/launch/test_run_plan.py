@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
-from dcgan_dist.config import FREE_FIELDS, InputError, TrainConfig, flatten, replace
+from dcgan_dist.config import FREE_FIELDS, InputError, TrainConfig, content_hash, flatten, from_dict, replace
 from dcgan_dist.launch.run_plan import RunPlan, check_same_run, plan_run, record, run_intervals
 from dcgan_dist.presets import PRESETS, preset
 from tests.helpers.jobs import draw_rooms
@@ -77,6 +79,23 @@ def test_free_fields_exist_and_may_change(config: TrainConfig, plan: RunPlan) ->
     check_same_run(plan_run(replace(config, "storage", "/elsewhere")), record(plan))
 
 
+def test_a_field_that_a_record_does_not_know_was_at_its_default(config: TrainConfig, plan: RunPlan) -> None:
+    old = json.loads(json.dumps(record(plan)))
+    del old["identity"]["engine.joint_batch"], old["config"]["engine"]["joint_batch"]
+
+    check_same_run(plan, old)
+    with pytest.raises(InputError, match=r"engine\.joint_batch was False and is now True"):
+        check_same_run(plan_run(replace(replace(config, "engine.joint_batch", True), "run_name", plan.name)), old)
+
+
+def test_a_name_tells_what_differs_from_the_preset_and_nothing_else(config: TrainConfig, plan: RunPlan) -> None:
+    usual = {name for name, value in flatten(PRESETS[config.preset]).items() if flatten(config)[name] == value}
+    unusual = {name: value for name, value in plan.identity.items() if name not in usual}
+
+    assert plan.name == f"{config.preset}-{content_hash(unusual)[:8]}"
+    assert plan_run(replace(config, "engine.joint_batch", True)).name != plan.name
+
+
 def test_other_shards_under_the_same_name_are_refused(
     ray_cluster: str, config: TrainConfig, plan: RunPlan, tmp_path: Path
 ) -> None:
@@ -88,10 +107,5 @@ def test_other_shards_under_the_same_name_are_refused(
 
 
 def test_every_preset_survives_a_round_trip_through_json() -> None:
-    import dataclasses
-    import json
-
-    from dcgan_dist.config import from_dict
-
     for config in PRESETS.values():
         assert from_dict(TrainConfig, json.loads(json.dumps(dataclasses.asdict(config)))) == config

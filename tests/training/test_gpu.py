@@ -14,6 +14,7 @@ from dcgan_dist.launch.rank import set_up_process
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import state_sha256
+from dcgan_dist.training.distributed import leave_group
 from dcgan_dist.training.engine import WARM_UP
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import Players, build_players
@@ -124,15 +125,19 @@ def test_a_captured_step_never_waits_for_the_gpu() -> None:
 
 
 def test_gradients_averaged_by_nccl_are_captured_too() -> None:
-    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
-    try:
+    def play_wrapped() -> dict[str, torch.Tensor]:
         config = replace(replace(preset("examples64"), "data.batch_size", 16), "engine.cuda_graph", True)
         players = build_players(config, device="cuda", world_size=2)  # wraps the networks; the group has one rank
         step = gan_step(config, players, rows=list(range(16)), world_size=1, steps_per_epoch=100)
-        for number in range(WARM_UP + 5):
+        for number in range(WARM_UP + 4):
             images = torch.randint(256, (16, 3, 64, 64), generator=seeded("images", number), dtype=torch.uint8)
-            seen = step(number, (images, None))
+            step(number, (images, None))
+        return step(WARM_UP + 4, (images, None))
+
+    dist.init_process_group("nccl", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        seen = play_wrapped()
     finally:
-        dist.destroy_process_group()
+        leave_group()
 
     assert all(bool(value.isfinite()) for value in seen.values())

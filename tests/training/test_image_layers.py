@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -68,9 +67,16 @@ def test_a_network_keeps_its_parameters_and_its_other_layers() -> None:
 
 
 def test_a_layer_of_stride_1_stays_as_it_is() -> None:
-    network = Discriminator(preset("faces64").model)
-    first = network.convolutions[0]
-    assert isinstance(first, nn.Conv2d)
-    image_layers.unshuffle_image_layer(network)
+    model = preset("imagenet32").model
+    assert model.discriminator_strides[0] == model.generator_strides[-1] == 1
+    for network in (Discriminator(model), Generator(model)):
+        image_layers.unshuffle_image_layer(network)
 
-    assert ("forward" in vars(first)) == (first.stride[0] > 1)
+        assert not any("forward" in vars(layer) for layer in network.convolutions)
+
+
+def test_images_of_one_channel_are_laid_out_as_the_network_is() -> None:
+    layer = transposed_convolution(4, 1, 5, 2).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
+
+    assert image_layers.transposed_convolution(layer, x).stride() == layer(x).stride()
