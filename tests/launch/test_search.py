@@ -274,7 +274,7 @@ def start() -> Iterator[Callable[[list[str]], Job]]:
 def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     start: Callable[[list[str]], Job], data: Path, tracking_uri: str, tmp_path: Path
 ) -> None:
-    space = write_space(tmp_path / "space.json", epochs={"choice": [15]})
+    space = write_space(tmp_path / "space.json", epochs={"choice": [25]})
     arguments = ["--data", str(data), "--protocol", "small", "--trials", "6", "--repeats", "1", "--space", str(space)]
     arguments += ["--storage", str(tmp_path / "runs"), "--run-name", "search", "--tracking-uri", tracking_uri]
     arguments += ["--checkpoint-seconds", "0", "--max-concurrent", "2"]
@@ -284,6 +284,13 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
         until = time.monotonic() + 60
         while not list(folder.glob("trials/*/checkpoint_*/checkpoint.json")) and time.monotonic() < until:
             time.sleep(0.02)
+
+    def wait_until_nothing_is_written() -> None:
+        """Ray ends the trials of a driver that was killed a moment after it; one may finish until then."""
+        before: set[Path] = set()
+        while before != (now := set(folder.glob("trials/*/*"))):
+            before = now
+            time.sleep(3)
 
     stopped = start(arguments)
     stopped.wait_for("  1/6 |", seconds=300)
@@ -302,6 +309,7 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
     wait_for_a_checkpoint()
     killed.process.kill()
     killed.kill()
+    wait_until_nothing_is_written()
     kept = {path.parent.name: path.read_text() for path in folder.glob("trials/*/outcome.json")}
     begun = {path.parts[-3] for path in folder.glob("trials/*/checkpoint_*/checkpoint.json")} - kept.keys()
     assert 3 <= len(kept) < 6
