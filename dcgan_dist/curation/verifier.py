@@ -21,6 +21,8 @@ from torch import Tensor
 from dcgan_dist.curation.alignment import affine_map, align, blur, sample
 from dcgan_dist.curation.appearance import bounded_gradients
 
+VERSION = 1
+"""To be raised when scores change, by this module, `alignment` or `bounded_gradients`: kept pairs are then verified again."""
 THRESHOLD = 0.92
 """Pairs that score at least this are duplicates; docs/deduplication.md says how it was fixed."""
 COARSE_THRESHOLD = 0.7

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.config import InputError, content_hash
-from dcgan_dist.curation import alignment, appearance, verifier
+from dcgan_dist.curation import verifier
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.curation.null_pairs import score_rows
 from dcgan_dist.curation.pair_files import (
@@ -36,6 +34,8 @@ from dcgan_dist.neighbors.hamming import pairs_within
 BLOCK = 1 << 16
 """Pairs that one task verifies; what is done stays done."""
 MOST_PAIRS = 200_000_000
+FIRST_VERIFIER = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
+"""Stands for version 1 of the verifier: the hash of its source, by which pairs were kept before it had versions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -52,11 +52,10 @@ class CodedImages:
 
 
 def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) -> PairRule:
-    """What the pairs of a corpus depend on; the verifier counts by its code."""
-    code = "".join(inspect.getsource(module) for module in (verifier, alignment, appearance))
-    source = hashlib.sha256(code.encode()).hexdigest()
+    """What the pairs of a corpus depend on; the verifier counts by its version."""
+    scored_by = FIRST_VERIFIER if verifier.VERSION == 1 else verifier.VERSION
     names = tuple(f"{shard.name}-{digest[:16]}" for shard, digest in zip(corpus.shards, hashes, strict=True))
-    return PairRule(names=names, hash=content_hash([coder, source]), radius=radius)
+    return PairRule(names=names, hash=content_hash([coder, scored_by]), radius=radius)
 
 
 def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int, say: Say) -> ScoredPairs:

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dcgan_dist.curation.verifier import THRESHOLD, score_pairs
+from dcgan_dist.curation.alignment import affine_map, align
+from dcgan_dist.curation.verifier import THRESHOLD, VERSION, score_pairs
 from dcgan_dist.data.attacks import ATTACKS, attack
 from tests.curation.conftest import as_thumbnails
 
@@ -93,3 +94,62 @@ def test_turned_copies_score_less_than_resized_ones(faces: list[Images]) -> None
     resized = score_pairs(images.numpy(), moved([[0.92, 0.0], [0.0, 0.92]]))
 
     assert np.median(turned) < np.median(resized) - 0.02
+
+
+def drawing(seed: int) -> Images:
+    """Smooth random (3, 48, 48), in whole numbers throughout, so that it is the same on every machine."""
+    cells = np.random.default_rng(seed).integers(0, 256, (3, 12, 12))
+    drawn = np.kron(cells, np.ones((1, 4, 4), np.int64))
+    for axis in (1, 2):
+        drawn = sum(np.roll(drawn, shift, axis) for shift in range(-2, 3)) // 5
+    return drawn.astype(np.uint8)
+
+
+def pairs_of_version_1() -> tuple[Images, Images]:
+    """Four drawings, each against itself shifted, darker, framed, enlarged and grainy, and against another."""
+    drawings = [drawing(seed) for seed in range(4)]
+    middles = [drawn[:, 8:40, 8:40] for drawn in drawings]
+    closer = np.arange(32) * 28 // 32 + 2
+    others = []
+    for number, (drawn, middle) in enumerate(zip(drawings, middles, strict=True)):
+        framed = middle.copy()
+        framed[:, :4] = 255
+        grain = np.random.default_rng(number).integers(0, 100, middle.shape)
+        others += [drawn[:, 7:39, 10:42], middle // 2 + 20, framed, middle[:, closer][:, :, closer]]
+        others += [(middle // 2 + grain).astype(np.uint8), middles[number - 1]]
+    return np.repeat(middles, 6, axis=0), np.stack(others)
+
+
+# Columns as the pairs are listed; the drawings are the rows.
+SCORES_OF_VERSION_1 = [
+    *[1.0, 0.9991, 0.9995, 0.9460, 0.7066, 0.2753],
+    *[1.0, 0.9983, 0.9991, 0.9453, 0.6250, 0.4157],
+    *[1.0, 0.9988, 0.9975, 0.9462, 0.6361, 0.2099],
+    *[1.0, 0.9988, 0.9991, 0.9479, 0.6522, 0.3167],
+]
+MAPS_OF_VERSION_1 = [  # the first drawing's framed, enlarged and grainy copy, and another drawing
+    [1.0008, 0.0006, -0.0035, -0.0003, 0.9997, 0.0011],
+    [0.8674, 0.0058, -0.3286, 0.0033, 0.8619, -0.3100],
+    [0.9827, 0.0070, -0.2155, 0.0238, 0.9843, -0.1311],
+    [0.8000, 0.0452, 0.8597, 0.2000, 0.9998, -0.7540],
+]
+CHANGED = "scores changed: where that is meant, raise VERSION of the verifier and record them again"
+
+
+def test_scores_are_those_of_the_version() -> None:
+    scores = score_pairs(*pairs_of_version_1())
+
+    assert VERSION == 1, "record the scores of the new version"
+    recorded = np.array(SCORES_OF_VERSION_1)
+    np.testing.assert_array_equal(scores >= THRESHOLD, recorded >= THRESHOLD, CHANGED)
+    # Other processors sum in another order: up to 7e-5 here.
+    np.testing.assert_allclose(scores, recorded, rtol=0, atol=3e-4, err_msg=CHANGED)
+
+
+def test_alignments_are_those_of_the_version() -> None:
+    a, b = (torch.from_numpy(images[2:6]).float().mean(1, keepdim=True) for images in pairs_of_version_1())
+
+    maps = align(a, b, affine_map(4, 1.0), 22, least_deviation=2.0)
+
+    recorded = np.array(MAPS_OF_VERSION_1)
+    np.testing.assert_allclose(maps.flatten(1).numpy(), recorded, rtol=0, atol=2e-3, err_msg=CHANGED)
