@@ -147,14 +147,23 @@ def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64(en
             torch.testing.assert_close(to_plain(a, b), b, rtol=0, atol=1e-10)
 
 
-def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop_in_float32(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("dtype", "d_moves", "loss_tolerance", "gradient_tolerance"),
+    # In float32 D stays where it is: Adam's first step would blow rounding up to the size of the learning rate, and G's
+    # loss and gradients would differ by the kernels of a processor. A ReLU whose input rounds to the other side of 0 is
+    # what is left.
+    [("float64", True, 1e-12, 1e-9), ("float32", False, 1e-5, 1e-2)],
+    ids=["float64", "float32"],
+)
+def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop(
+    dtype: str, d_moves: bool, loss_tolerance: float, gradient_tolerance: float
 ) -> None:
-    # The same kernels on both sides: Adam's first step blows other rounding up to the size of the learning rate.
-    c = config(engine=EngineConfig(channels_last=False, fused_optimizer=False))
-    plain = plain_players(c)
-    d_loss, g_loss, gradients_d, gradients_g = plain_step(*plain, *batch(c, 0))
+    c = config(dtype=dtype)
+    plain_g, plain_d, adam_g, adam_d = plain_players(c)
     players = build_players(c)
+    for group in [] if d_moves else [*adam_d.param_groups, *players.optimizer_d.param_groups]:
+        group["lr"] = 0.0
+    d_loss, g_loss, gradients_d, gradients_g = plain_step(plain_g, plain_d, adam_g, adam_d, *batch(c, 0))
     seen: dict[str, list[Tensor]] = {}
     for name, optimizer, network in (
         ("d", players.optimizer_d, players.discriminator),
@@ -169,11 +178,11 @@ def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop_in_float
 
     assert result.d_loss is not None
     assert result.g_loss is not None
-    torch.testing.assert_close(result.d_loss, d_loss, rtol=0, atol=1e-5)
-    torch.testing.assert_close(result.g_loss, g_loss, rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.d_loss, d_loss, rtol=0, atol=loss_tolerance)
+    torch.testing.assert_close(result.g_loss, g_loss, rtol=0, atol=loss_tolerance)
     for name, expected in (("d", gradients_d), ("g", gradients_g)):
         for a, b in zip(seen[name], expected, strict=True):
-            assert (to_plain(a, b) - b).norm() <= 1e-4 * b.norm()
+            assert (to_plain(a, b) - b).norm() <= gradient_tolerance * b.norm()
 
 
 def test_labels_of_a_joint_batch_go_with_their_images() -> None:
