@@ -1,30 +1,21 @@
 """Every setting of a run, as frozen dataclasses.
 
 One dotted path has three uses: `optimizer_d.lr` is the command line flag, the search key and the name under which the
-tracking server shows it. Nothing here imports anything but the standard library.
+tracking server shows it. Nothing here needs more than the standard library.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from dcgan_dist.errors import InputError, nearest, require
+
 T = TypeVar("T")
-
-
-class InputError(ValueError):
-    """What a user can mend: the message names cause, place and remedy. Jobs print it and exit 2."""
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise InputError with the message unless the condition holds."""
-    if not condition:
-        raise InputError(message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,7 +343,7 @@ class TrainConfig:
     plan: bool = False
     """The same, with a measured probe: 20 steps of one rank on the cluster."""
     price: str = ""
-    """What GPUs cost, for --dry-run and --plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
+    """What GPUs cost, for dry_run and plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
     verbose: bool = False
     """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 
@@ -452,12 +443,6 @@ def replace(config: T, path: str, value: Any) -> T:
     head, _, rest = path.partition(".")
     inner = replace(getattr(config, head), rest, value) if rest else value
     return dataclasses.replace(config, **{head: inner})  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """`: did you mean 'x'?`, or the known names where none is near."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"
 
 
 def content_hash(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import absolute, parse, run
 
 

@@ -21,6 +21,7 @@ STOREYS = [
     {"models"},
     {"presets"},
     {"config"},
+    {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(STOREYS) for name in names}
 OWNERS = {

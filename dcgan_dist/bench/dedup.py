@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
-from dcgan_dist.config import require
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.sources.base import Source
 from dcgan_dist.data.sources.folder import FolderSource
 from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import absolute, parse
 from dcgan_dist.launch.dedup import run_dedup
 from dcgan_dist.launch.dedup_plan import Codes, DedupOptions

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keys import escape
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.schema import Manifest, Shard
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.corpus import CorpusShard, Part
 from dcgan_dist.curation.thumbnails import SIDE, thumbnails
 from dcgan_dist.data.images import ImageFault
 from dcgan_dist.data.index import sha256_of
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 FORMAT = 1
 AT_ONCE = 256

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.tar_members import Member, TarFault, split_name, walk_tar
+from dcgan_dist.errors import InputError
 
 
 def read_details(manifest: Manifest) -> dict[str, dict[str, Any]]:

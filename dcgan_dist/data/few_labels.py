@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.label_draws import (
     CLASSES,
     LABELS_PER_CLASS,
@@ -26,6 +25,7 @@ from dcgan_dist.data.manifest import MANIFEST_NAME, load_manifest
 from dcgan_dist.data.sources.svhn import SvhnSource
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError, require
 
 DIGITS = "digits"
 DIGITS_TEST = 400

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 
 class Dropped(NamedTuple):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.plan import permutation
+from dcgan_dist.errors import InputError, require
 
 SVHN_SAMPLES = {"train": 73_257, "test": 26_032}
 """Digits of each official split."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.indexing import index_tars
 from dcgan_dist.data.schema import MANIFEST_NAME, Layout, Manifest, Shard, parse_manifest, write_manifest
 from dcgan_dist.data.storage import open_storage
 from dcgan_dist.data.storage_protocol import Storage
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError
 
 __all__ = ["MANIFEST_NAME", "Layout", "Manifest", "Shard", "load_manifest", "parse_manifest", "write_manifest"]
 SIZE_CHECKS_AT_ONCE = 16

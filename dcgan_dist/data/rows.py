@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index import NO_LABEL
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import SampleReader
+from dcgan_dist.errors import InputError
 
 
 class RowReader:

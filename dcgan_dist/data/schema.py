@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"

@@ -6,8 +6,8 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import MANIFEST_NAME, is_uri, load_manifest
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.command_line import absolute
 from dcgan_dist.launch.security import Answer, Check, check_ray_version
 from dcgan_dist.tracking.server import check_reachable

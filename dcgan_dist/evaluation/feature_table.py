@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20

@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.neighbors.nearest import NearestL2
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.pictures import save_grid, save_image
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 SHAPE = (
     'COCO: {"images": [{"id", "width", "height"}], "annotations": [{"image_id", "bbox": [x, y, width, height]}]}, or a list of '

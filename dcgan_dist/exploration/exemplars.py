@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.drawing import draw
 from dcgan_dist.models.generator import Generator

@@ -20,7 +20,8 @@ from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.security import accepted_risks, refuse_risks, security_checks
 
 SAY_EVERY_SECONDS = 15.0

@@ -11,7 +11,8 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from dcgan_dist.config import InputError, TrainConfig, require
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.security import ACCEPTED_RISKS, RISKS
 from dcgan_dist.presets import PRESETS, preset
 

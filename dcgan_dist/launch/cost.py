@@ -11,9 +11,10 @@ from importlib.resources import files
 
 import yaml
 
-from dcgan_dist.config import InputError, TrainConfig, nearest
+from dcgan_dist.config import TrainConfig
 from dcgan_dist.data.remote import DEFAULT_CACHE_BYTES
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError, nearest
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.launch.run_plan import RunPlan
 

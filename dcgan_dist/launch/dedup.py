@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.curation.codes import Coder
 from dcgan_dist.curation.corpus import open_corpus
@@ -31,6 +30,7 @@ from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.verifier import THRESHOLD
 from dcgan_dist.data.keep_list import write_keep_list
 from dcgan_dist.data.sources.shards import check_alike
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.dedup_coder import coder_hash, ready_coder
 from dcgan_dist.launch.dedup_pairs import CodedImages, all_pairs, pair_rule
 from dcgan_dist.launch.dedup_plan import DedupOptions, describe

@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.parallel import DistributedDataParallel
 
-from dcgan_dist.config import InputError, from_dict
+from dcgan_dist.config import from_dict
 from dcgan_dist.curation.coder_files import SETTINGS
 from dcgan_dist.curation.codes import Coder, load_coder
 from dcgan_dist.curation.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.recommended_codes import SAMPLE, fit_recommended
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import join_cluster
 from dcgan_dist.launch.dedup_shards import Say
 from dcgan_dist.launch.fit import InThread

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError, content_hash
+from dcgan_dist.config import content_hash
 from dcgan_dist.curation import alignment, appearance, verifier
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.curation.null_pairs import score_rows
@@ -28,6 +28,7 @@ from dcgan_dist.curation.pair_files import (
 )
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.dedup_shards import Say
 from dcgan_dist.launch.prepare_job import progress_bar
 from dcgan_dist.launch.tasks import run_tasks

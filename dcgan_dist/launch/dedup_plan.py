@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.curation.corpus import Corpus
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.command_line import default_shards
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.neighbors.planner import plan_search

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.choice import Choice
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.data.keep_list import KeepList
 from dcgan_dist.data.sources.shards import ShardSource
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.dedup_plan import DedupOptions
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_job import progress_bar

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError, content_hash, require
+from dcgan_dist.config import content_hash
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.feature_table import FeatureTable, rows_per_part
 from dcgan_dist.evaluation.features import (
     STATISTICS_BATCH,

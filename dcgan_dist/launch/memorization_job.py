@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import torch
 
-from dcgan_dist.config import InputError, ModelConfig, require
+from dcgan_dist.config import ModelConfig
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.command_line import absolute_tracking_uri
 from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
 from dcgan_dist.models.discriminator import Discriminator

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import MANIFEST_NAME, Layout, Manifest, Shard, load_manifest, write_manifest
 from dcgan_dist.data.sources.base import Rejected, Source
 from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.data.writer import Sample, write_shard
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare_plan import (
     REJECTED_NAME,
     Prepared,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keys import held_out
 from dcgan_dist.data.manifest import MANIFEST_NAME, Layout, Manifest, Shard
 from dcgan_dist.data.sources.base import Item, Rejected, Source
+from dcgan_dist.errors import InputError
 
 REJECTED_NAME = "rejected.json"
 SPLITS = ("train", "val", "test")

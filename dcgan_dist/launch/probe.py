@@ -12,8 +12,9 @@ import ray
 import torch
 from ray.exceptions import RayTaskError
 
-from dcgan_dist.config import InputError, TrainConfig, from_dict, require
+from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.device import to_device
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.cluster import join_cluster, rank_resources, wait_for_ranks
 from dcgan_dist.launch.cost import outlook
 from dcgan_dist.launch.estimate import describe

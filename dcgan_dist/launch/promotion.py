@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.tracking.champion import ChampionRegistry, Version
 
 GENERATOR = "-generator"

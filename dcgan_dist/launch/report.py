@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.pictures import tile, to_uint8
 from dcgan_dist.evaluation.sampling import sample_images
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.page import banner, bullets, figure, heading, paragraph, table
 from dcgan_dist.launch.result_file import RESULT_NAME
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 RESULT_NAME = "result.json"
 

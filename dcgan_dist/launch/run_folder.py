@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pyarrow.fs
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.storage import OBJECT_STORES, open_storage
 
 ALIVE_SECONDS = 30.0

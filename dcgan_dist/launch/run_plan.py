@@ -9,20 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import (
-    FREE_FIELDS,
-    GROWING_FIELDS,
-    InputError,
-    TrainConfig,
-    content_hash,
-    flatten,
-    from_dict,
-    require,
-)
+from dcgan_dist.config import FREE_FIELDS, GROWING_FIELDS, TrainConfig, content_hash, flatten, from_dict
 from dcgan_dist.data.keep_list import KeepList, load_keep_list
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.plan import ShardPlan, default_streams
 from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.presets import preset
 from dcgan_dist.training.loop import Intervals
 

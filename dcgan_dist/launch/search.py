@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from dcgan_dist.config import InputError, flatten
+from dcgan_dist.config import flatten
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import join_cluster
 from dcgan_dist.launch.cost import find_price
 from dcgan_dist.launch.run_folder import RunFolder

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from dcgan_dist.config import SupervisedConfig, content_hash, flatten, replace, require
+from dcgan_dist.config import SupervisedConfig, content_hash, flatten, replace
 from dcgan_dist.data.few_labels import DIGITS, FewLabels, open_few_labels
+from dcgan_dist.errors import require
 from dcgan_dist.launch.estimate import classifier_flops
 from dcgan_dist.launch.search_space import Space, draw_trial, open_space, to_json
 from dcgan_dist.presets import SVHN_SUPERVISED

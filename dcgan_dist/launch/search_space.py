@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError, SupervisedConfig, flatten, nearest, replace, require
+from dcgan_dist.config import SupervisedConfig, flatten, replace
+from dcgan_dist.errors import InputError, nearest, require
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dcgan_dist.config import InputError, nearest, require
+from dcgan_dist.errors import InputError, nearest, require
 from dcgan_dist.tracking.uri import without_password
 
 Status = Literal["ok", "warning", "failed", "skipped"]

@@ -10,7 +10,7 @@ import fsspec.core
 import pyarrow
 import pyarrow.fs
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import most_resources
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.search_plan import SearchConfig

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan_dist.config import require
 from dcgan_dist.data.label_draws import check_labels, draw_labels, validation_split
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.sources.cifar10 import Cifar10Source
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.feature_table import FeatureTable
 from dcgan_dist.evaluation.features import feature_dimensions
 from dcgan_dist.evaluation.paper_tables import CIFAR10, Row

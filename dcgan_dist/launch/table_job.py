@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import torch
 
-from dcgan_dist.config import InputError, content_hash
+from dcgan_dist.config import content_hash
 from dcgan_dist.data.manifest import MANIFEST_NAME, Manifest, load_manifest
 from dcgan_dist.data.sources.base import Source
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.paper_tables import Row, as_text
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.features import Workers

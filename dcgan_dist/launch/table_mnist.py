@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError, content_hash, require
+from dcgan_dist.config import content_hash
 from dcgan_dist.data.label_draws import check_labels
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.sources.mnist import MnistSource
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.nearest_error import NearestError
 from dcgan_dist.evaluation.paper_tables import MNIST, Row
 from dcgan_dist.evaluation.quality import from_uint8

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dcgan_dist.config import InputError, TrainConfig, flatten
+from dcgan_dist.config import TrainConfig, flatten
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.attempt import Attempt, send_what_waits, summary
 from dcgan_dist.launch.cluster import join_cluster, wait_for_ranks
 from dcgan_dist.launch.cost import find_price

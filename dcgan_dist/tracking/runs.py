@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.server import check_reachable, connect, in_words, sqlite_path, without_password
 

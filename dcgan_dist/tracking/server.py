@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.uri import without_password
 
 SQLITE_HEADER = b"SQLite format 3\0"

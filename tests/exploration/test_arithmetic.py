@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.arithmetic import along, combine, surroundings, turn_axis
 from dcgan_dist.exploration.exemplars import disjoint_groups, read_exemplars, score_samples

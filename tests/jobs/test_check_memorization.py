@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch import memorization_job
 from dcgan_dist.launch.memorization import learn_coder
 from dcgan_dist.models.generator import Generator

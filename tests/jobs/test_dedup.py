@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.shard_files import read_npz
 from dcgan_dist.data.images import encode_png
 from dcgan_dist.data.inspection import inspect
@@ -26,6 +25,7 @@ from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from jobs import dedup_lsun, prepare_folder
 from tests.helpers.jobs import JOBS

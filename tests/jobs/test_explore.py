@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents, sample_images
 from dcgan_dist.exploration.boxes import Box, to_coco
 from dcgan_dist.launch.exploring.exploration import identify

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import sample_images
 from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics

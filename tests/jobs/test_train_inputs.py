@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from tests.helpers.jobs import JOBS, draw_rooms, load_job
 
 train_lsun = load_job("train_lsun")

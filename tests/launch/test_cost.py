@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_dist.config import InputError, replace
+from dcgan_dist.config import replace
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.command_line import parse_training
 from dcgan_dist.launch.cost import Price, cache_bytes, find_price, known_prices, money_line, outlook
 from dcgan_dist.launch.probe import one_rank, probe_rank, ranks_on_node

@@ -17,8 +17,9 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from dcgan_dist.config import InputError, flatten
+from dcgan_dist.config import flatten
 from dcgan_dist.data.few_labels import open_few_labels
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.search import run_search
 from dcgan_dist.launch.search_plan import SearchConfig, plan_search
 from dcgan_dist.launch.search_result import best_configuration

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import can_grow, is_remote
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.security import (

@@ -7,7 +7,7 @@ from urllib.error import URLError
 
 from torchvision.datasets import CIFAR10, MNIST, SVHN
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 
 def download(dataset: str, folder: str) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, open_image, to_array
 from dcgan_dist.data.keys import keys_of_paths
 from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.files import find_images
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.sources.base import Item, Rejected
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keys import keys_of_paths
 from dcgan_dist.data.sources.base import Item, Rejected, Source, TravelsLight
 from dcgan_dist.data.sources.files import Place, find_images, read_square
 from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.errors import InputError
 
 _SPLITS = ("train", "val", "test")
 

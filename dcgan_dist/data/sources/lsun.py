@@ -10,12 +10,12 @@ from typing import Any
 
 import lmdb
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.keys import escape
 from dcgan_dist.data.sources.base import Item, Rejected, Source, UnlabelledSource
 from dcgan_dist.data.sources.folder import FolderSource
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
 from dcgan_dist.data.writer import Encoding
+from dcgan_dist.errors import InputError
 
 _FILES = {"train": "train", "test": "t10k"}
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.attacks import ATTACKS, attack
 from dcgan_dist.data.sources.base import Item, Rejected, Source, TravelsLight
 from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.errors import InputError
 
 
 class Planted(NamedTuple):

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.room_drawing import OVERSAMPLING, draw_room
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

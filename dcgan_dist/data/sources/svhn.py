@@ -10,9 +10,9 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
 from dcgan_dist.data.writer import Encoding
+from dcgan_dist.errors import InputError, require
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.frechet import FeatureStatistics
 from dcgan_dist.evaluation.random_features import RandomFeatures
 from dcgan_dist.evaluation.sampling import fixed_latents

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from dcgan_dist.config import InputError, require
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.pictures import with_caption
 from dcgan_dist.exploration.drawing import check_images_stand_alone
 from dcgan_dist.exploration.sheets import framed

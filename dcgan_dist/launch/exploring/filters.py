@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import ModelConfig, require
+from dcgan_dist.config import ModelConfig
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.reader import Crop
 from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.exploration.guided_backpropagation import TopResponses, as_pictures
 from dcgan_dist.exploration.sheets import beside, panel, stacked

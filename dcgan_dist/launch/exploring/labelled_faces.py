@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import require
 from dcgan_dist.data.images import open_image, to_array
 from dcgan_dist.data.sources.files import find_images
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.drawing import draw
 from dcgan_dist.exploration.grey_faces import cut, to_grey

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.arithmetic import along, turn_axis
 from dcgan_dist.exploration.drawing import draw

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import require
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.evaluation.random_features import RandomFeatures

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.details import read_details
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.pictures import save_grid
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.evaluation.sampling import fixed_latents
