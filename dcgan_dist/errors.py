@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 
 class InputError(ValueError):
@@ -17,7 +18,7 @@ class InputError(ValueError):
         """The same error where a caller has other names for fields: `renamed(out="rewrite")`."""
         message = str(self)
         for field, name in fields.items():
-            message = message.replace(f"`{field}`", f"`{name}`")
+            message = re.sub(rf"`{re.escape(field)}(?=[`=])", f"`{name}", message)
         return InputError(message)
 
 

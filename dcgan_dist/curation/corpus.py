@@ -119,7 +119,7 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
         label = named if labels[named] == 1 else f"{named}#{labels[named]}"
         places = {(whole.location, shard.name) for shard in whole.shards}
         if places & seen:
-            raise InputError(f"{path} is named twice: give every data set once, in --shards or in --protect")
+            raise InputError(f"{path} is named twice: give every data set once, in `shards` or in `protect`")
         seen |= places
         for split in whole.splits:
             manifest = whole.split(split)

@@ -104,7 +104,7 @@ def make_pictures(folder: Path, part: Part, shard: CorpusShard) -> None:
             bad_words=np.array([fault[:200] for fault in faults.values()], str),
         )
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error}): make room or choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error}): make room or choose another") from error
 
 
 def _images_by_size(
@@ -207,7 +207,7 @@ def make_codes(
             sha256=_content_hash(keys, codes),
         )
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error}): make room or choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error}): make room or choose another") from error
 
 
 def load_codes(

@@ -29,7 +29,7 @@ def read_details(manifest: Manifest) -> dict[str, dict[str, Any]]:
             found.update(_of_shard(path))
         except (OSError, TarFault, ValueError) as error:
             raise InputError(
-                f"{path}: its .json members cannot be read ({error}): run jobs/inspect_shards.py"
+                f"{path}: its .json members cannot be read ({error}): run the job `inspect_shards`"
             ) from error
     return found
 

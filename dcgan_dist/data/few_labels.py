@@ -163,7 +163,7 @@ def read_splits(path: str) -> dict[str, LabelledImages]:
             }
     manifest = load_manifest(path)
     require(
-        manifest.classes == CLASSES, f"--data {path} has {manifest.classes} classes, not {CLASSES}: give SVHN's shards"
+        manifest.classes == CLASSES, f"`data` {path} has {manifest.classes} classes, not {CLASSES}: give SVHN's shards"
     )
     splits = {}
     for name in manifest.splits:
@@ -181,7 +181,7 @@ def _svhn(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
     for name in SVHN_SAMPLES:
         require(
             name in splits,
-            f"the data has no {name} split, only {', '.join(splits)}: add {name}_32x32.mat, or use --protocol small",
+            f"the data has no {name} split, only {', '.join(splits)}: add {name}_32x32.mat, or use `protocol=small`",
         )
         check_svhn(name, splits[name].labels)
     validation, pool = validation_split(len(splits["train"].labels), SVHN_VALIDATION, seed=seed)
@@ -221,7 +221,7 @@ def _small(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
         per_class=per_class,
         seed=seed,
         deviations=(
-            f"--protocol small: {CLASSES * per_class:,} labels and {len(validation):,} validation images of {samples:,} "
+            f"`protocol=small`: {CLASSES * per_class:,} labels and {len(validation):,} validation images of {samples:,} "
             "train images, not SVHN's 1,000 and 10,000 of 73,257; not comparable",
         ),
     )

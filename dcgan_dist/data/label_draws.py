@@ -88,7 +88,7 @@ def check_svhn(split: str, labels: NDArray[np.int64]) -> None:
     require(
         len(labels) == expected,
         f"the {split} split has {len(labels):,} images and SVHN's has {expected:,}: give the complete official files (without "
-        "the extra digits, prepared without --val-fraction), or a smaller protocol",
+        "the extra digits, prepared without `val_fraction`), or a smaller protocol",
     )
     check_labels(split, labels)
 

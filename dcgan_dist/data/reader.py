@@ -127,12 +127,12 @@ def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:
         remedy = "use data.crop=centre" if stored > image_size else "use a smaller model.image_size"
         raise InputError(
             f"{manifest.location} holds images of {stored} pixels, the model wants {image_size}: {remedy}, "
-            f"or prepare shards with --image-size {image_size}"
+            f"or prepare shards with `image_size` {image_size}"
         )
     if crop == "centre" and 0 < stored < image_size:
         raise InputError(
             f"{manifest.location} holds images of {stored} pixels, too small to cut {image_size} out of them: "
-            f"prepare shards with --image-size {image_size} or more"
+            f"prepare shards with `image_size` {image_size} or more"
         )
 
 

@@ -81,7 +81,7 @@ def replace_bad(reader: SampleReader, bad: BadSample, others: Iterable[int], ima
             break
     raise InputError(
         f"no readable sample near by can stand in for {bad}: "
-        "run jobs/inspect_shards.py, and copy or prepare the damaged shards again"
+        "run the job `inspect_shards`, and copy or prepare the damaged shards again"
     )
 
 

@@ -92,7 +92,7 @@ class Manifest:
         if not shards:
             raise InputError(
                 f"{self.location or self.dataset} has no split {name!r}, only {', '.join(self.splits)}: "
-                "name one of these, or prepare the shards again with --val-fraction"
+                "name one of these, or prepare the shards again with `val_fraction`"
             )
         return dataclasses.replace(self, shards=shards)
 

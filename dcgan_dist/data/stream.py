@@ -52,7 +52,7 @@ class BadSampleLog:
             listed = "; ".join(str(one) for one in list(self.samples)[:10])
             raise InputError(
                 f"{len(self)} samples are bad, more than data.max_bad_fraction allows ({self._limit:.1f}): {listed}. "
-                "Run jobs/inspect_shards.py, and copy or prepare the damaged shards again"
+                "Run the job `inspect_shards`, and copy or prepare the damaged shards again"
             )
 
     def __len__(self) -> int:

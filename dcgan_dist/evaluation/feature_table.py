@@ -118,7 +118,7 @@ class FeatureTable:
             with whole_file(self.part(number)) as unfinished, unfinished.open("wb") as file:
                 np.save(file, stored.cpu().numpy(), allow_pickle=False)
         except OSError as error:
-            raise InputError(f"--out {self.folder} cannot be written ({error.strerror}): make room") from error
+            raise InputError(f"`out` {self.folder} cannot be written ({error.strerror}): make room") from error
 
     def take(self, positions: NDArray[np.int64]) -> Tensor:
         """As `Rows`."""

@@ -116,4 +116,4 @@ def save_samples(
                 save_image(image, out / f"{number:06}.png", output_range=generator.config.output)
                 number += 1
     except OSError as error:
-        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+        raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error

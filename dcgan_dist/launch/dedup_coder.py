@@ -63,9 +63,9 @@ def ready_coder(
     if given:
         coder = load_coder(Path(given))
         if coder.name != codes:
-            raise InputError(f"--coder {given} is a {coder.name} coder: add --codes {coder.name}")
+            raise InputError(f"`coder` {given} is a {coder.name} coder: add `codes` {coder.name}")
         if there and coder_hash(own) != coder_hash(Path(given)):
-            raise InputError(f"{own} is another coder than --coder {given}: leave --coder out, or choose another --out")
+            raise InputError(f"{own} is another coder than `coder` {given}: leave `coder` out, or choose another `out`")
         coder.save(own)
     elif there:
         try:
@@ -84,7 +84,7 @@ def fit(codes: str, own: Path, table: PictureTable, rows: NDArray[np.int64], say
     say(f"fitting the {codes} coder to {len(chosen):,} of {len(rows):,} images")
     if codes == "recommended":
         if len(chosen) < 256:
-            raise InputError(f"{len(chosen)} images are too few to learn a code from: give at least 256, or --coder")
+            raise InputError(f"{len(chosen)} images are too few to learn a code from: give at least 256, or `coder`")
         fit_recommended(table.gather(chosen)).save(own)
     else:
         fit_paper_on_ray(own, table, chosen)
@@ -97,7 +97,7 @@ def fit_paper_on_ray(own: Path, table: PictureTable, rows: NDArray[np.int64]) ->
     """
     config = AutoencoderConfig()
     if len(rows) < config.batch_size:
-        raise InputError(f"{len(rows)} images do not fill one batch of {config.batch_size}: give more, or --coder")
+        raise InputError(f"{len(rows)} images do not fill one batch of {config.batch_size}: give more, or `coder`")
     join_cluster()
     state = own.parent / ".autoencoder"
     state.mkdir(parents=True, exist_ok=True)

@@ -121,7 +121,7 @@ def _candidates(
                 blocks.append(ScoredPairs(np.minimum(a, b), np.maximum(a, b), block.distances.astype(np.int16), empty))
                 count += len(a)
                 if count > MOST_PAIRS:
-                    raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller --radius")
+                    raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
     found = in_order(blocks)
     write_npz(path, first=found.first, second=found.second, distances=found.distances)
     return found.first, found.second, found.distances

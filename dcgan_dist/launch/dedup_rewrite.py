@@ -40,4 +40,4 @@ def rewrite(
     try:
         return prepare(source, shards, run=runner(options.cpus), progress_bar=progress_bar).to_json()
     except InputError as error:
-        raise InputError(str(error).replace("--out", "--rewrite")) from error
+        raise error.renamed(out="rewrite") from error

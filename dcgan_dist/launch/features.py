@@ -185,7 +185,7 @@ def extract_features(
     try:
         table.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another") from error
     missing = table.missing_parts()
     with progress_bar(rows, f"features of {extractor.name}") as bar:
         bar.update(rows - sum(len(table.part_range(number)) for number in missing))
@@ -225,4 +225,4 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
     except OSError as error:
-        raise InputError(f"--out {path.parent} cannot be written ({error.strerror}): choose another") from error
+        raise InputError(f"`out` {path.parent} cannot be written ({error.strerror}): choose another") from error

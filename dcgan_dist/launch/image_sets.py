@@ -205,7 +205,7 @@ def _square(pixels: Pixels, side: int, crop: Crop, path: str) -> Pixels:
     if crop == "centre" and side:
         require(
             min(height, width) >= side,
-            f"an image of {path} has {width} x {height} pixels, less than {side}: --crop resize",
+            f"an image of {path} has {width} x {height} pixels, less than {side}: `crop=resize`",
         )
         top, left = (height - side) // 2, (width - side) // 2
         return pixels[top : top + side, left : left + side]

@@ -37,9 +37,9 @@ class ShardOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.val_fraction < 1:
-            raise InputError(f"--val-fraction {self.val_fraction} must be at least 0 and less than 1")
+            raise InputError(f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
         if self.shard_samples < 1 or self.cpus < 0:
-            raise InputError(f"--shard-samples {self.shard_samples} must be at least 1, --cpus {self.cpus} at least 0")
+            raise InputError(f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

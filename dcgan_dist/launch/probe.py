@@ -111,7 +111,7 @@ def probe_rank(values: dict[str, Any], ranks_on_node: int) -> Probe:
     plan = plan_run(config)
     require(
         not config.use_gpu or torch.cuda.is_available(),
-        "--use-gpu, but torch sees no GPU on the node of the probe: python -m dcgan_dist.doctor there says why",
+        "`use_gpu`, but torch sees no GPU on the node of the probe: python -m dcgan_dist.doctor there says why",
     )
     device = torch.device("cuda" if config.use_gpu else "cpu")
     set_up_process(config, device, ranks_on_node=ranks_on_node)

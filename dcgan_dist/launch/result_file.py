@@ -31,7 +31,7 @@ def write_result(folder: Path, result: dict[str, Any]) -> Path:
         with whole_file(path) as unfinished:
             unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
     return path
 
 
@@ -47,4 +47,4 @@ def write_json(path: str, content: Any) -> None:
         with whole_file(Path(path)) as unfinished:
             unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--json {path} cannot be written ({error.strerror}): name another file") from error
+        raise InputError(f"`json` {path} cannot be written ({error.strerror}): name another file") from error

@@ -61,9 +61,9 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         if self.cpus < 0 or self.seed < 0:
-            raise InputError(f"--cpus {self.cpus} and --seed {self.seed} must not be negative")
+            raise InputError(f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
         if self.use_gpu and not torch.cuda.is_available():
-            raise InputError("--use-gpu: this machine has no GPU that torch can use; leave it out")
+            raise InputError("`use_gpu`: this machine has no GPU that torch can use; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +90,9 @@ def complete(options: Any) -> Any:
     named = options.model
     return dataclasses.replace(
         options,
-        model=named if in_registry(named) or is_untrained(named) else absolute(named, "--model"),
-        data=absolute(options.data, "--data"),
-        out=absolute(options.out, "--out"),
+        model=named if in_registry(named) or is_untrained(named) else absolute(named, "model"),
+        data=absolute(options.data, "data"),
+        out=absolute(options.out, "out"),
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
     )
 
@@ -150,7 +150,7 @@ def _of_data(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except InputError as error:
-        raise InputError(str(error).replace("--source", "--data")) from error
+        raise error.renamed(source="data") from error
 
 
 def turned(discriminator: Discriminator) -> Discriminator:

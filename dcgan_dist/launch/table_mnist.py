@@ -62,7 +62,7 @@ def fill_mnist_table(options: MnistTable) -> int:
     """
     options = complete(options)
     counts = tuple(sorted(options.samples or COUNTS[options.protocol]))
-    require(counts[0] >= 1, "--samples must be at least 1")
+    require(counts[0] >= 1, "`samples` must be at least 1")
     generator = load_generator(options.model, options.tracking_uri)
     config = generator.config
     require(
@@ -132,7 +132,7 @@ def _digits(
     if options.protocol == "paper" and len(labels) != SAMPLES[name]:
         raise InputError(
             f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or "
-            "add --protocol small"
+            "add `protocol=small`"
         )
     pixels = np.concatenate([from_uint8(part, "sigmoid").flatten(1).numpy() for part in images])
     return pixels, labels
@@ -163,7 +163,7 @@ def _generated_errors(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
     kept = folder / KEPT_NAME
     identity = content_hash([parameters_hash(generator), manifest.hash, len(test), options.seed, options.mode])
     nearest = NearestError(test, truth)
@@ -185,7 +185,7 @@ def _generated_errors(
     absent = [short(n) for n in counts if short(n) not in figures]
     require(
         not absent,
-        f"{kept} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another --out for these",
+        f"{kept} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another `out` for these",
     )
     return figures
 

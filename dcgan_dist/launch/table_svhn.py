@@ -67,7 +67,7 @@ def fill_svhn_table(options: SvhnTable) -> int:
         InputError: model or data cannot be used.
     """
     options = complete(options)
-    require(options.c_draws >= 1 and options.draws >= 1, "--c-draws and --draws must be at least 1")
+    require(options.c_draws >= 1 and options.draws >= 1, "`c_draws` and `draws` must be at least 1")
     model = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
     dimensions = feature_dimensions(model.config)
     if options.dry_run:

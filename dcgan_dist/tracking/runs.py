@@ -257,7 +257,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
             experiment = client.get_experiment_by_name(name)  # another run made it in between
             assert experiment is not None
     if experiment.lifecycle_stage != "active":
-        raise InputError(f"the experiment {name!r} was deleted: restore it, or choose another name with --experiment")
+        raise InputError(f"the experiment {name!r} was deleted: restore it, or choose another name with `experiment`")
     return experiment.experiment_id
 
 

@@ -391,7 +391,7 @@ def test_a_rewrite_that_fails_leaves_keep_list_and_result_of_one_run(
     for name in ("keep_list.json", "result.json"):
         (out / name).unlink()
 
-    with pytest.raises(InputError, match="choose another --rewrite"):
+    with pytest.raises(InputError, match="choose another `rewrite`"):
         dedup(rooms.location, out, tracking, "--rewrite", str(occupied))
 
     result = json.loads((out / "result.json").read_text())
@@ -405,7 +405,7 @@ def test_data_sets_that_cannot_become_one_are_refused_before_any_work(
 ) -> None:
     blocks = prepare(RoomSource(n=20), ShardOptions(out=str(tmp_path / "blocks"), layout="blocks")).manifest
 
-    with pytest.raises(InputError, match="--rewrite: data sets of different layout"):
+    with pytest.raises(InputError, match="`rewrite`: data sets of different layout"):
         dedup([rooms.location, blocks.location], tmp_path / "out", tracking, "--rewrite", str(tmp_path / "clean"))
 
     assert not (tmp_path / "out").exists()

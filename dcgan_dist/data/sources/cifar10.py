@@ -54,7 +54,7 @@ class Cifar10Source(LabelledSource):
             form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda found: _images(found[1]))
         if not splits:
             raise InputError(
-                f"--source {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
+                f"`source` {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
                 "unpack cifar-10-python.tar.gz and give that folder"
             )
         return form, splits

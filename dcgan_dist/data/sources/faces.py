@@ -50,7 +50,7 @@ class HaarDetector:
         path = Path(folder) / "haarcascade_frontalface_alt2.xml"
         if not path.exists():
             raise InputError(
-                "this OpenCV has no Haar cascades: install opencv-python-headless<5, or use --detector yunet"
+                "this OpenCV has no Haar cascades: install opencv-python-headless<5, or use `detector=yunet`"
             )
         self._cascade = cv2.CascadeClassifier(str(path))
 
@@ -71,7 +71,7 @@ class YuNetDetector:
 
     def __init__(self, model: str, threshold: float = 0.8) -> None:
         if not Path(model).is_file():
-            raise InputError(f"--detector-model {model} does not exist: give the path of a YuNet .onnx file")
+            raise InputError(f"`detector_model` {model} does not exist: give the path of a YuNet .onnx file")
         self._network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
 
     def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:

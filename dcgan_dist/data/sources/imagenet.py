@@ -45,7 +45,7 @@ class ImageNetSource(TravelsLight):
         numbers = {name: number for number, name in enumerate(self.class_names())}
         if "" in numbers:
             stray = next(name for name, _ in self._found if not _class_of(name))
-            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use jobs/prepare_folder.py")
+            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use the job `prepare_folder`")
         names = [name for name, _ in self._found]
         return [
             Item(key, place, _split_of(name), numbers[_class_of(name)])
@@ -136,7 +136,7 @@ def _load_batch(path: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         size = round((data.shape[1] / 3) ** 0.5)
         return data.reshape(-1, 3, size, size).transpose(0, 2, 3, 1), labels
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise InputError(f"--source {path} is not a batch with data and labels ({error}): fetch it again") from error
+        raise InputError(f"`source` {path} is not a batch with data and labels ({error}): fetch it again") from error
 
 
 def _class_of(name: str) -> str:

@@ -36,7 +36,7 @@ class LmdbSource(UnlabelledSource):
         with _open_lmdb(self.path).begin() as transaction:
             keys = [bytes(key) for key in transaction.cursor().iternext(keys=True, values=False)]
         if not keys:
-            raise InputError(f"--source {self.path} is an empty LMDB: unzip LSUN's download again")
+            raise InputError(f"`source` {self.path} is an empty LMDB: unzip LSUN's download again")
         return [Item(escape(key.decode("latin1")), key) for key in keys]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
@@ -72,5 +72,5 @@ def _open_lmdb(path: str) -> lmdb.Environment:
         return lmdb.open(path, readonly=True, lock=False, readahead=False, max_readers=1)
     except lmdb.Error as error:
         raise InputError(
-            f"--source {path} is not a readable LMDB ({error}): give the folder that holds data.mdb"
+            f"`source` {path} is not a readable LMDB ({error}): give the folder that holds data.mdb"
         ) from error

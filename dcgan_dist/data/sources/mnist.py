@@ -50,7 +50,7 @@ class MnistSource(LabelledSource):
                 splits.append(SplitArrays(split, *_read(*found)))
         if not splits:
             raise InputError(
-                f"--source {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files"
+                f"`source` {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files"
             )
         if self.val and splits[0].split == "train":
             train = splits[0]

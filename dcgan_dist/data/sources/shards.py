@@ -116,8 +116,8 @@ def check_alike(manifests: Iterable[Manifest]) -> None:
     }
     require(
         len(forms) == 1,
-        "--rewrite: data sets of different layout, channels, classes or block size cannot become one: rewrite each by "
-        "itself, or leave --rewrite out",
+        "`rewrite`: data sets of different layout, channels, classes or block size cannot become one: rewrite each by "
+        "itself, or leave `rewrite` out",
     )
 
 

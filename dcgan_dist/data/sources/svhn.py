@@ -50,7 +50,7 @@ class SvhnSource(LabelledSource):
         ]
         if not found:
             raise InputError(
-                f"--source {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
+                f"`source` {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
             )
         return found
 
