@@ -105,7 +105,7 @@ def test_libraries_name_fields_and_jobs_but_no_flag_and_no_script(sources: list[
         for path in libraries
         if str(path.relative_to(repository / PACKAGE)) not in COMMANDS
         for text in texts(path)
-        for name in re.findall(r"--[a-z][a-z0-9.-]*|\bjobs/", text.value)
+        for name in re.findall(r"--[a-z][a-z0-9.-]*|\bjobs/", str(text.value))
         if name not in FOREIGN_FLAGS
     ]
 

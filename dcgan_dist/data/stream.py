@@ -51,7 +51,7 @@ class BadSampleLog:
         if len(self) > self._limit:
             listed = "; ".join(str(one) for one in list(self.samples)[:10])
             raise InputError(
-                f"{len(self)} samples are bad, more than data.max_bad_fraction allows ({self._limit:.1f}): {listed}. "
+                f"{len(self)} samples are bad, more than `data.max_bad_fraction` allows ({self._limit:.1f}): {listed}. "
                 "Run the job `inspect_shards`, and copy or prepare the damaged shards again"
             )
 
