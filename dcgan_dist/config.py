@@ -1,30 +1,21 @@
 """Every setting of a run, as frozen dataclasses.
 
 One dotted path has three uses: `optimizer_d.lr` is the command line flag, the search key and the name under which the
-tracking server shows it. Nothing here imports anything but the standard library.
+tracking server shows it. Nothing here needs more than the standard library.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from dcgan_dist.errors import InputError, nearest, require
+
 T = TypeVar("T")
-
-
-class InputError(ValueError):
-    """What a user can mend: the message names cause, place and remedy. Jobs print it and exit 2."""
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise InputError with the message unless the condition holds."""
-    if not condition:
-        raise InputError(message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,12 +170,12 @@ class DataConfig:
     """Share of unreadable samples above which the run stops."""
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 2, f"data.batch_size {self.batch_size} must be at least 2")
-        require(self.window >= 1, f"data.window {self.window} must be at least 1")
+        require(self.batch_size >= 2, f"`data.batch_size` {self.batch_size} must be at least 2")
+        require(self.window >= 1, f"`data.window` {self.window} must be at least 1")
         for name in ("streams", "loader_workers"):
-            require(getattr(self, name) >= 0, f"data.{name} {getattr(self, name)} must not be negative")
-        require(self.prefetch >= 1, f"data.prefetch {self.prefetch} must be at least 1")
-        require(0 <= self.max_bad_fraction <= 1, f"data.max_bad_fraction {self.max_bad_fraction} must lie in [0, 1]")
+            require(getattr(self, name) >= 0, f"`data.{name}` {getattr(self, name)} must not be negative")
+        require(self.prefetch >= 1, f"`data.prefetch` {self.prefetch} must be at least 1")
+        require(0 <= self.max_bad_fraction <= 1, f"`data.max_bad_fraction` {self.max_bad_fraction} must lie in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,8 +190,8 @@ class QualityConfig:
     """File of Inception weights for the Frechet Inception distance proper; empty: not measured."""
 
     def __post_init__(self) -> None:
-        require(self.samples == 0 or self.samples >= 2, f"quality.samples {self.samples} must be 0 or at least 2")
-        require(self.held_out >= 2, f"quality.held_out {self.held_out} must be at least 2")
+        require(self.samples == 0 or self.samples >= 2, f"`quality.samples` {self.samples} must be 0 or at least 2")
+        require(self.held_out >= 2, f"`quality.held_out` {self.held_out} must be at least 2")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +208,7 @@ class AlarmConfig:
     """Stop the run at the alarm instead of only saying so."""
 
     def __post_init__(self) -> None:
-        require(self.patience >= 1, f"alarm.patience {self.patience} must be at least 1")
+        require(self.patience >= 1, f"`alarm.patience` {self.patience} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,7 +343,7 @@ class TrainConfig:
     plan: bool = False
     """The same, with a measured probe: 20 steps of one rank on the cluster."""
     price: str = ""
-    """What GPUs cost, for --dry-run and --plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
+    """What GPUs cost, for dry_run and plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
     verbose: bool = False
     """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 
@@ -361,21 +352,21 @@ class TrainConfig:
         batch = self.data.batch_size
         require(
             batch >= high,
-            f"data.batch_size {batch} gives fewer rows than ranks (num_workers {self.num_workers}): "
+            f"`data.batch_size` {batch} gives fewer rows than ranks (`num_workers` {self.num_workers}): "
             "raise the batch or lower the ranks",
         )
         require(
             low == high or self.norm_group == "synchronised",
-            f"num_workers {self.num_workers} changes the rows per rank, on which results depend with norm_group=rank: "
-            "add --norm-group synchronised",
+            f"`num_workers` {self.num_workers} changes the rows per rank, on which results depend with `norm_group=rank`: "
+            "add `norm_group=synchronised`",
         )
-        require(self.epochs > 0, f"epochs {self.epochs} must be at least 1")
-        require(self.keep_checkpoints >= 1, f"keep_checkpoints {self.keep_checkpoints} must be at least 1")
+        require(self.epochs > 0, f"`epochs` {self.epochs} must be at least 1")
+        require(self.keep_checkpoints >= 1, f"`keep_checkpoints` {self.keep_checkpoints} must be at least 1")
         for name in ("hang_seconds", "resize_seconds"):
-            require(getattr(self, name) > 0, f"{name} {getattr(self, name)} must be positive")
+            require(getattr(self, name) > 0, f"`{name}` {getattr(self, name)} must be positive")
         require(
             self.dtype == "float32" or self.engine.precision in ("auto", "float32"),
-            f"engine.precision {self.engine.precision} is less than dtype {self.dtype}: leave one of them out",
+            f"`engine.precision` {self.engine.precision} is less than `dtype` {self.dtype}: leave one of them out",
         )
         for name in (
             "images",
@@ -384,18 +375,18 @@ class TrainConfig:
             "ema_half_life_images",
             "max_failures",
         ):
-            require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")
-        require(self.snapshot_batches >= 1, f"snapshot_batches {self.snapshot_batches} must be at least 1")
+            require(getattr(self, name) >= 0, f"`{name}` {getattr(self, name)} must not be negative")
+        require(self.snapshot_batches >= 1, f"`snapshot_batches` {self.snapshot_batches} must be at least 1")
         require(
             0 < self.heartbeat_seconds <= 10,
-            f"heartbeat_seconds {self.heartbeat_seconds} must be at most 10: after 30 s without one a run counts as dead",
+            f"`heartbeat_seconds` {self.heartbeat_seconds} must be at most 10: after 30 s without one a run counts as dead",
         )
         require(
             self.quality.samples == 0 or self.model.image_size >= 28,
-            f"quality is measured on images of at least 28 px and model.image_size is {self.model.image_size}: "
-            "add --quality.samples 0",
+            f"quality is measured on images of at least 28 px and `model.image_size` is {self.model.image_size}: "
+            "add `quality.samples=0`",
         )
-        require(self.seed >= 0, f"seed {self.seed} must not be negative")
+        require(self.seed >= 0, f"`seed` {self.seed} must not be negative")
 
     @property
     def workers(self) -> tuple[int, int]:
@@ -406,7 +397,7 @@ class TrainConfig:
         except ValueError:
             numbers = []
         if not (1 <= len(numbers) <= 2 and 1 <= numbers[0] <= numbers[-1]):
-            raise InputError(f"num_workers {self.num_workers!r} is neither N nor MIN:MAX, for example 2 or 2:8")
+            raise InputError(f"`num_workers` {self.num_workers!r} is neither N nor MIN:MAX, for example 2 or 2:8")
         return numbers[0], numbers[-1]
 
 
@@ -452,12 +443,6 @@ def replace(config: T, path: str, value: Any) -> T:
     head, _, rest = path.partition(".")
     inner = replace(getattr(config, head), rest, value) if rest else value
     return dataclasses.replace(config, **{head: inner})  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """`: did you mean 'x'?`, or the known names where none is near."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"
 
 
 def content_hash(value: Any) -> str:

@@ -11,14 +11,13 @@ from dataclasses import replace
 from dcgan_dist.config import (
     ClassifierConfig,
     DataConfig,
-    InputError,
     ModelConfig,
     OptimizerConfig,
     QualityConfig,
     SupervisedConfig,
     TrainConfig,
-    nearest,
 )
+from dcgan_dist.errors import InputError, nearest
 
 # P fig. 1: 1024@4, 512@8, 256@16, 128@32, 3@64 and its mirror image, 5x5, stride 2.
 LSUN64 = TrainConfig(

@@ -25,11 +25,11 @@ def main(argv: list[str]) -> int:
     options = parse(DedupOptions, argv, description=__doc__ or "")
     options = replace(
         options,
-        shards=[absolute(path, "--shards") for path in options.shards],
-        protect=[absolute(path, "--protect") for path in options.protect],
-        out=absolute(options.out, "--out"),
-        rewrite=absolute(options.rewrite, "--rewrite") if options.rewrite else "",
-        coder=absolute(options.coder, "--coder") if options.coder else "",
+        shards=[absolute(path, "shards") for path in options.shards],
+        protect=[absolute(path, "protect") for path in options.protect],
+        out=absolute(options.out, "out"),
+        rewrite=absolute(options.rewrite, "rewrite") if options.rewrite else "",
+        coder=absolute(options.coder, "coder") if options.coder else "",
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
     )
     from dcgan_dist.launch.dedup import run_dedup

@@ -32,7 +32,7 @@ class InspectShards:
 def main(argv: list[str]) -> int:
     """Inspect shards."""
     options = parse(InspectShards, argv, description=__doc__ or "")
-    manifest = open_manifest(absolute(options.shards or default_shards(), "--shards"))
+    manifest = open_manifest(absolute(options.shards or default_shards(), "shards"))
     with progress_bar(manifest.samples, manifest.dataset) as bar:
         found = inspect(manifest, bar.update)
     print(found)

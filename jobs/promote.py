@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, parse, run
+from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, parse, print_line, run
 from dcgan_dist.launch.result_file import write_json
 
 
@@ -52,14 +52,14 @@ def main(argv: list[str]) -> int:
         return 0
 
     checks = gate(registry, version)
-    print("\n".join(map(str, checks)))
+    print_line("\n".join(map(str, checks)))
     if job.json:
         content = {
             "model": version.uri,
             "passed": all(check.passed is not False for check in checks),
             "checks": [*map(asdict, checks)],
         }
-        write_json(absolute(job.json, "--json"), content)
+        write_json(absolute(job.json, "json"), content)
     if any(check.passed is False for check in checks):
         print(f"{version.uri} does not become the champion")
         return 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import absolute, parse, run
 
 
@@ -36,12 +36,12 @@ class SampleJob:
 def main(argv: list[str]) -> int:
     """Load, draw, save."""
     job = parse(SampleJob, argv, description=__doc__ or "")
-    require(job.n >= 1, f"--n {job.n} asks for no image: give at least 1")
+    require(job.n >= 1, f"`n` {job.n} asks for no image: give at least 1")
     from dcgan_dist.evaluation.sampling import save_samples
     from dcgan_dist.launch.models import load_generator
 
     generator = load_generator(job.model, job.tracking_uri)
-    out = absolute(job.out, "--out")
+    out = absolute(job.out, "out")
     save_samples(generator, out, n=job.n, seed=job.seed, mode=job.mode, each=job.each)
     print(f"{job.n} images of {job.model} in {out}")
     return 0

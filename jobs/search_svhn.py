@@ -21,8 +21,8 @@ def main(argv: list[str]) -> int:
 
     config = parse(SearchConfig, argv, description=__doc__ or "")
     places = absolute_places(config.storage, config.tracking_uri)
-    data = config.data if config.data == "digits" else absolute(config.data, "--data")
-    space = absolute(config.space, "--space") if config.space.endswith(".json") else config.space
+    data = config.data if config.data == "digits" else absolute(config.data, "data")
+    space = absolute(config.space, "space") if config.space.endswith(".json") else config.space
     from dcgan_dist.launch.search import run_search
 
     return run_search(dataclasses.replace(config, data=data, space=space, **places))

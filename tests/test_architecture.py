@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,17 @@ STOREYS = [
     {"models"},
     {"presets"},
     {"config"},
+    {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(STOREYS) for name in names}
+LIBRARIES = {"errors", "config", "presets", "models", "data", "neighbors", "tracking", "training", "curation"} | {
+    *("evaluation", "exploration"),
+}
+FOREIGN_FLAGS = {"--backend-store-uri", "--always", "--dirty", "--abbrev", "--exclude"}  # of mlflow and git
+COMMANDS = {
+    "training/__main__.py",  # a command line of its own
+    "tracking/model_card.py",  # shows how a registered model is used from a shell
+}
 OWNERS = {
     "ray": {"launch", "bench", "doctor"},
     "webdataset": {"data", "bench", "doctor"},
@@ -79,6 +89,56 @@ def test_outside_libraries_are_imported_by_their_owner_only(sources: list[Path],
         if name.split(".")[0] in OWNERS and room(path, repository) not in OWNERS[name.split(".")[0]]
     ]
 
+    assert not wrong, "\n".join(wrong)
+
+
+def texts(path: Path) -> list[ast.Constant]:
+    """All string constants of a file, docstrings among them."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_libraries_name_fields_and_jobs_but_no_flag_and_no_script(sources: list[Path], repository: Path) -> None:
+    libraries = [path for path in sources if room(path, repository) in LIBRARIES]
+    wrong = [
+        f"{path.relative_to(repository)}:{text.lineno}: {name}"
+        for path in libraries
+        if str(path.relative_to(repository / PACKAGE)) not in COMMANDS
+        for text in texts(path)
+        for name in re.findall(r"--[a-z][a-z0-9.-]*|\bjobs/", str(text.value))
+        if name not in FOREIGN_FLAGS
+    ]
+
+    assert len(libraries) > 20
+    assert not wrong, "\n".join(wrong)
+
+
+def test_messages_name_only_fields_that_exist(sources: list[Path], repository: Path) -> None:
+    """A setting in backticks is a field of some dataclass, so that the command line shows a flag that exists."""
+    trees = {path: ast.parse(path.read_text()) for path in sources}
+    fields = {
+        node.target.id
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    jobs = {path.stem for path in sources if room(path, repository) == "jobs"} | {"prepare_*"}
+    named = {
+        (f"{path.relative_to(repository)}:{text.lineno}", name)
+        for path, tree in trees.items()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("InputError", "require")
+        for text in ast.walk(call)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+        for name in re.findall(r"`([a-z][\w.*]*)(?:=[^`\s]+)?`", text.value)
+    }
+    wrong = [
+        f"{where} names {name}"
+        for where, name in sorted(named)
+        if not ({*name.split(".")} <= fields or name in jobs or name == "accept_risk")
+    ]
+
+    assert len(named) > 50
     assert not wrong, "\n".join(wrong)
 
 

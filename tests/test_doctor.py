@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.doctor import __main__ as doctor
 from dcgan_dist.doctor import machine
 from dcgan_dist.doctor.services import check_clock
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.security import Answer, ask
 from tests.cluster_files.samples import rendered, source
 from tests.helpers.head import ray_cli, ray_head

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.command_line import run
 
 BENCHMARKS = (

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
-from dcgan_dist.config import require
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.sources.base import Source
 from dcgan_dist.data.sources.folder import FolderSource
 from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import absolute, parse
 from dcgan_dist.launch.dedup import run_dedup
 from dcgan_dist.launch.dedup_plan import Codes, DedupOptions
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     options = parse(
         DedupBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench dedup"
     )
-    out = Path(absolute(options.out, "--out"))
+    out = Path(absolute(options.out, "out"))
     figures = judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
     print(json.dumps(figures, indent=1))
     write_json(options.json, figures)
@@ -76,7 +76,7 @@ def plant_and_find(options: DedupBenchmark, out: Path) -> dict[str, Any]:
     size = options.image_size
     inner: Source = RoomSource(n=options.n, image_size=size)
     if options.source:
-        inner = FolderSource(paths=tuple(absolute(path, "--source") for path in options.source), image_size=size)
+        inner = FolderSource(paths=tuple(absolute(path, "source") for path in options.source), image_size=size)
     shards = out / "shards"
     source = PlantedSource(inner=inner, share=options.share)
     manifest = prepare(source, ShardOptions(out=str(shards), shard_samples=2000), run=runner(options.cpus)).manifest

@@ -61,10 +61,10 @@ def main(argv: list[str]) -> int:
     options = parse(
         DuplicatesBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench duplicates"
     )
-    out = Path(absolute(options.out, "--out"))
+    out = Path(absolute(options.out, "out"))
     corpus = open_corpus(
-        [absolute(path, "--shards") for path in options.shards],
-        [absolute(path, "--protect") for path in options.protect],
+        [absolute(path, "shards") for path in options.shards],
+        [absolute(path, "protect") for path in options.protect],
     )
     out.mkdir(parents=True, exist_ok=True)
     make_all_pictures(corpus, out, options.cpus, print)

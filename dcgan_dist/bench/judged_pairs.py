@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.errors import InputError
 
 Truth = dict[tuple[int, int], bool]
 """(a test image, a training image) -> the same photograph."""

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dcgan_dist.bench.step import platform_name, product_flops, turn
-from dcgan_dist.config import EngineConfig, TrainConfig, replace, require
+from dcgan_dist.config import EngineConfig, TrainConfig, replace
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.models.discriminator import Discriminator

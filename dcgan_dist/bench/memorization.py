@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     text = json.dumps(results, indent=1)
     print(text)
     if options.json:
-        Path(absolute(options.json, "--json")).write_text(text + "\n", encoding="utf-8")
+        Path(absolute(options.json, "json")).write_text(text + "\n", encoding="utf-8")
     return 0
 
 

@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
 
 def _features(options: ProbeBenchmark) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Features and classes of the rows to learn from, and of those after them."""
-    table = TableOptions(model="", data=absolute(options.data, "--data"), out=absolute(options.work, "--work"))
+    table = TableOptions(model="", data=absolute(options.data, "data"), out=absolute(options.work, "work"))
     train = open_data(table, lambda path: Cifar10Source(path=path)).split("train")
     network = untrained_discriminator(preset(options.preset).model, seed=0)
     positions = np.arange(min(options.rows + options.test_rows, train.samples))

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from dcgan_dist.bench.examples_loop import examples_step
-from dcgan_dist.config import EngineConfig, TrainConfig, replace, require
+from dcgan_dist.config import EngineConfig, TrainConfig, replace
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.estimate import step_flops_per_image
 from dcgan_dist.launch.result_file import write_json

@@ -18,10 +18,11 @@ from typing import Any, Literal
 import torch
 
 from dcgan_dist.bench.step import platform_name
-from dcgan_dist.config import EngineConfig, TrainConfig, replace, require
+from dcgan_dist.config import EngineConfig, TrainConfig, replace
 from dcgan_dist.data.device import to_device
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stream import Batch
+from dcgan_dist.errors import require
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.result_file import write_json

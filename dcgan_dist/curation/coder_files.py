@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 ARRAYS, SETTINGS = "coder.npz", "coder.json"
 

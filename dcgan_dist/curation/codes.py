@@ -8,10 +8,10 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.coder_files import read_coder
 from dcgan_dist.curation.paper_codes import PaperCoder
 from dcgan_dist.curation.recommended_codes import RecommendedCoder
+from dcgan_dist.errors import InputError
 
 
 class Coder(Protocol):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keys import escape
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.schema import Manifest, Shard
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +119,7 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
         label = named if labels[named] == 1 else f"{named}#{labels[named]}"
         places = {(whole.location, shard.name) for shard in whole.shards}
         if places & seen:
-            raise InputError(f"{path} is named twice: give every data set once, in --shards or in --protect")
+            raise InputError(f"{path} is named twice: give every data set once, in `shards` or in `protect`")
         seen |= places
         for split in whole.splits:
             manifest = whole.split(split)

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.corpus import CorpusShard, Part
 from dcgan_dist.curation.thumbnails import SIDE, thumbnails
 from dcgan_dist.data.images import ImageFault
 from dcgan_dist.data.index import sha256_of
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 FORMAT = 1
 AT_ONCE = 256
@@ -104,7 +104,7 @@ def make_pictures(folder: Path, part: Part, shard: CorpusShard) -> None:
             bad_words=np.array([fault[:200] for fault in faults.values()], str),
         )
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error}): make room or choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error}): make room or choose another") from error
 
 
 def _images_by_size(
@@ -207,7 +207,7 @@ def make_codes(
             sha256=_content_hash(keys, codes),
         )
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error}): make room or choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error}): make room or choose another") from error
 
 
 def load_codes(

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.tar_members import Member, TarFault, split_name, walk_tar
+from dcgan_dist.errors import InputError
 
 
 def read_details(manifest: Manifest) -> dict[str, dict[str, Any]]:
@@ -29,7 +29,7 @@ def read_details(manifest: Manifest) -> dict[str, dict[str, Any]]:
             found.update(_of_shard(path))
         except (OSError, TarFault, ValueError) as error:
             raise InputError(
-                f"{path}: its .json members cannot be read ({error}): run jobs/inspect_shards.py"
+                f"{path}: its .json members cannot be read ({error}): run the job `inspect_shards`"
             ) from error
     return found
 

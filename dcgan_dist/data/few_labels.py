@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.label_draws import (
     CLASSES,
     LABELS_PER_CLASS,
@@ -26,6 +25,7 @@ from dcgan_dist.data.manifest import MANIFEST_NAME, load_manifest
 from dcgan_dist.data.sources.svhn import SvhnSource
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError, require
 
 DIGITS = "digits"
 DIGITS_TEST = 400
@@ -163,7 +163,7 @@ def read_splits(path: str) -> dict[str, LabelledImages]:
             }
     manifest = load_manifest(path)
     require(
-        manifest.classes == CLASSES, f"--data {path} has {manifest.classes} classes, not {CLASSES}: give SVHN's shards"
+        manifest.classes == CLASSES, f"`data` {path} has {manifest.classes} classes, not {CLASSES}: give SVHN's shards"
     )
     splits = {}
     for name in manifest.splits:
@@ -181,7 +181,7 @@ def _svhn(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
     for name in SVHN_SAMPLES:
         require(
             name in splits,
-            f"the data has no {name} split, only {', '.join(splits)}: add {name}_32x32.mat, or use --protocol small",
+            f"the data has no {name} split, only {', '.join(splits)}: add {name}_32x32.mat, or use `protocol=small`",
         )
         check_svhn(name, splits[name].labels)
     validation, pool = validation_split(len(splits["train"].labels), SVHN_VALIDATION, seed=seed)
@@ -221,7 +221,7 @@ def _small(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
         per_class=per_class,
         seed=seed,
         deviations=(
-            f"--protocol small: {CLASSES * per_class:,} labels and {len(validation):,} validation images of {samples:,} "
+            f"`protocol=small`: {CLASSES * per_class:,} labels and {len(validation):,} validation images of {samples:,} "
             "train images, not SVHN's 1,000 and 10,000 of 73,257; not comparable",
         ),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 NO_LABEL = -1
 

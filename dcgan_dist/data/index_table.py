@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index import ShardIndex, decode_index, index_name
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage_protocol import Storage
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import MAX_ENCODED_BYTES
 from dcgan_dist.data.index import TarColumns, index_name, make_index
 from dcgan_dist.data.schema import Manifest, Shard, write_manifest
 from dcgan_dist.data.tar_members import Damage, TarFault, is_image, split_name, walk_tar
 from dcgan_dist.data.writer import describe_shard
+from dcgan_dist.errors import InputError
 
 MAX_LISTED = 20
 

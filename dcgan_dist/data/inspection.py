@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, decode
 from dcgan_dist.data.index import NO_LABEL, ShardIndex, decode_index, index_name
 from dcgan_dist.data.indexing import read_contents
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest
 from dcgan_dist.data.tar_members import Damage, Member, TarFault, walk_tar
+from dcgan_dist.errors import InputError
 
 SHEET_IMAGES = 64
 

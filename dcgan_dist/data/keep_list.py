@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 
 class Dropped(NamedTuple):
@@ -102,7 +102,7 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
             dropped=[Dropped(**one) for one in content.get("dropped", ())],
         )
     except OSError as error:
-        raise InputError(f"keep list {path} cannot be read ({error.strerror}): check --keep-list") from error
+        raise InputError(f"keep list {path} cannot be read ({error.strerror}): check `keep_list`") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(f"{path} is torn or not a keep list ({error}): make it again") from error
     if keep_list.manifest_hash != manifest.hash:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.plan import permutation
+from dcgan_dist.errors import InputError, require
 
 SVHN_SAMPLES = {"train": 73_257, "test": 26_032}
 """Digits of each official split."""
@@ -88,7 +88,7 @@ def check_svhn(split: str, labels: NDArray[np.int64]) -> None:
     require(
         len(labels) == expected,
         f"the {split} split has {len(labels):,} images and SVHN's has {expected:,}: give the complete official files (without "
-        "the extra digits, prepared without --val-fraction), or a smaller protocol",
+        "the extra digits, prepared without `val_fraction`), or a smaller protocol",
     )
     check_labels(split, labels)
 

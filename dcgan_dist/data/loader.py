@@ -24,12 +24,12 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import Crop, SampleReader
 from dcgan_dist.data.rows import RowReader
 from dcgan_dist.data.schema import Manifest
+from dcgan_dist.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

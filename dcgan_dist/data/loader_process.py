@@ -10,11 +10,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.loader import RowTask, SharedRows
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.rows import RowReader
 from dcgan_dist.data.schema import parse_manifest
+from dcgan_dist.errors import InputError
 
 
 def decode_task(header: dict[str, Any], data: BinaryIO) -> RowTask:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.indexing import index_tars
 from dcgan_dist.data.schema import MANIFEST_NAME, Layout, Manifest, Shard, parse_manifest, write_manifest
 from dcgan_dist.data.storage import open_storage
 from dcgan_dist.data.storage_protocol import Storage
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError
 
 __all__ = ["MANIFEST_NAME", "Layout", "Manifest", "Shard", "load_manifest", "parse_manifest", "write_manifest"]
 SIZE_CHECKS_AT_ONCE = 16
@@ -32,7 +32,7 @@ def load_manifest(path: str) -> Manifest:
         return _load(path.removesuffix(MANIFEST_NAME).rstrip("/"))
     file = Path(path).expanduser().absolute()
     if not file.exists():
-        raise InputError(f"{path} does not exist: give a folder of shards (jobs/prepare_*.py make one)")
+        raise InputError(f"{path} does not exist: give a folder of shards (the jobs `prepare_*` make one)")
     if file.is_file() and file.suffix == ".tar":
         return index_tars([file], file.stem)
     folder = file if file.is_dir() else file.parent
@@ -48,7 +48,9 @@ def _index_folder(folder: Path) -> Manifest:
         raise InputError(f"{folder} has no {MANIFEST_NAME}: its preparation did not finish; run the same command again")
     tars = sorted(folder.glob("*.tar"))
     if not tars:
-        raise InputError(f"{folder} has no {MANIFEST_NAME} and no tar: give a folder that jobs/prepare_*.py has filled")
+        raise InputError(
+            f"{folder} has no {MANIFEST_NAME} and no tar: give a folder that one of the jobs `prepare_*` has filled"
+        )
     return index_tars(tars, folder.name)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 _SHARD_ORDER, _WINDOW_ORDER = 0, 1  # first word of every seed, so that no two kinds of draw share one
 MAX_STREAMS = 64

@@ -9,12 +9,12 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import MAX_ENCODED_BYTES, ImageFault, decode
 from dcgan_dist.data.index_table import BadSample, IndexTable, Places
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage import open_storage
 from dcgan_dist.data.storage_protocol import CHANGED_BYTES, error_fault, short_fault
+from dcgan_dist.errors import InputError
 
 Crop = Literal["none", "centre"]
 CHUNK = 256
@@ -127,12 +127,12 @@ def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:
         remedy = "use data.crop=centre" if stored > image_size else "use a smaller model.image_size"
         raise InputError(
             f"{manifest.location} holds images of {stored} pixels, the model wants {image_size}: {remedy}, "
-            f"or prepare shards with --image-size {image_size}"
+            f"or prepare shards with `image_size` {image_size}"
         )
     if crop == "centre" and 0 < stored < image_size:
         raise InputError(
             f"{manifest.location} holds images of {stored} pixels, too small to cut {image_size} out of them: "
-            f"prepare shards with --image-size {image_size} or more"
+            f"prepare shards with `image_size` {image_size} or more"
         )
 
 

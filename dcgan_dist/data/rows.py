@@ -11,11 +11,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index import NO_LABEL
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import SampleReader
+from dcgan_dist.errors import InputError
 
 
 class RowReader:
@@ -81,7 +81,7 @@ def replace_bad(reader: SampleReader, bad: BadSample, others: Iterable[int], ima
             break
     raise InputError(
         f"no readable sample near by can stand in for {bad}: "
-        "run jobs/inspect_shards.py, and copy or prepare the damaged shards again"
+        "run the job `inspect_shards`, and copy or prepare the damaged shards again"
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -92,7 +92,7 @@ class Manifest:
         if not shards:
             raise InputError(
                 f"{self.location or self.dataset} has no split {name!r}, only {', '.join(self.splits)}: "
-                "name one of these, or prepare the shards again with --val-fraction"
+                "name one of these, or prepare the shards again with `val_fraction`"
             )
         return dataclasses.replace(self, shards=shards)
 

@@ -13,7 +13,6 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import MAX_ENCODED_BYTES, ImageFault, decode
 from dcgan_dist.data.index import NO_LABEL
 from dcgan_dist.data.index_table import load_index
@@ -21,6 +20,7 @@ from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage import open_storage
 from dcgan_dist.data.storage_protocol import CHANGED_BYTES, error_fault, short_fault
 from dcgan_dist.data.tar_members import split_name
+from dcgan_dist.errors import InputError
 
 MAX_DETAILS_BYTES = 64 << 20
 """What lies between two images is not looked through for details beyond this."""

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index import ShardIndex
 from dcgan_dist.data.index_table import BadSample, load_index
 from dcgan_dist.data.loader import Rows, RowTask, read_in_processes, read_in_thread
@@ -20,6 +19,7 @@ from dcgan_dist.data.reader import Crop, SampleReader, check_image_size
 from dcgan_dist.data.rows import replace_bad
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.storage import open_storage
+from dcgan_dist.errors import InputError
 
 OnBadSample = Callable[[BadSample], None]
 
@@ -51,8 +51,8 @@ class BadSampleLog:
         if len(self) > self._limit:
             listed = "; ".join(str(one) for one in list(self.samples)[:10])
             raise InputError(
-                f"{len(self)} samples are bad, more than data.max_bad_fraction allows ({self._limit:.1f}): {listed}. "
-                "Run jobs/inspect_shards.py, and copy or prepare the damaged shards again"
+                f"{len(self)} samples are bad, more than `data.max_bad_fraction` allows ({self._limit:.1f}): {listed}. "
+                "Run the job `inspect_shards`, and copy or prepare the damaged shards again"
             )
 
     def __len__(self) -> int:

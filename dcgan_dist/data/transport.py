@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 PIECE_BYTES = 1 << 20
 STREAM_BYTES = 1 << 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 PROTOCOLS = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "hdfs", "memory")
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.doctor.machine import check_gpus, check_mlflow_version, check_shared_memory
 from dcgan_dist.doctor.services import check_clock, check_cluster, check_shards, check_tracking
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster_files import ClusterFile
 from dcgan_dist.launch.cluster_policy import violations
 from dcgan_dist.launch.command_line import parse, run

@@ -6,9 +6,9 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import MANIFEST_NAME, is_uri, load_manifest
-from dcgan_dist.launch.command_line import absolute
+from dcgan_dist.errors import InputError
+from dcgan_dist.launch.command_line import absolute, render_flags
 from dcgan_dist.launch.security import Answer, Check, check_ray_version
 from dcgan_dist.tracking.server import check_reachable
 from dcgan_dist.tracking.uri import without_password
@@ -51,13 +51,14 @@ def check_shards(path: str) -> Check:
     if not path:
         return Check(name="shards", status="skipped", found="none named", remedy="--shards PATH")
     try:
-        path = absolute(path, "--shards")
+        path = absolute(path, "shards")
         if not is_uri(path) and not (Path(path) / MANIFEST_NAME).exists() and Path(path).name != MANIFEST_NAME:
             raise InputError(f"{path} has no {MANIFEST_NAME}: jobs/prepare_*.py make one")
         manifest = load_manifest(path)
     except (InputError, OSError) as error:
-        found, _, remedy = str(error).rpartition(": ")
-        return Check(name="shards", status="failed", found=found or str(error), remedy=remedy)
+        message = render_flags(error)
+        found, _, remedy = message.rpartition(": ")
+        return Check(name="shards", status="failed", found=found or message, remedy=remedy)
     return Check(
         name="shards", status="ok", found=f"{manifest.samples:,} samples in {len(manifest.shards)} shards at {path}"
     )
@@ -70,7 +71,7 @@ def check_tracking(uri: str) -> Check:
     try:
         check_reachable(uri)
     except InputError as error:
-        found, _, remedy = str(error).partition("): ")
+        found, _, remedy = render_flags(error).partition("): ")
         return Check(
             name="tracking",
             status="failed",

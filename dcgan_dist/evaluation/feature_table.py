@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20
@@ -118,7 +118,7 @@ class FeatureTable:
             with whole_file(self.part(number)) as unfinished, unfinished.open("wb") as file:
                 np.save(file, stored.cpu().numpy(), allow_pickle=False)
         except OSError as error:
-            raise InputError(f"--out {self.folder} cannot be written ({error.strerror}): make room") from error
+            raise InputError(f"`out` {self.folder} cannot be written ({error.strerror}): make room") from error
 
     def take(self, positions: NDArray[np.int64]) -> Tensor:
         """As `Rows`."""

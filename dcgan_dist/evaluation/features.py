@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.config import ModelConfig, require
+from dcgan_dist.config import ModelConfig
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.standing_statistics import has_standing_statistics

@@ -19,7 +19,7 @@ from torchvision.models.inception import (
     InceptionE,
 )
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 WANTED = (
     "name the file pt_inception-2015-12-05-6726825d.pth of the pytorch-fid project, or leave quality.inception_weights "

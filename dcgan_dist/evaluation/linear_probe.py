@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.nystroem import Nystroem
 
 Blocks = Callable[[], Iterator[Tensor]]

@@ -68,7 +68,7 @@ def decide(
     elif calibration.limit > LARGEST_LIMIT:
         doubts.append(
             f"copies are found for certain only from {calibration.limit:.2%} of the samples on, more than {LARGEST_LIMIT:.0%}: "
-            "give more samples (--n) and more held-out images"
+            "give more samples (n) and more held-out images"
         )
     if doubts:
         return Verdict(verdict="inconclusive", reasons=tuple(doubts))

@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.neighbors.nearest import NearestL2
 
 
@@ -56,7 +56,7 @@ class NearestError:
                     values=np.array(list(figures.values()), np.float64),
                 )
         except OSError as error:
-            raise InputError(f"--out {path.parent} cannot be written ({error.strerror}): make room") from error
+            raise InputError(f"`out` {path.parent} cannot be written ({error.strerror}): make room") from error
 
     def load(self, path: Path, identity: str) -> dict[str, float]:
         """Go on from a file, if it is there and of the same search; returns the figures kept with it.
@@ -73,7 +73,7 @@ class NearestError:
             raise InputError(f"{path} cannot be read ({error}): remove it, and the search begins anew") from error
         require(
             str(content["identity"]) == identity,
-            f"{path} is of another model, data or seed: choose another --out, or remove that file",
+            f"{path} is of another model, data or seed: choose another `out`, or remove that file",
         )
         self._search.squared_distances, self._search.ids = content["squared_distances"], content["ids"]
         self._search.seen, self._labels = int(content["seen"]), content["labels"]

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.pictures import save_grid, save_image
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
@@ -116,4 +116,4 @@ def save_samples(
                 save_image(image, out / f"{number:06}.png", output_range=generator.config.output)
                 number += 1
     except OSError as error:
-        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+        raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 SHAPE = (
     'COCO: {"images": [{"id", "width", "height"}], "annotations": [{"image_id", "bbox": [x, y, width, height]}]}, or a list of '
@@ -53,17 +53,17 @@ def read_boxes(path: str | Path, *, name: str = "") -> tuple[list[Box], dict[str
         raise
     except OSError as error:
         raise InputError(
-            f"--boxes {path} cannot be read ({error.strerror}): draw some with the annotation page"
+            f"`boxes` {path} cannot be read ({error.strerror}): draw some with the annotation page"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--boxes {path} holds no boxes that are understood ({error!r}): {SHAPE}") from error
+        raise InputError(f"`boxes` {path} holds no boxes that are understood ({error!r}): {SHAPE}") from error
     for box in boxes:
         if not (-0.001 <= box.left < box.right <= 1.001 and -0.001 <= box.top < box.bottom <= 1.001 and box.image >= 0):
-            raise InputError(f"--boxes {path}: {box} has no area or lies outside its image: draw it again")
+            raise InputError(f"`boxes` {path}: {box} has no area or lies outside its image: draw it again")
     kept = [box for box in boxes if not name or box.name == name]
     if not kept:
         names = ", ".join(sorted({box.name for box in boxes})) or "none at all"
-        raise InputError(f"--boxes {path} has no box named {name or 'anything'}: there are {names}")
+        raise InputError(f"`boxes` {path} has no box named {name or 'anything'}: there are {names}")
     return kept, content.get("info", {}) if isinstance(content, dict) else {}
 
 

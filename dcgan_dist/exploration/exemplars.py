@@ -11,22 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.drawing import draw
 from dcgan_dist.models.generator import Generator
 
-FORMS = "N (sample number N of --seed, as jobs/sample.py draws it), SEED:N, or a .npy file of z (n, latent_dim)"
+FORMS = "N (sample number N of `seed`, as the job `sample` draws it), SEED:N, or a .npy file of z (n, latent_dim)"
 
 
-def read_exemplars(items: Sequence[str], generator: Generator, *, seed: int, flag: str) -> Tensor:
+def read_exemplars(items: Sequence[str], generator: Generator, *, seed: int, field: str) -> Tensor:
     """z of examples.
 
     Args:
         items: see FORMS.
         generator: whose z they are.
         seed: of items that name none.
-        flag: for messages.
+        field: of the options, for messages.
 
     Returns:
         (n, latent_dim).
@@ -40,22 +40,22 @@ def read_exemplars(items: Sequence[str], generator: Generator, *, seed: int, fla
             number = int(match[2])
             found.append(fixed_latents(generator, number, number + 1, seed=int(match[1] or seed))[0])
         elif item.endswith(".npy"):
-            found.append(_read_file(item, generator.config.latent_dim, flag))
+            found.append(_read_file(item, generator.config.latent_dim, field))
         else:
-            raise InputError(f"{flag} {item} is none of: {FORMS}")
+            raise InputError(f"`{field}` {item} is none of: {FORMS}")
     weight = next(generator.parameters())
     return torch.cat([z.to(weight) for z in found])
 
 
-def _read_file(path: str, latent_dim: int, flag: str) -> Tensor:
+def _read_file(path: str, latent_dim: int, field: str) -> Tensor:
     try:
         z = np.load(Path(path), allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{flag} {path} cannot be read as an array ({error}): write it with numpy.save") from error
+        raise InputError(f"`{field}` {path} cannot be read as an array ({error}): write it with numpy.save") from error
     z = np.atleast_2d(z)
     if z.ndim != 2 or z.shape[1] != latent_dim or not np.issubdtype(z.dtype, np.floating) or not np.isfinite(z).all():
         raise InputError(
-            f"{flag} {path} holds {z.dtype} {z.shape}: finite floats (n, {latent_dim}) are wanted, z of this model"
+            f"`{field}` {path} holds {z.dtype} {z.shape}: finite floats (n, {latent_dim}) are wanted, z of this model"
         )
     return torch.from_numpy(z)
 

@@ -15,9 +15,9 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.board import Board, Notice
 from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.launch.cluster import RoomWatch, free_groups_of_the_dead, ranks_want_room

@@ -20,7 +20,8 @@ from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
-from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.security import accepted_risks, refuse_risks, security_checks
 
 SAY_EVERY_SECONDS = 15.0
@@ -83,7 +84,7 @@ def wait_for_ranks(config: TrainConfig, say: Callable[[str], None]) -> None:
             if ranks * amount > most.get(name, 0):
                 raise InputError(
                     f"{ranks} ranks need {_wanted(config)}, but the cluster can have at most {most.get(name, 0):g} {name}: "
-                    f"lower --num-workers" + (", leave out --use-gpu" if name == "GPU" else "") + " or add nodes"
+                    "lower `num_workers`" + (", leave out `use_gpu`" if name == "GPU" else "") + " or add nodes"
                 )
 
     group = placement_group([resources] * ranks, strategy="PACK")
@@ -116,7 +117,7 @@ class RoomWatch:
         if waited > limit:
             return (
                 f"the cluster had no room for {self.config.workers[0]} ranks ({_wanted(self.config)}) within {limit:g} s: "
-                "lower --num-workers, wait for other jobs, or raise --placement-timeout"
+                "lower `num_workers`, wait for other jobs, or raise `placement_timeout`"
             )
         if now - self._said > SAY_EVERY_SECONDS:
             self._said = now

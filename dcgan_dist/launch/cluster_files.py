@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::\?[^}]*)?\}")
 """`${NAME}`, or compose's `${NAME:?what to do}`; commands of the files write `$NAME` for what a machine fills in itself."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from dcgan_dist.config import InputError, TrainConfig, require
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.security import ACCEPTED_RISKS, RISKS
 from dcgan_dist.presets import PRESETS, preset
 
 T = TypeVar("T")
+
+# How messages name jobs and settings: see InputError.
+JOB = re.compile(r"\bthe jobs? `([\w*]+)`")
+FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?:=([^\s`]+))?`")
 
 # Set before ray or mlflow are imported: neither phones home unless its user asks for it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -33,7 +41,7 @@ def parse(
 ) -> T:
     """Build a dataclass from flags; every field is a flag by its dotted path.
 
-    Exits 0 after --help, and 2 after a flag or value that does not fit, naming the nearest flag.
+    Exits 0 after --help, and 2 after a flag that does not exist, naming the nearest, or a value that is none of its type.
 
     Args:
         config_class: a (nested) dataclass; the docstring under each field is its help.
@@ -44,7 +52,7 @@ def parse(
         prog: what is typed to start it; None: the script.
 
     Raises:
-        InputError: --accept-risk without a risk.
+        InputError: a value that the dataclass refuses, or --accept-risk without a risk.
     """
     arguments: dict[str, Any] = {} if default is None else {"default": default}
     if joins:
@@ -52,7 +60,18 @@ def parse(
         description += (
             f"\nEvery job also takes --accept-risk {'|'.join(RISKS)}: run on a cluster of several machines despite it."
         )
-    return tyro.cli(config_class, args=list(argv), description=description, prog=prog, **arguments)
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed):
+            return tyro.cli(config_class, args=list(argv), description=description, prog=prog, **arguments)
+    except SystemExit as leaving:
+        # tyro would print what a config refuses by itself, with fields where flags belong.
+        cause: BaseException | None = leaving
+        while cause := cause.__context__:
+            if isinstance(cause, InputError):
+                raise cause from None
+        sys.stderr.write(printed.getvalue())
+        raise
 
 
 def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
@@ -66,7 +85,7 @@ def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
             continue
         value = value if equals else next(flags, "")
         require(
-            bool(value) and not value.startswith("-"), f"--accept-risk names no risk: give one of {', '.join(RISKS)}"
+            bool(value) and not value.startswith("-"), f"`accept_risk` names no risk: give one of {', '.join(RISKS)}"
         )
         named.append(value)
     if named:
@@ -80,12 +99,30 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
     try:
         code = main(sys.argv[1:])
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {render_flags(error)}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         code = 130
     sys.stdout.flush()
     sys.exit(code)
+
+
+def render_flags(message: object) -> str:
+    """A message as who types commands reads it: settings as flags, jobs as their files.
+
+    `data.batch_size` becomes --data.batch-size, `protocol=small` becomes --protocol small, and the job `sample` becomes
+    jobs/sample.py. Whatever else stands in backticks stays.
+
+    Args:
+        message: an InputError, or text that may hold the message of one.
+    """
+    text = JOB.sub(r"jobs/\1.py", str(message))
+    return FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}" + (f" {found[2]}" if found[2] else ""), text)
+
+
+def print_line(line: str) -> None:
+    """Print a line of a job, which may hold the message of an error."""
+    print(render_flags(line))
 
 
 def default_shards() -> str:
@@ -108,13 +145,13 @@ def default_tracking_uri(storage: str) -> str:
         return uri
     if "://" in storage:
         raise InputError(
-            f"--storage {storage} is not a local folder, so the tracking database cannot lie in it: "
-            "name a server with --tracking-uri or MLFLOW_TRACKING_URI"
+            f"`storage` {storage} is not a local folder, so the tracking database cannot lie in it: "
+            "name a server with `tracking_uri` or MLFLOW_TRACKING_URI"
         )
     return f"sqlite:///{Path(storage) / 'mlflow.db'}"
 
 
-def absolute(path: str, flag: str) -> str:
+def absolute(path: str, field: str) -> str:
     """Make a local path absolute; URIs stay as they are.
 
     Raises:
@@ -124,7 +161,7 @@ def absolute(path: str, flag: str) -> str:
         return str(Path(path).expanduser()) if "://" not in path else path
     if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
         raise InputError(
-            f"{flag} {path} is relative, and a Ray job's working directory is thrown away: give an absolute path or a URI"
+            f"`{field}` {path} is relative, and a Ray job's working directory is thrown away: give an absolute path or a URI"
         )
     return str(Path(path).absolute())
 
@@ -148,13 +185,13 @@ def parse_training(argv: Sequence[str], *, default_preset: str, description: str
     config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
     weights = config.quality.inception_weights
     places = absolute_places(config.storage, config.tracking_uri) | {
-        "shards": absolute(config.shards or default_shards(), "--shards"),
-        "keep_list": absolute(config.keep_list, "--keep-list") if config.keep_list else "",
+        "shards": absolute(config.shards or default_shards(), "shards"),
+        "keep_list": absolute(config.keep_list, "keep_list") if config.keep_list else "",
     }
     for name in ("shards", "keep_list"):
-        refuse_secrets(places[name], f"--{name.replace('_', '-')}")
+        refuse_secrets(places[name], name)
     quality = dataclasses.replace(
-        config.quality, inception_weights=absolute(weights, "--quality.inception-weights") if weights else ""
+        config.quality, inception_weights=absolute(weights, "quality.inception_weights") if weights else ""
     )
     return dataclasses.replace(config, quality=quality, **places)
 
@@ -165,8 +202,8 @@ def absolute_places(storage: str, tracking_uri: str) -> dict[str, str]:
     Raises:
         InputError: a relative path inside a Ray job, or a place that shows a password.
     """
-    storage = absolute(storage or default_storage(), "--storage")
-    refuse_secrets(storage, "--storage")
+    storage = absolute(storage or default_storage(), "storage")
+    refuse_secrets(storage, "storage")
     return {"storage": storage, "tracking_uri": absolute_tracking_uri(tracking_uri, storage)}
 
 
@@ -182,19 +219,19 @@ def absolute_tracking_uri(uri: str, storage: str = "") -> str:
         InputError: a relative path inside a Ray job, no default, or a user name or password in it.
     """
     uri = uri or default_tracking_uri(storage or default_storage())
-    refuse_secrets(uri, "--tracking-uri")
+    refuse_secrets(uri, "tracking_uri")
     file = uri.removeprefix("sqlite:///")
-    return uri if file == uri else f"sqlite:///{absolute(file, '--tracking-uri sqlite:///')}"
+    return uri if file == uri else f"sqlite:///{absolute(file, 'tracking_uri')}"
 
 
-def refuse_secrets(place: str, flag: str) -> None:
+def refuse_secrets(place: str, field: str) -> None:
     """Raise InputError for a place with a user name or password in it: places are kept with the run and shown.
 
     The message does not repeat the place.
     """
     require(
         "@" not in place.partition("://")[2],
-        f"{flag} holds a user name or password, which would be kept with the run: leave it out, and give "
+        f"`{field}` holds a user name or password, which would be kept with the run: leave it out, and give "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the storage's usual credentials, in the environment",
     )
 

@@ -11,9 +11,10 @@ from importlib.resources import files
 
 import yaml
 
-from dcgan_dist.config import InputError, TrainConfig, nearest
+from dcgan_dist.config import TrainConfig
 from dcgan_dist.data.remote import DEFAULT_CACHE_BYTES
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError, nearest
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.launch.run_plan import RunPlan
 
@@ -58,10 +59,10 @@ def find_price(named: str) -> Price | None:
         usd = float(named)
     except ValueError:
         raise InputError(
-            f"--price {named} is neither a number nor a known row{nearest(named, list(known_prices()))}"
+            f"`price` {named} is neither a number nor a known row{nearest(named, list(known_prices()))}"
         ) from None
     if not (0 < usd < math.inf):
-        raise InputError(f"--price {named} must be a positive number of US dollars per GPU hour")
+        raise InputError(f"`price` {named} must be a positive number of US dollars per GPU hour")
     return Price(gpus=1, usd_per_hour=usd)
 
 
@@ -77,7 +78,7 @@ def money_line(named: str, gpus: int, gpu_hours: float) -> str:
         return "money: no price known for CPUs"
     price = find_price(named)
     if price is None:
-        return f"money: no price named: --price NAME or US dollars per GPU hour; known are {', '.join(known_prices())}"
+        return f"money: no price named: `price` NAME or US dollars per GPU hour; known are {', '.join(known_prices())}"
     hours = gpu_hours / gpus
     cost = f"money: about {price.money(gpus, hours):,.2f} US dollars"
     if price.read is None:

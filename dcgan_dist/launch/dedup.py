@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.curation.codes import Coder
 from dcgan_dist.curation.corpus import open_corpus
@@ -31,6 +30,8 @@ from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.verifier import THRESHOLD
 from dcgan_dist.data.keep_list import write_keep_list
 from dcgan_dist.data.sources.shards import check_alike
+from dcgan_dist.errors import InputError
+from dcgan_dist.launch.command_line import print_line
 from dcgan_dist.launch.dedup_coder import coder_hash, ready_coder
 from dcgan_dist.launch.dedup_pairs import CodedImages, all_pairs, pair_rule
 from dcgan_dist.launch.dedup_plan import DedupOptions, describe
@@ -46,7 +47,7 @@ CURVE_POINTS = 9
 FLIPS: dict[str, Axis] = {"mirror": MIRROR, "upside_down": UPSIDE_DOWN}
 
 
-def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
+def run_dedup(options: DedupOptions, *, say: Say = print_line) -> int:
     """Find near duplicates, choose what stays, and write pairs, keep list, report and result.
 
     Args:
@@ -70,7 +71,7 @@ def run_dedup(options: DedupOptions, *, say: Say = print) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be made ({error.strerror}): choose another folder") from error
+        raise InputError(f"`out` {folder} cannot be made ({error.strerror}): choose another folder") from error
     seconds: dict[str, float] = {}
     with timed(seconds, "thumbnails"):
         originals = make_all_pictures(corpus, folder, options.cpus, say)

@@ -17,12 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.parallel import DistributedDataParallel
 
-from dcgan_dist.config import InputError, from_dict
+from dcgan_dist.config import from_dict
 from dcgan_dist.curation.coder_files import SETTINGS
 from dcgan_dist.curation.codes import Coder, load_coder
 from dcgan_dist.curation.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.recommended_codes import SAMPLE, fit_recommended
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import join_cluster
 from dcgan_dist.launch.dedup_shards import Say
 from dcgan_dist.launch.fit import InThread
@@ -62,9 +63,9 @@ def ready_coder(
     if given:
         coder = load_coder(Path(given))
         if coder.name != codes:
-            raise InputError(f"--coder {given} is a {coder.name} coder: add --codes {coder.name}")
+            raise InputError(f"`coder` {given} is a {coder.name} coder: add `codes` {coder.name}")
         if there and coder_hash(own) != coder_hash(Path(given)):
-            raise InputError(f"{own} is another coder than --coder {given}: leave --coder out, or choose another --out")
+            raise InputError(f"{own} is another coder than `coder` {given}: leave `coder` out, or choose another `out`")
         coder.save(own)
     elif there:
         try:
@@ -83,7 +84,7 @@ def fit(codes: str, own: Path, table: PictureTable, rows: NDArray[np.int64], say
     say(f"fitting the {codes} coder to {len(chosen):,} of {len(rows):,} images")
     if codes == "recommended":
         if len(chosen) < 256:
-            raise InputError(f"{len(chosen)} images are too few to learn a code from: give at least 256, or --coder")
+            raise InputError(f"{len(chosen)} images are too few to learn a code from: give at least 256, or `coder`")
         fit_recommended(table.gather(chosen)).save(own)
     else:
         fit_paper_on_ray(own, table, chosen)
@@ -96,7 +97,7 @@ def fit_paper_on_ray(own: Path, table: PictureTable, rows: NDArray[np.int64]) ->
     """
     config = AutoencoderConfig()
     if len(rows) < config.batch_size:
-        raise InputError(f"{len(rows)} images do not fill one batch of {config.batch_size}: give more, or --coder")
+        raise InputError(f"{len(rows)} images do not fill one batch of {config.batch_size}: give more, or `coder`")
     join_cluster()
     state = own.parent / ".autoencoder"
     state.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError, content_hash
+from dcgan_dist.config import content_hash
 from dcgan_dist.curation import verifier
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.curation.null_pairs import score_rows
@@ -26,6 +26,7 @@ from dcgan_dist.curation.pair_files import (
 )
 from dcgan_dist.curation.picture_table import PictureTable
 from dcgan_dist.curation.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.dedup_shards import Say
 from dcgan_dist.launch.prepare_job import progress_bar
 from dcgan_dist.launch.tasks import run_tasks
@@ -119,7 +120,7 @@ def _candidates(
                 blocks.append(ScoredPairs(np.minimum(a, b), np.maximum(a, b), block.distances.astype(np.int16), empty))
                 count += len(a)
                 if count > MOST_PAIRS:
-                    raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller --radius")
+                    raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
     found = in_order(blocks)
     write_npz(path, first=found.first, second=found.second, distances=found.distances)
     return found.first, found.second, found.distances

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.curation.corpus import Corpus
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.command_line import default_shards
 from dcgan_dist.launch.progress import duration
 from dcgan_dist.neighbors.planner import plan_search
@@ -52,11 +52,11 @@ class DedupOptions:
     """Print counts, search method, time and memory, and write nothing."""
 
     def __post_init__(self) -> None:
-        require(bool(self.shards), "--shards names no data set: give at least one folder of shards")
-        require(self.radius is None or self.radius >= 0, f"--radius {self.radius} must be at least 0")
-        require(self.cpus >= 0, f"--cpus {self.cpus} must be at least 0")
+        require(bool(self.shards), "`shards` names no data set: give at least one folder of shards")
+        require(self.radius is None or self.radius >= 0, f"`radius` {self.radius} must be at least 0")
+        require(self.cpus >= 0, f"`cpus` {self.cpus} must be at least 0")
         if "://" in self.out or "://" in self.rewrite:
-            raise InputError("--out and --rewrite must be folders: their files are mapped into memory")
+            raise InputError("`out` and `rewrite` must be folders: their files are mapped into memory")
 
     @property
     def folder(self) -> Path:

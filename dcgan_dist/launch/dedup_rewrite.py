@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.choice import Choice
 from dcgan_dist.curation.corpus import Corpus
 from dcgan_dist.data.keep_list import KeepList
 from dcgan_dist.data.sources.shards import ShardSource
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.dedup_plan import DedupOptions
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_job import progress_bar
@@ -40,4 +40,4 @@ def rewrite(
     try:
         return prepare(source, shards, run=runner(options.cpus), progress_bar=progress_bar).to_json()
     except InputError as error:
-        raise InputError(str(error).replace("--out", "--rewrite")) from error
+        raise error.renamed(out="rewrite") from error

@@ -46,7 +46,7 @@ def describe(plan: RunPlan) -> str:
         f"  cache: at most {cached / 2**20:,.0f} MiB on all nodes together"
         + ("" if cached else ", since shards are read where they lie"),
         f"  arithmetic: {flops / 1e9:.2f} GFLOP per image and step",
-        f"estimate, from {FLOPS_PER_SECOND[unit] / 1e12:g} TFLOP/s on each of {ranks} x 1 {unit} (--plan measures)",
+        f"estimate, from {FLOPS_PER_SECOND[unit] / 1e12:g} TFLOP/s on each of {ranks} x 1 {unit} (`plan` measures)",
         *(f"  {line}" for line in outlook(plan, FLOPS_PER_SECOND[unit] * ranks / flops)),
     ]
     return "\n".join(lines)

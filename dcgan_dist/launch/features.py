@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError, content_hash, require
+from dcgan_dist.config import content_hash
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.feature_table import FeatureTable, rows_per_part
 from dcgan_dist.evaluation.features import (
     STATISTICS_BATCH,
@@ -184,7 +185,7 @@ def extract_features(
     try:
         table.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another") from error
     missing = table.missing_parts()
     with progress_bar(rows, f"features of {extractor.name}") as bar:
         bar.update(rows - sum(len(table.part_range(number)) for number in missing))
@@ -224,4 +225,4 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
     except OSError as error:
-        raise InputError(f"--out {path.parent} cannot be written ({error.strerror}): choose another") from error
+        raise InputError(f"`out` {path.parent} cannot be written ({error.strerror}): choose another") from error

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.curation.thumbnails import SIDE, thumbnails
 from dcgan_dist.data.images import ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.index_table import BadSample
@@ -28,6 +27,7 @@ from dcgan_dist.data.sources.mnist import MnistSource
 from dcgan_dist.data.sources.svhn import SvhnSource
 from dcgan_dist.data.uri import is_uri
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError, require
 
 Pixels = NDArray[np.uint8]
 Role = Literal["samples", "train", "held_out"]
@@ -205,7 +205,7 @@ def _square(pixels: Pixels, side: int, crop: Crop, path: str) -> Pixels:
     if crop == "centre" and side:
         require(
             min(height, width) >= side,
-            f"an image of {path} has {width} x {height} pixels, less than {side}: --crop resize",
+            f"an image of {path} has {width} x {height} pixels, less than {side}: `crop=resize`",
         )
         top, left = (height - side) // 2, (width - side) // 2
         return pixels[top : top + side, left : left + side]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.sampling import sample_batches
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
@@ -69,17 +69,17 @@ def run_check(options: MemorizationOptions) -> int:
     """
     require(
         bool(options.model) != bool(options.samples),
-        "give either --model (a generator) or --samples (its images), not both",
+        "give either `model` (a generator) or `samples` (its images), not both",
     )
-    require(options.n >= 1, f"--n {options.n} asks for no sample: give at least 1")
-    out = Path(absolute(options.out, "--out"))
+    require(options.n >= 1, f"`n` {options.n} asks for no sample: give at least 1")
+    out = Path(absolute(options.out, "out"))
     tracking_uri = absolute_tracking_uri(options.tracking_uri)
     version = _version(options.model, tracking_uri)  # once: an alias may move while the check runs
     model = version.uri if version else options.model
     samples = _draw(options, model, tracking_uri) if model else _read(options, "samples", options.samples)
     chosen = np.linspace(0, len(samples) - 1, min(len(samples), options.n)).astype(int)
     train = _read(options, "train", options.train, samples.side)
-    require(len(train) >= LEAST_TRAIN, f"--train holds {len(train)} images, at least {LEAST_TRAIN} are needed")
+    require(len(train) >= LEAST_TRAIN, f"`train` holds {len(train)} images, at least {LEAST_TRAIN} are needed")
     held_out = _read(options, "held_out", options.held_out, samples.side) if options.held_out else empty_set()
     if held_out.sha256 == train.sha256:
         print(
@@ -111,11 +111,11 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+        raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error
 
 
 def _read(options: MemorizationOptions, role: Role, paths: tuple[str, ...], side: int = 0) -> ImageSet:
-    places = [absolute(path, f"--{role.replace('_', '-')}") for path in paths]
+    places = [absolute(path, role) for path in paths]
     return read_image_set(places, role, side=side, crop=options.crop)
 
 

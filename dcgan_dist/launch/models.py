@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import torch
 
-from dcgan_dist.config import InputError, ModelConfig, require
+from dcgan_dist.config import ModelConfig
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.command_line import absolute_tracking_uri
 from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
 from dcgan_dist.models.discriminator import Discriminator
@@ -45,7 +46,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         InputError: no such model, not a generator, damaged, or no answer.
     """
     require(
-        not is_untrained(model), f"--model {model} is a discriminator, and a generator is needed: name a trained model"
+        not is_untrained(model), f"`model` {model} is a discriminator, and a generator is needed: name a trained model"
     )
     if in_registry(model):
         return registry.load_generator(model, absolute_tracking_uri(tracking_uri))
@@ -121,7 +122,7 @@ def describe_training(model: str) -> str:
 def _from_checkpoint(folder: Path, network_class: type[Network], names: tuple[str, ...]) -> Network:
     if not (folder / "checkpoint.json").is_file():
         raise InputError(
-            f"--model {folder} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a folder "
+            f"`model` {folder} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a folder "
             "with a checkpoint (checkpoint.json) or with the authors' arrays (gen_params_01.npy): name one of these"
         )
     config, _, state = load_checkpoint(folder)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import MANIFEST_NAME, Layout, Manifest, Shard, load_manifest, write_manifest
 from dcgan_dist.data.sources.base import Rejected, Source
 from dcgan_dist.data.whole_file import whole_file
 from dcgan_dist.data.writer import Sample, write_shard
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare_plan import (
     REJECTED_NAME,
     Prepared,
@@ -70,14 +70,14 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
 
     notes = Path(folder) / PROGRESS_FOLDER
     if not notes.is_dir():
-        raise InputError(f"--out {folder} cannot be seen from every node: choose a folder that all nodes share")
+        raise InputError(f"`out` {folder} cannot be seen from every node: choose a folder that all nodes share")
     try:
         shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
         result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples))
         with whole_file(notes / f"{task.name}.json") as unfinished:
             unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): make room or choose another") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): make room or choose another") from error
     return result
 
 
@@ -120,7 +120,7 @@ def _finished_before(folder: Path, preparation: str) -> Prepared:
     manifest = load_manifest(str(folder))
     if manifest.source.get("preparation") != preparation:
         raise InputError(
-            f"{folder} already holds shards made in another way: choose another --out, or remove that folder"
+            f"{folder} already holds shards made in another way: choose another `out`, or remove that folder"
         )
     try:
         listed = json.loads((folder / REJECTED_NAME).read_text(encoding="utf-8"))
@@ -136,7 +136,7 @@ def _claim(folder: Path, preparation: str) -> None:
     if claim.exists():
         if claim.read_text(encoding="utf-8") != preparation:
             raise InputError(
-                f"{folder} holds an unfinished preparation of other images or settings: choose another --out, "
+                f"{folder} holds an unfinished preparation of other images or settings: choose another `out`, "
                 "or remove that folder"
             )
         return
@@ -144,7 +144,7 @@ def _claim(folder: Path, preparation: str) -> None:
         claim.parent.mkdir(parents=True, exist_ok=True)
         claim.write_text(preparation, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
 
 
 def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:

@@ -36,7 +36,7 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
     Raises:
         InputError: see `prepare`.
     """
-    options = replace(options, out=absolute(options.out, "--out"))
+    options = replace(options, out=absolute(options.out, "out"))
     if options.dry_run:
         tasks = plan_shards(source, options)
         items = Counter[str]()

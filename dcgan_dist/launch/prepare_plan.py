@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keys import held_out
 from dcgan_dist.data.manifest import MANIFEST_NAME, Layout, Manifest, Shard
 from dcgan_dist.data.sources.base import Item, Rejected, Source
+from dcgan_dist.errors import InputError
 
 REJECTED_NAME = "rejected.json"
 SPLITS = ("train", "val", "test")
@@ -37,9 +37,9 @@ class ShardOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.val_fraction < 1:
-            raise InputError(f"--val-fraction {self.val_fraction} must be at least 0 and less than 1")
+            raise InputError(f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
         if self.shard_samples < 1 or self.cpus < 0:
-            raise InputError(f"--shard-samples {self.shard_samples} must be at least 1, --cpus {self.cpus} at least 0")
+            raise InputError(f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

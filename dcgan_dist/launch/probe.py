@@ -12,8 +12,9 @@ import ray
 import torch
 from ray.exceptions import RayTaskError
 
-from dcgan_dist.config import InputError, TrainConfig, from_dict, require
+from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.device import to_device
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.launch.cluster import join_cluster, rank_resources, wait_for_ranks
 from dcgan_dist.launch.cost import outlook
 from dcgan_dist.launch.estimate import describe
@@ -110,7 +111,7 @@ def probe_rank(values: dict[str, Any], ranks_on_node: int) -> Probe:
     plan = plan_run(config)
     require(
         not config.use_gpu or torch.cuda.is_available(),
-        "--use-gpu, but torch sees no GPU on the node of the probe: python -m dcgan_dist.doctor there says why",
+        "`use_gpu`, but torch sees no GPU on the node of the probe: python -m dcgan_dist.doctor there says why",
     )
     device = torch.device("cuda" if config.use_gpu else "cpu")
     set_up_process(config, device, ranks_on_node=ranks_on_node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.tracking.champion import ChampionRegistry, Version
 
 GENERATOR = "-generator"
@@ -57,7 +57,9 @@ def gate(registry: ChampionRegistry, candidate: Version) -> list[Check]:
 def _memorization(candidate: Version) -> Check:
     verdict = candidate.tags.get(VERDICT, "")
     words = (
-        f"the verdict is {verdict}" if verdict else "not checked: run jobs/check_memorization.py --model on it first"
+        f"the verdict is {verdict}"
+        if verdict
+        else "not checked: run the job `check_memorization` with it as `model` first"
     )
     reasons = candidate.tags.get(f"{VERDICT}_reasons", "")
     return Check(name="no copies", passed=verdict == "pass", words=f"{words} ({reasons})" if reasons else words)

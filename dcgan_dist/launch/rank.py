@@ -13,8 +13,9 @@ import ray.train.torch
 import torch
 from ray.actor import ActorHandle
 
-from dcgan_dist.config import InputError, TrainConfig, content_hash, from_dict
+from dcgan_dist.config import TrainConfig, content_hash, from_dict
 from dcgan_dist.data.device import to_device
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.board import Notice
 from dcgan_dist.launch.rank_of_run import RankOfRun
 from dcgan_dist.launch.run_folder import RunFolder

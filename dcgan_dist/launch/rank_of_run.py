@@ -86,7 +86,7 @@ class RankOfRun:
         """
         config, rollbacks = self.plan.config, self.progress.rollbacks + 1
         if config.on_non_finite != "rollback":
-            return f"{error}; --on-non-finite rollback would go back and on with fresh draws"
+            return f"{error}; `on_non_finite=rollback` would go back and on with fresh draws"
         if rollbacks > config.max_rollbacks:
             return f"{error}; the run went back {config.max_rollbacks} times already (max_rollbacks)"
         with self.watch.paused():

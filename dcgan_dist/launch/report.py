@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.pictures import tile, to_uint8
 from dcgan_dist.evaluation.sampling import sample_images
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
@@ -56,7 +56,7 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
     Raises:
         InputError: no such model, a result that cannot be read, or a place that cannot be written.
     """
-    results = sorted(read_results(absolute(path, "--results") for path in job.results), key=order)
+    results = sorted(read_results(absolute(path, "results") for path in job.results), key=order)
     tracking_uri = absolute_tracking_uri(job.tracking_uri)
     generator = open_generator(job.model, tracking_uri)
     identity = identify(job.model, tracking_uri)
@@ -68,12 +68,12 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
         heading("This page"),
         paragraph(Markup("Made by <code>{}</code>").format(command)),
     ]
-    out = Path(absolute(job.out, "--out"))
+    out = Path(absolute(job.out, "out"))
     out = out if out.suffix == ".html" else out / "report.html"
     try:
         save_page(page(f"Report on {identity['uri']}", *parts), out)
     except OSError as error:
-        raise InputError(f"--out {out} cannot be written ({error.strerror}): name another place") from error
+        raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error
     if job.track:
         _track(job, tracking_uri, identity, out)
     return out

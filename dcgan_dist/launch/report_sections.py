@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.page import banner, bullets, figure, heading, paragraph, table
 from dcgan_dist.launch.result_file import RESULT_NAME
 
@@ -52,14 +52,14 @@ def read_results(paths: Iterable[str]) -> list[Result]:
     for path in map(Path, paths):
         files = sorted(path.rglob(RESULT_NAME)) if path.is_dir() else [path]
         if not files:
-            raise InputError(f"--results {path} holds no {RESULT_NAME}: give the --out folder of a job")
+            raise InputError(f"`results` {path} holds no {RESULT_NAME}: give the `out` folder of a job")
         for file in files:
             try:
                 content = json.loads(file.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
-                raise InputError(f"--results {file} cannot be read ({error}): run that job again") from error
+                raise InputError(f"`results` {file} cannot be read ({error}): run that job again") from error
             if not isinstance(content, dict):
-                raise InputError(f"--results {file} holds a {type(content).__name__}, not the result of a job")
+                raise InputError(f"`results` {file} holds a {type(content).__name__}, not the result of a job")
             found.append(Result(file, content))
     return found
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.whole_file import whole_file
+from dcgan_dist.errors import InputError
 
 RESULT_NAME = "result.json"
 
@@ -31,7 +31,7 @@ def write_result(folder: Path, result: dict[str, Any]) -> Path:
         with whole_file(path) as unfinished:
             unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
     return path
 
 
@@ -47,4 +47,4 @@ def write_json(path: str, content: Any) -> None:
         with whole_file(Path(path)) as unfinished:
             unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--json {path} cannot be written ({error.strerror}): name another file") from error
+        raise InputError(f"`json` {path} cannot be written ({error.strerror}): name another file") from error

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pyarrow.fs
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.storage import OBJECT_STORES, open_storage
 
 ALIVE_SECONDS = 30.0
@@ -125,7 +125,7 @@ class RunFolder:
         if age is not None and age < ALIVE_SECONDS:
             raise InputError(
                 f"run {self.name} in {self.storage} is alive (sign of life {age:.0f} s ago): wait for it, stop it, or give "
-                f"another --run-name; after a crash on another machine it counts as dead {ALIVE_SECONDS:.0f} s later"
+                f"another `run_name`; after a crash on another machine it counts as dead {ALIVE_SECONDS:.0f} s later"
             )
 
     @contextmanager
@@ -141,7 +141,7 @@ class RunFolder:
         try:
             self.write_json("heartbeat.json", me | {"time": time.time()})
         except OSError as error:
-            raise InputError(f"--storage {self.storage} cannot be written ({error}): name another place") from error
+            raise InputError(f"`storage` {self.storage} cannot be written ({error}): name another place") from error
 
         def beat() -> None:
             while not stopped.wait(seconds):

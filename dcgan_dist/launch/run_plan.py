@@ -9,20 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import (
-    FREE_FIELDS,
-    GROWING_FIELDS,
-    InputError,
-    TrainConfig,
-    content_hash,
-    flatten,
-    from_dict,
-    require,
-)
+from dcgan_dist.config import FREE_FIELDS, GROWING_FIELDS, TrainConfig, content_hash, flatten, from_dict
 from dcgan_dist.data.keep_list import KeepList, load_keep_list
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.plan import ShardPlan, default_streams
 from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.presets import preset
 from dcgan_dist.training.loop import Intervals
 
@@ -95,7 +87,7 @@ def plan_run(config: TrainConfig) -> RunPlan:
     require(
         rows > 1 or config.norm_group == "synchronised",
         f"{most} ranks leave a rank {rows} row of a batch of {config.data.batch_size}, which has no variance to normalise by: "
-        "lower --num-workers, raise --data.batch-size, or add --norm-group synchronised",
+        "lower `num_workers`, raise `data.batch_size`, or add `norm_group=synchronised`",
     )
     return RunPlan(
         config=config,
@@ -136,13 +128,13 @@ def check_images(config: TrainConfig, manifest: Manifest) -> None:
     """Raise InputError unless the shards' images fit the model, and the named weights exist."""
     weights = config.quality.inception_weights
     require(
-        not weights or Path(weights).is_file(), f"--quality.inception-weights {weights} is no file: name the weights"
+        not weights or Path(weights).is_file(), f"`quality.inception_weights` {weights} is no file: name the weights"
     )
     size, wanted = manifest.image_size, config.model.image_size
     require(
         size == wanted or (config.data.crop == "centre" and size > wanted),
         f"shards {config.shards} hold {size} px images and preset {config.preset} trains on {wanted} px: prepare them with "
-        f"--image-size {wanted}" + (", or add --data.crop centre" if size > wanted else ""),
+        f"`image_size` {wanted}" + (", or add `data.crop=centre`" if size > wanted else ""),
     )
     require(
         config.model.classes == 0 or manifest.classes == config.model.classes,
@@ -177,7 +169,7 @@ def check_same_identity(before: dict[str, Any], now: dict[str, Any], *, name: st
         words = ", ".join(f"{field} was {before.get(field)!r} and is now {now.get(field)!r}" for field in changed[:4])
         raise InputError(
             f"run {name} in {storage} was started with another config: {words}; "
-            "give back the old value, or another --run-name"
+            "give back the old value, or another `run_name`"
         )
 
 
@@ -195,7 +187,7 @@ def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
     if plan.images < recorded["images"]:
         raise InputError(
             f"run {plan.name} was started for {recorded['images']} images and epochs/images now ask for {plan.images}: "
-            "a run can be made longer, not shorter; give at least the old length, or another --run-name"
+            "a run can be made longer, not shorter; give at least the old length, or another `run_name`"
         )
 
 

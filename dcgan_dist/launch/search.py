@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from dcgan_dist.config import InputError, flatten
+from dcgan_dist.config import flatten
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import join_cluster
+from dcgan_dist.launch.command_line import print_line
 from dcgan_dist.launch.cost import find_price
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.run_plan import check_same_identity
@@ -26,7 +28,7 @@ from dcgan_dist.tracking.server import check_reachable, without_password
 PROBE_STEPS = 20
 
 
-def run_search(config: SearchConfig, *, say: Callable[[str], None] = print) -> int:
+def run_search(config: SearchConfig, *, say: Callable[[str], None] = print_line) -> int:
     """Search, or go on where an earlier start of the same search ended, and register the best network.
 
     Args:
@@ -49,12 +51,12 @@ def run_search(config: SearchConfig, *, say: Callable[[str], None] = print) -> i
     folder = RunFolder(config.storage, plan.name)
     try:
         if finished := _finished_result(plan, folder):
-            say(f"search {plan.name} is finished; for more give more --trials or --repeats")
+            say(f"search {plan.name} is finished; for more give more `trials` or `repeats`")
             say(summary(finished))
             return 0
         folder.refuse_if_alive()
     except OSError as error:
-        raise InputError(f"--storage {config.storage} cannot be read ({error}): mend it or name another") from error
+        raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
     check_reachable(config.tracking_uri)
     join_cluster(verbose=config.verbose)
     check_room(config)
@@ -97,7 +99,7 @@ def _finished_result(plan: SearchPlan, folder: RunFolder) -> dict[str, Any] | No
         if getattr(config, field) < recorded[field]:
             raise InputError(
                 f"search {plan.name} was started with {recorded[field]} {field} and now has {getattr(config, field)}: it can "
-                "be made longer, not shorter; give at least the old number, or another --run-name"
+                "be made longer, not shorter; give at least the old number, or another `run_name`"
             )
     result = folder.read_json("result.json")
     if not result or result["status"] != "FINISHED":

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from dcgan_dist.config import SupervisedConfig, content_hash, flatten, replace, require
+from dcgan_dist.config import SupervisedConfig, content_hash, flatten, replace
 from dcgan_dist.data.few_labels import DIGITS, FewLabels, open_few_labels
+from dcgan_dist.errors import require
 from dcgan_dist.launch.estimate import classifier_flops
 from dcgan_dist.launch.search_space import Space, draw_trial, open_space, to_json
 from dcgan_dist.presets import SVHN_SUPERVISED
@@ -73,21 +74,21 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         for name in ("trials", "measurements"):
-            require(getattr(self, name) >= 1, f"{name} {getattr(self, name)} must be at least 1")
+            require(getattr(self, name) >= 1, f"`{name}` {getattr(self, name)} must be at least 1")
         for name in ("repeats", "max_concurrent", "max_failures", "checkpoint_seconds", "gpus_per_trial", "seed"):
-            require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} must not be negative")
-        require(self.cpus_per_trial > 0, f"cpus_per_trial {self.cpus_per_trial} must be positive")
+            require(getattr(self, name) >= 0, f"`{name}` {getattr(self, name)} must not be negative")
+        require(self.cpus_per_trial > 0, f"`cpus_per_trial` {self.cpus_per_trial} must be positive")
         require(
             self.gpus_per_trial <= 1 or self.gpus_per_trial == int(self.gpus_per_trial),
-            f"gpus_per_trial {self.gpus_per_trial} must be a share of one GPU, or whole ones",
+            f"`gpus_per_trial` {self.gpus_per_trial} must be a share of one GPU, or whole ones",
         )
         require(
             not self.register_as or self.repeats > 0,
-            "--repeats 0 trains no network to register: add --register-as ''",
+            "`repeats` 0 trains no network to register: add `register_as=''`",
         )
         require(
             not self.asha or self.measurements > 1,
-            f"--asha compares trials in their middle, and measurements {self.measurements} gives it none: raise it",
+            f"`asha` compares trials in their middle, and `measurements` {self.measurements} gives it none: raise it",
         )
 
 

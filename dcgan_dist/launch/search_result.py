@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError, SupervisedConfig, flatten, from_dict
+from dcgan_dist.config import SupervisedConfig, flatten, from_dict
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.search_plan import PAPER_ERROR_PERCENT, SearchPlan

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.config import InputError, SupervisedConfig, flatten, nearest, replace, require
+from dcgan_dist.config import SupervisedConfig, flatten, replace
+from dcgan_dist.errors import InputError, nearest, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,11 @@ def open_space(name: str, base: SupervisedConfig) -> Space:
             content = json.loads(Path(name).expanduser().read_text())
         except (OSError, ValueError) as error:
             raise InputError(
-                f"--space {name} is neither one of {', '.join(SPACES)} nor a JSON file of distributions ({error})"
+                f"`space` {name} is neither one of {', '.join(SPACES)} nor a JSON file of distributions ({error})"
             ) from error
         require(
             isinstance(content, dict) and bool(content),
-            f"--space {name} is no dict from dotted path to distribution: write it like docs/search.md shows",
+            f"`space` {name} is no dict from dotted path to distribution: write it like docs/search.md shows",
         )
         space = {path: _parse(path, one) for path, one in content.items()}
     check_space(space, base)

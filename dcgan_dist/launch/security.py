@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from dcgan_dist.config import InputError, nearest, require
+from dcgan_dist.errors import InputError, nearest, require
 from dcgan_dist.tracking.uri import without_password
 
 Status = Literal["ok", "warning", "failed", "skipped"]
@@ -195,7 +195,7 @@ def refuse_risks(checks: Iterable[Check], accepted: Sequence[str]) -> None:
     """Raise InputError for the checks that failed, unless their risks were accepted by name."""
     refused = [one for one in checks if one.status == "failed" and one.risk and one.risk not in accepted]
     if refused:
-        what = "; ".join(f"{one.found} (remedy: {one.remedy}; or --accept-risk {one.risk})" for one in refused)
+        what = "; ".join(f"{one.found} (remedy: {one.remedy}; or `accept_risk={one.risk}`)" for one in refused)
         raise InputError(f"this cluster is not safe to work on: {what}")
 
 
@@ -207,5 +207,5 @@ def accepted_risks(environment: Mapping[str, str] = os.environ) -> list[str]:
     """
     named = [one.strip() for one in environment.get(ACCEPTED_RISKS, "").split(",") if one.strip()]
     for one in named:
-        require(one in RISKS, f"--accept-risk {one} names no risk{nearest(one, list(RISKS))}")
+        require(one in RISKS, f"`accept_risk` {one} names no risk{nearest(one, list(RISKS))}")
     return named

@@ -10,7 +10,7 @@ import fsspec.core
 import pyarrow
 import pyarrow.fs
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def open_storage(storage: str) -> tuple[pyarrow.fs.FileSystem, str]:
             fs, root = fsspec.core.url_to_fs(storage, use_listings_cache=False)
             return pyarrow.fs.PyFileSystem(FsspecHandler(fs)), root
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"--storage {storage} cannot be opened ({error}): name a folder or a URI") from error
+        raise InputError(f"`storage` {storage} cannot be opened ({error}): name a folder or a URI") from error
 
 
 def patiently(

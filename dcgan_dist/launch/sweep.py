@@ -19,7 +19,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import most_resources
 from dcgan_dist.launch.run_folder import RunFolder
 from dcgan_dist.launch.search_plan import SearchConfig
@@ -59,7 +59,7 @@ def check_room(config: SearchConfig) -> None:
         if most is not None and amount > most.get(name, 0):
             raise InputError(
                 f"a trial needs {amount:g} {name}, and the cluster can have at most {most.get(name, 0):g}: lower "
-                f"--{name.lower()}s-per-trial, or add nodes"
+                f"`{name.lower()}s_per_trial`, or add nodes"
             )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan_dist.config import require
 from dcgan_dist.data.label_draws import check_labels, draw_labels, validation_split
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.sources.cifar10 import Cifar10Source
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.feature_table import FeatureTable
 from dcgan_dist.evaluation.features import feature_dimensions
 from dcgan_dist.evaluation.paper_tables import CIFAR10, Row
@@ -75,9 +75,9 @@ def fill_cifar10_table(options: Cifar10Table) -> int:
         InputError: model or data cannot be used.
     """
     options = complete(options)
-    require(options.c_draws >= 1 and options.draws >= 1, "--c-draws and --draws must be at least 1")
+    require(options.c_draws >= 1 and options.draws >= 1, "`c_draws` and `draws` must be at least 1")
     rising = list(options.c_values) == sorted(set(options.c_values))
-    require(rising and min(options.c_values, default=0) > 0, "--c-values must be rising numbers above 0")
+    require(rising and min(options.c_values, default=0) > 0, "`c_values` must be rising numbers above 0")
     model = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
     dimensions = feature_dimensions(model.config)
     if options.dry_run:
@@ -136,7 +136,7 @@ class _Measurement:
                 len(labels) == SAMPLES[split] and len(counts) == 10 and bool((counts == SAMPLES[split] // 10).all()),
                 f"the {split} split has {len(labels):,} images, per class {counts.tolist()}, and CIFAR-10's has "
                 f"{SAMPLES[split]:,}, {SAMPLES[split] // 10:,} per class: give the complete official files, or add "
-                "--protocol small",
+                "`protocol=small`",
             )
         labels = labels[: wanted or None]
         check_labels(split, labels)

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import torch
 
-from dcgan_dist.config import InputError, content_hash
+from dcgan_dist.config import content_hash
 from dcgan_dist.data.manifest import MANIFEST_NAME, Manifest, load_manifest
 from dcgan_dist.data.sources.base import Source
 from dcgan_dist.data.uri import is_uri
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.paper_tables import Row, as_text
 from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.launch.features import Workers
@@ -60,9 +61,9 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         if self.cpus < 0 or self.seed < 0:
-            raise InputError(f"--cpus {self.cpus} and --seed {self.seed} must not be negative")
+            raise InputError(f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
         if self.use_gpu and not torch.cuda.is_available():
-            raise InputError("--use-gpu: this machine has no GPU that torch can use; leave it out")
+            raise InputError("`use_gpu`: this machine has no GPU that torch can use; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,9 +90,9 @@ def complete(options: Any) -> Any:
     named = options.model
     return dataclasses.replace(
         options,
-        model=named if in_registry(named) or is_untrained(named) else absolute(named, "--model"),
-        data=absolute(options.data, "--data"),
-        out=absolute(options.out, "--out"),
+        model=named if in_registry(named) or is_untrained(named) else absolute(named, "model"),
+        data=absolute(options.data, "data"),
+        out=absolute(options.out, "out"),
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
     )
 
@@ -149,7 +150,7 @@ def _of_data(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except InputError as error:
-        raise InputError(str(error).replace("--source", "--data")) from error
+        raise error.renamed(source="data") from error
 
 
 def turned(discriminator: Discriminator) -> Discriminator:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError, content_hash, require
+from dcgan_dist.config import content_hash
 from dcgan_dist.data.label_draws import check_labels
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.sources.mnist import MnistSource
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.nearest_error import NearestError
 from dcgan_dist.evaluation.paper_tables import MNIST, Row
 from dcgan_dist.evaluation.quality import from_uint8
@@ -61,7 +62,7 @@ def fill_mnist_table(options: MnistTable) -> int:
     """
     options = complete(options)
     counts = tuple(sorted(options.samples or COUNTS[options.protocol]))
-    require(counts[0] >= 1, "--samples must be at least 1")
+    require(counts[0] >= 1, "`samples` must be at least 1")
     generator = load_generator(options.model, options.tracking_uri)
     config = generator.config
     require(
@@ -131,7 +132,7 @@ def _digits(
     if options.protocol == "paper" and len(labels) != SAMPLES[name]:
         raise InputError(
             f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or "
-            "add --protocol small"
+            "add `protocol=small`"
         )
     pixels = np.concatenate([from_uint8(part, "sigmoid").flatten(1).numpy() for part in images])
     return pixels, labels
@@ -162,7 +163,7 @@ def _generated_errors(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error.strerror}): choose another folder") from error
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
     kept = folder / KEPT_NAME
     identity = content_hash([parameters_hash(generator), manifest.hash, len(test), options.seed, options.mode])
     nearest = NearestError(test, truth)
@@ -184,7 +185,7 @@ def _generated_errors(
     absent = [short(n) for n in counts if short(n) not in figures]
     require(
         not absent,
-        f"{kept} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another --out for these",
+        f"{kept} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another `out` for these",
     )
     return figures
 

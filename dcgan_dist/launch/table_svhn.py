@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import require
 from dcgan_dist.data.label_draws import (
     LABELS_PER_CLASS,
     SVHN_VALIDATION,
@@ -22,6 +21,7 @@ from dcgan_dist.data.label_draws import (
 from dcgan_dist.data.manifest import Manifest
 from dcgan_dist.data.sources.svhn import SvhnSource
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.feature_table import MemoryRows, Rows
 from dcgan_dist.evaluation.features import feature_dimensions
 from dcgan_dist.evaluation.paper_tables import SVHN, Row
@@ -67,7 +67,7 @@ def fill_svhn_table(options: SvhnTable) -> int:
         InputError: model or data cannot be used.
     """
     options = complete(options)
-    require(options.c_draws >= 1 and options.draws >= 1, "--c-draws and --draws must be at least 1")
+    require(options.c_draws >= 1 and options.draws >= 1, "`c_draws` and `draws` must be at least 1")
     model = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
     dimensions = feature_dimensions(model.config)
     if options.dry_run:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dcgan_dist.config import InputError, TrainConfig, flatten
+from dcgan_dist.config import TrainConfig, flatten
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.attempt import Attempt, send_what_waits, summary
 from dcgan_dist.launch.cluster import join_cluster, wait_for_ranks
+from dcgan_dist.launch.command_line import print_line
 from dcgan_dist.launch.cost import find_price
 from dcgan_dist.launch.estimate import describe
 from dcgan_dist.launch.probe import plan_with_probe
@@ -18,7 +20,7 @@ from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable, without_password
 
 
-def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> int:
+def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line) -> int:
     """Train, or go on where an earlier start of the same run ended, and register the result.
 
     Args:
@@ -41,7 +43,7 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
     folder = RunFolder(config.storage, plan.name)
     try:
         if finished := finished_result(plan, folder):
-            say(f"run {plan.name} is finished; for more give a larger --epochs or --images")
+            say(f"run {plan.name} is finished; for more give a larger `epochs` or `images`")
             say(summary(finished))
             try:
                 send_what_waits(folder, config.tracking_uri, finished["run_id"])
@@ -50,7 +52,7 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print) -> 
             return 0
         folder.refuse_if_alive()
     except OSError as error:
-        raise InputError(f"--storage {config.storage} cannot be read ({error}): mend it or name another") from error
+        raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
     check_reachable(config.tracking_uri)
     join_cluster(verbose=config.verbose)
     wait_for_ranks(config, say)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.models.latents import seeded
 
 PIXELS = 3 * 32 * 32

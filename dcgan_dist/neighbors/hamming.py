@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.neighbors.pairs import Codes, Pairs, check_codes
 from dcgan_dist.neighbors.planner import SAMPLE, SearchPlan, carry_out, plan_search
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import faiss  # isort: skip
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 
 
 def kmeans(

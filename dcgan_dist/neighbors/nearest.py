@@ -12,7 +12,7 @@ from torch import Tensor
 
 import faiss  # isort: skip  torch first: they then share one OpenMP setting
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.neighbors.pairs import Codes, check_codes
 
 _QUERIES, _ROWS = 2048, 4096  # one tile of products: 32 MB of int32

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 
 Codes = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.neighbors import rates
 from dcgan_dist.neighbors.faiss_search import faiss, flat_pairs, gpu_pairs, hash_pairs, hash_shape
 from dcgan_dist.neighbors.native import library

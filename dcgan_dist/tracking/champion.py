@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.model_uri import parse_version_uri
 from dcgan_dist.tracking.server import connect, in_words
 from dcgan_dist.tracking.versions import NOT_THERE, find_version

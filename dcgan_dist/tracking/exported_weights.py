@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 WEIGHTS = "data/weights/"
 INDEX = WEIGHTS + "model_weights_config.json"

@@ -12,7 +12,7 @@ import mlflow.artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.tracking.server import connect, in_words, without_password
 from dcgan_dist.tracking.versions import find_version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pytorch import save_model
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from dcgan_dist.config import ClassifierConfig, InputError, ModelConfig, from_dict
+from dcgan_dist.config import ClassifierConfig, ModelConfig, from_dict
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator

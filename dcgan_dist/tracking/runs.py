@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.server import check_reachable, connect, in_words, sqlite_path, without_password
 
@@ -257,7 +257,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
             experiment = client.get_experiment_by_name(name)  # another run made it in between
             assert experiment is not None
     if experiment.lifecycle_stage != "active":
-        raise InputError(f"the experiment {name!r} was deleted: restore it, or choose another name with --experiment")
+        raise InputError(f"the experiment {name!r} was deleted: restore it, or choose another name with `experiment`")
     return experiment.experiment_id
 
 

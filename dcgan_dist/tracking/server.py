@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.uri import without_password
 
 SQLITE_HEADER = b"SQLite format 3\0"
@@ -69,7 +69,7 @@ def connect(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
     if tracking_uri.startswith("sqlite"):
         path = sqlite_path(tracking_uri)
         if must_exist and not path.exists():
-            raise InputError(f"there is no tracking database {path}: correct --tracking-uri (from {tracking_uri})")
+            raise InputError(f"there is no tracking database {path}: correct `tracking_uri` (from {tracking_uri})")
         path.parent.mkdir(parents=True, exist_ok=True)
         tracking_uri = f"sqlite:///{path}"
     return MlflowClient(tracking_uri, registry_uri=tracking_uri)
@@ -99,8 +99,8 @@ def _check_server(uri: str) -> None:
     except (MlflowException, OSError) as error:
         uri = without_password(uri)
         raise InputError(
-            f"the tracking server {uri} does not answer ({_cause(error)}): start it, correct --tracking-uri, or use a "
-            "database file with --tracking-uri sqlite:////absolute/path/mlflow.db"
+            f"the tracking server {uri} does not answer ({_cause(error)}): start it, correct `tracking_uri`, or use a "
+            "database file with `tracking_uri` sqlite:////absolute/path/mlflow.db"
         ) from error
     assert response is not None
     uri = without_password(uri)
@@ -140,9 +140,9 @@ def _check_file(uri: str, path: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
-        raise refuse(f"cannot be made, since {folder} is a file", "choose another place with --tracking-uri")
+        raise refuse(f"cannot be made, since {folder} is a file", "choose another place with `tracking_uri`")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise refuse(f"cannot be written: no permission in {folder}", "choose another place with --tracking-uri")
+        raise refuse(f"cannot be written: no permission in {folder}", "choose another place with `tracking_uri`")
     if not path.exists():
         return
     if not os.access(path, os.R_OK | os.W_OK):

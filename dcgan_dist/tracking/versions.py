@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.model_uri import RegisteredVersion, parse_version_uri
 from dcgan_dist.tracking.server import connect, in_words
 

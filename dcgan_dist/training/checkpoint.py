@@ -22,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import InputError, SupervisedConfig, TrainConfig, content_hash, from_dict
+from dcgan_dist.config import SupervisedConfig, TrainConfig, content_hash, from_dict
+from dcgan_dist.errors import InputError
 
 MANIFEST = "checkpoint.json"
 LOG = "metrics.jsonl"

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.config import EngineConfig, SupervisedConfig, require
+from dcgan_dist.config import EngineConfig, SupervisedConfig
+from dcgan_dist.errors import require
 from dcgan_dist.models.classifier import Classifier, dropout_factors
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster_files import PLACEHOLDER, ClusterFile, placeholders
 
 CLUSTER = Path(__file__).parents[2] / "cluster"

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster_files import ClusterFile, placeholders
 from dcgan_dist.launch.cluster_policy import RULES, violations
 from tests.cluster_files.samples import DIGEST, FILES, VALUES, render, rendered, source

@@ -10,13 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.coder_files import ARRAYS, SETTINGS
 from dcgan_dist.curation.codes import Coder, load_coder
 from dcgan_dist.curation.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
 from dcgan_dist.curation.radius import default_radius
 from dcgan_dist.curation.recommended_codes import fit_recommended
 from dcgan_dist.data.attacks import ATTACKS, attack
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.autoencoder import AutoencoderConfig
 
 Images = NDArray[np.uint8]

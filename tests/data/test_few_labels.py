@@ -9,9 +9,9 @@ import pytest
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.few_labels import LabelledImages, few_labels, open_few_labels, read_splits
 from dcgan_dist.data.label_draws import SVHN_SAMPLES
+from dcgan_dist.errors import InputError
 from tests.helpers.jobs import load_job
 
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data import images
 from dcgan_dist.data.images import ImageFault, decode
 from dcgan_dist.data.index import decode_index, index_name
@@ -22,6 +21,7 @@ from dcgan_dist.data.manifest import Layout, Manifest, load_manifest, write_mani
 from dcgan_dist.data.sources.folder import FolderSource
 from dcgan_dist.data.tar_members import Damage
 from dcgan_dist.data.writer import describe_shard
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from tests.data.helpers import pixels_of, write_shards
 from tests.helpers.tars import tar_of

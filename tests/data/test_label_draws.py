@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.label_draws import SVHN_SAMPLES, check_labels, check_svhn, draw_labels, validation_split
+from dcgan_dist.errors import InputError
 
 
 @given(samples=st.integers(2, 500), share=st.floats(0.01, 0.99), seed=st.integers(0, 10))

@@ -15,10 +15,10 @@ import psutil
 import pytest
 import torch
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import Layout, Manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.stream import Batch, stream_batches
+from dcgan_dist.errors import InputError
 from tests.data.helpers import write_shards
 
 

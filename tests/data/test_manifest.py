@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
 from dcgan_dist.data.manifest import load_manifest
+from dcgan_dist.errors import InputError
 from tests.data.helpers import write_shards
 
 

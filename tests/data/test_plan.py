@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.plan import ShardPlan, default_streams
+from dcgan_dist.errors import InputError
 
 
 @st.composite

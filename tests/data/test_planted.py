@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.attacks import ATTACKS, attack
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.sources.planted import PlantedSource, planted
@@ -15,6 +14,7 @@ from dcgan_dist.data.sources.room_drawing import draw_room
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 from jobs import prepare_rooms
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import ray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.manifest import Manifest, load_manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from dcgan_dist.launch.prepare_tasks import runner
 from tests.data.helpers import positions_of, write_shards

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data import chunk_cache, transport
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.remote import RemoteFolder
 from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.errors import InputError
 from tests.data.helpers import write_shards
 
 

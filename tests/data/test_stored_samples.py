@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, encode_png
 from dcgan_dist.data.manifest import Layout, load_manifest
 from dcgan_dist.data.sources.room_drawing import draw_room
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from tests.data.helpers import pixels_of, write_shards
 from tests.helpers.tars import tar_of

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.index import decode_index, index_name
 from dcgan_dist.data.index_table import BadSample
 from dcgan_dist.data.manifest import Layout, Manifest
 from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.stream import BadSampleLog, Batch, read_images, read_keys, read_labels, stream_batches
+from dcgan_dist.errors import InputError
 from tests.data.helpers import pixels_of, write_shards
 
 

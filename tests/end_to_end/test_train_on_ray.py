@@ -15,7 +15,8 @@ import mlflow
 import pytest
 import torch
 
-from dcgan_dist.config import InputError, TrainConfig
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.checkpoint_store import CheckpointStore
 from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.launch.run_folder import RunFolder

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.features import check_images_fit, discriminator_features, feature_dimensions
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.latents import seeded

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.inception import InceptionFeatures, build
 from dcgan_dist.evaluation.quality import Reference, from_uint8, measure_quality
 

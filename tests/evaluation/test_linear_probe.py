@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.linear_probe import FewRows, LinearSvm, fit_linear_svm
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.frechet import FeatureStatistics
 from dcgan_dist.evaluation.quality import Reference, from_uint8, measure_quality, nearest_distances
 from dcgan_dist.evaluation.random_features import RandomFeatures

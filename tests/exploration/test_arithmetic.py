@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.arithmetic import along, combine, surroundings, turn_axis
 from dcgan_dist.exploration.exemplars import disjoint_groups, read_exemplars, score_samples
@@ -60,7 +60,7 @@ def test_exemplars_are_the_samples_that_people_see_or_rows_of_files(generator: G
     z = np.random.default_rng(0).normal(size=(2, CONFIG.latent_dim)).astype(np.float32)
     np.save(tmp_path / "z.npy", z)
 
-    got = read_exemplars(["70", "5:1", str(tmp_path / "z.npy")], generator, seed=3, flag="--a")
+    got = read_exemplars(["70", "5:1", str(tmp_path / "z.npy")], generator, seed=3, field="a")
 
     assert torch.equal(got[0], fixed_latents(generator, 0, 80, seed=3)[0][70])
     assert torch.equal(got[1], fixed_latents(generator, 0, 2, seed=5)[0][1])
@@ -80,7 +80,7 @@ def test_exemplars_that_are_none_are_refused(generator: Generator, tmp_path: Pat
         (str(tmp_path / "none.npy"), "cannot be read"),
     ):
         with pytest.raises(InputError, match=words):
-            read_exemplars([item], generator, seed=0, flag="--a")
+            read_exemplars([item], generator, seed=0, field="a")
 
 
 def test_scores_are_those_of_the_samples_in_their_order(generator: Generator) -> None:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.exploration.boxes import Box, masks, read_boxes, to_coco
 
 edges = st.lists(st.integers(0, 64), min_size=2, max_size=2, unique=True).map(sorted)

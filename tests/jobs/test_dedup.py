@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.shard_files import read_npz
 from dcgan_dist.data.images import encode_png
 from dcgan_dist.data.inspection import inspect
@@ -26,6 +25,7 @@ from dcgan_dist.data.sources.planted import PlantedSource
 from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.prepare import ShardOptions, prepare
 from jobs import dedup_lsun, prepare_folder
 from tests.helpers.jobs import JOBS
@@ -391,7 +391,7 @@ def test_a_rewrite_that_fails_leaves_keep_list_and_result_of_one_run(
     for name in ("keep_list.json", "result.json"):
         (out / name).unlink()
 
-    with pytest.raises(InputError, match="choose another --rewrite"):
+    with pytest.raises(InputError, match="choose another `rewrite`"):
         dedup(rooms.location, out, tracking, "--rewrite", str(occupied))
 
     result = json.loads((out / "result.json").read_text())
@@ -405,7 +405,7 @@ def test_data_sets_that_cannot_become_one_are_refused_before_any_work(
 ) -> None:
     blocks = prepare(RoomSource(n=20), ShardOptions(out=str(tmp_path / "blocks"), layout="blocks")).manifest
 
-    with pytest.raises(InputError, match="--rewrite: data sets of different layout"):
+    with pytest.raises(InputError, match="`rewrite`: data sets of different layout"):
         dedup([rooms.location, blocks.location], tmp_path / "out", tracking, "--rewrite", str(tmp_path / "clean"))
 
     assert not (tmp_path / "out").exists()

@@ -15,9 +15,10 @@ import pytest
 import scipy.io
 from mlflow import MlflowClient
 
-from dcgan_dist.config import InputError, replace
+from dcgan_dist.config import replace
 from dcgan_dist.data.images import encode_jpeg
 from dcgan_dist.data.sources.cifar10 import CLASSES
+from dcgan_dist.errors import InputError
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
@@ -175,7 +176,7 @@ def test_cifar10_small_has_a_random_and_a_kmeans_row(discriminator: str, tmp_pat
     assert found["paper_row"]["figures"] == {"full": 82.8, "few": 73.8}
     assert set(rows["model"]["details"]["validation_error_by_c"]) == {"0.001", "0.01"}
     assert {"JPEG copies of the images", "C from 0.001, 0.01 only"} <= set(found["deviations"])
-    with pytest.raises(InputError, match="--c-values must be rising"):
+    with pytest.raises(InputError, match="`c_values` must be rising"):
         evaluate_cifar10([*arguments, "--protocol", "small", "--c-values", "1e-2", "1e-3"])
     assert any("1,400 train and 60 test images" in words for words in found["deviations"])
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dcgan_dist.bench import __main__ as bench
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from jobs import inspect_shards
 from tests.data.helpers import write_shards
 

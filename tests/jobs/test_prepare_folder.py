@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data import keys
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch import prepare as prepare_module
 from jobs import prepare_folder
 from tests.data.helpers import pixels_of

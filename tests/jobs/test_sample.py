@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.sampling import sample_images
+from dcgan_dist.launch.command_line import render_flags
 from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.presets import preset
@@ -59,7 +60,8 @@ def test_bad_input_is_refused_and_leaves_nothing(
 ) -> None:
     arguments = [str(checkpoint) if a == "CHECKPOINT" else a for a in arguments]
 
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError) as refused:
         sample([*arguments, "--out", str(tmp_path / "grid.png")])
 
+    assert words in render_flags(refused.value)
     assert not list(tmp_path.iterdir())

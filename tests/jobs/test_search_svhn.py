@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
+from dcgan_dist.launch.command_line import render_flags
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_data
 
@@ -65,9 +66,9 @@ def test_the_plan_says_what_it_starts_measures_and_writes_nothing(
         (["--data", "TEST", "--protocol", "small"], "has no train split, only test"),
         (["--data", "RARE", "--protocol", "small"], "too few to draw labels from"),
         (["--data", "UNEQUAL", "--protocol", "small"], "holds 700 images and 699 labels"),
-        (["--data", "digits", "--trials", "0"], "trials 0 must be at least 1"),
+        (["--data", "digits", "--trials", "0"], "--trials 0 must be at least 1"),
         (["--data", "digits", "--gpus-per-trial", "1.5"], "must be a share of one GPU, or whole ones"),
-        (["--data", "digits", "--cpus-per-trial", "0"], "cpus_per_trial 0.0 must be positive"),
+        (["--data", "digits", "--cpus-per-trial", "0"], "--cpus-per-trial 0.0 must be positive"),
         (["--data", "digits", "--space", "none"], "--space none is neither one of svhn, digits nor a JSON file"),
         (["--data", "digits", "--trial.dropout", "1"], "dropout 1"),
         (["--data", "digits", "--trial.classifier.classes", "5"], "tell 10 classes apart"),
@@ -97,6 +98,6 @@ def test_bad_input_is_refused_and_leaves_nothing(
     with pytest.raises((InputError, SystemExit)) as refused:
         search([*(str(places.get(one, one)) for one in arguments), "--storage", str(storage)])
 
-    told = str(refused.value) + capsys.readouterr().err
+    told = render_flags(refused.value) + capsys.readouterr().err
     assert said in " ".join(told.split())
     assert not storage.exists()

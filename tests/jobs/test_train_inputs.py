@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
+from dcgan_dist.launch.command_line import render_flags
 from tests.helpers.jobs import JOBS, draw_rooms, load_job
 
 train_lsun = load_job("train_lsun")
@@ -97,8 +98,8 @@ FAULTS = {
     ),
     "no weights": (lambda s, t: ["--quality.inception-weights", str(t / "w.pth")], "w.pth is no file"),
     "one row per rank": (lambda s, t: ["--num-workers", "16"], "no variance to normalise by"),
-    "no patience": (lambda s, t: ["--alarm.patience", "0"], "alarm.patience 0"),
-    "negative interval": (lambda s, t: ["--checkpoint-every-images", "-5"], "checkpoint_every_images -5"),
+    "no patience": (lambda s, t: ["--alarm.patience", "0"], "--alarm.patience 0"),
+    "negative interval": (lambda s, t: ["--checkpoint-every-images", "-5"], "--checkpoint-every-images -5"),
     "keep list that is not there": (lambda s, t: ["--keep-list", str(t / "keep.json")], "keep.json"),
 }
 
@@ -121,7 +122,7 @@ def test_bad_input_is_refused_in_words_and_leaves_nothing(
         assert caught.value.code == 2
         message = " ".join((said.out + said.err).replace("│", " ").split())
     else:
-        message = str(caught.value)
+        message = render_flags(caught.value)
     assert words in message
     assert "secret" not in message
     assert not storage.exists()
@@ -132,7 +133,7 @@ def test_a_password_in_the_environment_is_refused_too(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:sec/ret@host")
 
-    with pytest.raises(InputError, match="--tracking-uri holds a user name or password") as caught:
+    with pytest.raises(InputError, match="`tracking_uri` holds a user name or password") as caught:
         train_lsun(arguments(shards, tmp_path / "runs"))
 
     assert "ret" not in str(caught.value)
@@ -187,9 +188,9 @@ def test_relative_paths_inside_a_ray_job_are_refused(shards: Path, monkeypatch: 
 def test_more_ranks_than_the_cluster_can_ever_have_are_refused(ray_cluster: str, shards: Path, tmp_path: Path) -> None:
     storage = tmp_path / "runs"
 
-    with pytest.raises(InputError, match=r"8 ranks need 8 CPU.*at most 4 CPU.*--num-workers"):
+    with pytest.raises(InputError, match=r"8 ranks need 8 CPU.*at most 4 CPU.*`num_workers`"):
         train_lsun(arguments(shards, storage, "--num-workers", "8"))
-    with pytest.raises(InputError, match=r"1 GPU.*at most 0 GPU.*--use-gpu"):
+    with pytest.raises(InputError, match=r"1 GPU.*at most 0 GPU.*`use_gpu`"):
         train_lsun(arguments(shards, storage, "--use-gpu"))
 
     assert not storage.exists()

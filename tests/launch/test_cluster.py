@@ -38,7 +38,7 @@ def test_who_waits_says_so_and_gives_up_in_words(monkeypatch: pytest.MonkeyPatch
         time.sleep(0.1)
 
     assert refusals[0] == ""
-    assert "no room for 2 ranks (2 CPU) within 0.4 s: lower --num-workers" in refusals[-1]
+    assert "no room for 2 ranks (2 CPU) within 0.4 s: lower `num_workers`" in refusals[-1]
     assert said[0].startswith("waiting for 2 CPU (0 of at most 0 s)")
 
 

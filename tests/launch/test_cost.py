@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_dist.config import InputError, replace
+from dcgan_dist.config import replace
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.command_line import parse_training
 from dcgan_dist.launch.cost import Price, cache_bytes, find_price, known_prices, money_line, outlook
 from dcgan_dist.launch.probe import one_rank, probe_rank, ranks_on_node
@@ -112,7 +113,7 @@ def test_a_probe_of_a_gpu_that_torch_does_not_see_is_refused(shards: Path, tmp_p
     """As on a node that Ray was told has a GPU; a speed of its CPU would be taken for the GPU's."""
     config = parse_training(flags(shards, tmp_path, "--use-gpu"), default_preset="demo32", description="")
 
-    with pytest.raises(InputError, match="--use-gpu, but torch sees no GPU on the node of the probe"):
+    with pytest.raises(InputError, match="`use_gpu`, but torch sees no GPU on the node of the probe"):
         probe_rank(dataclasses.asdict(one_rank(config)), 1)
 
 

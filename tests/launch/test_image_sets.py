@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.config import InputError
 from dcgan_dist.curation.thumbnails import thumbnails
 from dcgan_dist.data.images import encode_jpeg
 from dcgan_dist.data.tar_members import walk_tar
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.image_sets import image_set, read_image_set
 from tests.helpers.jobs import load_job
 from tests.helpers.tars import tar_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.run_folder import ALIVE_SECONDS, RunFolder, this_machine
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.config import FREE_FIELDS, InputError, TrainConfig, content_hash, flatten, from_dict, replace
+from dcgan_dist.config import FREE_FIELDS, TrainConfig, content_hash, flatten, from_dict, replace
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.run_plan import RunPlan, check_same_run, plan_run, record, run_intervals
 from dcgan_dist.presets import PRESETS, preset
 from tests.helpers.jobs import draw_rooms

@@ -17,8 +17,9 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from dcgan_dist.config import InputError, flatten
+from dcgan_dist.config import flatten
 from dcgan_dist.data.few_labels import open_few_labels
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.search import run_search
 from dcgan_dist.launch.search_plan import SearchConfig, plan_search
 from dcgan_dist.launch.search_result import best_configuration
@@ -247,10 +248,10 @@ def test_a_practice_search_does_not_take_the_alias_from_the_real_one(make: Make)
 
 def test_what_the_cluster_cannot_hold_is_refused(make: Make) -> None:
     with pytest.raises(
-        InputError, match=r"a trial needs 99 CPU, and the cluster can have at most 4: lower --cpus-per-trial"
+        InputError, match=r"a trial needs 99 CPU, and the cluster can have at most 4: lower `cpus_per_trial`"
     ):
         run_search(make(cpus_per_trial=99.0))
-    with pytest.raises(InputError, match=r"a trial needs 0\.5 GPU, .* lower --gpus-per-trial"):
+    with pytest.raises(InputError, match=r"a trial needs 0\.5 GPU, .* lower `gpus_per_trial`"):
         run_search(make(gpus_per_trial=0.5))
 
 

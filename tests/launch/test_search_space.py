@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError, flatten
+from dcgan_dist.config import flatten
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.search_space import (
     DIGITS,
     SPACES,

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.launch.cluster import can_grow, is_remote
 from dcgan_dist.launch.command_line import parse
 from dcgan_dist.launch.security import (
@@ -214,9 +214,9 @@ def test_a_job_refuses_every_risk_that_was_not_accepted_by_its_name(home: Path) 
 
     with pytest.raises(InputError, match=r"old-ray.*no-token.*open-dashboard"):
         refuse_risks(checks, [])
-    with pytest.raises(InputError, match=r"--accept-risk no-token") as refused:
+    with pytest.raises(InputError, match=r"`accept_risk=no-token`") as refused:
         refuse_risks(checks, ["old-ray", "open-dashboard"])
-    assert "--accept-risk old-ray" not in str(refused.value)
+    assert "accept_risk=old-ray" not in str(refused.value)
     refuse_risks(checks, ["old-ray", "no-token", "open-dashboard"])
 
 
@@ -234,7 +234,7 @@ def test_every_job_takes_the_flag_that_accepts_risks(monkeypatch: pytest.MonkeyP
 def test_the_flag_without_a_risk_is_refused(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ACCEPTED_RISKS, "")
 
-    with pytest.raises(InputError, match="--accept-risk names no risk: give one of old-ray"):
+    with pytest.raises(InputError, match="`accept_risk` names no risk: give one of old-ray"):
         parse(SampleJob, ["--model", "m", *flags], description="")
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.evaluation.quality import Reference, measure_quality
 from dcgan_dist.evaluation.sampling import sample_images
 from dcgan_dist.launch import models

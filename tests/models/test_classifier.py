@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from dcgan_dist.config import ClassifierConfig, InputError, replace
+from dcgan_dist.config import ClassifierConfig, replace
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.classifier import Classifier, dropout_factors
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.presets import MNIST28, SVHN32, SVHN_SUPERVISED

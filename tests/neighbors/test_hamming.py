@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.neighbors import faiss_search
 from dcgan_dist.neighbors.hamming import Pairs, pairs_within, plan_pairs
 from dcgan_dist.neighbors.native import library

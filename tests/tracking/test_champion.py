@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mlflow import MlflowClient
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.champion import HISTORY, ChampionRegistry
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect

@@ -9,7 +9,8 @@ import pytest
 import torch
 from mlflow.pytorch import load_model
 
-from dcgan_dist.config import InputError, replace
+from dcgan_dist.config import replace
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise

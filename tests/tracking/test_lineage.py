@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.lineage import find_lineage, sample_grids
 from dcgan_dist.tracking.runs import TrackedRun
 

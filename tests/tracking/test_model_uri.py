@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.model_uri import (
     LoggedModelUri,
     ModelOfRun,

@@ -19,7 +19,8 @@ import torch
 from mlflow.pytorch import load_model
 from torch import Tensor
 
-from dcgan_dist.config import InputError, ModelConfig
+from dcgan_dist.config import ModelConfig
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches, seeded

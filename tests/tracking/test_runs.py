@@ -15,7 +15,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from dcgan_dist.config import InputError, flatten
+from dcgan_dist.config import flatten
+from dcgan_dist.errors import InputError
 from dcgan_dist.presets import preset
 from dcgan_dist.tracking import runs
 from dcgan_dist.tracking.environment import environment_tags

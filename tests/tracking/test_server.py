@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.server import check_reachable, connect, without_password
 from tests.helpers.listener import listener
 

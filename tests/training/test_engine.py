@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import EngineConfig, InputError, TrainConfig
+from dcgan_dist.config import EngineConfig, TrainConfig
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.engine import captured, precision, set_arithmetic, set_learning_rate

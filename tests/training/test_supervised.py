@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_dist.config import InputError, SupervisedConfig, replace
+from dcgan_dist.config import SupervisedConfig, replace
 from dcgan_dist.data.few_labels import open_few_labels
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import SVHN_SUPERVISED
 from dcgan_dist.training.order import batch_positions

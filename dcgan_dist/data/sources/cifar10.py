@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, decode
 from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
 from dcgan_dist.data.tar_members import TarFault, walk_tar
 from dcgan_dist.data.writer import Encoding
+from dcgan_dist.errors import InputError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGES = 60_000
@@ -54,7 +54,7 @@ class Cifar10Source(LabelledSource):
             form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda found: _images(found[1]))
         if not splits:
             raise InputError(
-                f"--source {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
+                f"`source` {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
                 "unpack cifar-10-python.tar.gz and give that folder"
             )
         return form, splits

@@ -7,7 +7,7 @@ from urllib.error import URLError
 
 from torchvision.datasets import CIFAR10, MNIST, SVHN
 
-from dcgan_dist.config import InputError
+from dcgan_dist.errors import InputError
 
 
 def download(dataset: str, folder: str) -> None:
@@ -25,5 +25,5 @@ def download(dataset: str, folder: str) -> None:
             {"cifar10": CIFAR10, "mnist": MNIST}[dataset](root, download=True)
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
-            f"{dataset} could not be fetched ({error}): bring a copy to this machine and give its folder as --source"
+            f"{dataset} could not be fetched ({error}): bring a copy to this machine and give its folder as `source`"
         ) from error

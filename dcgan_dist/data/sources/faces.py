@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, open_image, to_array
 from dcgan_dist.data.keys import keys_of_paths
 from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.files import find_images
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""
@@ -50,7 +50,7 @@ class HaarDetector:
         path = Path(folder) / "haarcascade_frontalface_alt2.xml"
         if not path.exists():
             raise InputError(
-                "this OpenCV has no Haar cascades: install opencv-python-headless<5, or use --detector yunet"
+                "this OpenCV has no Haar cascades: install opencv-python-headless<5, or use `detector=yunet`"
             )
         self._cascade = cv2.CascadeClassifier(str(path))
 
@@ -71,7 +71,7 @@ class YuNetDetector:
 
     def __init__(self, model: str, threshold: float = 0.8) -> None:
         if not Path(model).is_file():
-            raise InputError(f"--detector-model {model} does not exist: give the path of a YuNet .onnx file")
+            raise InputError(f"`detector_model` {model} does not exist: give the path of a YuNet .onnx file")
         self._network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
 
     def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.sources.base import Item, Rejected
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -67,7 +67,7 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
         elif root.is_file():
             files = _walk_file(root, root.name, whole=True)
         else:
-            raise InputError(f"--source {path} does not exist: give a folder, tar or zip of images")
+            raise InputError(f"`source` {path} does not exist: give a folder, tar or zip of images")
         found += sorted((prefix + name, place) for name, place in files if _is_image(name))
     if not found:
         raise InputError(
@@ -122,14 +122,14 @@ def _walk_tar(path: Path) -> Iterator[tuple[str, Place]]:
                 elif member.isfile():
                     yield member.name, Place(str(path), member.offset_data, member.size)
     except tarfile.TarError as error:
-        raise InputError(f"--source {path} is not a plain tar ({error}): unpack it and give the folder") from error
+        raise InputError(f"`source` {path} is not a plain tar ({error}): unpack it and give the folder") from error
 
 
 def _walk_zip(path: Path) -> Iterator[tuple[str, Place]]:
     try:
         names = _open_zip(str(path)).namelist()
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"--source {path} is not a whole zip ({error}): fetch it again") from error
+        raise InputError(f"`source` {path} is not a whole zip ({error}): fetch it again") from error
     return ((name, Place(str(path), member=name)) for name in names if not name.endswith("/"))
 
 

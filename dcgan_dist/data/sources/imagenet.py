@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.keys import keys_of_paths
 from dcgan_dist.data.sources.base import Item, Rejected, Source, TravelsLight
 from dcgan_dist.data.sources.files import Place, find_images, read_square
 from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.errors import InputError
 
 _SPLITS = ("train", "val", "test")
 
@@ -45,7 +45,7 @@ class ImageNetSource(TravelsLight):
         numbers = {name: number for number, name in enumerate(self.class_names())}
         if "" in numbers:
             stray = next(name for name, _ in self._found if not _class_of(name))
-            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use jobs/prepare_folder.py")
+            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use the job `prepare_folder`")
         names = [name for name, _ in self._found]
         return [
             Item(key, place, _split_of(name), numbers[_class_of(name)])
@@ -136,7 +136,7 @@ def _load_batch(path: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         size = round((data.shape[1] / 3) ** 0.5)
         return data.reshape(-1, 3, size, size).transpose(0, 2, 3, 1), labels
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise InputError(f"--source {path} is not a batch with data and labels ({error}): fetch it again") from error
+        raise InputError(f"`source` {path} is not a batch with data and labels ({error}): fetch it again") from error
 
 
 def _class_of(name: str) -> str:

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import require
 from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import require
 
 
 class SplitArrays:

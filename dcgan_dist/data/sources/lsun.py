@@ -10,12 +10,12 @@ from typing import Any
 
 import lmdb
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.images import ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.keys import escape
 from dcgan_dist.data.sources.base import Item, Rejected, Source, UnlabelledSource
 from dcgan_dist.data.sources.folder import FolderSource
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class LmdbSource(UnlabelledSource):
         with _open_lmdb(self.path).begin() as transaction:
             keys = [bytes(key) for key in transaction.cursor().iternext(keys=True, values=False)]
         if not keys:
-            raise InputError(f"--source {self.path} is an empty LMDB: unzip LSUN's download again")
+            raise InputError(f"`source` {self.path} is an empty LMDB: unzip LSUN's download again")
         return [Item(escape(key.decode("latin1")), key) for key in keys]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
@@ -72,5 +72,5 @@ def _open_lmdb(path: str) -> lmdb.Environment:
         return lmdb.open(path, readonly=True, lock=False, readahead=False, max_readers=1)
     except lmdb.Error as error:
         raise InputError(
-            f"--source {path} is not a readable LMDB ({error}): give the folder that holds data.mdb"
+            f"`source` {path} is not a readable LMDB ({error}): give the folder that holds data.mdb"
         ) from error

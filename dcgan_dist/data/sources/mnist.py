@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
 from dcgan_dist.data.writer import Encoding
+from dcgan_dist.errors import InputError
 
 _FILES = {"train": "train", "test": "t10k"}
 
@@ -50,7 +50,7 @@ class MnistSource(LabelledSource):
                 splits.append(SplitArrays(split, *_read(*found)))
         if not splits:
             raise InputError(
-                f"--source {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files"
+                f"`source` {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files"
             )
         if self.val and splits[0].split == "train":
             train = splits[0]

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.attacks import ATTACKS, attack
 from dcgan_dist.data.sources.base import Item, Rejected, Source, TravelsLight
 from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.errors import InputError
 
 
 class Planted(NamedTuple):
@@ -61,7 +61,7 @@ class PlantedSource(TravelsLight):
     def items(self) -> Sequence[Item]:
         """The inner source's items, some of them planted."""
         if not 0 <= self.share <= 0.5:
-            raise InputError(f"--duplicates {self.share} must lie between 0 and 0.5: every copy needs an original")
+            raise InputError(f"`duplicates` {self.share} must lie between 0 and 0.5: every copy needs an original")
         items = list(self.inner.items())
         order = np.random.default_rng(0).permutation(len(items)).tolist()
         copies = int(len(items) * self.share)

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dcgan_dist.config import InputError
 from dcgan_dist.data.sources.base import Item, Rejected, UnlabelledSource
 from dcgan_dist.data.sources.room_drawing import OVERSAMPLING, draw_room
 from dcgan_dist.data.writer import Sample
+from dcgan_dist.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class RoomSource(UnlabelledSource):
         """One item per room."""
         if self.n < 1 or self.image_size < 16 or self.seed < 0:
             raise InputError(
-                f"--n {self.n} must be at least 1, --image-size {self.image_size} at least 16, --seed {self.seed} at least 0"
+                f"`n` {self.n} must be at least 1, `image_size` {self.image_size} at least 16, `seed` {self.seed} at least 0"
             )
         return [Item(f"room-{self.seed}-{number:07d}", number) for number in range(self.n)]
 

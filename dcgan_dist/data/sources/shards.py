@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.config import require
 from dcgan_dist.data.images import ImageFault
 from dcgan_dist.data.schema import Layout, Manifest
 from dcgan_dist.data.sources.base import Item, Rejected, TravelsLight
 from dcgan_dist.data.stored_samples import ShardSamples, StoredSample
 from dcgan_dist.data.writer import Encoding, Sample
+from dcgan_dist.errors import require
 
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "PPM": "ppm", "TIFF": "tif", "GIF": "gif"}
 _OPEN_SHARDS = 4
@@ -116,8 +116,8 @@ def check_alike(manifests: Iterable[Manifest]) -> None:
     }
     require(
         len(forms) == 1,
-        "--rewrite: data sets of different layout, channels, classes or block size cannot become one: rewrite each by "
-        "itself, or leave --rewrite out",
+        "`rewrite`: data sets of different layout, channels, classes or block size cannot become one: rewrite each by "
+        "itself, or leave `rewrite` out",
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.sources.labelled import LabelledSource, SplitArrays
 from dcgan_dist.data.writer import Encoding
+from dcgan_dist.errors import InputError, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class SvhnSource(LabelledSource):
         ]
         if not found:
             raise InputError(
-                f"--source {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
+                f"`source` {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
             )
         return found
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.frechet import FeatureStatistics
 from dcgan_dist.evaluation.random_features import RandomFeatures
 from dcgan_dist.evaluation.sampling import fixed_latents
@@ -69,15 +69,15 @@ def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
     given = [job.a, job.b, job.c]
     require(
         all(given) or (not any(given) and bool(job.labelled)),
-        f"give all of --a, --b and --c (each: {FORMS}), or --labelled FACES for exemplars that a classifier proposes",
+        f"give all of `a`, `b` and `c` (each: {FORMS}), or `labelled` FACES for exemplars that a classifier proposes",
     )
     generator = open_generator(job.model, job.tracking_uri, job.label)
     pair = classifiers_of(job, generator) if job.labelled else None
     exploration = Exploration(name="arithmetic", job=job, arguments=list(arguments), paper=PAPER)
     if all(given):
         a, b, c = (
-            read_exemplars(items, generator, seed=job.seed, flag=flag)
-            for items, flag in zip(given, ("--a", "--b", "--c"), strict=True)
+            read_exemplars(items, generator, seed=job.seed, field=field)
+            for items, field in zip(given, ("a", "b", "c"), strict=True)
         )
         _draw_equation(exploration, job, generator, (a, b, c), job.name, "equation.png", pair[1] if pair else None)
         return exploration
@@ -115,7 +115,7 @@ def _propose(job: ArithmeticJob, generator: Generator, proposer: AttributeClassi
     needed = EXEMPLARS * job.trials * 2
     require(
         job.trials >= 1 and job.samples >= 2 * needed,
-        f"--trials {job.trials} needs {needed} samples of each kind, so --samples of at least {2 * needed}, not {job.samples}",
+        f"`trials` {job.trials} needs {needed} samples of each kind, so `samples` of at least {2 * needed}, not {job.samples}",
     )
     with tqdm(total=job.samples, unit="img", desc="samples scored", mininterval=5) as bar:
         scores = score_samples(

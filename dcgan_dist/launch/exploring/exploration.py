@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from dcgan_dist.config import InputError, require
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.pictures import with_caption
 from dcgan_dist.exploration.drawing import check_images_stand_alone
 from dcgan_dist.exploration.sheets import framed
@@ -48,7 +48,7 @@ def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
     classes = generator.config.classes
     require(
         label == 0 or 0 <= label < classes,
-        f"--label {label}: {model} has {classes} classes" + (f", 0 to {classes - 1}" if classes else ""),
+        f"`label` {label}: {model} has {classes} classes" + (f", 0 to {classes - 1}" if classes else ""),
     )
     try:
         check_images_stand_alone(generator)
@@ -95,11 +95,11 @@ class Exploration:
 
     def __post_init__(self) -> None:
         self.identity = identify(self.job.model, self.job.tracking_uri)
-        self.folder = Path(absolute(self.job.out, "--out"))
+        self.folder = Path(absolute(self.job.out, "out"))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"--out {self.folder} cannot be made ({error.strerror}): name another place") from error
+            raise InputError(f"`out` {self.folder} cannot be made ({error.strerror}): name another place") from error
 
     @property
     def command(self) -> str:

@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import ModelConfig, require
+from dcgan_dist.config import ModelConfig
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.reader import Crop
 from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.exploration.guided_backpropagation import TopResponses, as_pictures
 from dcgan_dist.exploration.sheets import beside, panel, stacked
@@ -59,11 +60,11 @@ class FiltersJob(ExploreJob):
 
 def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
     """One pass over the shards for both discriminators, then the gradients."""
-    require(job.crop in ("none", "centre"), f"--crop {job.crop} is neither none nor centre")
-    require(job.top >= 1, f"--top {job.top}: at least 1")
+    require(job.crop in ("none", "centre"), f"`crop` {job.crop} is neither none nor centre")
+    require(job.top >= 1, f"`top` {job.top}: at least 1")
     uri = discriminator_of(job.model, job.tracking_uri)
     trained = load_discriminator(uri, job.tracking_uri)
-    config, manifest = trained.config, load_manifest(absolute(job.shards, "--shards")).split(job.split)
+    config, manifest = trained.config, load_manifest(absolute(job.shards, "shards")).split(job.split)
     chance = Discriminator(config)
     initialise(chance, std=config.init_std, generator=seeded(job.seed, "random discriminator"))
     statistics = _standing_batches(manifest, config, cast(Crop, job.crop))
@@ -76,7 +77,7 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
             for name, network in (("trained", trained), ("random", chance))
         }
     except ValueError as error:
-        require(False, f"--layer, --maps: {error}")
+        require(False, f"`layer`, `maps`: {error}")
         raise
     exploration = Exploration(name="filters", job=job, arguments=list(arguments), paper=PAPER)
 
@@ -117,7 +118,7 @@ def discriminator_of(model: str, tracking_uri: str) -> str:
     lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
     if model.startswith("models:/") and lineage.uri.rpartition("/")[0].endswith("-discriminator"):
         return lineage.uri
-    require(lineage.run_id != "", f"--model {model}: its run is not known, so name the discriminator itself")
+    require(lineage.run_id != "", f"`model` {model}: its run is not known, so name the discriminator itself")
     return f"runs:/{lineage.run_id}/discriminator"
 
 

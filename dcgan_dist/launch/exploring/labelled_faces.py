@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.config import require
 from dcgan_dist.data.images import open_image, to_array
 from dcgan_dist.data.sources.files import find_images
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.drawing import draw
 from dcgan_dist.exploration.grey_faces import cut, to_grey
@@ -42,12 +42,12 @@ def classifiers_of(job: Labelled, generator: Generator) -> tuple[AttributeClassi
     Raises:
         InputError: too few labelled faces, or folders of other names.
     """
-    faces, labels = read_labelled(absolute(job.labelled, "--labelled"), job.with_folder, job.without_folder)
+    faces, labels = read_labelled(absolute(job.labelled, "labelled"), job.with_folder, job.without_folder)
     counts = int(labels.sum()), int((~labels).sum())
     require(
         min(counts) >= 20,
-        f"--labelled {job.labelled} has {counts[0]} faces in {job.with_folder}/ and {counts[1]} in {job.without_folder}/: at "
-        "least 20 of each are needed; name the folders with --with-folder and --without-folder",
+        f"`labelled` {job.labelled} has {counts[0]} faces in {job.with_folder}/ and {counts[1]} in {job.without_folder}/: at "
+        "least 20 of each are needed; name the folders with `with_folder` and `without_folder`",
     )
     z, _ = fixed_latents(generator, 0, FRAME_SAMPLES, seed=job.seed)
     mean = to_grey(draw(generator, z, label=job.label)).astype(np.float64).mean(0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import require
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.sampling import fixed_latents
 from dcgan_dist.exploration.arithmetic import along, turn_axis
 from dcgan_dist.exploration.drawing import draw
@@ -71,9 +71,9 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
     given = [job.left, job.right]
     require(
         all(given) or (not any(given) and bool(job.shards)),
-        f"give both --left and --right (each: {FORMS}), or --shards of real faces to propose exemplars from",
+        f"give both `left` and `right` (each: {FORMS}), or `shards` of real faces to propose exemplars from",
     )
-    require(job.steps >= 2, f"--steps {job.steps}: a row needs at least its 2 ends")
+    require(job.steps >= 2, f"`steps` {job.steps}: a row needs at least its 2 ends")
     generator = open_generator(job.model, job.tracking_uri, job.label)
     poses = _poses(job, generator) if job.shards else None
     exploration = Exploration(name="turn", job=job, arguments=list(arguments), paper=PAPER)
@@ -81,8 +81,8 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
         given = _propose(job, generator, poses[0])
     exploration.figures["exemplars"] = {"left": list(given[0]), "right": list(given[1])}
     left, right = (
-        read_exemplars(items, generator, seed=job.seed, flag=flag)
-        for items, flag in zip(given, ("--left", "--right"), strict=True)
+        read_exemplars(items, generator, seed=job.seed, field=field)
+        for items, field in zip(given, ("left", "right"), strict=True)
     )
     axis = turn_axis(left, right)
 
@@ -109,7 +109,7 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
 def _poses(job: TurnJob, generator: Generator) -> tuple[PoseAxis, PoseAxis]:
     """Proposer and judge, from the two halves of the real faces."""
     real = read_real(job.shards, job.split, job.crop, job.real, generator)
-    require(len(real) >= 100, f"--shards {job.shards} holds {len(real)} faces: at least 100 are needed")
+    require(len(real) >= 100, f"`shards` {job.shards} holds {len(real)} faces: at least 100 are needed")
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(job.seed))
     return fit_pose(real[order[::2]]), fit_pose(real[order[1::2]])
 
@@ -118,7 +118,7 @@ def _propose(job: TurnJob, generator: Generator, pose: PoseAxis) -> list[tuple[s
     """Sample numbers of the faces turned most to the left and to the right."""
     require(
         job.samples >= 2 * job.exemplars >= 2,
-        f"--samples {job.samples} are too few for {job.exemplars} exemplars a side",
+        f"`samples` {job.samples} are too few for {job.exemplars} exemplars a side",
     )
     with tqdm(total=job.samples, unit="img", desc="samples scored", mininterval=5) as bar:
         scores = score_samples(generator, job.samples, pose.scores, seed=job.seed, label=job.label, progress=bar.update)

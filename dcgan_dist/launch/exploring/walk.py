@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import require
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images
+from dcgan_dist.errors import require
 from dcgan_dist.evaluation.pictures import to_uint8
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.evaluation.random_features import RandomFeatures
@@ -57,13 +57,13 @@ class WalkJob(ExploreJob):
 
 def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:
     """Draw, measure, write."""
-    require(job.steps >= 2, f"--steps {job.steps}: a row needs at least its 2 ends")
-    require(job.z != () or job.points >= 2, f"--points {job.points}: a walk needs at least 2 points")
+    require(job.steps >= 2, f"`steps` {job.steps}: a row needs at least its 2 ends")
+    require(job.z != () or job.points >= 2, f"`points` {job.points}: a walk needs at least 2 points")
     generator = open_generator(job.model, job.tracking_uri, job.label)
     real = read_real(job.shards, job.split, job.crop, job.real, generator) if job.shards else None
     if job.z:
-        points = read_exemplars(job.z, generator, seed=job.seed, flag="--z")
-        require(len(points) >= 2, f"--z gives {len(points)} point: a walk needs at least 2")
+        points = read_exemplars(job.z, generator, seed=job.seed, field="z")
+        require(len(points) >= 2, f"`z` gives {len(points)} point: a walk needs at least 2")
     else:
         points, _ = fixed_latents(generator, 0, job.points, seed=job.seed)
     exploration = Exploration(name="walk", job=job, arguments=list(arguments), paper=PAPER)
@@ -88,9 +88,9 @@ def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:
 
 def read_real(shards: str, split: str, crop: str, n: int, generator: Generator) -> Tensor:
     """Real images (n, c, s, s) uint8 of the generator's size."""
-    require(crop in ("none", "centre"), f"--crop {crop} is neither none nor centre")
+    require(crop in ("none", "centre"), f"`crop` {crop} is neither none nor centre")
     config = generator.config
-    manifest = load_manifest(absolute(shards, "--shards")).split(split)
+    manifest = load_manifest(absolute(shards, "shards")).split(split)
     return read_images(
         manifest,
         n,

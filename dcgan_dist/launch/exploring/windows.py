@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.config import InputError, require
 from dcgan_dist.data.details import read_details
 from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.evaluation.pictures import save_grid
 from dcgan_dist.evaluation.quality import from_uint8
 from dcgan_dist.evaluation.sampling import fixed_latents
@@ -77,7 +77,7 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
     """Boxes, regression, samples with and without."""
     require(
         job.n >= 5 and job.trials >= COLUMNS,
-        f"--n {job.n} must be at least 5, --trials {job.trials} at least {COLUMNS}",
+        f"`n` {job.n} must be at least 5, `trials` {job.trials} at least {COLUMNS}",
     )
     generator = open_generator(job.model, job.tracking_uri)
     require(not generator.config.classes, "a conditional generator has no layer without labels: windows are not for it")
@@ -86,7 +86,7 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
     for layer in chosen:
         require(
             layer in layers,
-            f"--layers {layer}: the generator has {', '.join(_shape(k, *v) for k, v in layers.items())}",
+            f"`layers` {layer}: the generator has {', '.join(_shape(k, *v) for k, v in layers.items())}",
         )
     given = _read_boxes(job, generator) if job.boxes else []
     rooms = _read_rooms(job, generator) if job.shards else None
@@ -120,7 +120,7 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
                 inverse_regularisation=job.inverse_regularisation,
             )
         except ValueError as error:
-            raise InputError(f"--boxes: {error}") from error
+            raise InputError(f"`boxes`: {error}") from error
         after = draw(generator, fresh, edit=without_maps(layer, found.drop))
         controls = [
             draw(generator, fresh, edit=without_maps(layer, random_maps(found.drop, seed=job.seed + i)))
@@ -138,21 +138,21 @@ def _shape(layer: str, maps: int, side: int) -> str:
 
 
 def _read_boxes(job: WindowsJob, generator: Generator) -> list[Box]:
-    boxes, info = read_boxes(absolute(job.boxes, "--boxes"), name=job.thing)
+    boxes, info = read_boxes(absolute(job.boxes, "boxes"), name=job.thing)
     seed = info.get("seed", job.seed)
     require(
         str(seed) == str(job.seed),
-        f"--boxes {job.boxes} were drawn on samples of seed {seed}, not {job.seed}: give --seed {seed}",
+        f"`boxes` {job.boxes} were drawn on samples of seed {seed}, not {job.seed}: give `seed` {seed}",
     )
     last = max(box.image for box in boxes)
-    require(last < job.n, f"--boxes {job.boxes} has a box on sample {last}: give --n of at least {last + 1}")
+    require(last < job.n, f"`boxes` {job.boxes} has a box on sample {last}: give `n` of at least {last + 1}")
     return boxes
 
 
 def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box]]:
     """Images in [-1, 1] and their true boxes."""
     config = generator.config
-    manifest = load_manifest(absolute(job.shards, "--shards"))
+    manifest = load_manifest(absolute(job.shards, "shards"))
     details, keys = read_details(manifest), read_keys(manifest)
     field = f"{job.thing}_box"
     count = min(job.rooms, manifest.samples)
@@ -164,8 +164,8 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
             boxes.append(Box(image=number, left=left, top=top, right=right, bottom=bottom, name=job.thing))
     require(
         len(boxes) >= 50 and count >= 100,
-        f"--shards {job.shards}: {len(boxes)} of {count} samples have a {field} in their .json, at least 50 of 100 are needed: "
-        "jobs/prepare_rooms.py draws such rooms",
+        f"`shards` {job.shards}: {len(boxes)} of {count} samples have a {field} in their .json, at least 50 of 100 are needed: "
+        "the job `prepare_rooms` draws such rooms",
     )
     images = read_images(manifest, list(positions), image_size=config.image_size, image_channels=3)
     return from_uint8(images, "tanh"), boxes

@@ -1,0 +1,34 @@
+"""Errors that a user can mend, and how they are worded. Nothing here imports anything of ours."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+
+class InputError(ValueError):
+    """What a user can mend: the message says what is wrong, where, and the remedy.
+
+    Settings are named in backticks, as the fields of the config or the options: `data.batch_size`, or with a value
+    `protocol=small`. Jobs are named as "the job `prepare_folder`". The command line shows both as a user types them, so
+    no message names a flag, and a message may travel as a plain string.
+    """
+
+    def renamed(self, **fields: str) -> InputError:
+        """The same error where a caller has other names for fields: `renamed(out="rewrite")`."""
+        message = str(self)
+        for field, name in fields.items():
+            message = re.sub(rf"`{re.escape(field)}(?=[`=])", f"`{name}", message)
+        return InputError(message)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise InputError with the message unless the condition holds."""
+    if not condition:
+        raise InputError(message)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """`: did you mean 'x'?`, or the known names where none is near."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"
