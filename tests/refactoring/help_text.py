@@ -18,6 +18,9 @@ def parse_flags(text: str) -> dict[str, str]:
 
     Returns:
         By flag, with its aliases as printed: the kind of value or the choices, then "(required)" or "(default: ...)".
+
+    Raises:
+        ValueError: there is no flag in the text, though every job has --help.
     """
     entries: list[list[str]] = []
     in_group = False
@@ -35,6 +38,8 @@ def parse_flags(text: str) -> dict[str, str]:
         else:
             entries.append([match["flag"], match["prose"] or ""])
             in_group = True
+    if not entries:
+        raise ValueError(f"no flag in a box in this help text:\n{text}")
     return dict(_entry(invocation, prose) for invocation, prose in entries)
 
 

@@ -57,6 +57,7 @@ class Workspace:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "disabled",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PYTHONUTF8": "1",  # else the boxes of a help text depend on the locale
             "COLUMNS": HELP_COLUMNS,
         }
         done = subprocess.run(
@@ -64,7 +65,7 @@ class Workspace:
             cwd=self.folder,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=JOB_SECONDS,
         )
         if done.returncode != 0:
