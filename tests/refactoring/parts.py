@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tests.refactoring.help_text import parse_flags, parse_subcommands
 from tests.refactoring.workspace import JOBS, Workspace
 
@@ -88,9 +90,15 @@ def walk(workspace: Workspace) -> Values:
     workspace.run(
         "explore", "walk", "--model", workspace.checkpoint, "--shards", str(workspace.rooms), *size, "--out", "walk"
     )
-    pictures = sorted((workspace.folder / "walk").glob("*.png"))
-    figures = workspace.read_json("walk/result.json")["figures"]
-    return {path.name: sha256_of_file(path) for path in pictures} | flatten(figures, "figures")
+    result = workspace.read_json("walk/result.json")
+    values = flatten(result["figures"], "figures")
+    for picture in result["pictures"]:
+        if picture["file"].endswith(".png"):
+            with Image.open(workspace.folder / "walk" / picture["file"]) as image:
+                # The caption names the checkpoint, whose name differs from run to run.
+                pixels = image.convert("RGB").crop((0, 0, image.width, picture["caption_at"]))
+            values[picture["file"]] = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return values
 
 
 def duplicates(workspace: Workspace) -> Values:
