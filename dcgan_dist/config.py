@@ -7,8 +7,6 @@ tracking server shows it. Nothing here needs more than the standard library.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal, TypeVar, get_type_hints
@@ -250,19 +248,6 @@ class SupervisedConfig:
         require(self.seed >= 0, f"seed {self.seed} must not be negative")
 
 
-# What may differ between two starts of the same run: where and how it runs. With norm_group=rank the number of ranks
-# changes the rows that are normalised together, and so the result; the same number of ranks repeats it exactly.
-FREE_FIELDS = (
-    *("num_workers", "use_gpu", "max_failures", "placement_timeout", "data.loader_workers", "data.prefetch"),
-    *("keep_checkpoints", "keep_every_images", "hang_seconds", "resize_seconds", "on_non_finite", "max_rollbacks"),
-    *("shards", "keep_list", "storage", "run_name", "heartbeat_seconds"),  # where, not what: content counts by its hash
-    *("tracking_uri", "experiment", "register", "report_every_images", "verbose", "dry_run"),
-    *("plan", "price"),
-)
-# May grow from one start to the next, never shrink: they say when the run ends.
-GROWING_FIELDS = ("epochs", "images")
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
     """A training run."""
@@ -343,7 +328,7 @@ class TrainConfig:
     plan: bool = False
     """The same, with a measured probe: 20 steps of one rank on the cluster."""
     price: str = ""
-    """What GPUs cost, for dry_run and plan: a row of launch/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
+    """What GPUs cost, for dry_run and plan: a row of cli/prices.yaml such as aws/p5.48xlarge, or US dollars per GPU hour."""
     verbose: bool = False
     """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 
@@ -443,8 +428,3 @@ def replace(config: T, path: str, value: Any) -> T:
     head, _, rest = path.partition(".")
     inner = replace(getattr(config, head), rest, value) if rest else value
     return dataclasses.replace(config, **{head: inner})  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-
-def content_hash(value: Any) -> str:
-    """SHA-256 in hex of a JSON value in canonical form."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

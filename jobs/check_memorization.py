@@ -10,12 +10,12 @@ OUT/result.json, in OUT/report.html, and a tag of the registered model, which jo
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.cli.command_line import parse, run
 
 
 def main(argv: list[str]) -> int:
     """Check one generator."""
-    from dcgan_dist.launch.memorization_job import MemorizationOptions, run_check
+    from dcgan_dist.memorization.job import MemorizationOptions, run_check
 
     return run_check(parse(MemorizationOptions, argv, description=__doc__ or ""))
 

@@ -11,13 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dcgan_dist.launch.command_line import (
-    absolute,
-    absolute_tracking_uri,
-    parse,
-    run,
-)
-from dcgan_dist.launch.dedup_plan import DedupOptions
+from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, run
+from dcgan_dist.dedup.options import DedupOptions
 
 
 def main(argv: list[str]) -> int:
@@ -32,7 +27,7 @@ def main(argv: list[str]) -> int:
         coder=absolute(options.coder, "coder") if options.coder else "",
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
     )
-    from dcgan_dist.launch.dedup import run_dedup
+    from dcgan_dist.dedup.job import run_dedup
 
     return run_dedup(options)
 

@@ -9,12 +9,12 @@ python jobs/evaluate_cifar10.py --model models:/dcgan-imagenet-discriminator@can
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.cli.command_line import parse, run
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, write result.json."""
-    from dcgan_dist.launch.table_cifar10 import Cifar10Table, fill_cifar10_table
+    from dcgan_dist.tables.cifar10_table import Cifar10Table, fill_cifar10_table
 
     return fill_cifar10_table(parse(Cifar10Table, argv, description=__doc__ or ""))
 

@@ -8,12 +8,12 @@ python jobs/evaluate_mnist.py --model models:/dcgan-mnist-generator@candidate --
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.cli.command_line import parse, run
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, write result.json."""
-    from dcgan_dist.launch.table_mnist import MnistTable, fill_mnist_table
+    from dcgan_dist.tables.mnist_table import MnistTable, fill_mnist_table
 
     return fill_mnist_table(parse(MnistTable, argv, description=__doc__ or ""))
 

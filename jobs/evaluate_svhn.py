@@ -8,12 +8,12 @@ python jobs/evaluate_svhn.py --model models:/dcgan-svhn-discriminator@candidate 
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import parse, run
+from dcgan_dist.cli.command_line import parse, run
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, write result.json."""
-    from dcgan_dist.launch.table_svhn import SvhnTable, fill_svhn_table
+    from dcgan_dist.tables.svhn_table import SvhnTable, fill_svhn_table
 
     return fill_svhn_table(parse(SvhnTable, argv, description=__doc__ or ""))
 

@@ -15,12 +15,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from dcgan_dist.launch.command_line import absolute_tracking_uri, parse, run
-from dcgan_dist.launch.exploring.arithmetic import ArithmeticJob, run_arithmetic
-from dcgan_dist.launch.exploring.filters import FiltersJob, run_filters
-from dcgan_dist.launch.exploring.turn import TurnJob, run_turn
-from dcgan_dist.launch.exploring.walk import WalkJob, run_walk
-from dcgan_dist.launch.exploring.windows import WindowsJob, run_windows
+from dcgan_dist.cli.command_line import absolute_tracking_uri, parse, run
+from dcgan_dist.explore.arithmetic import ArithmeticJob, run_arithmetic
+from dcgan_dist.explore.filters import FiltersJob, run_filters
+from dcgan_dist.explore.turn import TurnJob, run_turn
+from dcgan_dist.explore.walk import WalkJob, run_walk
+from dcgan_dist.explore.windows import WindowsJob, run_windows
 
 JOBS = {
     WalkJob: run_walk,

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcgan_dist.data.inspection import inspect, open_manifest
-from dcgan_dist.data.pictures import save_sheet
-from dcgan_dist.launch.command_line import absolute, default_shards, parse, run
-from dcgan_dist.launch.prepare_job import progress_bar
-from dcgan_dist.launch.result_file import write_json
+from dcgan_dist.cli.command_line import absolute, default_shards, parse, run
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cli.result_file import write_json
+from dcgan_dist.data.contact_sheet import save_sheet
+from dcgan_dist.data.shards.inspection import inspect, open_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

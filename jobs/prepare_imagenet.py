@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan_dist.data.sources.imagenet import imagenet_source
-from dcgan_dist.launch.command_line import parse, run
-from dcgan_dist.launch.prepare import ShardOptions
-from dcgan_dist.launch.prepare_job import run_preparation
+from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.prepare.job import run_preparation
+from dcgan_dist.prepare.sources.imagenet import imagenet_source
+from dcgan_dist.prepare.write_shards import ShardOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dcgan_dist.data.sources.download import download
-from dcgan_dist.data.sources.svhn import SvhnSource
-from dcgan_dist.launch.command_line import parse, run
-from dcgan_dist.launch.prepare import ShardOptions
-from dcgan_dist.launch.prepare_job import run_preparation
+from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.prepare.job import run_preparation
+from dcgan_dist.prepare.sources.download import download
+from dcgan_dist.prepare.sources.svhn import SvhnSource
+from dcgan_dist.prepare.write_shards import ShardOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from dcgan_dist.launch.command_line import absolute, absolute_tracking_uri, parse, print_line, run
-from dcgan_dist.launch.result_file import write_json
+from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, print_line, run
+from dcgan_dist.cli.result_file import write_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +34,8 @@ class Promote:
 def main(argv: list[str]) -> int:
     """Check, move, say so."""
     job = parse(Promote, argv, description=__doc__ or "")
-    from dcgan_dist.launch.promotion import gate
-    from dcgan_dist.tracking.champion import ChampionRegistry
+    from dcgan_dist.registry.champion import ChampionRegistry
+    from dcgan_dist.registry.promotion import gate
 
     registry = ChampionRegistry(absolute_tracking_uri(job.tracking_uri))
     version = registry.version(job.model)

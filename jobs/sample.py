@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dcgan_dist.cli.command_line import absolute, parse, run
 from dcgan_dist.errors import require
-from dcgan_dist.launch.command_line import absolute, parse, run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +37,8 @@ def main(argv: list[str]) -> int:
     """Load, draw, save."""
     job = parse(SampleJob, argv, description=__doc__ or "")
     require(job.n >= 1, f"`n` {job.n} asks for no image: give at least 1")
-    from dcgan_dist.evaluation.sampling import save_samples
-    from dcgan_dist.launch.models import load_generator
+    from dcgan_dist.quality.sampling import save_samples
+    from dcgan_dist.registry.load import load_generator
 
     generator = load_generator(job.model, job.tracking_uri)
     out = absolute(job.out, "out")

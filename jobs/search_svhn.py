@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 
-from dcgan_dist.launch.command_line import absolute, absolute_places, parse, run
+from dcgan_dist.cli.command_line import absolute, absolute_places, parse, run
 
 
 def main(argv: list[str]) -> int:
     """Exit code of a search."""
-    from dcgan_dist.launch.search_plan import SearchConfig
+    from dcgan_dist.search.plan import SearchConfig
 
     config = parse(SearchConfig, argv, description=__doc__ or "")
     places = absolute_places(config.storage, config.tracking_uri)
     data = config.data if config.data == "digits" else absolute(config.data, "data")
     space = absolute(config.space, "space") if config.space.endswith(".json") else config.space
-    from dcgan_dist.launch.search import run_search
+    from dcgan_dist.search.job import run_search
 
     return run_search(dataclasses.replace(config, data=data, space=space, **places))
 

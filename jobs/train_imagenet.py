@@ -5,7 +5,8 @@ python jobs/train_imagenet.py --shards /shared/imagenet --num-workers 8 --use-gp
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import run, train
+from dcgan_dist.cli.command_line import run
+from dcgan_dist.runs.job import train
 
 
 def main(argv: list[str]) -> int:

@@ -7,7 +7,8 @@ is a flag by its dotted path. On a cluster: ray job submit -- python jobs/train_
 
 from __future__ import annotations
 
-from dcgan_dist.launch.command_line import run, train
+from dcgan_dist.cli.command_line import run
+from dcgan_dist.runs.job import train
 
 
 def main(argv: list[str]) -> int:

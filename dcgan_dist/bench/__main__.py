@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import importlib
 
+from dcgan_dist.cli.command_line import run
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch.command_line import run
 
-BENCHMARKS = (
-    *("data", "step", "layers", "train", "scaling"),
-    *("neighbors", "probe"),
-    *("dedup", "duplicates", "memorization"),
-)
+BENCHMARKS = {
+    "data": "data_speed",
+    "step": "step_speed",
+    "layers": "layer_speed",
+    "train": "train",
+    "scaling": "scaling",
+    "neighbors": "neighbors",
+    "probe": "svm_speed",
+    **{name: name for name in ("dedup", "duplicates", "memorization")},
+}
+"""Module of each benchmark."""
 
 
 def main(argv: list[str]) -> int:
@@ -29,7 +35,7 @@ def main(argv: list[str]) -> int:
         return 0
     if argv[0] not in BENCHMARKS:
         raise InputError(f"no benchmark {argv[0]!r}: name one of {', '.join(BENCHMARKS)}")
-    return importlib.import_module(f"dcgan_dist.bench.{argv[0]}").main(argv[1:])
+    return importlib.import_module(f"dcgan_dist.bench.{BENCHMARKS[argv[0]]}").main(argv[1:])
 
 
 if __name__ == "__main__":

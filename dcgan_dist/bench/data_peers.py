@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import PILToTensor
 
-from dcgan_dist.data.index import decode_index, index_name
-from dcgan_dist.data.manifest import Manifest
+from dcgan_dist.data.shards.index import decode_index, index_name
+from dcgan_dist.data.shards.manifest import Manifest
 
 
 def _urls(manifest: Manifest) -> list[str]:

@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
-from dcgan_dist.data.manifest import Manifest, load_manifest
-from dcgan_dist.data.sources.base import Source
-from dcgan_dist.data.sources.folder import FolderSource
-from dcgan_dist.data.sources.planted import PlantedSource
-from dcgan_dist.data.sources.rooms import RoomSource
-from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.cli.command_line import absolute, parse
+from dcgan_dist.cli.result_file import RESULT_NAME, write_json
+from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.stored_samples import ShardSamples
+from dcgan_dist.dedup.job import run_dedup
+from dcgan_dist.dedup.options import Codes, DedupOptions
+from dcgan_dist.dedup.result import PAIRS_NAME
 from dcgan_dist.errors import require
-from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup import run_dedup
-from dcgan_dist.launch.dedup_plan import Codes, DedupOptions
-from dcgan_dist.launch.dedup_result import PAIRS_NAME
-from dcgan_dist.launch.prepare import ShardOptions, prepare
-from dcgan_dist.launch.prepare_tasks import runner
-from dcgan_dist.launch.result_file import RESULT_NAME, write_json
+from dcgan_dist.prepare.job import runner
+from dcgan_dist.prepare.sources.base import Source
+from dcgan_dist.prepare.sources.folder import FolderSource
+from dcgan_dist.prepare.sources.planted import PlantedSource
+from dcgan_dist.prepare.sources.rooms import RoomSource
+from dcgan_dist.prepare.write_shards import ShardOptions, prepare
 
 Pair = frozenset[str]
 

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from dcgan_dist.bench.average_precision import Ranking, rank_images, rank_pairs
 from dcgan_dist.bench.duplicates_codes import Codes, codes_by_method
 from dcgan_dist.bench.judged_pairs import Images, image_numbers, read_judged, select
-from dcgan_dist.curation.corpus import open_corpus
-from dcgan_dist.curation.picture_table import PictureTable
-from dcgan_dist.launch.command_line import absolute, parse
-from dcgan_dist.launch.dedup_result import PAIRS_NAME
-from dcgan_dist.launch.dedup_shards import make_all_pictures
-from dcgan_dist.launch.result_file import RESULT_NAME, write_json
+from dcgan_dist.cli.command_line import absolute, parse
+from dcgan_dist.cli.result_file import RESULT_NAME, write_json
+from dcgan_dist.dedup.corpus import open_corpus
+from dcgan_dist.dedup.make_shards import make_all_pictures
+from dcgan_dist.dedup.picture_table import PictureTable
+from dcgan_dist.dedup.result import PAIRS_NAME
 
 BLOCK = 64
 FIGURES = ("image_ap", "image_recall_99", "pair_ap_left_out", "pair_ap_wrong", "recall_99_left_out", "recall_99_wrong")

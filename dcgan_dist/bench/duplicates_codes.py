@@ -12,9 +12,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from dcgan_dist.bench.judged_pairs import Images
-from dcgan_dist.curation.bits import pack_signs
-from dcgan_dist.launch.dedup_coder import ready_coder
-from dcgan_dist.launch.prepare_job import progress_bar
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.dedup.fit_coder import ready_coder
+from dcgan_dist.similarity.coder_files import pack_signs
 
 Codes = NDArray[np.uint8]
 

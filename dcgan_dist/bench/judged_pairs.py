@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.curation.corpus import Corpus
-from dcgan_dist.curation.picture_table import PictureTable
-from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.data.shards.stored_samples import ShardSamples
+from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.picture_table import PictureTable
 from dcgan_dist.errors import InputError
 
 Truth = dict[tuple[int, int], bool]

@@ -20,8 +20,8 @@ import torch
 import faiss  # isort: skip  torch first: they then share one OpenMP setting
 
 from dcgan_dist.bench.neighbors_codes import cifar10_images, flip_rates, noisy_copies, pca_sign, uniform_codes
-from dcgan_dist.launch.command_line import parse
-from dcgan_dist.launch.result_file import write_json
+from dcgan_dist.cli.command_line import parse
+from dcgan_dist.cli.result_file import write_json
 from dcgan_dist.neighbors.collisions import equal_codes
 from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
 from dcgan_dist.neighbors.nearest import NearestL2

@@ -10,8 +10,8 @@ import simplejpeg
 import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.data.sources.cifar10 import Cifar10Source
 from dcgan_dist.neighbors.pairs import Codes
+from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 
 Images = NDArray[np.uint8]  # (n, 32, 32, 3)
 Encode = Callable[[Images], Codes]

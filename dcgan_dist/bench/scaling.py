@@ -34,10 +34,10 @@ from dcgan_dist.bench.scaling_model import (
     ring_seconds,
     step_seconds,
 )
+from dcgan_dist.cli.command_line import parse
+from dcgan_dist.cli.result_file import write_json
 from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.errors import require
-from dcgan_dist.launch.command_line import parse
-from dcgan_dist.launch.result_file import write_json
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.distributed import leave_group

@@ -17,17 +17,17 @@ from typing import Any, Literal
 
 import torch
 
-from dcgan_dist.bench.step import platform_name
+from dcgan_dist.bench.step_speed import platform_name
+from dcgan_dist.cli.command_line import parse
+from dcgan_dist.cli.result_file import write_json
 from dcgan_dist.config import EngineConfig, TrainConfig, replace
 from dcgan_dist.data.device import to_device
-from dcgan_dist.data.sources.rooms import RoomSource
 from dcgan_dist.data.stream import Batch
 from dcgan_dist.errors import require
-from dcgan_dist.launch.command_line import parse
-from dcgan_dist.launch.prepare import ShardOptions, prepare
-from dcgan_dist.launch.result_file import write_json
-from dcgan_dist.launch.run_plan import RunPlan, plan_run, run_batches
+from dcgan_dist.prepare.sources.rooms import RoomSource
+from dcgan_dist.prepare.write_shards import ShardOptions, prepare
 from dcgan_dist.presets import preset
+from dcgan_dist.runs.plan import RunPlan, plan_run, run_batches
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.engine import WARM_UP, set_arithmetic
 from dcgan_dist.training.gan import gan_step

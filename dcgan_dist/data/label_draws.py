@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.data.plan import permutation
+from dcgan_dist.data.shard_plan import permutation
 from dcgan_dist.errors import InputError, require
 
 SVHN_SAMPLES = {"train": 73_257, "test": 26_032}

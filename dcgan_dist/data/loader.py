@@ -24,11 +24,11 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.data.index_table import BadSample
-from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import Crop, SampleReader
 from dcgan_dist.data.rows import RowReader
-from dcgan_dist.data.schema import Manifest
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.index_table import BadSample
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.errors import InputError
 
 

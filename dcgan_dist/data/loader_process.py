@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dcgan_dist.data.loader import RowTask, SharedRows
-from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.rows import RowReader
-from dcgan_dist.data.schema import parse_manifest
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.schema import parse_manifest
 from dcgan_dist.errors import InputError
 
 

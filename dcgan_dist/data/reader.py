@@ -9,12 +9,12 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.data.images import MAX_ENCODED_BYTES, ImageFault, decode
-from dcgan_dist.data.index_table import BadSample, IndexTable, Places
-from dcgan_dist.data.schema import Manifest
-from dcgan_dist.data.storage import open_storage
-from dcgan_dist.data.storage_protocol import CHANGED_BYTES, error_fault, short_fault
+from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, decode
+from dcgan_dist.data.shards.index_table import BadSample, IndexTable, Places
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.errors import InputError
+from dcgan_dist.storage.local import open_storage
+from dcgan_dist.storage.protocol import CHANGED_BYTES, error_fault, short_fault
 
 Crop = Literal["none", "centre"]
 CHUNK = 256

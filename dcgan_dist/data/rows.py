@@ -11,10 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.data.index import NO_LABEL
-from dcgan_dist.data.index_table import BadSample
-from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import SampleReader
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.index import NO_LABEL
+from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.errors import InputError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dcgan_dist.data.reader import Crop, SampleReader
-from dcgan_dist.data.schema import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import Batch, OnBadSample
 
 

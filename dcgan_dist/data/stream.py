@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.data.index import ShardIndex
-from dcgan_dist.data.index_table import BadSample, load_index
 from dcgan_dist.data.loader import Rows, RowTask, read_in_processes, read_in_thread
-from dcgan_dist.data.plan import ShardPlan
 from dcgan_dist.data.reader import Crop, SampleReader, check_image_size
 from dcgan_dist.data.rows import replace_bad
-from dcgan_dist.data.schema import Manifest
-from dcgan_dist.data.storage import open_storage
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.index import ShardIndex
+from dcgan_dist.data.shards.index_table import BadSample, load_index
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.errors import InputError
+from dcgan_dist.storage.local import open_storage
 
 OnBadSample = Callable[[BadSample], None]
 

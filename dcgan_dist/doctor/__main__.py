@@ -16,14 +16,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from dcgan_dist.doctor.machine import check_gpus, check_mlflow_version, check_shared_memory
-from dcgan_dist.doctor.services import check_clock, check_cluster, check_shards, check_tracking
-from dcgan_dist.errors import InputError
-from dcgan_dist.launch.cluster_files import ClusterFile
-from dcgan_dist.launch.cluster_policy import violations
-from dcgan_dist.launch.command_line import parse, run
-from dcgan_dist.launch.result_file import write_json
-from dcgan_dist.launch.security import (
+from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.cli.result_file import write_json
+from dcgan_dist.cluster.security import (
     Answer,
     Check,
     ask,
@@ -33,7 +28,12 @@ from dcgan_dist.launch.security import (
     read_token,
     uses_token,
 )
-from dcgan_dist.tracking.uri import without_password
+from dcgan_dist.doctor.cluster_files import ClusterFile
+from dcgan_dist.doctor.machine import check_gpus, check_mlflow_version, check_shared_memory
+from dcgan_dist.doctor.policy import violations
+from dcgan_dist.doctor.services import check_clock, check_cluster, check_shards, check_tracking
+from dcgan_dist.errors import InputError
+from dcgan_dist.tracking.address import without_password
 
 HERE = "http://127.0.0.1:8265"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from dcgan_dist.launch.security import Check, version_of
+from dcgan_dist.cluster.security import Check, version_of
 
 SAFE_MLFLOW = (3, 18)
 LEAST_SHARED_MEMORY = 1 << 30

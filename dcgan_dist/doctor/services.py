@@ -6,12 +6,12 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from dcgan_dist.data.manifest import MANIFEST_NAME, is_uri, load_manifest
+from dcgan_dist.cli.command_line import absolute, render_flags
+from dcgan_dist.cluster.security import Answer, Check, check_ray_version
+from dcgan_dist.data.shards.manifest import MANIFEST_NAME, is_uri, load_manifest
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch.command_line import absolute, render_flags
-from dcgan_dist.launch.security import Answer, Check, check_ray_version
+from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.server import check_reachable
-from dcgan_dist.tracking.uri import without_password
 
 MOST_SKEW_SECONDS = 10.0  # after 30 s without a sign of life a run counts as dead
 

@@ -16,7 +16,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.tracking.uri import without_password
+from dcgan_dist.tracking.address import without_password
 
 SQLITE_HEADER = b"SQLite format 3\0"
 EXPERIMENTS_KEYS = {"experiments", "next_page_token"}

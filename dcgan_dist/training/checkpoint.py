@@ -22,8 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import SupervisedConfig, TrainConfig, content_hash, from_dict
+from dcgan_dist.config import SupervisedConfig, TrainConfig, from_dict
 from dcgan_dist.errors import InputError
+from dcgan_dist.files import content_hash
 
 MANIFEST = "checkpoint.json"
 LOG = "metrics.jsonl"

@@ -8,8 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import ModelConfig, TrainConfig
+from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.models.ranges import to_float
 from dcgan_dist.training.engine import captured, memory_format, set_learning_rate
 from dcgan_dist.training.players import Players
 from dcgan_dist.training.schedule import learning_rate, phases
@@ -76,12 +77,6 @@ def gan_step(
         )
 
     return step
-
-
-def to_float(images: Tensor, config: ModelConfig, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 images to the range of the generator's output: [-1, 1], or [0, 1] for a sigmoid."""
-    scaled = images.to(dtype)
-    return scaled / 127.5 - 1 if config.output == "tanh" else scaled / 255
 
 
 def scalars(real: Tensor, result: StepResult, *, weight: float = 1.0) -> dict[str, Tensor]:

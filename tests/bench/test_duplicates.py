@@ -14,9 +14,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from dcgan_dist.bench import duplicates
 from dcgan_dist.bench.average_precision import rank_images, rank_pairs
-from dcgan_dist.curation.thumbnails import thumbnails
-from dcgan_dist.data.images import encode_png
+from dcgan_dist.data.shards.images import encode_png
 from dcgan_dist.errors import InputError
+from dcgan_dist.similarity.thumbnails import thumbnails
 from tests.helpers.tars import tar_of
 
 ranked = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=40).filter(

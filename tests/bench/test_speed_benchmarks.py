@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_dist.bench import layers, scaling, step, train
+from dcgan_dist.bench import layer_speed as layers
+from dcgan_dist.bench import scaling, train
+from dcgan_dist.bench import step_speed as step
 from dcgan_dist.bench.__main__ import BENCHMARKS
 from dcgan_dist.bench.examples_loop import plain_discriminator, plain_generator
 from dcgan_dist.config import replace
-from dcgan_dist.launch.estimate import step_flops_per_image
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
+from dcgan_dist.runs.estimate import step_flops_per_image
 
 
 @pytest.mark.parametrize("name", ["examples64", "lsun64", "imagenet32"])

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch.scratch import abandoned_scratch
-from dcgan_dist.launch.training import run_training
+from dcgan_dist.runs.driver import run_training
+from dcgan_dist.storage.scratch import abandoned_scratch
 from tests.chaos.cost import Injected, Table
 from tests.chaos.table import print_table
 from tests.end_to_end.conftest import make_config, make_config_in, room_shards, tracking_uri  # noqa: F401

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from dcgan_dist.launch.checkpoint_store import CheckpointStore
-from dcgan_dist.launch.run_folder import RunFolder
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.storage.run_folder import RunFolder
 from tests.helpers.processes import CONTROLLER, LOADER, RANK, actors
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch.training import run_training
+from dcgan_dist.runs.driver import run_training
 from tests.chaos.cost import Events, Heard, Injected
 from tests.chaos.faults import FAULTS, Target
 

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.stream import stream_batches
-from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.launch.run_plan import plan_run
 from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.models.ranges import to_float
+from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
+from dcgan_dist.runs.plan import plan_run
 from dcgan_dist.training.checkpoint import load_checkpoint, load_log
 from dcgan_dist.training.distributed import gather_ranks
-from dcgan_dist.training.gan import gan_step, to_float
+from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
 from tests.chaos.conftest import result_of
 from tests.chaos.cost import Events, Injected, Table, heard

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch import fit
-from dcgan_dist.launch.checkpoint_store import CheckpointStore
-from dcgan_dist.launch.keeper import SCORE
-from dcgan_dist.launch.training import run_training
+from dcgan_dist.runs import fit
+from dcgan_dist.runs.async_checkpointer import SCORE
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
 from tests.chaos.cost import Events, Heard, Table
@@ -31,7 +31,8 @@ def judging_slowly(while_exists: str) -> Callable[[dict[str, Any]], None]:
     """`train_rank` whose judge takes three seconds for each batch of samples as long as a file exists."""
 
     def train_rank(arguments: dict[str, Any]) -> None:
-        from dcgan_dist.launch import rank, samples
+        from dcgan_dist.runs import rank
+        from dcgan_dist.runs import sample_evaluator as samples
 
         batches = samples.sample_batches
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.launch.scratch import abandoned_scratch
+from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
+from dcgan_dist.storage.scratch import abandoned_scratch
 from tests.chaos.conftest import STEPS, is_exact, result_of
 from tests.chaos.cost import Events, Table, heard
 from tests.helpers.head import ray_cli, ray_head

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch import fit
-from dcgan_dist.launch.training import run_training
+from dcgan_dist.runs import fit
+from dcgan_dist.runs.driver import run_training
 from tests.chaos.conftest import is_exact, result_of
 from tests.chaos.cost import Injected, Table
 from tests.chaos.soak import Soak
@@ -23,7 +23,7 @@ def poisoned(seed: int | None) -> Callable[[dict[str, Any]], None]:
     """`train_rank` in which step 25 gives no number with draws of one seed (None: of any)."""
 
     def train_rank(arguments: dict[str, Any]) -> None:
-        from dcgan_dist.launch import rank
+        from dcgan_dist.runs import rank
 
         gan_step = rank.gan_step
 

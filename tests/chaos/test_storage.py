@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch import fit
-from dcgan_dist.launch.training import run_training
+from dcgan_dist.runs import fit
+from dcgan_dist.runs.driver import run_training
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
 from tests.chaos.cost import PATIENCE_SECONDS, Events, Heard, Injected, Table
 from tests.helpers import faulty_storage
@@ -27,7 +27,7 @@ SECONDS = 4.0
 
 def train_rank_on_faulty_storage(arguments: dict[str, Any]) -> None:
     """`train_rank` in a process that knows faulty://."""
-    from dcgan_dist.launch import rank
+    from dcgan_dist.runs import rank
     from tests.helpers import faulty_storage
 
     faulty_storage.register()

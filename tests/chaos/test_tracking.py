@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.launch.training import run_training
+from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import STEPS, is_exact, result_of
 from tests.chaos.cost import Heard, Injected, Table

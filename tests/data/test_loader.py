@@ -15,11 +15,11 @@ import psutil
 import pytest
 import torch
 
-from dcgan_dist.data.manifest import Layout, Manifest
-from dcgan_dist.data.plan import ShardPlan
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.manifest import Layout, Manifest
 from dcgan_dist.data.stream import Batch, stream_batches
 from dcgan_dist.errors import InputError
-from tests.data.helpers import write_shards
+from tests.helpers.shards import write_shards
 
 
 def plan_of(manifest: Manifest, keep: np.ndarray | None = None) -> ShardPlan:
@@ -98,8 +98,8 @@ def test_loader_processes_end_when_their_parent_is_killed(tmp_path: Path) -> Non
     write_shards(tmp_path, (20,))
     script = f"""
 import time
-from dcgan_dist.data.manifest import load_manifest
-from dcgan_dist.data.plan import ShardPlan
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shard_plan import ShardPlan
 from dcgan_dist.data.loader import RowTask, read_in_processes
 manifest = load_manifest({str(tmp_path)!r})
 plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=6, streams=3)

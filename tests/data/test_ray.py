@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import ray
 
-from dcgan_dist.data.manifest import Manifest, load_manifest
-from dcgan_dist.data.plan import ShardPlan
-from dcgan_dist.data.sources.rooms import RoomSource
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.manifest import Manifest, load_manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch.prepare import ShardOptions, prepare
-from dcgan_dist.launch.prepare_tasks import runner
-from tests.data.helpers import positions_of, write_shards
+from dcgan_dist.prepare.job import runner
+from dcgan_dist.prepare.sources.rooms import RoomSource
+from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from tests.helpers.shards import positions_of, write_shards
 
 KILLS = 5
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dcgan_dist.data.manifest import Manifest
-from dcgan_dist.data.plan import ShardPlan
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.manifest import Manifest
 from dcgan_dist.data.stream import stream_batches
-from tests.data.helpers import positions_of, stored_bytes, write_shards
+from tests.helpers.shards import positions_of, stored_bytes, write_shards
 
 KILLS = 200
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcgan_dist.data.details import read_details
-from dcgan_dist.data.manifest import load_manifest
 from dcgan_dist.data.scan import scan_images
-from dcgan_dist.data.schema import Layout
-from dcgan_dist.data.sources.room_drawing import draw_room
+from dcgan_dist.data.shards.details import read_details
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Layout
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.sources.room_drawing import draw_room
 from tests.helpers.jobs import draw_rooms
 
 

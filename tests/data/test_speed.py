@@ -11,11 +11,11 @@ import pytest
 from torch.utils.data import DataLoader
 
 from dcgan_dist.bench import data_peers
-from dcgan_dist.data.manifest import Manifest, load_manifest
-from dcgan_dist.data.plan import ShardPlan
-from dcgan_dist.data.sources.rooms import RoomSource
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.manifest import Manifest, load_manifest
 from dcgan_dist.data.stream import stream_batches
-from dcgan_dist.launch.prepare import ShardOptions, prepare
+from dcgan_dist.prepare.sources.rooms import RoomSource
+from dcgan_dist.prepare.write_shards import ShardOptions, prepare
 
 BATCH, BATCHES = 128, 20
 pytest.importorskip("pytest_benchmark", reason="speed is measured with pytest-benchmark")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.data.index import decode_index, index_name
-from dcgan_dist.data.index_table import BadSample
-from dcgan_dist.data.manifest import Layout, Manifest
-from dcgan_dist.data.plan import ShardPlan
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.index import decode_index, index_name
+from dcgan_dist.data.shards.index_table import BadSample
+from dcgan_dist.data.shards.manifest import Layout, Manifest
 from dcgan_dist.data.stream import BadSampleLog, Batch, read_images, read_keys, read_labels, stream_batches
 from dcgan_dist.errors import InputError
-from tests.data.helpers import pixels_of, write_shards
+from tests.helpers.shards import pixels_of, write_shards
 
 
 @pytest.fixture(params=["samples", "blocks"])

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from dcgan_dist.config import DataConfig, TrainConfig
 from dcgan_dist.data.stream import stream_batches
-from dcgan_dist.launch.run_plan import RunPlan, plan_run
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
+from dcgan_dist.runs.plan import RunPlan, plan_run
 from dcgan_dist.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step

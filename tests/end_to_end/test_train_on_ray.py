@@ -17,11 +17,11 @@ import torch
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch.checkpoint_store import CheckpointStore
-from dcgan_dist.launch.models import load_discriminator, load_generator
-from dcgan_dist.launch.run_folder import RunFolder
-from dcgan_dist.launch.training import run_training
 from dcgan_dist.models.latents import draw_latents, seeded
+from dcgan_dist.registry.load import load_discriminator, load_generator
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.runs.driver import run_training
+from dcgan_dist.storage.run_folder import RunFolder
 from tests.helpers.processes import RANK, actors
 
 MakeConfig = Callable[..., TrainConfig]

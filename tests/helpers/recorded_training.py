@@ -29,7 +29,7 @@ def recording(folder: str) -> Callable[[dict[str, Any]], None]:
     """`train_rank` that appends a line per step to a file of its own process: step, ranks, digest by row."""
 
     def train_rank(arguments: dict[str, Any]) -> None:
-        from dcgan_dist.launch import rank
+        from dcgan_dist.runs import rank
         from dcgan_dist.training import gan
 
         adversarial_step, gan_step = gan.adversarial_step, rank.gan_step
@@ -65,7 +65,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    from dcgan_dist.launch import command_line, fit
+    from dcgan_dist.runs import fit, job
 
     fit.train_rank = recording(os.environ["DCGAN_TEST_RECORDS"])
-    sys.exit(command_line.train(sys.argv[1:], default_preset="demo32", description="A training that is written down."))
+    sys.exit(job.train(sys.argv[1:], default_preset="demo32", description="A training that is written down."))

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from scipy.io import savemat
 
-from dcgan_dist.data.few_labels import open_few_labels
+from dcgan_dist.search.few_labels import open_few_labels
 
 SPACE = {
     "optimizer.lr": {"log_uniform": [1e-3, 1e-2]},

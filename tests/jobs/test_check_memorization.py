@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import torch
 
+from dcgan_dist.cli.command_line import render_flags
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch import memorization_job
-from dcgan_dist.launch.command_line import render_flags
-from dcgan_dist.launch.memorization import learn_coder
+from dcgan_dist.memorization import job as memorization_job
+from dcgan_dist.memorization.check import learn_coder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches, seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
-from dcgan_dist.tracking.champion import ChampionRegistry
-from dcgan_dist.tracking.registry import register_network
+from dcgan_dist.registry.champion import ChampionRegistry
+from dcgan_dist.registry.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job
-from tests.launch.test_image_sets import save, smooth
+from tests.memorization.test_image_sets import save, smooth
 
 check = load_job("check_memorization")
 

@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan_dist.curation.shard_files import read_npz
-from dcgan_dist.data.images import encode_png
-from dcgan_dist.data.inspection import inspect
-from dcgan_dist.data.keep_list import load_keep_list
-from dcgan_dist.data.manifest import Manifest, load_manifest, write_manifest
-from dcgan_dist.data.sources.planted import PlantedSource
-from dcgan_dist.data.sources.rooms import RoomSource
-from dcgan_dist.data.stored_samples import ShardSamples
+from dcgan_dist.data.shards.images import encode_png
+from dcgan_dist.data.shards.inspection import inspect
+from dcgan_dist.data.shards.keep_list import load_keep_list
+from dcgan_dist.data.shards.manifest import Manifest, load_manifest, write_manifest
+from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.dedup.shard_files import read_npz
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch.prepare import ShardOptions, prepare
+from dcgan_dist.prepare.sources.planted import PlantedSource
+from dcgan_dist.prepare.sources.rooms import RoomSource
+from dcgan_dist.prepare.write_shards import ShardOptions, prepare
 from jobs import dedup_lsun, prepare_folder
 from tests.helpers.jobs import JOBS
 

@@ -16,9 +16,9 @@ import scipy.io
 from mlflow import MlflowClient
 
 from dcgan_dist.config import replace
-from dcgan_dist.data.images import encode_jpeg
-from dcgan_dist.data.sources.cifar10 import CLASSES
+from dcgan_dist.data.shards.images import encode_jpeg
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.sources.cifar10 import CLASSES
 from dcgan_dist.presets import preset
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players

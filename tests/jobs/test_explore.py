@@ -14,18 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
+from dcgan_dist.cli.command_line import render_flags
 from dcgan_dist.errors import InputError
-from dcgan_dist.evaluation.sampling import fixed_latents, sample_images
-from dcgan_dist.exploration.boxes import Box, to_coco
-from dcgan_dist.launch.command_line import render_flags
-from dcgan_dist.launch.exploring.exploration import identify
-from dcgan_dist.launch.exploring.filters import discriminator_of
-from dcgan_dist.launch.models import load_generator
+from dcgan_dist.explore.boxes import Box, to_coco
+from dcgan_dist.explore.filters import discriminator_of
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
+from dcgan_dist.quality.sampling import fixed_latents, sample_images
+from dcgan_dist.registry.identify import identify
+from dcgan_dist.registry.load import load_generator
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
@@ -251,7 +251,7 @@ def test_input_that_cannot_work_is_refused_before_anything_is_written(
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A registry with one generator, whose run kept grids after 1 and after 5 epochs; its place and the model."""
-    from dcgan_dist.tracking.registry import register_network
+    from dcgan_dist.registry.registry import register_network
 
     folder = tmp_path_factory.mktemp("tracking")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
@@ -341,7 +341,7 @@ def test_results_that_are_none_are_refused(checkpoint: Path, tmp_path: Path) -> 
 
 
 def test_values_with_the_same_names_stand_side_by_side() -> None:
-    from dcgan_dist.launch.report_sections import values
+    from dcgan_dist.report.sections import values
 
     share = {"k": 3, "n": 4, "share": 0.75, "low": 0.3, "high": 0.95}
     html = values(
@@ -354,7 +354,7 @@ def test_values_with_the_same_names_stand_side_by_side() -> None:
 
 
 def test_pictures_in_the_report_are_small() -> None:
-    from dcgan_dist.launch.report_sections import MOST_PIXELS, shrunk
+    from dcgan_dist.report.sections import MOST_PIXELS, shrunk
 
     noise = torch.randint(0, 255, (900, 2800, 3), dtype=torch.uint8).numpy()
     buffer = io.BytesIO()

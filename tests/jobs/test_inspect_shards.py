@@ -11,7 +11,7 @@ from PIL import Image
 from dcgan_dist.bench import __main__ as bench
 from dcgan_dist.errors import InputError
 from jobs import inspect_shards
-from tests.data.helpers import write_shards
+from tests.helpers.shards import write_shards
 
 
 def test_sound_shards_exit_0_with_counts_and_a_contact_sheet(

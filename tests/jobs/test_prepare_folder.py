@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_dist.data import keys
-from dcgan_dist.data.manifest import load_manifest
+from dcgan_dist.data.shards import keys
+from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch import prepare as prepare_module
+from dcgan_dist.prepare import write_shards as prepare_module
 from jobs import prepare_folder
-from tests.data.helpers import pixels_of
+from tests.helpers.shards import pixels_of
 
 
 def write_photos(folder: Path, n: int) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.tracking.champion import ChampionRegistry
+from dcgan_dist.registry.champion import ChampionRegistry
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan_dist.cli.command_line import render_flags
 from dcgan_dist.errors import InputError
-from dcgan_dist.evaluation.sampling import sample_images
-from dcgan_dist.launch.command_line import render_flags
-from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.presets import preset
+from dcgan_dist.quality.sampling import sample_images
+from dcgan_dist.registry.load import load_discriminator, load_generator
 from dcgan_dist.training.checkpoint import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import load_job

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dcgan_dist.cli.command_line import render_flags
 from dcgan_dist.errors import InputError
-from dcgan_dist.launch.command_line import render_flags
 from tests.helpers.jobs import JOBS, draw_rooms, load_job
 
 train_lsun = load_job("train_lsun")

@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.evaluation.quality import Reference, measure_quality
-from dcgan_dist.evaluation.sampling import sample_images
-from dcgan_dist.launch import models
-from dcgan_dist.launch.models import load_discriminator, load_generator
 from dcgan_dist.models.authors_arrays import import_discriminator, import_generator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
 from dcgan_dist.models.layers import BatchNorm
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.quality.quality import Reference, measure_quality
+from dcgan_dist.quality.sampling import sample_images
+from dcgan_dist.registry import load as models
+from dcgan_dist.registry.load import load_discriminator, load_generator
 
 # Shape of every array in the authors' order, for random stand-ins where only the format matters.
 SHAPES = {

@@ -127,7 +127,7 @@ def probe(_: Workspace) -> Values:
     import torch
 
     # The one import of the package: its weights are in no file. Follow it where it moves.
-    from dcgan_dist.evaluation.linear_probe import FewRows, fit_linear_svm
+    from dcgan_dist.tables.linear_probe import FewRows, fit_linear_svm
 
     torch.set_num_threads(1)
     features = torch.randn(300, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

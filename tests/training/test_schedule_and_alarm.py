@@ -9,9 +9,9 @@ import torch
 
 from dcgan_dist.config import AlarmConfig, OptimizerConfig
 from dcgan_dist.models.latents import seeded
+from dcgan_dist.models.ranges import to_float
 from dcgan_dist.presets import preset
 from dcgan_dist.training.alarm import CollapseAlarm
-from dcgan_dist.training.gan import to_float
 from dcgan_dist.training.schedule import learning_rate, phases, updates
 
 

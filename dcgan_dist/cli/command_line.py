@@ -1,0 +1,203 @@
+"""What every job shares: configs from the command line, and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+
+from dcgan_dist.cluster.security import ACCEPTED_RISKS, RISKS
+from dcgan_dist.errors import InputError, require
+
+T = TypeVar("T")
+
+# How messages name jobs and settings: see InputError.
+JOB = re.compile(r"\bthe jobs? `([\w*]+)`")
+FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?:=([^\s`]+))?`")
+
+# Set before ray or mlflow are imported: neither phones home unless its user asks for it.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def parse(
+    config_class: type[T],
+    argv: Sequence[str],
+    *,
+    description: str,
+    default: Any = None,
+    joins: bool = True,
+    prog: str | None = None,
+) -> T:
+    """Build a dataclass from flags; every field is a flag by its dotted path.
+
+    Exits 0 after --help, and 2 after a flag that does not exist, naming the nearest, or a value that is none of its type.
+
+    Args:
+        config_class: a (nested) dataclass; the docstring under each field is its help.
+        argv: the flags, without the program's name.
+        description: what the job does, for --help.
+        default: an instance that holds the defaults; None where the class has them.
+        joins: it may join a cluster, so it takes --accept-risk.
+        prog: what is typed to start it; None: the script.
+
+    Raises:
+        InputError: a value that the dataclass refuses, or --accept-risk without a risk.
+    """
+    arguments: dict[str, Any] = {} if default is None else {"default": default}
+    if joins:
+        argv = _take_accepted_risks(argv)
+        description += (
+            f"\nEvery job also takes --accept-risk {'|'.join(RISKS)}: run on a cluster of several machines despite it."
+        )
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed):
+            return tyro.cli(config_class, args=list(argv), description=description, prog=prog, **arguments)
+    except SystemExit as leaving:
+        # tyro would print what a config refuses by itself, with fields where flags belong.
+        cause: BaseException | None = leaving
+        while cause := cause.__context__:
+            if isinstance(cause, InputError):
+                raise cause from None
+        sys.stderr.write(printed.getvalue())
+        raise
+
+
+def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
+    """The flags without `--accept-risk NAME`, which all jobs share and the code that joins a cluster asks for."""
+    left, named = [], [one for one in [os.environ.get(ACCEPTED_RISKS)] if one]
+    flags = iter(argv)
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if name != "--accept-risk":
+            left.append(flag)
+            continue
+        value = value if equals else next(flags, "")
+        require(
+            bool(value) and not value.startswith("-"), f"`accept_risk` names no risk: give one of {', '.join(RISKS)}"
+        )
+        named.append(value)
+    if named:
+        os.environ[ACCEPTED_RISKS] = ",".join(named)
+    return left
+
+
+def run(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run a job and exit with its code: 2 with one sentence for what a user can mend, 130 after Ctrl-C."""
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    try:
+        code = main(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {render_flags(error)}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def render_flags(message: object) -> str:
+    """A message as who types commands reads it: settings as flags, jobs as their files.
+
+    `data.batch_size` becomes --data.batch-size, `protocol=small` becomes --protocol small, and the job `sample` becomes
+    jobs/sample.py. Whatever else stands in backticks stays.
+
+    Args:
+        message: an InputError, or text that may hold the message of one.
+    """
+    text = JOB.sub(r"jobs/\1.py", str(message))
+    return FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}" + (f" {found[2]}" if found[2] else ""), text)
+
+
+def print_line(line: str) -> None:
+    """Print a line of a job, which may hold the message of an error."""
+    print(render_flags(line))
+
+
+def default_shards() -> str:
+    """$DCGAN_DIST_SHARDS, else ~/dcgan_dist/shards."""
+    return os.environ.get("DCGAN_DIST_SHARDS") or str(Path.home() / "dcgan_dist" / "shards")
+
+
+def default_storage() -> str:
+    """$DCGAN_DIST_STORAGE, else ~/dcgan_dist/runs."""
+    return os.environ.get("DCGAN_DIST_STORAGE") or str(Path.home() / "dcgan_dist" / "runs")
+
+
+def default_tracking_uri(storage: str) -> str:
+    """$MLFLOW_TRACKING_URI, else a database inside the storage.
+
+    Raises:
+        InputError: the storage is a URI, where no database file can lie.
+    """
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    if "://" in storage:
+        raise InputError(
+            f"`storage` {storage} is not a local folder, so the tracking database cannot lie in it: "
+            "name a server with `tracking_uri` or MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{Path(storage) / 'mlflow.db'}"
+
+
+def absolute(path: str, field: str) -> str:
+    """Make a local path absolute; URIs stay as they are.
+
+    Raises:
+        InputError: a relative path inside a Ray job, whose working directory is thrown away at its end.
+    """
+    if "://" in path or Path(path).expanduser().is_absolute():
+        return str(Path(path).expanduser()) if "://" not in path else path
+    if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        raise InputError(
+            f"`{field}` {path} is relative, and a Ray job's working directory is thrown away: give an absolute path or a URI"
+        )
+    return str(Path(path).absolute())
+
+
+def absolute_places(storage: str, tracking_uri: str) -> dict[str, str]:
+    """`storage` and `tracking_uri` as given or by default, absolute and without secrets.
+
+    Raises:
+        InputError: a relative path inside a Ray job, or a place that shows a password.
+    """
+    storage = absolute(storage or default_storage(), "storage")
+    refuse_secrets(storage, "storage")
+    return {"storage": storage, "tracking_uri": absolute_tracking_uri(tracking_uri, storage)}
+
+
+def absolute_tracking_uri(uri: str, storage: str = "") -> str:
+    """The given or default tracking URI, a `sqlite:///` file as an absolute path, so that the same command from another
+    folder finds the same runs.
+
+    Args:
+        uri: empty: `default_tracking_uri`.
+        storage: for that default; empty: `default_storage`.
+
+    Raises:
+        InputError: a relative path inside a Ray job, no default, or a user name or password in it.
+    """
+    uri = uri or default_tracking_uri(storage or default_storage())
+    refuse_secrets(uri, "tracking_uri")
+    file = uri.removeprefix("sqlite:///")
+    return uri if file == uri else f"sqlite:///{absolute(file, 'tracking_uri')}"
+
+
+def refuse_secrets(place: str, field: str) -> None:
+    """Raise InputError for a place with a user name or password in it: places are kept with the run and shown.
+
+    The message does not repeat the place.
+    """
+    require(
+        "@" not in place.partition("://")[2],
+        f"`{field}` holds a user name or password, which would be kept with the run: leave it out, and give "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the storage's usual credentials, in the environment",
+    )

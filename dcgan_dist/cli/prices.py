@@ -1,0 +1,84 @@
+"""What a run takes and costs: speed, hours, money by a dated price list, bytes."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+from dcgan_dist.errors import InputError, nearest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """Of a machine with GPUs, in US dollars per hour."""
+
+    gpus: int
+    usd_per_hour: float
+    gpu: str = ""
+    kind: str = ""
+    """on demand or spot."""
+    region: str = ""
+    read: datetime.date | None = None
+    """The day on which the source read it; None for one that the user gave."""
+    source: str = ""
+
+    def money(self, gpus: int, hours: float) -> float:
+        """Dollars for so many GPUs in use for so long: machines are rented whole."""
+        return math.ceil(gpus / self.gpus) * self.usd_per_hour * hours
+
+
+@cache
+def known_prices() -> dict[str, Price]:
+    """The rows of prices.yaml by name."""
+    rows = yaml.safe_load(files("dcgan_dist.cli").joinpath("prices.yaml").read_text(encoding="utf-8"))
+    return {name: Price(**row) for name, row in rows.items()}
+
+
+def find_price(named: str) -> Price | None:
+    """A row of the price list, or a number of US dollars per GPU and hour; None where nothing was named.
+
+    Raises:
+        InputError: neither a row nor a positive number.
+    """
+    if not named:
+        return None
+    if named in known_prices():
+        return known_prices()[named]
+    try:
+        usd = float(named)
+    except ValueError:
+        raise InputError(
+            f"`price` {named} is neither a number nor a known row{nearest(named, list(known_prices()))}"
+        ) from None
+    if not (0 < usd < math.inf):
+        raise InputError(f"`price` {named} must be a positive number of US dollars per GPU hour")
+    return Price(gpus=1, usd_per_hour=usd)
+
+
+def money_line(named: str, gpus: int, gpu_hours: float) -> str:
+    """What so many GPU hours on so many GPUs cost, with where the price comes from, in one line.
+
+    Args:
+        named: as `find_price` takes it.
+        gpus: at the same time; 0: a run on CPUs.
+        gpu_hours: of all of them together.
+    """
+    if not gpus:
+        return "money: no price known for CPUs"
+    price = find_price(named)
+    if price is None:
+        return f"money: no price named: `price` NAME or US dollars per GPU hour; known are {', '.join(known_prices())}"
+    hours = gpu_hours / gpus
+    cost = f"money: about {price.money(gpus, hours):,.2f} US dollars"
+    if price.read is None:
+        return f"{cost} at {price.usd_per_hour:g} per GPU hour, as given"
+    machines = math.ceil(gpus / price.gpus)
+    return (
+        f"{cost}: {machines} x {price.usd_per_hour:g} per hour ({named}, {price.gpus} x {price.gpu}, {price.kind}, "
+        f"{price.region}) as of {price.read}, {price.source}"
+    )

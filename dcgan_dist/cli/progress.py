@@ -1,0 +1,18 @@
+"""Progress for people: bars and durations."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+
+def progress_bar(total: int, name: str) -> tqdm:
+    """A bar with rate and remaining time; in a log, a line now and then."""
+    return tqdm(total=total, unit="img", desc=name, mininterval=0.5 if sys.stderr.isatty() else 10)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

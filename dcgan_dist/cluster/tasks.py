@@ -1,0 +1,71 @@
+"""Many independent tasks over one thing they share, on the Ray cluster; one whose process dies is started again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayTaskError
+
+from dcgan_dist.cluster.join import join_cluster
+from dcgan_dist.errors import InputError
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+WAITING_PER_CPU = 2
+"""Tasks handed to Ray ahead of need; more would only fill its memory with what they are given."""
+
+
+def run_tasks(
+    function: Callable[[Shared, Task], Result],
+    shared: Shared,
+    tasks: Sequence[Task],
+    *,
+    cpus: int = 0,
+    gpu_share: float = 0,
+) -> Iterator[tuple[Task, Result]]:
+    """Each task with its result, as they are finished.
+
+    Args:
+        function: called as function(shared, task) in some process.
+        shared: sent to every node once.
+        tasks: independent of each other, and safe to be done twice.
+        cpus: tasks at once; 0: as many as the cluster has CPUs; 1: one after the other in this process, without Ray.
+        gpu_share: of a GPU that each task asks for; used only where the cluster has one.
+
+    Raises:
+        InputError: a task raised it.
+    """
+    if cpus == 1 or len(tasks) <= 1:  # not worth starting anything
+        for task in tasks:
+            yield task, function(shared, task)
+        return
+    join_cluster()
+    have = ray.cluster_resources()
+    remote = ray.remote(num_cpus=1, num_gpus=gpu_share if have.get("GPU") else 0, max_retries=3)(_call)
+    reference = ray.put(shared)
+    waiting = list(reversed(tasks))
+    under_way: dict[ray.ObjectRef, Task] = {}
+    most = int(have.get("CPU", 1))
+    at_once = cpus if 0 < cpus < most else (cpus or most) * WAITING_PER_CPU
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < at_once:
+                task = waiting.pop()
+                under_way[remote.remote(function, reference, task)] = task
+            (ready, *_), _ = ray.wait(list(under_way), num_returns=1)
+            yield under_way.pop(ready), ray.get(ready)
+    except RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise InputError(str(error.cause)) from error
+        raise
+    finally:
+        for one in under_way:
+            ray.cancel(one)
+
+
+def _call(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
+    return function(shared, task)

@@ -1,0 +1,128 @@
+"""The index beside each shard: where every image lies, its checksum, its label and its key.
+
+With it any sample is one read at a known offset, so that a stream may begin anywhere. It is an uncompressed .npz
+without pickled arrays; in the block layout an entry points at one image inside its block, so both layouts read alike.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.errors import InputError
+
+NO_LABEL = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ShardIndex:
+    """Columns over the samples of one shard, in shard order."""
+
+    offsets: NDArray[np.int64]
+    """(n,) first byte of the image in the tar file."""
+    sizes: NDArray[np.int64]
+    """(n,) bytes of the image."""
+    crc32: NDArray[np.uint32]
+    """(n,) checksum of those bytes."""
+    labels: NDArray[np.int64]
+    """(n,) class number from 0, or NO_LABEL."""
+    gap_crc32: NDArray[np.uint32]
+    """(n + 1,) checksum of what lies before each image and after the last: headers, labels, details, padding."""
+    key_bytes: NDArray[np.uint8]
+    """All keys in UTF-8, one after the other."""
+    key_ends: NDArray[np.int64]
+    """(n,) where each key ends in key_bytes."""
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def keys(self) -> list[str]:
+        """Key of every sample."""
+        joined, ends = self.key_bytes.tobytes(), self.key_ends.tolist()
+        return [joined[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
+
+    def key(self, sample: int) -> str:
+        """Key of one sample."""
+        first = self.key_ends[sample - 1] if sample else 0
+        return self.key_bytes[first : self.key_ends[sample]].tobytes().decode()
+
+    def encode(self) -> bytes:
+        """The bytes of the index file; the same columns always give the same bytes."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{name: getattr(self, name) for name in self.__slots__})
+        return buffer.getvalue()
+
+
+@dataclass(kw_only=True, slots=True)
+class TarColumns:
+    """Where the images of a tar lie, in ascending order, with their keys and labels."""
+
+    keys: list[str] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    labels: list[int | None] = field(default_factory=list)
+
+    def add(self, key: str, offset: int, size: int, label: int | None) -> None:
+        """The next image."""
+        self.keys.append(key)
+        self.offsets.append(offset)
+        self.sizes.append(size)
+        self.labels.append(label)
+
+
+def make_index(tar: Path, columns: TarColumns) -> ShardIndex:
+    """Index a tar; the checksums are taken from its bytes."""
+    with tar.open("rb") as file:
+        sizes = _alternating(columns.offsets, columns.sizes, tar.stat().st_size)
+        checksums = [zlib.crc32(file.read(size)) for size in sizes]
+    encoded = [key.encode() for key in columns.keys]
+    return ShardIndex(
+        offsets=np.asarray(columns.offsets, np.int64),
+        sizes=np.asarray(columns.sizes, np.int64),
+        crc32=np.asarray(checksums[1::2], np.uint32),
+        labels=np.asarray([NO_LABEL if label is None else label for label in columns.labels], np.int64),
+        gap_crc32=np.asarray(checksums[::2], np.uint32),
+        key_bytes=np.frombuffer(b"".join(encoded), np.uint8),
+        key_ends=np.cumsum([len(key) for key in encoded], dtype=np.int64),
+    )
+
+
+def _alternating(offsets: Sequence[int], sizes: Sequence[int], file_size: int) -> Iterator[int]:
+    """Lengths of gap, image, gap, image, ..., gap."""
+    at = 0
+    for offset, size in zip(offsets, sizes, strict=True):
+        yield offset - at
+        yield size
+        at = offset + size
+    yield file_size - at
+
+
+def decode_index(data: bytes, name: str) -> ShardIndex:
+    """Read the bytes of an index file.
+
+    Raises:
+        InputError: they are not a whole index; `name` says whose.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as columns:
+            index = ShardIndex(**{name: columns[name] for name in ShardIndex.__slots__})
+        lengths = {len(getattr(index, name)) for name in ("offsets", "sizes", "crc32", "labels", "key_ends")}
+        lengths.add(len(index.gap_crc32) - 1)
+        if len(lengths) != 1:
+            raise ValueError(f"columns of unequal length {sorted(lengths)}")
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{name} is not a readable index ({error}): copy it again or rebuild it") from error
+    return index
+
+
+def index_name(shard_name: str) -> str:
+    """File name of the index that lies beside a shard."""
+    return str(Path(shard_name).with_suffix(".index.npz"))

@@ -1,0 +1,141 @@
+"""The indexes of all shards as one table over manifest positions, each shard's part read when it is first needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.data.shards.index import ShardIndex, decode_index, index_name
+from dcgan_dist.data.shards.schema import Manifest
+from dcgan_dist.errors import InputError
+from dcgan_dist.storage.protocol import Storage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BadSample:
+    """A sample that could not be used, and where it lies."""
+
+    shard: str
+    key: str
+    position: int
+    """Manifest position."""
+    offset: int
+    """First byte of the image in the shard."""
+    fault: str
+    """What is wrong, in a few words."""
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.key} at byte {self.offset}: {self.fault}"
+
+
+DAMAGED_SHARDS_KEPT = 32
+"""Shards whose keys stay in memory once a sample of theirs was bad."""
+
+
+class Places(NamedTuple):
+    """Where some images lie, as lists of equal length."""
+
+    shards: list[str]
+    offsets: list[int]
+    sizes: list[int]
+    crc32: list[int]
+
+
+class IndexTable:
+    """Where each sample of a manifest lies; 20 bytes of memory per sample, keys stay on disk."""
+
+    def __init__(self, manifest: Manifest, storage: Storage) -> None:
+        self._manifest = manifest
+        self._storage = storage
+        self._names = [shard.name for shard in manifest.shards]
+        self._ends = np.cumsum(manifest.shard_samples)
+        self._damaged: dict[int, ShardIndex] = {}
+        self._loaded = np.zeros(len(manifest.shards), bool)
+        n = manifest.samples
+        self.offsets, self.sizes = np.zeros(n, np.int64), np.zeros(n, np.int32)
+        self.crc32, self.labels = np.zeros(n, np.uint32), np.full(n, -1, np.int32)
+
+    def shards_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number of the shard that holds each position."""
+        return self._ends.searchsorted(positions, side="right")
+
+    def load(self, positions: NDArray[np.int64]) -> None:
+        """Make sure that the table is filled for these positions.
+
+        Raises:
+            InputError: an index is missing, or is not the index that the manifest names.
+        """
+        if not self._loaded.all():
+            shards = self.shards_of(positions)
+            for shard in np.unique(shards[~self._loaded[shards]]).tolist():
+                self._load_shard(shard)
+
+    def places(self, positions: NDArray[np.int64]) -> Places:
+        """Where the image of each loaded position lies."""
+        shards = [self._names[shard] for shard in self.shards_of(positions).tolist()]
+        columns = (column[positions].tolist() for column in (self.offsets, self.sizes, self.crc32))
+        return Places(shards, *columns)
+
+    def byte_ranges(self, positions: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """(shard, first byte, end) that spans the positions' images, for each shard they lie in."""
+        self.load(positions)
+        shards = self.shards_of(positions)
+        for shard in np.unique(shards).tolist():
+            inside = positions[shards == shard]
+            ends = self.offsets[inside] + self.sizes[inside]
+            yield shard, int(self.offsets[inside].min()), int(ends.max())
+
+    def describe(self, position: int, fault: str) -> BadSample:
+        """Name a sample that is bad."""
+        shard = int(self.shards_of(np.array([position]))[0])
+        entry = self._manifest.shards[shard]
+        sample = int(position - self._ends[shard] + entry.samples)
+        if shard not in self._damaged:  # one damaged sample is seldom alone
+            if len(self._damaged) >= DAMAGED_SHARDS_KEPT:
+                self._damaged.clear()
+            self._damaged[shard] = load_index(self._storage.read_all, entry.name, entry.index_sha256)
+        key = self._damaged[shard].key(sample)
+        return BadSample(shard=entry.name, key=key, position=position, offset=int(self.offsets[position]), fault=fault)
+
+    def _load_shard(self, shard: int) -> None:
+        entry = self._manifest.shards[shard]
+        index = load_index(self._storage.read_all, entry.name, entry.index_sha256)
+        if len(index) != entry.samples:
+            raise InputError(
+                f"index {index_name(entry.name)} lists {len(index)} samples, the manifest {entry.samples}: "
+                "copy or prepare the shard again"
+            )
+        self._check_block_sizes(index, entry.name)
+        part = slice(int(self._ends[shard]) - entry.samples, int(self._ends[shard]))
+        self.offsets[part], self.sizes[part] = index.offsets, np.minimum(index.sizes, np.iinfo(np.int32).max)
+        self.crc32[part], self.labels[part] = index.crc32, index.labels
+        self._loaded[shard] = True
+
+    def _check_block_sizes(self, index: ShardIndex, shard_name: str) -> None:
+        image_bytes = self._manifest.image_channels * self._manifest.image_size**2
+        if self._manifest.layout == "blocks" and np.any(index.sizes != image_bytes):
+            raise InputError(
+                f"index {index_name(shard_name)} has images that are not the manifest's {image_bytes} bytes: "
+                "prepare the shard again"
+            )
+
+
+def load_index(read_all: Callable[[str], bytes], shard_name: str, sha256: str) -> ShardIndex:
+    """Read and check the index of a shard.
+
+    Raises:
+        InputError: it is missing or is not the one that the manifest names.
+    """
+    name = index_name(shard_name)
+    try:
+        data = read_all(name)
+    except OSError as error:
+        raise InputError(f"index {name} of shard {shard_name} is missing: copy or prepare the shard again") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"index {name} is not the one that the manifest names: copy or prepare the shard again")
+    return decode_index(data, name)

@@ -1,0 +1,136 @@
+"""Tars without a manifest, someone's own or img2dataset's: look at every member once, then they are a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES
+from dcgan_dist.data.shards.index import TarColumns, index_name, make_index
+from dcgan_dist.data.shards.schema import Manifest, Shard, write_manifest
+from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_tar
+from dcgan_dist.data.shards.writer import describe_shard
+from dcgan_dist.errors import InputError
+
+MAX_LISTED = 20
+
+
+@dataclass(kw_only=True, slots=True)
+class TarContents(TarColumns):
+    """What a tar holds, and what is wrong with it."""
+
+    damages: list[Damage] = field(default_factory=list)
+
+
+def read_contents(path: Path) -> TarContents:
+    """Find every image of a tar with its key and label, and every fault of structure and naming."""
+    contents = TarContents()
+    rows: dict[str, int] = {}
+
+    def damaged(member: str, offset: int, fault: str) -> None:
+        contents.damages.append(Damage(shard=path.name, member=member, offset=offset, fault=fault))
+
+    try:
+        with path.open("rb") as file:
+            for name, _, offset, size in walk_tar(path):
+                key, suffix = split_name(name)
+                if suffix == "cls":
+                    file.seek(offset)
+                    text = file.read(min(size, 20))
+                    if key in rows and text.strip().isdigit():
+                        contents.labels[rows[key]] = int(text)
+                    elif not text.strip().isdigit():
+                        damaged(name, offset, "the label is not a decimal number")
+                elif is_image(suffix) and key in rows:
+                    kind = "dotted key: readers merge it into" if "." in suffix else "duplicate key:"
+                    damaged(name, offset, f"{kind} {key}, which has an image already")
+                elif is_image(suffix):
+                    rows[key] = len(contents.keys)
+                    contents.add(key, offset, size, None)
+    except TarFault as error:
+        damaged(error.member, error.offset, error.fault)
+    if not contents.keys and not contents.damages:
+        damaged("", 0, "empty: no image in it")
+    return contents
+
+
+def index_tars(tars: Sequence[Path], name: str) -> Manifest:
+    """Make manifest and indexes of plain tars, beside them where that can be written, else in the user's cache.
+
+    Raises:
+        InputError: a tar is damaged, or keys are twice or merge; the message lists them.
+    """
+    found = [(tar, read_contents(tar)) for tar in tars]
+    damages = [damage for _, contents in found for damage in contents.damages]
+    owners: dict[str, str] = {}
+    for tar, contents in found:
+        for key, offset in zip(contents.keys, contents.offsets, strict=True):
+            if owners.setdefault(key, tar.name) != tar.name:
+                fault = f"duplicate key: {owners[key]} has it too"
+                damages.append(Damage(shard=tar.name, member=key, offset=offset, fault=fault))
+    if damages:
+        listed = "; ".join(str(damage) for damage in damages[:MAX_LISTED])
+        raise InputError(f"{len(damages)} faults in tars without a manifest: {listed}. Mend or leave out these tars")
+
+    folder = _index_folder(tars)
+    shards = [_index_tar(tar, contents, folder) for tar, contents in found]
+    labels = [label for _, contents in found for label in contents.labels]
+    labelled = all(label is not None for label in labels)
+    manifest = Manifest(
+        dataset=name,
+        image_size=_common_size(found),
+        image_channels=3,
+        layout="samples",
+        shards=tuple(shards),
+        preprocessing={"stored": "as found"},
+        source={"kind": "tars without a manifest"},
+        classes=1 + max(label for label in labels if label is not None) if labelled else 0,
+        location=str(folder),
+    )
+    write_manifest(manifest, folder)
+    return manifest
+
+
+def _index_tar(tar: Path, contents: TarContents, folder: Path) -> Shard:
+    (folder / index_name(tar.name)).write_bytes(make_index(tar, contents).encode())
+    if folder != tar.parent:
+        link = folder / tar.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(tar)
+    return describe_shard(folder / tar.name, "train", len(contents.keys))
+
+
+def _index_folder(tars: Sequence[Path]) -> Path:
+    """The tars' own folder, or for folders of others a cache folder that belongs to these very files."""
+    folder = tars[0].parent
+    alone = {path.name for path in folder.glob("*.tar")} == {tar.name for tar in tars}
+    if alone and os.access(folder, os.W_OK):
+        return folder
+    stats = [(str(tar), tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
+    name = hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
+    cache = Path("~/.cache/dcgan_dist/indexes").expanduser() / name
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _common_size(found: Sequence[tuple[Path, TarContents]]) -> int:
+    """Pixels per side if all images are squares of one size, else 0; only headers are read."""
+    sizes: set[tuple[int, int]] = set()
+    for tar, contents in found:
+        with tar.open("rb") as file:
+            for offset, size in zip(contents.offsets, contents.sizes, strict=True):
+                file.seek(offset)
+                try:
+                    with Image.open(io.BytesIO(file.read(min(size, MAX_ENCODED_BYTES)))) as image:
+                        sizes.add(image.size)
+                except (OSError, Image.DecompressionBombError):
+                    continue  # the stream and the inspection name it
+                if len(sizes) > 1:
+                    return 0
+    return next(iter(sizes))[0] if len(sizes) == 1 and len(set(*sizes)) == 1 else 0

@@ -1,0 +1,224 @@
+"""A full check of a data set against its manifest: every damaged shard and sample, found and named."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.data.shards.images import ImageFault, decode
+from dcgan_dist.data.shards.index import NO_LABEL, ShardIndex, decode_index, index_name
+from dcgan_dist.data.shards.indexing import read_contents
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest
+from dcgan_dist.data.shards.tar_members import Damage, Member, TarFault, walk_tar
+from dcgan_dist.errors import InputError
+
+SHEET_IMAGES = 64
+
+
+@dataclass(kw_only=True, slots=True)
+class Inspection:
+    """What was found."""
+
+    manifest: Manifest
+    damages: list[Damage] = field(default_factory=list)
+    readable: Counter[str] = field(default_factory=Counter)
+    """Good samples of each split."""
+    labels: Counter[int] = field(default_factory=Counter)
+    """Good samples of each class."""
+    sizes: Counter[str] = field(default_factory=Counter)
+    """Good samples of each size, as width x height."""
+    sheet: list[NDArray[np.uint8]] = field(default_factory=list)
+    """Images (h, w, c) spread over the shards, for a contact sheet."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The job's result."""
+        return {
+            "dataset": self.manifest.dataset,
+            "manifest_hash": self.manifest.hash,
+            "samples": self.manifest.samples,
+            "readable": dict(self.readable),
+            "sizes": dict(self.sizes.most_common(20)),
+            "labels": {str(label): n for label, n in sorted(self.labels.items())},
+            "damages": [asdict(damage) for damage in self.damages],
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.manifest.dataset}: {sum(self.readable.values())} of {self.manifest.samples} samples are good "
+            f"({', '.join(f'{n} {split}' for split, n in self.readable.items())})",
+            "sizes: " + ", ".join(f"{size} ({n})" for size, n in self.sizes.most_common(5)),
+        ]
+        if self.labels:
+            most, least = self.labels.most_common(1)[0], self.labels.most_common()[-1]
+            lines.append(
+                f"{len(self.labels)} classes; the largest is {most[0]} with {most[1]}, the smallest {least[0]} with {least[1]}"
+            )
+        lines.append(f"{len(self.damages)} faults" if self.damages else "no fault found")
+        return "\n".join(lines + [f"  {damage}" for damage in self.damages])
+
+
+def inspect(manifest: Manifest, progress: Callable[[int], object] = lambda samples: None) -> Inspection:
+    """Check every byte and decode every image of a data set on a local disk.
+
+    Args:
+        manifest: may be one whose shards are missing or changed (`open_manifest`).
+        progress: told of the samples looked at, shard by shard.
+    """
+    found = Inspection(manifest=manifest)
+    folder = Path(manifest.location)
+    owners: dict[str, str] = {}
+    every = max(1, manifest.samples // SHEET_IMAGES)
+    first = 0
+    for shard in manifest.shards:
+        index = _checked_index(folder, shard, found.damages)
+        if index is not None and _is_there(folder / shard.name, shard, found.damages):
+            _check_shard(folder / shard.name, shard, index, found, range(-first % every, shard.samples, every))
+            for sample, key in enumerate(index.keys):
+                if owners.setdefault(key, shard.name) != shard.name:
+                    fault = f"duplicate key: {owners[key]} has it too"
+                    found.damages.append(
+                        Damage(shard=shard.name, member=key, offset=int(index.offsets[sample]), fault=fault)
+                    )
+        first += shard.samples
+        progress(shard.samples)
+    return found
+
+
+def open_manifest(path: str) -> Manifest:
+    """Read a manifest without looking at its shards; tars without one are indexed.
+
+    Raises:
+        InputError: there is neither, or the manifest is torn.
+    """
+    file = Path(path).expanduser()
+    if file.suffix == ".tar" or (file.is_dir() and not (file / MANIFEST_NAME).exists()):
+        return load_manifest(path)
+    file = file / MANIFEST_NAME if file.is_dir() else file
+    try:
+        return parse_manifest(file.read_text(encoding="utf-8"), str(file.parent.absolute()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({error}): give a folder of shards or its manifest") from error
+
+
+def _checked_index(folder: Path, shard: Shard, damages: list[Damage]) -> ShardIndex | None:
+    """The index of a shard, if it is the manifest's own."""
+    name = index_name(shard.name)
+    try:
+        data = (folder / name).read_bytes()
+    except OSError:
+        damages.append(Damage(shard=shard.name, member=name, offset=0, fault="the index is missing"))
+        return None
+    if hashlib.sha256(data).hexdigest() != shard.index_sha256:
+        damages.append(Damage(shard=shard.name, member=name, offset=0, fault="the index changed (sha256 differs)"))
+        return None
+    return decode_index(data, name)
+
+
+def _is_there(path: Path, shard: Shard, damages: list[Damage]) -> bool:
+    if path.is_file():
+        return True
+    damages.append(Damage(shard=shard.name, member="", offset=0, fault=f"missing, with its {shard.samples} samples"))
+    return False
+
+
+def _check_shard(path: Path, shard: Shard, index: ShardIndex, found: Inspection, pictured: range) -> None:
+    """Compare every image and everything between images with the index, and decode the images."""
+    faults = _Faults(path, shard.name, index)
+    if len(index) != shard.samples or not len(index):
+        faults.add(0, f"the index lists {len(index)} samples, the manifest {shard.samples}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        for sample, (gap, data) in enumerate(_gaps_and_images(file.read, index)):
+            offset = int(index.offsets[sample])
+            if len(data) < index.sizes[sample]:
+                faults.add(offset, f"cut: the shard ends at byte {file.tell()}; {len(index) - sample} samples are lost")
+                break
+            if zlib.crc32(gap) != index.gap_crc32[sample]:
+                faults.add_between(offset - len(gap), offset)
+            if zlib.crc32(data) != index.crc32[sample]:
+                faults.add(offset, "bytes changed (crc32 differs)")
+                continue
+            try:
+                pixels = _pixels(data, found.manifest)
+            except ImageFault as error:
+                faults.add(offset, str(error))
+                continue
+            _count(found, shard, int(index.labels[sample]), pixels)
+            if sample in pictured:
+                found.sheet.append(pixels)
+        else:
+            last = file.tell()
+            if zlib.crc32(file.read()) != index.gap_crc32[-1]:
+                faults.add_between(last, max(file.tell(), last + 1))
+    if digest != shard.sha256 and not faults.found:
+        faults.add(0, "changed (sha256 differs), though its images are those of the index")
+    if not faults.found and found.manifest.layout == "samples":
+        faults.found += read_contents(path).damages
+    found.damages += faults.found
+
+
+class _Faults:
+    """Faults of one shard; the tar is walked for the members' names only when there is one."""
+
+    def __init__(self, path: Path, shard: str, index: ShardIndex) -> None:
+        self.found: list[Damage] = []
+        self._path, self._shard, self._index = path, shard, index
+
+    def add(self, offset: int, fault: str, member: str = "") -> None:
+        """Note a fault in the member, or else the sample, that begins at an offset."""
+        sample = np.flatnonzero(self._index.offsets == offset)
+        key = self._index.key(int(sample[0])) if len(sample) else ""
+        member = member or next((one.name for one in self._walked[0] if one.offset == offset), key)
+        self.found.append(Damage(shard=self._shard, member=member, offset=offset, fault=fault))
+
+    def add_between(self, first: int, end: int) -> None:
+        """Note changed bytes outside the images: a broken header, or one of the other members there."""
+        members, broken = self._walked
+        if broken is not None and first <= broken.offset < end:
+            return self.add(broken.offset, broken.fault, broken.member)
+        inside = [one for one in members if first <= one.header < end] or [
+            one for one in members if one.offset <= first
+        ][-1:]
+        names = ", ".join(one.name for one in inside)
+        return self.add(inside[0].header if inside else first, "bytes changed in a header, label or detail", names)
+
+    @cached_property
+    def _walked(self) -> tuple[list[Member], TarFault | None]:
+        members: list[Member] = []
+        try:
+            members.extend(walk_tar(self._path))  # keeps the members before a fault
+        except TarFault as error:
+            return members, error
+        return members, None
+
+
+def _gaps_and_images(read: Callable[[int], bytes], index: ShardIndex) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    for offset, size in zip(index.offsets.tolist(), index.sizes.tolist(), strict=True):
+        yield read(offset - at), read(size)
+        at = offset + size
+
+
+def _pixels(data: bytes, manifest: Manifest) -> NDArray[np.uint8]:
+    if manifest.layout == "samples":
+        return decode(data, 3)
+    shape = manifest.image_channels, manifest.image_size, manifest.image_size
+    return np.frombuffer(data, np.uint8).reshape(shape).transpose(1, 2, 0)
+
+
+def _count(found: Inspection, shard: Shard, label: int, pixels: NDArray[np.uint8]) -> None:
+    found.readable[shard.split] += 1
+    found.sizes[f"{pixels.shape[1]}x{pixels.shape[0]}"] += 1
+    if label != NO_LABEL:
+        found.labels[label] += 1

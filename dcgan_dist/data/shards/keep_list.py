@@ -1,0 +1,115 @@
+"""The keep list: which samples of a data set are left after near duplicates are removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.data.shards.schema import Manifest
+from dcgan_dist.errors import InputError
+from dcgan_dist.files import whole_file
+
+
+class Dropped(NamedTuple):
+    """A sample that does not stay, and why."""
+
+    position: int
+    """In the manifest."""
+    key: str
+    reason: str
+    """Such as "near duplicate"."""
+    kept: str = ""
+    """Key of the sample that stays in its place."""
+    distance: int | None = None
+    """Bits between the codes of the two."""
+    score: float | None = None
+    """How alike the verifier finds them; higher is more alike."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class KeepList:
+    """The samples of one manifest that stay."""
+
+    manifest_hash: str
+    """Hash of the manifest that the positions count through."""
+    positions: NDArray[np.int64]
+    """Manifest positions kept, ascending, no two equal."""
+    radius: int | None = None
+    """Bits within which two codes were taken for the same picture; None where another rule chose."""
+    counts: dict[str, Any] = field(default_factory=dict)
+    """What the report tells: samples, kept, removed and the like."""
+    dropped: Sequence[Dropped] = ()
+    """Why each of the others is not kept, where that is known; changes nothing, so not part of the hash."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over parent and positions, in hex."""
+        return hashlib.sha256(self.manifest_hash.encode() + self.positions.astype("<i8").tobytes()).hexdigest()
+
+
+def write_keep_list(keep_list: KeepList | Sequence[KeepList], path: Path) -> None:
+    """Write keep_list.json in one step; several data sets, each with its own, go into one file.
+
+    Positions are stored as runs (first, length), which stay short.
+    """
+    one = isinstance(keep_list, KeepList)
+    content = _to_json(keep_list) if one else {"keep_lists": [_to_json(each) for each in keep_list]}
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def _to_json(keep_list: KeepList) -> dict[str, Any]:
+    positions = keep_list.positions
+    starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
+    lengths = np.diff(starts, append=len(positions))
+    content = {
+        "manifest_hash": keep_list.manifest_hash,
+        "radius": keep_list.radius,
+        "counts": keep_list.counts,
+        "kept_runs": np.stack([positions[starts], lengths], axis=1).tolist(),
+    }
+    if keep_list.dropped:
+        known = ({k: v for k, v in one._asdict().items() if v not in ("", None)} for one in keep_list.dropped)
+        content["dropped"] = list(known)
+    return content
+
+
+def load_keep_list(path: str, manifest: Manifest) -> KeepList:
+    """Read a keep list for the manifest that it was made for.
+
+    Raises:
+        InputError: the file is missing or torn, belongs to another manifest, or names positions that are not there.
+    """
+    try:
+        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        if "keep_lists" in content:
+            lists = content["keep_lists"]
+            content = next((one for one in lists if one["manifest_hash"] == manifest.hash), lists[0])
+        runs = np.asarray(content["kept_runs"], np.int64).reshape(-1, 2)
+        positions = np.concatenate([np.arange(first, first + n) for first, n in runs]) if len(runs) else runs[:, 0]
+        keep_list = KeepList(
+            manifest_hash=content["manifest_hash"],
+            positions=positions,
+            radius=content["radius"],
+            counts=content["counts"],
+            dropped=[Dropped(**one) for one in content.get("dropped", ())],
+        )
+    except OSError as error:
+        raise InputError(f"keep list {path} cannot be read ({error.strerror}): check `keep_list`") from error
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{path} is torn or not a keep list ({error}): make it again") from error
+    if keep_list.manifest_hash != manifest.hash:
+        raise InputError(
+            f"keep list {path} was made for manifest {keep_list.manifest_hash[:12]}, these shards are "
+            f"{manifest.hash[:12]}: use its own shards, or make a keep list for these"
+        )
+    if np.any(np.diff(positions) <= 0) or np.any((positions < 0) | (positions >= manifest.samples)):
+        raise InputError(f"keep list {path} names a position twice or outside 0..{manifest.samples - 1}: make it again")
+    return keep_list

@@ -1,0 +1,89 @@
+"""Opening a data set: by its folder, its manifest, a tar, or a URI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dcgan_dist.data.shards.indexing import index_tars
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard, parse_manifest, write_manifest
+from dcgan_dist.errors import InputError
+from dcgan_dist.storage.local import open_storage
+from dcgan_dist.storage.protocol import Storage
+from dcgan_dist.storage.uri import is_uri
+
+__all__ = ["MANIFEST_NAME", "Layout", "Manifest", "Shard", "load_manifest", "parse_manifest", "write_manifest"]
+SIZE_CHECKS_AT_ONCE = 16
+
+
+def load_manifest(path: str) -> Manifest:
+    """Open a data set and check that its shards are there at their sizes.
+
+    Args:
+        path: a folder of shards, its manifest.json, a URI of either, or a local tar or folder of tars that has no
+            manifest, which is then indexed first.
+
+    Raises:
+        InputError: the path is missing or holds no shard, the manifest is torn, empty or of another format, a shard
+            is missing or of another size than the manifest says, or a tar without manifest is damaged.
+    """
+    if is_uri(path):
+        return _load(path.removesuffix(MANIFEST_NAME).rstrip("/"))
+    file = Path(path).expanduser().absolute()
+    if not file.exists():
+        raise InputError(f"{path} does not exist: give a folder of shards (the jobs `prepare_*` make one)")
+    if file.is_file() and file.suffix == ".tar":
+        return index_tars([file], file.stem)
+    folder = file if file.is_dir() else file.parent
+    if file.is_dir() and not (folder / MANIFEST_NAME).exists():
+        return _index_folder(folder)
+    if file.is_file() and file.name != MANIFEST_NAME:
+        raise InputError(f"{path} is neither a tar nor a {MANIFEST_NAME}: give a folder of shards")
+    return _load(str(folder))
+
+
+def _index_folder(folder: Path) -> Manifest:
+    if (folder / ".prepare").exists():
+        raise InputError(f"{folder} has no {MANIFEST_NAME}: its preparation did not finish; run the same command again")
+    tars = sorted(folder.glob("*.tar"))
+    if not tars:
+        raise InputError(
+            f"{folder} has no {MANIFEST_NAME} and no tar: give a folder that one of the jobs `prepare_*` has filled"
+        )
+    return index_tars(tars, folder.name)
+
+
+def _load(location: str) -> Manifest:
+    storage = open_storage(location)
+    try:
+        try:
+            text = storage.read_all(MANIFEST_NAME).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{location}/{MANIFEST_NAME} cannot be read ({error}): give a folder of shards") from error
+        manifest = parse_manifest(text, location)
+        _check_sizes(storage, manifest.shards, location)
+    finally:
+        storage.close()
+    return manifest
+
+
+def _check_sizes(storage: Storage, shards: Iterable[Shard], location: str) -> None:
+    def size_of(shard: Shard) -> int | OSError:
+        try:
+            return storage.size(shard.name)
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor(SIZE_CHECKS_AT_ONCE) as threads:
+        for shard, size in zip(shards, threads.map(size_of, shards), strict=True):
+            if isinstance(size, OSError):
+                raise InputError(
+                    f"shard {location}/{shard.name} is missing though the manifest lists it ({size}): "
+                    "copy or prepare it again"
+                )
+            if size != shard.bytes:
+                raise InputError(
+                    f"shard {location}/{shard.name} has {size} bytes, the manifest says {shard.bytes}: "
+                    "it was cut or changed; copy or prepare it again"
+                )

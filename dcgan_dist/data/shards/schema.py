@@ -1,0 +1,141 @@
+"""The manifest: which shards make up a data set, what they hold, and how they were made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from dcgan_dist.errors import InputError
+from dcgan_dist.files import whole_file
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+Layout = Literal["samples", "blocks"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One tar of a data set."""
+
+    name: str
+    """File name, beside the manifest."""
+    split: str
+    """train, val or test."""
+    samples: int
+    """Images in it."""
+    bytes: int
+    """Size of the tar."""
+    sha256: str
+    """Of the tar's bytes, hex."""
+    index_sha256: str
+    """Of its index file's bytes, hex."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a folder of shards holds."""
+
+    dataset: str
+    """Name of the data set, such as lsun."""
+    image_size: int
+    """Pixels per side of every image; 0 where they differ."""
+    image_channels: int
+    """3 for colour, 1 for grey."""
+    layout: Layout
+    """samples: one encoded image per member; blocks: a member holds the uint8 images of many samples."""
+    shards: tuple[Shard, ...]
+    """In order; a sample's manifest position counts through them."""
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    """What was done to the images."""
+    source: dict[str, Any] = field(default_factory=dict)
+    """Where the images came from, without paths of the machine."""
+    classes: int = 0
+    """Number of classes; 0: unlabelled."""
+    class_names: tuple[str, ...] = ()
+    """Name of each class, where known."""
+    location: str = field(default="", compare=False)
+    """Folder or URI that the shards lie in; not part of the file."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON, in hex: it does not change when the folder moves."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def samples(self) -> int:
+        """Images in all shards."""
+        return sum(shard.samples for shard in self.shards)
+
+    @property
+    def shard_samples(self) -> tuple[int, ...]:
+        """Images in each shard, as the shard plan wants them."""
+        return tuple(shard.samples for shard in self.shards)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, in order of appearance."""
+        return tuple(dict.fromkeys(shard.split for shard in self.shards))
+
+    def split(self, name: str) -> Self:
+        """The same data set with only the shards of one split.
+
+        Raises:
+            InputError: there is no such split.
+        """
+        shards = tuple(shard for shard in self.shards if shard.split == name)
+        if not shards:
+            raise InputError(
+                f"{self.location or self.dataset} has no split {name!r}, only {', '.join(self.splits)}: "
+                "name one of these, or prepare the shards again with `val_fraction`"
+            )
+        return dataclasses.replace(self, shards=shards)
+
+    def find(self, position: int) -> tuple[int, int]:
+        """Turn a manifest position into (number of the shard, sample inside it)."""
+        ends = np.cumsum(self.shard_samples)
+        shard = int(np.searchsorted(ends, position, side="right"))
+        return shard, int(position - ends[shard] + self.shards[shard].samples)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the manifest file."""
+        content = dataclasses.asdict(self)
+        del content["location"]
+        return {"format": FORMAT, **json.loads(json.dumps(content))}
+
+
+def parse_manifest(text: str, location: str) -> Manifest:
+    """Read the text of a manifest file.
+
+    Raises:
+        InputError: it is torn, of another format version, or lists no sample.
+    """
+    place = f"{location}/{MANIFEST_NAME}"
+    try:
+        content = json.loads(text)
+        version = content.pop("format")
+        if version != FORMAT:
+            raise InputError(f"{place} has format {version}, this program reads {FORMAT}: update the program")
+        content["shards"] = tuple(Shard(**shard) for shard in content["shards"])
+        content["class_names"] = tuple(content["class_names"])
+        manifest = Manifest(**content, location=location)
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{place} is torn or not a manifest ({error}): prepare or copy the shards again") from error
+    if not manifest.samples:
+        raise InputError(f"{place} lists no sample: prepare the shards again from a source that has images")
+    return manifest
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> Path:
+    """Write manifest.json in one step, so that a reader finds all of it or none."""
+    path = folder / MANIFEST_NAME
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(manifest.to_json(), indent=1) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,129 @@
+"""The data sets that are searched together, and the rows that count through all their shards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.data.shards.keys import escape
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest, Shard
+from dcgan_dist.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One split of a data set."""
+
+    label: str
+    """Folder or tar that it came from, unlike any other part's."""
+    manifest: Manifest
+    protected: bool
+    """Whether its samples stay whatever they resemble."""
+    own: bool
+    """Whether it belongs to a data set that is thinned out; False: it is only compared with those."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusShard:
+    """One shard among those of all parts."""
+
+    part: int
+    number: int
+    """In the part's manifest."""
+    entry: Shard
+    name: str
+    """By its content, the same wherever it lies; a second copy in the corpus has a name of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corpus:
+    """Parts in order; a row counts through their shards."""
+
+    parts: tuple[Part, ...]
+    shards: tuple[CorpusShard, ...] = field(init=False)
+    starts: NDArray[np.int64] = field(init=False)
+    """(shards + 1,) first row of each shard, and the end."""
+
+    def __post_init__(self) -> None:
+        shards: list[CorpusShard] = []
+        seen = Counter[str]()
+        for number, part in enumerate(self.parts):
+            for shard, entry in enumerate(part.manifest.shards):
+                seen[entry.sha256] += 1
+                copy = f"#{seen[entry.sha256]}" if seen[entry.sha256] > 1 else ""
+                name = f"{Path(entry.name).stem[:60]}-{entry.sha256[:16]}{copy}"
+                shards.append(CorpusShard(part=number, number=shard, entry=entry, name=name))
+        samples = np.array([shard.entry.samples for shard in shards], np.int64)
+        object.__setattr__(self, "shards", tuple(shards))
+        object.__setattr__(self, "starts", np.concatenate([np.zeros(1, np.int64), np.cumsum(samples)]))
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def part_starts(self) -> NDArray[np.int64]:
+        """(parts + 1,) first row of each part, and the end."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum([part.manifest.samples for part in self.parts])])
+
+    @property
+    def protected(self) -> NDArray[np.bool_]:
+        """(rows,) whether a row stays whatever it resembles."""
+        return np.repeat([part.protected for part in self.parts], [part.manifest.samples for part in self.parts])
+
+    def unique_keys(self, keys: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+        """Keys that name one sample of the corpus each: with their part's label where two parts have the same.
+
+        Args:
+            keys: (rows,) as they are in the shards.
+        """
+        if len(self.parts) == 1 or len(np.unique(keys)) == len(keys):
+            return keys
+        labels = np.array([escape(part.label).encode() + b"/" for part in self.parts])
+        return np.strings.add(np.repeat(labels, [part.manifest.samples for part in self.parts]), keys)
+
+    def find(self, row: int) -> tuple[Part, int, int]:
+        """Part, number of the shard in its manifest, and sample inside the shard of a row."""
+        shard = int(np.searchsorted(self.starts, row, side="right")) - 1
+        found = self.shards[shard]
+        return self.parts[found.part], found.number, int(row - self.starts[shard])
+
+
+def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
+    """Open data sets: the train split of each is searched and thinned out, its other splits are searched and protected.
+
+    Args:
+        shards: what `load_manifest` takes. Without a train split, all of it is thinned out.
+        protect: data sets of which nothing is dropped.
+
+    Raises:
+        InputError: one cannot be opened, or is named twice.
+    """
+    thinned: list[Part] = []
+    protected: list[Part] = []
+    labels = Counter[str]()
+    seen: set[tuple[str, str]] = set()
+    for path, keep_all in [(path, False) for path in shards] + [(path, True) for path in protect]:
+        whole = load_manifest(path)
+        named = (
+            Path(path.rstrip("/")).stem
+            if path.endswith(".tar")
+            else Path(path.rstrip("/").removesuffix("/manifest.json")).name
+        )
+        labels[named] += 1
+        label = named if labels[named] == 1 else f"{named}#{labels[named]}"
+        places = {(whole.location, shard.name) for shard in whole.shards}
+        if places & seen:
+            raise InputError(f"{path} is named twice: give every data set once, in `shards` or in `protect`")
+        seen |= places
+        for split in whole.splits:
+            manifest = whole.split(split)
+            stays = keep_all or (split != "train" and "train" in whole.splits)
+            part = Part(label=label, manifest=manifest, protected=stays, own=not keep_all)
+            (protected if stays else thinned).append(part)
+    return Corpus(parts=(*thinned, *protected))

@@ -1,0 +1,164 @@
+"""All pairs of a corpus within the radius, with their scores: searched and verified once, kept for the next time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.make_shards import Say
+from dcgan_dist.dedup.null_pairs import score_rows
+from dcgan_dist.dedup.pair_files import (
+    PairRule,
+    ScoredPairs,
+    Search,
+    file_name,
+    in_order,
+    known_pairs,
+    missing_search,
+    write_pairs,
+)
+from dcgan_dist.dedup.picture_table import PictureTable
+from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.errors import InputError
+from dcgan_dist.files import content_hash
+from dcgan_dist.neighbors.hamming import pairs_within
+from dcgan_dist.similarity import verifier
+
+BLOCK = 1 << 16
+"""Pairs that one task verifies; what is done stays done."""
+MOST_PAIRS = 200_000_000
+FIRST_VERIFIER = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
+"""Stands for version 1 of the verifier: the hash of its source, by which pairs were kept before it had versions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CodedImages:
+    """The images that are searched."""
+
+    corpus: Corpus
+    codes: NDArray[np.uint8]
+    """(n, code_bits / 8) of all rows."""
+    usable: NDArray[np.bool_]
+    """(n,) rows that could be read."""
+    table: PictureTable
+    """Their thumbnails."""
+
+
+def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) -> PairRule:
+    """What the pairs of a corpus depend on; the verifier counts by its version."""
+    scored_by = FIRST_VERIFIER if verifier.VERSION == 1 else verifier.VERSION
+    names = tuple(f"{shard.name}-{digest[:16]}" for shard, digest in zip(corpus.shards, hashes, strict=True))
+    return PairRule(names=names, hash=content_hash([coder, scored_by]), radius=radius)
+
+
+def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int, say: Say) -> ScoredPairs:
+    """Every pair within the radius, ascending.
+
+    Args:
+        images: that are searched.
+        folder: of the results.
+        rule: what the pairs depend on.
+        cpus: tasks at once.
+        say: prints a line.
+
+    Raises:
+        InputError: there are more pairs than fit.
+    """
+    kept = folder / "pairs"
+    kept.mkdir(parents=True, exist_ok=True)
+    known, covered, damages = known_pairs(kept, images.corpus, rule)
+    for damage in damages:
+        say(f"warning: {damage}: it is made again")
+    search = missing_search(covered)
+    if search is None:
+        say(f"{len(known.first):,} pairs known from before")
+        return known
+    if search.old:
+        say(f"{len(search.new)} new shards are compared with themselves and {len(search.old)} known ones")
+    name = file_name(search, rule)
+    unfinished = kept / f"{name}.part"
+    first, second, distances = _candidates(images, search, rule.radius, unfinished / "candidates.npz", say)
+    scores = _scores(first, second, images.table, unfinished, cpus, say)
+    found = ScoredPairs(first, second, distances, scores)
+    write_pairs(kept / f"{name}.npz", images.corpus, search, rule, found)
+    shutil.rmtree(unfinished)
+    return in_order([known, found])
+
+
+def _candidates(
+    images: CodedImages, search: Search, radius: int, path: Path, say: Say
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
+    """Pairs of codes within the radius, ascending; from an earlier attempt, where there was one."""
+    try:
+        found = read_npz(path)
+        return found["first"], found["second"], found["distances"]
+    except FileNotFoundError:
+        pass
+    except (Damaged, KeyError) as error:
+        say(f"warning: {error}: the search is done again")
+    new, old = (_rows(images, numbers) for numbers in search)
+    blocks, count = [], 0
+    with progress_bar(1000 * (1 + bool(len(old))), "search") as bar:
+        for others in (None, old) if len(old) else (None,):
+            began = bar.n
+
+            def progress(share: float, began: float = began) -> None:
+                bar.update(began + round(1000 * share) - bar.n)
+
+            within = None if others is None else images.codes[others]
+            for block in pairs_within(images.codes[new], radius, others=within, progress=progress):
+                a, b = new[block.first], (new if others is None else others)[block.second]
+                empty = np.zeros(len(a), np.float32)
+                blocks.append(ScoredPairs(np.minimum(a, b), np.maximum(a, b), block.distances.astype(np.int16), empty))
+                count += len(a)
+                if count > MOST_PAIRS:
+                    raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
+    found = in_order(blocks)
+    write_npz(path, first=found.first, second=found.second, distances=found.distances)
+    return found.first, found.second, found.distances
+
+
+def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:
+    """Usable rows of some shards."""
+    starts = images.corpus.starts
+    rows = [np.arange(starts[number], starts[number + 1]) for number in sorted(numbers)]
+    joined = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+    return joined[images.usable[joined]]
+
+
+def _scores(
+    first: NDArray[np.int64], second: NDArray[np.int64], table: PictureTable, unfinished: Path, cpus: int, say: Say
+) -> NDArray[np.float32]:
+    """Scores of all candidates, block by block; blocks that an earlier attempt scored stay."""
+    scores = np.zeros(len(first), np.float32)
+    waiting = []
+    for start in range(0, len(first), BLOCK):
+        part = slice(start, start + BLOCK)
+        try:
+            scores[part] = read_npz(unfinished / f"scores-{start}.npz")["scores"]
+        except FileNotFoundError:
+            waiting.append(start)
+        except (Damaged, KeyError, ValueError) as error:
+            say(f"warning: {error}: the block is scored again")
+            waiting.append(start)
+    blocks = [(start, first[start : start + BLOCK], second[start : start + BLOCK]) for start in waiting]
+    with progress_bar(len(first), "pairs") as bar:
+        bar.update(len(first) - sum(len(block[1]) for block in blocks))
+        for (start, rows, _), block in run_tasks(_score_task, table, blocks, cpus=cpus):
+            write_npz(unfinished / f"scores-{start}.npz", scores=block)
+            scores[start : start + BLOCK] = block
+            bar.update(len(rows))
+    return scores
+
+
+def _score_task(table: PictureTable, block: tuple[int, NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
+    _, first, second = block
+    return score_rows(first, second, table.gather)

@@ -1,0 +1,140 @@
+"""What unrelated images look like to a code and a verifier: the measure of false discoveries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from dcgan_dist.dedup.groups import Rows
+from dcgan_dist.dedup.pair_files import ScoredPairs, in_order
+from dcgan_dist.neighbors.hamming import pairs_within
+from dcgan_dist.similarity.verifier import score_pairs
+
+Axis = Literal[2, 3]
+UPSIDE_DOWN, MIRROR = 2, 3
+"""Axes of (n, c, h, w) that are flipped."""
+QUERIES = 5000
+RANDOM_PAIRS, AT_ONCE = 10_000_000, 1_000_000
+FALSE_WEIGHT = 5
+"""True pairs that a false one outweighs."""
+SURE_SCORE = 0.95
+"""What scores this much is accepted whatever the mirror says: a set may hold a mirrored copy of everything."""
+VERIFY = 4096
+"""Pairs whose thumbnails are in memory at once."""
+
+
+def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -> Rows:
+    """Histogram of the Hamming distances of random pairs: (code_bits + 1,)."""
+    rng = np.random.default_rng(seed)
+    counts = np.zeros(8 * codes.shape[1] + 1, np.int64)
+    if len(usable) < 2:
+        return counts
+    for _ in range(RANDOM_PAIRS // AT_ONCE):
+        first = rng.integers(len(usable), size=AT_ONCE)
+        second = (first + rng.integers(1, len(usable), size=AT_ONCE)) % len(usable)
+        distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
+        counts += np.bincount(distances, minlength=len(counts))
+    return counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FlipTest:
+    """Flipped images searched for among the images themselves: what they find shows nothing that is there.
+
+    A photograph in a mirror is as likely as the photograph, so a mirrored image finds unrelated ones as often as the image
+    does; but it also finds copies that really are mirrored, so the mirror overestimates false
+    discoveries. An image upside down meets no such copies, but is no likely photograph: it
+    underestimates them. Images related to the queried one are not counted.
+    """
+
+    queries: int
+    """Flipped images."""
+    rows: int
+    """Images searched."""
+    found: ScoredPairs
+    """(flipped row, row) within the radius, related images left out; first need not be the smaller."""
+
+    def expected(self, accepted: int, *, confidence: float | None = None) -> float:
+        """Unrelated pairs to expect among all pairs of the images, where so many of `found` were accepted.
+
+        Args:
+            accepted: of `found`.
+            confidence: None: the estimate itself; else the upper bound of a Poisson count.
+        """
+        most = accepted if confidence is None else float(chi2.ppf(confidence, 2 * accepted + 2)) / 2
+        return most / max(1, self.queries) * self.rows / 2  # each pair can be found from both of its ends
+
+
+def separating_threshold(scores: NDArray[np.float32], mirror: FlipTest, least: float) -> float:
+    """The score from which pairs are related with some certainty, by what mirrored images find.
+
+    Of the T(t) pairs that score at least t, the mirror expects F(t) to be false. Where T - FALSE_WEIGHT F is greatest, the
+    next pairs below would be false for more than one in FALSE_WEIGHT. Copies that really are mirrored are few beside the
+    others at every score, and move it little; a set whose images are alike by nature moves it far.
+
+    Args:
+        scores: of all candidates.
+        mirror: of the same images, radius and verifier.
+        least: score below which nothing is accepted.
+    """
+    found = np.unique(mirror.found.scores[(mirror.found.scores >= least) & (mirror.found.scores < SURE_SCORE)])
+    thresholds = np.concatenate([[least], np.nextafter(found, np.float32(2))]).astype(np.float64)
+    accepted = len(scores) - np.searchsorted(np.sort(scores), thresholds)
+    false = len(mirror.found.scores) - np.searchsorted(np.sort(mirror.found.scores), thresholds)
+    return float(thresholds[np.argmax(accepted - FALSE_WEIGHT * mirror.expected(1) * false)])
+
+
+def flip_test(
+    codes: NDArray[np.uint8],
+    usable: Rows,
+    *,
+    radius: int,
+    gather: Callable[[Rows], NDArray[np.uint8]],
+    encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    related: Rows,
+    axis: Axis,
+    seed: int = 0,
+) -> FlipTest:
+    """Search flipped images.
+
+    Args:
+        codes: (n, code_bits / 8) of all rows.
+        usable: rows that count.
+        radius: bits.
+        gather: rows to thumbnails.
+        encode: thumbnails to codes.
+        related: (n,) a name for each row; rows of one name are related.
+        axis: MIRROR or UPSIDE_DOWN.
+        seed: of the choice of queries.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(usable))[:QUERIES]
+    queries = np.sort(usable[chosen])
+    flipped = encode(np.flip(gather(queries), axis).copy()) if len(queries) else codes[:0]
+    blocks = []
+    for block in pairs_within(flipped, radius, others=codes[usable]):
+        first, second = queries[block.first], usable[block.second]
+        unrelated = related[first] != related[second]
+        scores = np.zeros(int(unrelated.sum()), np.float32)
+        blocks.append(ScoredPairs(first[unrelated], second[unrelated], block.distances[unrelated], scores))
+    found = in_order(blocks)
+    scores = score_rows(found.first, found.second, gather, flip=axis)
+    return FlipTest(queries=len(queries), rows=len(usable), found=found._replace(scores=scores))
+
+
+def score_rows(
+    first: Rows, second: Rows, gather: Callable[[Rows], NDArray[np.uint8]], *, flip: Axis | None = None
+) -> NDArray[np.float32]:
+    """Scores of pairs of rows, a bounded number of thumbnails at a time; the first of each pair flipped if so wished."""
+    scores = np.zeros(len(first), np.float32)
+    for start in range(0, len(first), VERIFY):
+        part = slice(start, start + VERIFY)
+        pictures = gather(first[part])
+        pictures = pictures if flip is None else np.flip(pictures, flip).copy()
+        scores[part] = score_pairs(pictures, gather(second[part]))
+    # Rounded far above the last bits, which depend on how many pairs were scored together.
+    return np.round(scores, 3)

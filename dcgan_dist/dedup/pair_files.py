@@ -1,0 +1,155 @@
+"""Verified pairs on disk: which shards were searched against which, and every pair within the radius with its score.
+
+What one file covers need not be searched again, whatever shards come later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.files import content_hash
+
+FORMAT = 1
+
+
+class ScoredPairs(NamedTuple):
+    """Pairs of rows of a corpus, first < second, ascending, each once."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    distances: NDArray[np.int16]
+    """(k,) bits between the codes."""
+    scores: NDArray[np.float32]
+    """(k,) of the verifier; higher is more alike."""
+
+    def where(self, chosen: NDArray) -> ScoredPairs:
+        """Some of the pairs, by mask or index."""
+        return ScoredPairs(self.first[chosen], self.second[chosen], self.distances[chosen], self.scores[chosen])
+
+
+class Search(NamedTuple):
+    """Shards that are searched against themselves and against others that were searched before."""
+
+    new: tuple[int, ...]
+    """Numbers of shards in the corpus."""
+    old: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairRule:
+    """What pairs depend on besides the shards."""
+
+    names: tuple[str, ...]
+    """One for each shard of the corpus, by its content."""
+    hash: str
+    """Of coder and verifier."""
+    radius: int
+    """Bits, inclusive."""
+
+
+def file_name(search: Search, rule: PairRule) -> str:
+    """Name of a search: by what was searched, and how."""
+    names = [[rule.names[number] for number in numbers] for numbers in search]
+    return content_hash([names, rule.hash, rule.radius, FORMAT])[:16]
+
+
+def write_pairs(path: Path, corpus: Corpus, search: Search, rule: PairRule, pairs: ScoredPairs) -> None:
+    """Write what a search found; `pairs` are rows of the corpus."""
+    numbers = [*search.new, *search.old]
+    local = np.zeros(len(corpus.shards), np.int64)
+    lengths = [corpus.shards[number].entry.samples for number in numbers]
+    local[numbers] = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    first, second = (rows - corpus.starts[s] + local[s] for rows, s in _with_shards(corpus, pairs))
+    write_npz(
+        path,
+        format=FORMAT,
+        shards=np.array([rule.names[number] for number in numbers]),
+        samples=np.array(lengths, np.int64),
+        new=len(search.new),
+        rule=rule.hash,
+        radius=rule.radius,
+        first=first,
+        second=second,
+        distances=pairs.distances,
+        scores=pairs.scores,
+    )
+
+
+def _with_shards(corpus: Corpus, pairs: ScoredPairs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    for rows in (pairs.first, pairs.second):
+        yield rows, np.searchsorted(corpus.starts, rows, side="right") - 1
+
+
+def known_pairs(folder: Path, corpus: Corpus, rule: PairRule) -> tuple[ScoredPairs, NDArray[np.bool_], list[str]]:
+    """Everything that earlier searches found about a corpus.
+
+    Returns:
+        The pairs, for every two shards whether their pairs are all known, (shards, shards), and what is damaged.
+    """
+    covered = np.zeros((len(corpus.shards),) * 2, bool)
+    found: list[ScoredPairs] = []
+    damages: list[str] = []
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            content = read_npz(path)
+            same = (str(content["rule"]), int(content["format"])) == (rule.hash, FORMAT)
+            if same and int(content["radius"]) >= rule.radius:
+                found.append(_rows_of_corpus(corpus, content, covered, rule))
+        except (Damaged, KeyError, ValueError, TypeError, IndexError) as error:
+            damages.append(str(error) if isinstance(error, Damaged) else f"{path} is damaged ({error})")
+    return in_order(found), covered, damages
+
+
+def _rows_of_corpus(
+    corpus: Corpus, content: dict[str, NDArray], covered: NDArray[np.bool_], rule: PairRule
+) -> ScoredPairs:
+    """The pairs of one file whose shards are in the corpus; marks what it covers."""
+    numbers = {name: number for number, name in enumerate(rule.names)}
+    here = np.array([numbers.get(str(name), -1) for name in content["shards"]], np.int64)
+    samples = content["samples"]
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(samples)])
+    known = here >= 0
+    if (samples[known] != [corpus.shards[number].entry.samples for number in here[known]]).any():
+        raise ValueError("it counts other samples than the shards have")
+    columns = [content[name] for name in ("first", "second", "distances", "scores")]
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError("columns of unequal length")
+
+    rows = []
+    for column in columns[:2]:
+        shard = np.searchsorted(starts, column, side="right") - 1
+        rows.append(np.where(known[shard], corpus.starts[here[shard]] + column - starts[shard], -1))
+    inside = (rows[0] >= 0) & (rows[1] >= 0) & (columns[2] <= rule.radius)
+    first, second = np.minimum(*rows)[inside], np.maximum(*rows)[inside]
+    new = np.arange(len(here)) < int(content["new"])
+    covered[np.ix_(here[known & new], here[known])] = True
+    covered[np.ix_(here[known], here[known & new])] = True
+    return ScoredPairs(first, second, columns[2][inside].astype(np.int16), columns[3][inside].astype(np.float32))
+
+
+def in_order(blocks: Sequence[ScoredPairs]) -> ScoredPairs:
+    """Blocks of pairs as one, ascending, each pair once."""
+    if not blocks:
+        nothing = np.zeros(0, np.int64)
+        return ScoredPairs(nothing, nothing, nothing.astype(np.int16), nothing.astype(np.float32))
+    joined = ScoredPairs(*map(np.concatenate, zip(*blocks, strict=True)))  # pyright: ignore[reportArgumentType]
+    joined = joined.where(np.lexsort((joined.second, joined.first)))
+    again = (np.diff(joined.first, prepend=-1) == 0) & (np.diff(joined.second, prepend=-1) == 0)
+    return joined.where(~again)
+
+
+def missing_search(covered: NDArray[np.bool_]) -> Search | None:
+    """What has to be searched so that the pairs of all shards are known; None where they are."""
+    new: list[int] = []
+    old: list[int] = []
+    for shard in range(len(covered)):
+        (old if covered[shard, [*old, shard]].all() else new).append(shard)
+    return Search(tuple(new), tuple(old)) if new else None

@@ -1,0 +1,168 @@
+"""What a de-duplication leaves behind: pairs.csv, result.json, a few lines for its user, a run on the tracking server."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.cli.result_file import RESULT_NAME, write_result
+from dcgan_dist.data.shards.keep_list import KeepList
+from dcgan_dist.dedup.duplicates_page import Findings
+from dcgan_dist.dedup.groups import diameters, members
+from dcgan_dist.dedup.make_shards import Originals, Say
+from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.files import whole_file
+from dcgan_dist.similarity.codes import Coder
+from dcgan_dist.similarity.entropy import code_entropy
+from dcgan_dist.tracking.environment import environment_tags
+from dcgan_dist.tracking.runs import TrackedRun
+
+EXPERIMENT = "deduplication"
+PAIRS_NAME, KEEP_NAME, REPORT_NAME = "pairs.csv", "keep_list.json", "report.html"
+
+
+def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_]) -> None:
+    """Every candidate with distance, score and whether it is a duplicate (1 or 0), in the order of the shards."""
+    block = 1 << 16
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("key_a", "key_b", "distance", "score", "duplicate"))
+        for start in range(0, len(pairs.first), block):
+            part = slice(start, start + block)
+            keys = (np.strings.decode(names[rows[part]], "utf-8").tolist() for rows in (pairs.first, pairs.second))
+            scores = (f"{score:.3f}" for score in pairs.scores[part].tolist())
+            flags = accepted[part].astype(int).tolist()
+            writer.writerows(zip(*keys, pairs.distances[part].tolist(), scores, flags, strict=True))
+
+
+def summary(
+    options: DedupOptions,
+    found: Findings,
+    coder: Coder,
+    digest: str,
+    codes: NDArray[np.uint8],
+    originals: Originals,
+    lists: list[KeepList],
+    radius: int,
+    removed: list[tuple[int, int]],
+) -> dict[str, Any]:
+    """What result.json holds."""
+    corpus, choice = found.corpus, found.choice
+    groups, clusters = members(choice.components), members(choice.leaders)
+    widths = diameters(codes, groups)
+    duplicates = found.pairs.where(found.accepted)
+    protected = corpus.protected
+    usable = ~originals.unreadable
+    entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
+    return {
+        "images": len(corpus),
+        "thinned_images": int((~protected).sum()),
+        "protected_images": int(protected.sum()),
+        "kept": int((choice.kept & ~protected).sum()),
+        "near_duplicates": int(choice.near_duplicates.sum()),
+        "unreadable": len(originals.faults),
+        "codes": options.codes,
+        "code_bits": coder.code_bits,
+        "coder": digest,
+        "radius": radius,
+        "threshold": found.threshold,
+        "candidate_pairs": len(found.pairs.first),
+        "duplicate_pairs": len(duplicates.first),
+        "duplicate_pairs_with_protected": int((protected[duplicates.first] | protected[duplicates.second]).sum()),
+        "clusters": len(clusters),
+        "largest_cluster": int(clusters.sizes.max(initial=1)),
+        "components": len(groups),
+        "largest_component": int(groups.sizes.max(initial=1)),
+        "chains": int((widths > radius).sum()),
+        "largest_diameter": int(widths.max(initial=0)),
+        "removed_by_radius": removed,
+        "entropy": dataclasses.asdict(entropy)
+        if entropy
+        else {"collision_entropy_bits": 0.0, "degrees_of_freedom": 0.0},
+        "false_discovery": {name: false_discovery(found, name) for name in found.flips},
+        "manifests": {part.label: part.manifest.hash for part in corpus.parts if not part.protected},
+        "keep_list": str(options.folder / KEEP_NAME),
+        "keep_list_hashes": [one.hash for one in lists],
+        "pairs": str(options.folder / PAIRS_NAME),
+        "report": str(options.folder / REPORT_NAME),
+    }
+
+
+def false_discovery(found: Findings, flip: str) -> dict[str, float]:
+    """What a flip test says of the accepted pairs."""
+    test, hits = found.flips[flip], int(found.flips_accepted[flip].sum())
+    accepted = max(1, int(found.accepted.sum()))
+    expected, most = test.expected(hits), test.expected(hits, confidence=0.95)
+    return {
+        "queries": test.queries,
+        "accepted": hits,
+        "expected_pairs": expected,
+        "share": min(1.0, expected / accepted),
+        "bound": min(1.0, most / accepted),
+    }
+
+
+def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Write the result, say it and record it on the tracking server; an unchanged result is not recorded again.
+
+    Returns:
+        The result with its run, as it is written.
+
+    Raises:
+        InputError: the tracking server cannot be used; the result is written all the same.
+    """
+    same = ("keep_list_hashes", "candidate_pairs", "coder", "radius", "manifests")
+    try:
+        before = json.loads((options.folder / RESULT_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = {}
+    result = json.loads(json.dumps(result))
+    unchanged = all(before.get(name) == result[name] for name in same)
+    recorded = unchanged and "run_id" in before and before.get("tracking_uri") == options.tracking_uri
+    run = {"run_id": before["run_id"], "tracking_uri": before["tracking_uri"]} if recorded else {}
+    write_result(options.folder, result | run)
+    shares, entropy = [one["share"] for one in result["false_discovery"].values()], result["entropy"]
+    say(
+        f"{result['near_duplicates']:,} of {result['thinned_images']:,} images go, {result['kept']:,} stay; "
+        f"{result['duplicate_pairs']:,} of {result['candidate_pairs']:,} candidate pairs are duplicates, "
+        f"between {min(shares):.2%} and {max(shares):.2%} of them false by estimate"
+    )
+    say(
+        f"radius {result['radius']} of {result['code_bits']} bits; collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
+        f"{entropy['degrees_of_freedom']:.0f} degrees of freedom; coder {result['coder'][:12]}"
+    )
+    if result["unreadable"]:
+        say(f"{result['unreadable']} images could not be read and are left out; the report names them")
+    say(f"keep list {result['keep_list']}\nreport {result['report']}")
+    if not recorded:
+        run = {"run_id": record(options, result), "tracking_uri": options.tracking_uri}
+        write_result(options.folder, result | run)
+    return result | run
+
+
+def record(options: DedupOptions, result: dict[str, Any]) -> str:
+    """A finished run with figures and files on the tracking server; returns its id."""
+    params = {
+        "codes": options.codes,
+        "radius": result["radius"],
+        "coder": result["coder"],
+        "threshold": result["threshold"],
+    }
+    run = TrackedRun.create(options.tracking_uri, EXPERIMENT, options.folder.name, params, environment_tags())
+    figures = {name: value for name, value in result.items() if isinstance(value, int)}
+    for flip, found in result["false_discovery"].items():
+        figures |= {f"false_discovery/{flip}/{name}": value for name, value in found.items()}
+    figures |= {f"entropy/{name}": value for name, value in result["entropy"].items()}
+    run.log_metrics({name: float(value) for name, value in figures.items()}, images_seen=result["images"])
+    for name in (REPORT_NAME, KEEP_NAME, PAIRS_NAME):
+        run.log_artifact(options.folder / name)
+    run.log_dict(result, RESULT_NAME)
+    run.finish("FINISHED")
+    return run.run_id

@@ -1,0 +1,43 @@
+"""What stays of de-duplicated data sets, written as shards of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.data.shards.keep_list import KeepList
+from dcgan_dist.dedup.choice import Choice
+from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.job import runner
+from dcgan_dist.prepare.sources.existing_shards import ShardSource
+from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+
+
+def rewrite(
+    options: DedupOptions, corpus: Corpus, choice: Choice, names: NDArray[np.bytes_], lists: list[KeepList]
+) -> dict[str, Any]:
+    """Write what stays of the thinned data sets, with their other splits, as shards.
+
+    Raises:
+        InputError: the folder cannot be written, or holds other shards.
+    """
+    starts, kept = corpus.part_starts, choice.kept
+    own = [number for number, part in enumerate(corpus.parts) if part.own]
+    positions = [np.flatnonzero(kept[starts[number] : starts[number + 1]]) for number in own]
+    source = ShardSource(
+        manifests=tuple(corpus.parts[number].manifest for number in own),
+        positions=tuple(positions),
+        keys=tuple(names[starts[number] + chosen] for number, chosen in zip(own, positions, strict=True)),
+        origin={"keep_lists": [one.hash for one in lists], "radius": lists[0].radius},
+    )
+    largest = max(max(part.manifest.shard_samples) for part in corpus.parts)
+    shards = ShardOptions(out=options.rewrite, layout=source.layout, shard_samples=largest)
+    try:
+        return prepare(source, shards, run=runner(options.cpus), progress_bar=progress_bar).to_json()
+    except InputError as error:
+        raise error.renamed(out="rewrite") from error

@@ -1,0 +1,219 @@
+"""What no file of a cluster may say, as pure functions of a file: each rule yields what it found wrong, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dcgan_dist.doctor.cluster_files import ClusterFile, containers, kind_of, nodes, placeholders, pods, services, texts
+from dcgan_dist.doctor.exposure import Found, open_to_the_world, root
+
+Rule = Callable[[ClusterFile], Found]
+
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+OWN_IMAGE = re.compile(r"^[a-z0-9_./-]+:[0-9]+(\.[0-9]+)*$")  # built from here: its version is the package's
+SECRET_NAME = re.compile(r"(?i)(password|passwd|secret|token|api_?key|access_?key|credential|flask_?key)")
+REFERENCE = re.compile(r"^(/|~/|\./)[^\s]+$")  # a file, not its content
+SECRET_TEXT = re.compile(
+    r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@$]+:[^/\s@$]+@|\bgh[pousr]_[A-Za-z0-9]{30}|\b[0-9a-f]{64}\b(?<!@)"
+)
+TOO_MUCH = re.compile(r"FullAccess|AdministratorAccess|cluster-admin|roles/(owner|editor)|\w+\.(admin|Admin)$")
+READING = re.compile(r"^[a-z0-9]+:(Describe|List|Get)[A-Za-z]+$")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that a file may not say."""
+
+    rule: str
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what} ({self.rule})"
+
+
+def violations(file: ClusterFile, *, rendered: bool) -> list[Violation]:
+    """All that is wrong with a file.
+
+    Args:
+        file: to look at.
+        rendered: its placeholders should have been filled in.
+    """
+    rules = {**RULES, **({"unfilled": unfilled} if rendered else {})}
+    return [Violation(name, file.name, what) for name, rule in rules.items() for what in rule(file)]
+
+
+def unfilled(file: ClusterFile) -> Found:
+    """Placeholders that stayed, and the empty places that envsubst leaves where a variable is not set."""
+    yield from (f"${{{name}}} is not filled in" for name in sorted(placeholders(file.text)))
+    for document in file.documents:
+        for path, value in nodes(document):
+            if value in (None, "") and "secrets" not in path:  # SkyPilot names secrets with no value
+                yield f"{'.'.join(path)} is empty: was its variable set?"
+
+
+def wildcard_rights(file: ClusterFile) -> Found:
+    """Rights to do anything, or with anything."""
+    for document in file.documents:
+        for path, value in nodes(document):
+            here = ".".join(path)
+            if isinstance(value, str) and TOO_MUCH.search(value):
+                yield f"{here} gives {value}"
+            if path and path[-1] in ("NotAction", "NotResource", "NotPrincipal"):
+                yield f"{here} allows all that it does not name"
+            if path and path[-1] in ("Principal", "AWS") and value == "*":
+                yield f"{here} is everybody"
+            if isinstance(value, dict) and value.get("Effect") == "Allow":
+                yield from _statement(here, value)
+            if (
+                path
+                and path[-1] in ("verbs", "resources", "apiGroups", "includedPermissions")
+                and isinstance(value, list)
+            ):
+                yield from (f"{here} holds {one}" for one in value if "*" in str(one))
+
+
+def _statement(here: str, statement: Mapping[str, Any]) -> Found:
+    actions, resources = _list(statement.get("Action")), _list(statement.get("Resource"))
+    yield from (f"{here} allows {one}" for one in actions if "*" in one)
+    if "*" in resources and not all(READING.match(one) for one in actions):
+        yield f"{here} allows {', '.join(actions)} with every resource"
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def moving_images(file: ClusterFile) -> Found:
+    """Images whose content may be another tomorrow."""
+    images: list[tuple[str, str]] = []
+    for document in file.documents:
+        built = {name for name, service in services(document) if service.get("build")}
+        for path, text in texts(document):
+            own = path[0] == "services" and path[1] in built and OWN_IMAGE.match(text)
+            if path[-1] in ("image", "image_id") and not path[0].startswith("x-") and not own:
+                images.append((".".join(path), text))
+            if path[-1] in ("sourceImage", "ImageId") and ("/family/" in text or "resolve:ssm" in text):
+                yield f"{'.'.join(path)} names a family of images, whose newest changes: name one image"
+    if file.is_dockerfile:
+        froms = [line.split()[1] for line in file.lines if line.upper().startswith("FROM ")]
+        images += [("FROM", re.sub(r"^\$([A-Z_]+)$", r"${\1}", image)) for image in froms]
+        yield from (
+            f"{line.strip()} has a default, which nobody checks again"
+            for line in file.lines
+            if re.match(r"ARG \w*IMAGE=", line)
+        )
+    for where, image in images:
+        # A placeholder is judged when it has been filled in.
+        if not placeholders(image) and not DIGEST.search(image):
+            yield f"{where} {image!r} is not named by its digest"
+    for line in file.lines:
+        if re.search(r"[\w}]:latest\b", line):
+            yield f"{line.strip()!r} takes the latest"
+
+
+def secrets(file: ClusterFile) -> Found:
+    """Secrets in clear; to name where one is kept is right."""
+    yield from (
+        f"{_short(found[0])} looks like a secret" for found in SECRET_TEXT.finditer(_without_digests(file.text))
+    )
+    for document in file.documents:
+        if document.get("kind") == "Secret" and (document.get("data") or document.get("stringData")):
+            yield "a Secret with its content: make it with kubectl create secret"
+        for path, value in nodes(document):
+            here = ".".join(path)
+            if isinstance(value, dict) and SECRET_NAME.search(str(value.get("name", ""))) and value.get("value"):
+                yield f"{here} gives {value['name']} a value: valueFrom.secretKeyRef"
+            if isinstance(value, str) and value and _gives_secret(path, value):
+                yield f"{here} holds a secret: name the file or the Secret that has it"
+    for line in [] if file.documents else file.lines:
+        if (found := re.match(r"\s*(?:ENV|ARG)?\s*([\w.-]+)\s*=\s*(\S+)", line)) and SECRET_NAME.search(found[1]):
+            yield f"{found[1]} has a value in the file"
+
+
+def _gives_secret(path: tuple[str, ...], value: str) -> bool:
+    key = path[-1]
+    named = SECRET_NAME.search(key) and not re.search(r"(?i)(name|path|file|tokens|mode)$", key)
+    inside_reference = any(
+        one in ("secretKeyRef", "secrets", "secretName", "file_mounts", "MetadataOptions") for one in path
+    )
+    return bool(named) and not inside_reference and not placeholders(value) and not REFERENCE.match(value)
+
+
+def _without_digests(text: str) -> str:
+    return re.sub(r"@sha256:[0-9a-f]{64}", "", text)
+
+
+def _short(text: str) -> str:
+    return f"{text[:4]}..."
+
+
+def limits(file: ClusterFile) -> Found:
+    """Containers that may take all of a machine, and clusters that never shrink."""
+    for document in file.documents:
+        for name, service in services(document):
+            if not (service.get("mem_limit") and service.get("cpus")):
+                yield f"service {name} has no mem_limit and cpus"
+        if kind_of(document) == "kubernetes":
+            for path, pod in pods(document):
+                for container in containers(pod):
+                    given = (container.get("resources") or {}).get("limits") or {}
+                    yield from (
+                        f"{'.'.join(path)} {container.get('name')} has no limit of {what}"
+                        for what in ("cpu", "memory")
+                        if what not in given
+                    )
+        if kind_of(document) == "ray" and not document.get("idle_timeout_minutes"):
+            yield "idle_timeout_minutes is missing: idle machines would stay"
+
+
+def authentication(file: ClusterFile) -> Found:
+    """A Ray that obeys whoever reaches it, and an MLflow that lets everybody in."""
+    for document in file.documents:
+        kind = kind_of(document)
+        for path, text in texts(document):
+            if kind == "ray" and "ray start" in text and "RAY_AUTH_MODE=token" not in text:
+                yield f"{'.'.join(path)} starts Ray without RAY_AUTH_MODE=token"
+            if path[-1] == "RAY_AUTH_MODE" and text != "token":
+                yield f"{'.'.join(path)} is {text!r}"
+        for path, value in nodes(document):
+            if (
+                isinstance(value, dict)
+                and "headGroupSpec" in value
+                and (value.get("authOptions") or {}).get("mode") != "token"
+            ):
+                yield f"{'.'.join(path)} has no authOptions: {{mode: token}}"
+        for name, service in services(document):
+            command = " ".join(service.get("command") or [])
+            if "ray start" in command and (service.get("environment") or {}).get("RAY_AUTH_MODE") != "token":
+                yield f"service {name} starts Ray without RAY_AUTH_MODE: token"
+            if "mlflow server" in command and "--app-name=basic-auth" not in command:
+                yield f"service {name} starts MLflow without accounts: --app-name=basic-auth"
+        if (
+            kind == "sky"
+            and "ray start" in document["run"]
+            and document.get("envs", {}).get("RAY_AUTH_MODE") != "token"
+        ):
+            yield "run starts Ray without envs: {RAY_AUTH_MODE: token}"
+        for path, pod in pods(document) if kind == "kubernetes" else ():
+            for container in containers(pod):
+                words = [*(container.get("command") or []), *(container.get("args") or [])]
+                if "mlflow" in words and "--app-name=basic-auth" not in words:
+                    yield f"{'.'.join(path)} starts MLflow without accounts: --app-name=basic-auth"
+    for found in re.finditer(r"^\s*(default_permission|admin_password)\s*=\s*(\S+)", file.text, re.MULTILINE):
+        if found[1] == "admin_password" or found[2] != "NO_PERMISSIONS":
+            yield f"{found[1]} = {found[2] if found[1] != 'admin_password' else '...'}"
+
+
+RULES: dict[str, Rule] = {
+    "open to the world": open_to_the_world,
+    "wildcard rights": wildcard_rights,
+    "moving image": moving_images,
+    "root": root,
+    "secret in clear": secrets,
+    "no limit": limits,
+    "no authentication": authentication,
+}

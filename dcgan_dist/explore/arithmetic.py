@@ -1,0 +1,216 @@
+"""Arithmetic with z: smiling - neutral + neutral = smiling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from dcgan_dist.errors import require
+from dcgan_dist.explore.drawing import draw
+from dcgan_dist.explore.exemplars import FORMS, disjoint_groups, read_exemplars, score_samples
+from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.labelled_faces import classifiers_of
+from dcgan_dist.explore.latent_math import NOISE, combine, surroundings
+from dcgan_dist.explore.proportions import Proportion
+from dcgan_dist.explore.sheets import beside, panel
+from dcgan_dist.explore.smiles import AttributeClassifier
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.quality.frechet import FeatureStatistics
+from dcgan_dist.quality.random_features import RandomFeatures
+from dcgan_dist.quality.sampling import fixed_latents
+from dcgan_dist.registry.identify import open_generator
+
+PAPER = (
+    "Section 6.3.2, figure 7: three exemplars per concept; smiling woman - neutral woman + neutral man gives a smiling man, man with "
+    "glasses - man without + woman without a woman with glasses; the same in pixels gives overlaid ghosts. No rate is given."
+)
+EXEMPLARS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArithmeticJob(ExploreJob):
+    """y = mean(A) - mean(B) + mean(C): a 3x3 grid around G(y) and the pixel average beside it.
+
+    Give the exemplars (--a, --b, --c), or faces labelled by folder (--labelled): then samples are proposed as exemplars by
+    one classifier, and another one counts how often the result has the attribute, over many equations."""
+
+    a: tuple[str, ...] = ()
+    """Exemplars with the attribute: N (sample N of --seed, as jobs/sample.py draws it), SEED:N, or .npy files of z."""
+    b: tuple[str, ...] = ()
+    """Exemplars without it."""
+    c: tuple[str, ...] = ()
+    """Exemplars to which it is to be added."""
+    name: str = "A - B + C"
+    """What the equation says, for titles."""
+    labelled: str = ""
+    """Folder, tar or zip of grey faces in folders named after --with-folder and --without-folder."""
+    with_folder: str = "smile"
+    """Folder of the faces with the attribute."""
+    without_folder: str = "neutral"
+    """Folder of the faces without it."""
+    samples: int = 6000
+    """Samples among which exemplars are proposed."""
+    trials: int = 200
+    """Equations with proposed exemplars, no sample in two of them."""
+    noise: float = NOISE
+    """Largest change of each component of z in the grid around y."""
+    label: int = 0
+    """Class of all images, for a conditional generator."""
+
+
+def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
+    """Draw the equations and, with labelled faces, count."""
+    given = [job.a, job.b, job.c]
+    require(
+        all(given) or (not any(given) and bool(job.labelled)),
+        f"give all of `a`, `b` and `c` (each: {FORMS}), or `labelled` FACES for exemplars that a classifier proposes",
+    )
+    generator = open_generator(job.model, job.tracking_uri, job.label)
+    pair = classifiers_of(job, generator) if job.labelled else None
+    exploration = Exploration(name="arithmetic", job=job, arguments=list(arguments), paper=PAPER)
+    if all(given):
+        a, b, c = (
+            read_exemplars(items, generator, seed=job.seed, field=field)
+            for items, field in zip(given, ("a", "b", "c"), strict=True)
+        )
+        _draw_equation(exploration, job, generator, (a, b, c), job.name, "equation.png", pair[1] if pair else None)
+        return exploration
+
+    assert pair is not None
+    proposer, judge = pair
+    wanted, other = job.with_folder, job.without_folder
+    groups = _propose(job, generator, proposer)
+    exploration.figures = {
+        "classifier": {
+            "what": "logistic regression on edge histograms, trained on one half of the labelled faces, tested on the other",
+            "accuracy_of_proposer": Proportion(
+                round(proposer.accuracy * proposer.tested_on), proposer.tested_on
+            ).to_json(),
+            "accuracy_of_judge": Proportion(round(judge.accuracy * judge.tested_on), judge.tested_on).to_json(),
+            "face_in_image": judge.frame._asdict(),
+        }
+    }
+    for sign, (rich, poor) in enumerate(((wanted, other), (other, wanted))):
+        name = f"{rich} - {poor} + {poor}"
+        exemplars = groups[rich][: job.trials], groups[poor][: job.trials], groups[poor][job.trials :]
+        a, b, c = (_latents(generator, numbers, job.seed) for numbers in exemplars)
+        file = f"{rich}.png".replace("/", "_")
+        _draw_equation(exploration, job, generator, (a[0], b[0], c[0]), name, file, None)
+        counted = _count(job, generator, judge, a, b, c, towards=sign == 0)
+        counted["exemplars_of_the_figure"] = {
+            letter: numbers[0].tolist() for letter, numbers in zip("abc", exemplars, strict=True)
+        }
+        exploration.figures[name] = counted
+    return exploration
+
+
+def _propose(job: ArithmeticJob, generator: Generator, proposer: AttributeClassifier) -> dict[str, np.ndarray]:
+    """Groups of three samples: job.trials x 2 of each kind."""
+    needed = EXEMPLARS * job.trials * 2
+    require(
+        job.trials >= 1 and job.samples >= 2 * needed,
+        f"`trials` {job.trials} needs {needed} samples of each kind, so `samples` of at least {2 * needed}, not {job.samples}",
+    )
+    with tqdm(total=job.samples, unit="img", desc="samples scored", mininterval=5) as bar:
+        scores = score_samples(
+            generator, job.samples, proposer.scores, seed=job.seed, label=job.label, progress=bar.update
+        )
+    return {
+        job.with_folder: disjoint_groups(scores, EXEMPLARS, 2 * job.trials, seed=job.seed),
+        job.without_folder: disjoint_groups(-scores, EXEMPLARS, 2 * job.trials, seed=job.seed),
+    }
+
+
+def _latents(generator: Generator, numbers: np.ndarray, seed: int) -> Tensor:
+    """z (..., latent_dim) of samples by number."""
+    z, _ = fixed_latents(generator, 0, int(numbers.max()) + 1, seed=seed)
+    return z[torch.from_numpy(numbers)]
+
+
+def _count(
+    job: ArithmeticJob,
+    generator: Generator,
+    judge: AttributeClassifier,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    *,
+    towards: bool,
+) -> dict[str, Any]:
+    """How often the judge sees the wanted side of the attribute: in results, in C alone, in what else could be done."""
+    n, device = len(a), a.device
+
+    def rate(images: Tensor) -> dict[str, Any]:
+        positive, total = judge.rate(images)
+        return Proportion(positive if towards else total - positive, total).to_json()
+
+    def images(z: Tensor) -> Tensor:
+        return draw(generator, z, label=job.label)
+
+    pixels = [images(z.flatten(0, 1)).unflatten(0, z.shape[:2]) for z in (a, b, c)]
+    average = torch.stack([combine(*one) for one in zip(*pixels, strict=True)]).clamp(-1, 1)
+    strangers, _ = fixed_latents(generator, 0, 2 * EXEMPLARS * n, seed=job.seed + 1)
+    plus, minus = strangers.unflatten(0, (2, n, EXEMPLARS)).to(device)
+    results, alone = images(a.mean(1) - b.mean(1) + c.mean(1)), images(c.mean(1))
+    others, _ = fixed_latents(generator, 0, n, seed=job.seed + 2)
+    plain = _statistics(images(others))
+    return {
+        "n": n,
+        "results": rate(results),
+        "c_alone": rate(alone),
+        "a_alone": rate(images(a.mean(1))),
+        "random_difference_added_to_c": rate(images(plus.mean(1) - minus.mean(1) + c.mean(1))),
+        "pixel_average": rate(average),
+        "frechet_to_as_many_samples": {
+            "results": plain.distance(_statistics(results)),
+            "c_alone": plain.distance(_statistics(alone)),
+            "pixel_average": plain.distance(_statistics(average)),
+        },
+    }
+
+
+def _statistics(images: Tensor) -> FeatureStatistics:
+    statistics, features = FeatureStatistics(), RandomFeatures()
+    for batch in images.split(256):
+        statistics.add(features(batch))
+    return statistics
+
+
+def _draw_equation(
+    exploration: Exploration,
+    job: ArithmeticJob,
+    generator: Generator,
+    exemplars: tuple[Tensor, Tensor, Tensor],
+    name: str,
+    file: str,
+    judge: AttributeClassifier | None,
+) -> None:
+    pixels = [draw(generator, z, label=job.label) for z in exemplars]
+    y = combine(*exemplars)
+    around = draw(generator, surroundings(y, noise=job.noise, seed=job.seed), label=job.label)
+    baseline = combine(*pixels).clamp(-1, 1)
+    scale = max(1, 64 // around.shape[-1])
+
+    def column(z: Tensor, images: Tensor, title: str) -> Image.Image:
+        mean = draw(generator, z.mean(0)[None], label=job.label)
+        return panel(torch.cat([images, mean]), title, columns=1, scale=scale)
+
+    parts: list[Image.Image | str] = [column(exemplars[0], pixels[0], "A"), "-"]
+    parts += [column(exemplars[1], pixels[1], "B"), "+", column(exemplars[2], pixels[2], "C"), "="]
+    parts += [panel(around, "G(y + noise), G(y) in the centre", columns=3, scale=scale)]
+    parts += [panel(baseline[None], "in pixels", scale=scale)]
+    caption = (
+        f"{name}: exemplars of A, B and C with the image of their mean z at the bottom; y = A - B + C of the means, noise "
+        f"uniform up to {job.noise:g}; at the right the same sum of the images themselves."
+    )
+    exploration.add(file, beside(parts), caption)
+    if judge is not None:
+        figures = {"g_of_y": draw(generator, y[None], label=job.label), "grid": around, "pixel_average": baseline[None]}
+        exploration.figures[name] = {key: Proportion(*judge.rate(images)).to_json() for key, images in figures.items()}

@@ -1,0 +1,127 @@
+"""A walk through the space of z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dcgan_dist.cli.command_line import absolute
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.stream import read_images
+from dcgan_dist.errors import require
+from dcgan_dist.explore.drawing import draw
+from dcgan_dist.explore.exemplars import read_exemplars
+from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.latent_math import Kind, nearest, row_ratio, smoothness, walk
+from dcgan_dist.explore.sheets import panel, save_animation
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.quality.pictures import to_uint8
+from dcgan_dist.quality.random_features import RandomFeatures
+from dcgan_dist.quality.sampling import fixed_latents
+from dcgan_dist.registry.identify import open_generator
+
+PAPER = (
+    "Section 6.1, figure 4: a series of 9 random points, linear interpolation; every image along the way looks like a bedroom, and "
+    "objects change smoothly. Sharp transitions would be a sign of memorization. The paper gives no figure."
+)
+KINDS: tuple[Kind, ...] = ("linear", "spherical")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WalkJob(ExploreJob):
+    """Rows of images between consecutive random z: a grid and an animation for linear and for spherical interpolation, and
+    how smooth they are beside real images."""
+
+    points: int = 9
+    """Number of z that the walk passes, drawn from the seed."""
+    z: tuple[str, ...] = ()
+    """Points chosen by hand instead: N (sample N of --seed), SEED:N, or .npy files of z."""
+    steps: int = 10
+    """Images per row, both ends included."""
+    frames: int = 12
+    """Images per row of the animation."""
+    label: int = 0
+    """Class of all images, for a conditional generator."""
+    shards: str = ""
+    """Real images for comparison; empty: none."""
+    split: str = "train"
+    """Split of these shards."""
+    crop: str = "centre"
+    """centre or none: how real images larger than the model's are cut."""
+    real: int = 1000
+    """Number of real images."""
+
+
+def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:
+    """Draw, measure, write."""
+    require(job.steps >= 2, f"`steps` {job.steps}: a row needs at least its 2 ends")
+    require(job.z != () or job.points >= 2, f"`points` {job.points}: a walk needs at least 2 points")
+    generator = open_generator(job.model, job.tracking_uri, job.label)
+    real = read_real(job.shards, job.split, job.crop, job.real, generator) if job.shards else None
+    if job.z:
+        points = read_exemplars(job.z, generator, seed=job.seed, field="z")
+        require(len(points) >= 2, f"`z` gives {len(points)} point: a walk needs at least 2")
+    else:
+        points, _ = fixed_latents(generator, 0, job.points, seed=job.seed)
+    exploration = Exploration(name="walk", job=job, arguments=list(arguments), paper=PAPER)
+
+    for kind in KINDS:
+        rows = walk(points, job.steps, kind)
+        images = to_uint8(draw(generator, rows.flatten(0, 1), label=job.label))
+        caption = (
+            f"Latent walk, {kind} interpolation: {len(rows)} rows between {len(points)} consecutive z; each row begins where "
+            "the one above ends."
+        )
+        exploration.add(f"walk_{kind}.png", panel(images, columns=job.steps), caption)
+        fine = walk(points, job.frames, kind)
+        # The last of a row is the first of the next.
+        path = torch.cat([fine[:, :-1].flatten(0, 1), fine[-1, -1:]])
+        frames = to_uint8(draw(generator, path, label=job.label))
+        save_animation(frames, exploration.folder / f"walk_{kind}.gif")
+        exploration.note(f"walk_{kind}.gif", f"The same walk, {kind}, {job.frames} images from point to point.")
+        exploration.figures[kind] = _measure(images.unflatten(0, rows.shape[:2]), real)
+    return exploration
+
+
+def read_real(shards: str, split: str, crop: str, n: int, generator: Generator) -> Tensor:
+    """Real images (n, c, s, s) uint8 of the generator's size."""
+    require(crop in ("none", "centre"), f"`crop` {crop} is neither none nor centre")
+    config = generator.config
+    manifest = load_manifest(absolute(shards, "shards")).split(split)
+    return read_images(
+        manifest,
+        n,
+        image_size=config.image_size,
+        image_channels=config.image_channels,
+        crop="centre" if crop == "centre" else "none",
+    )
+
+
+def _measure(rows: Tensor, real: Tensor | None) -> dict[str, dict[str, dict[str, float]]]:
+    """Smoothness of rows (r, k, c, s, s) uint8 in pixels and in features, beside rows of real images."""
+    shape = rows.shape[:2]
+    features = RandomFeatures()
+
+    def describe(images: Tensor) -> dict[str, Tensor]:
+        floats = from_uint8(images, "tanh")
+        return {"pixels": floats.flatten(1), "features": features(floats)}
+
+    walked = {name: x.unflatten(0, shape) for name, x in describe(rows.flatten(0, 1)).items()}
+    figures = {"walk": {name: _figures(x) for name, x in walked.items()}}
+    if real is None:
+        return figures
+    known = describe(real)
+    chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
+    unrelated = chosen.repeat(-(-shape.numel() // len(real)))[: shape.numel()]
+    figures["unrelated_real_images"] = {name: _figures(x[unrelated].unflatten(0, shape)) for name, x in known.items()}
+    figures["nearest_real_images"] = {name: _figures(nearest(walked[name], x)) for name, x in known.items()}
+    return figures
+
+
+def _figures(rows: Tensor) -> dict[str, float]:
+    found = smoothness(rows)
+    return {**found._asdict(), "ratio": found.ratio, "ratio_within_rows": row_ratio(rows)}

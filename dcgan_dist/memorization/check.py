@@ -1,0 +1,303 @@
+"""The memorization check: samples, training and held-out images compared in three spaces, and a verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.memorization.copying import (
+    Calibration,
+    CopyRate,
+    calibrate,
+    clopper_pearson,
+    copy_rate,
+    detection_limit,
+)
+from dcgan_dist.memorization.data_copying import DataCopying, data_copying
+from dcgan_dist.memorization.distances import (
+    authenticity,
+    band_half_width,
+    cell_of,
+    count_hubs,
+    largest_gap,
+    make_cells,
+    mann_whitney,
+)
+from dcgan_dist.memorization.planted_copies import KINDS, plant
+from dcgan_dist.memorization.verdict import Verdict, decide
+from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
+from dcgan_dist.similarity import verifier
+from dcgan_dist.similarity.codes import Coder
+from dcgan_dist.similarity.recommended_codes import fit_recommended
+
+Pixels = NDArray[np.uint8]
+CANDIDATES = 4
+"""Nearest training images of each space that the verifier looks at."""
+PLANTED = 600
+AUTHENTICITY = 2000
+"""Images of each set for the authenticity in pixels, which needs a search of its own."""
+FITTED = 20_000
+"""Images that the code is learnt from."""
+MOST_IN_CELLS = 60_000
+"""Training images that the data-copying test compares with, at most."""
+PER_CELL, MOST_CELLS = 250, 20
+BLOCK = 8192
+SPACES = ("pixels", "code", "features")
+
+
+@dataclass(kw_only=True, slots=True)
+class Nearest:
+    """Nearest training images of some images."""
+
+    distances: dict[str, NDArray[np.float64]]
+    """Space -> (n,) to the nearest one: L2 of pixels of 255, bits, L2 of features."""
+    ids: dict[str, NDArray[np.int64]]
+    """Space -> (n,) which one."""
+    scores: NDArray[np.float32]
+    """(n,) verifier's score of the most similar one."""
+    most_similar: NDArray[np.int64]
+    """(n,) which one; -1 where there is none."""
+
+    def part(self, rows: slice | NDArray[np.bool_]) -> Nearest:
+        """The same of some of the images."""
+        return Nearest(
+            distances={space: values[rows] for space, values in self.distances.items()},
+            ids={space: values[rows] for space, values in self.ids.items()},
+            scores=self.scores[rows],
+            most_similar=self.most_similar[rows],
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class Memorization:
+    """All that was found."""
+
+    verdict: Verdict
+    statistics: dict[str, Any]
+    samples: Nearest
+    held_out: Nearest
+    duplicates: NDArray[np.bool_]
+    """Which held-out images are near duplicates of training images."""
+    calibration: Calibration | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The job's result."""
+        return {"verdict": self.verdict.verdict, "reasons": list(self.verdict.reasons), **self.statistics}
+
+
+def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
+    """The code of a check, and with it the learned features.
+
+    From training and held-out images alike: features learnt from training images alone would know them better, and samples
+    that copy nothing would seem to know them too.
+
+    Args:
+        train: (t, 3, 32, 32), with the held-out images at least 9.
+        held_out: (p, 3, 32, 32).
+        seed: of the choice of images, where there are many.
+    """
+    pool = np.concatenate([train, held_out])
+    chosen = np.random.default_rng(seed).permutation(len(pool))[:FITTED]
+    return fit_recommended(pool[chosen], code_bits=min(128, (len(chosen) - 1) // 8 * 8))
+
+
+def check_memorization(
+    samples: Pixels,
+    train: Pixels,
+    held_out: Pixels,
+    coder: Coder,
+    *,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Memorization:
+    """Compare thumbnails (n, 3, 32, 32) of samples, training images and held-out images.
+
+    Args:
+        samples: at least 1.
+        train: at least 2.
+        held_out: drawn as the training images were; may be none, which leaves the verdict inconclusive.
+        coder: of `learn_coder`.
+        seed: of planted copies, cells and permutations.
+        say: told what is being done.
+    """
+    began = time.monotonic()
+    rng = np.random.default_rng(seed)
+
+    def tell(words: str) -> None:
+        say(f"{time.monotonic() - began:6.0f} s  {words}")
+
+    planted_from = rng.permutation(len(train))[:PLANTED]
+    planted, kinds = plant(train[planted_from], seed=seed)
+    tell(f"looking for the nearest of {len(train):,} training images")
+    queries = np.concatenate([samples, held_out, planted])
+    nearest = find_nearest(queries, train, coder, tell)
+    of_samples, of_held_out = nearest.part(slice(len(samples))), nearest.part(slice(len(samples), -len(planted)))
+    planted_scores = nearest.scores[-len(planted) :]
+
+    duplicates = of_held_out.scores >= verifier.THRESHOLD
+    kept = ~duplicates
+    statistics: dict[str, Any] = {
+        "samples": len(samples),
+        "train": len(train),
+        "held_out": len(held_out),
+        "near_duplicates_removed": int(duplicates.sum()),
+        "held_out_kept": int(kept.sum()),
+        "code": coder.name,
+        "verifier_threshold": float(verifier.THRESHOLD),
+        "seed": seed,
+    }
+    calibration: Calibration | None = None
+    rate: CopyRate | None = None
+    copying: DataCopying | None = None
+    if len(held_out):
+        calibration = calibrate(of_held_out.scores, kept, planted_scores, len(samples))
+        rate = copy_rate(of_samples.scores, calibration)
+        statistics["copy_rate"] = asdict(rate)
+        statistics["calibration"] = asdict(calibration)
+        statistics["detection_limit"] = calibration.limit
+        statistics["planted"] = planted_by_kind(calibration, planted_scores, kinds)
+        tell("testing for copies by cell (C_T)")
+        copying = _data_copying(samples, train, held_out, coder, seed)
+        statistics["c_t"] = asdict(copying) if copying else None
+    else:
+        statistics |= {"copy_rate": None, "calibration": None, "detection_limit": None, "planted": {}, "c_t": None}
+    tell("comparing distances")
+    statistics["spaces"] = {
+        space: _compare(space, of_samples, of_held_out.part(kept), (samples, held_out[kept], train), coder)
+        for space in SPACES
+    }
+    verdict = decide(int(kept.sum()), int(duplicates.sum()), rate, calibration, copying)
+    statistics["seconds"] = round(time.monotonic() - began, 1)
+    return Memorization(
+        verdict=verdict,
+        statistics=statistics,
+        samples=of_samples,
+        held_out=of_held_out,
+        duplicates=duplicates,
+        calibration=calibration,
+    )
+
+
+def find_nearest(queries: Pixels, train: Pixels, coder: Coder, tell: Callable[[str], None]) -> Nearest:
+    """Nearest training images in every space, and the most similar one of all of them by the verifier."""
+    k = min(CANDIDATES, len(train))
+    found = {}
+    for space in SPACES:
+        tell(f"  nearest by {space}")
+        found[space] = _search(space, queries, train, coder, k)
+    candidates = np.concatenate([ids for _, ids in found.values()], 1)
+    tell(f"  comparing up to {candidates.size:,} pairs")
+    scores = np.full(len(queries), -np.inf, np.float32)
+    most_similar = np.full(len(queries), -1, np.int64)
+    for start in range(0, len(queries), BLOCK):
+        part = np.sort(candidates[start : start + BLOCK], 1)
+        first = np.ones_like(part, bool)
+        first[:, 1:] = part[:, 1:] != part[:, :-1]
+        rows, columns = np.nonzero(first & (part >= 0))
+        ids = part[rows, columns]
+        values = verifier.score_pairs(queries[start + rows], train[ids])
+        best = np.lexsort((values, rows))  # the last of each row is its highest
+        last = np.flatnonzero(np.append(rows[best][1:] != rows[best][:-1], True))
+        scores[start + rows[best][last]] = values[best][last]
+        most_similar[start + rows[best][last]] = ids[best][last]
+    return Nearest(
+        distances={space: distances[:, 0].astype(np.float64) for space, (distances, _) in found.items()},
+        ids={space: ids[:, 0] for space, (_, ids) in found.items()},
+        scores=scores,
+        most_similar=most_similar,
+    )
+
+
+def _search(
+    space: str, queries: Pixels, train: Pixels, coder: Coder, k: int
+) -> tuple[NDArray[np.floating | np.integer], NDArray[np.int64]]:
+    if space == "code":
+        return nearest_codes(coder.encode(queries), coder.encode(train), k)
+    if space == "pixels":
+        blocks = (train[i : i + BLOCK].reshape(-1, 3072) for i in range(0, len(train), BLOCK))
+        return nearest_l2(queries.reshape(len(queries), -1), blocks, k)
+    return nearest_l2(coder.embed(queries), (coder.embed(train[i : i + BLOCK]) for i in range(0, len(train), BLOCK)), k)
+
+
+def planted_by_kind(
+    calibration: Calibration, scores: NDArray[np.float32], kinds: NDArray[np.int64]
+) -> dict[str, dict[str, float | None]]:
+    """Share recognised and detection limit of each kind of planted copy."""
+    found = {}
+    for number, name in enumerate(KINDS):
+        recognised = float((scores[kinds == number] > calibration.threshold).mean())
+        background = calibration.held_out_copies / calibration.held_out
+        limit = detection_limit(calibration.samples, calibration.critical, recognised, background)
+        found[name] = {"recognised": recognised, "detection_limit": limit}
+    return found
+
+
+def _data_copying(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, seed: int) -> DataCopying | None:
+    rng = np.random.default_rng(seed)
+    if len(train) > MOST_IN_CELLS:
+        train = train[np.sort(rng.permutation(len(train))[:MOST_IN_CELLS])]
+    of_samples, of_train, of_held_out = (coder.embed(images) for images in (samples, train, held_out))
+    count = min(len(samples), len(held_out)) // PER_CELL
+    centres = make_cells(np.concatenate([of_train, of_held_out]), max(1, min(MOST_CELLS, count)), seed=seed)
+    return data_copying(
+        of_samples,
+        of_train,
+        of_held_out,
+        cell_of(of_samples, centres),
+        cell_of(of_train, centres),
+        cell_of(of_held_out, centres),
+        seed=seed,
+    )
+
+
+def _compare(
+    space: str, samples: Nearest, held_out: Nearest, images: tuple[Pixels, Pixels, Pixels], coder: Coder
+) -> dict[str, Any]:
+    """Distances of samples beside those of held-out images in one space."""
+    of_samples, of_held_out = samples.distances[space], held_out.distances[space]
+    quantiles = (0.001, 0.01, 0.05, 0.5, 0.95)
+    hubs = count_hubs(samples.ids[space])
+    found: dict[str, Any] = {
+        "samples_quantiles": dict(zip(map(str, quantiles), np.quantile(of_samples, quantiles).tolist(), strict=True)),
+        "hubs": asdict(hubs),
+        "band_half_width": {"samples": band_half_width(len(of_samples))},
+    }
+    if not len(of_held_out):
+        return found
+    gap, at = largest_gap(of_samples, of_held_out)
+    threshold = float(np.sort(of_held_out)[int(0.001 * len(of_held_out))])
+    copies = int((of_samples < threshold).sum())
+    of_some = [
+        _authenticity(space, nearest, part, images[2], coder)
+        for nearest, part in zip((samples, held_out), images[:2], strict=True)
+    ]
+    few = count_hubs(held_out.ids[space])
+    found["band_half_width"]["held_out"] = band_half_width(len(of_held_out))
+    return found | {
+        "held_out_quantiles": dict(zip(map(str, quantiles), np.quantile(of_held_out, quantiles).tolist(), strict=True)),
+        "mann_whitney": asdict(mann_whitney(of_samples, of_held_out)),
+        "largest_ecdf_gap": {"gap": gap, "at": at},
+        "nearer_than_threshold": {
+            "threshold": threshold,
+            "copies": copies,
+            "rate": copies / len(of_samples),
+            "interval": clopper_pearson(copies, len(of_samples)),
+        },
+        "authenticity": {"samples": of_some[0], "held_out": of_some[1], "difference": of_some[0] - of_some[1]},
+        "hubs_of_held_out": asdict(few),
+    }
+
+
+def _authenticity(space: str, nearest: Nearest, images: Pixels, train: Pixels, coder: Coder) -> float:
+    rows = np.linspace(0, len(images) - 1, min(len(images), AUTHENTICITY)).astype(int)
+    own, ids = nearest.distances[space][rows], nearest.ids[space][rows]
+    hit, back = np.unique(ids, return_inverse=True)
+    distances, found = _search(space, train[hit], train, coder, min(2, len(train)))
+    # The image itself is one of the two, unless it has several equals.
+    other = np.where(found[:, 0] == hit, distances[:, -1], distances[:, 0])
+    return authenticity(own, other[back])

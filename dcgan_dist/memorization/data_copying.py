@@ -1,0 +1,170 @@
+"""The data-copying test: do samples lie systematically nearer to training images than held-out images do?
+
+C_T compares, cell by cell of the space of images, the distances of samples and of held-out images to their nearest training
+image by ranks, and averages the standardised results; negative: samples lie nearer.
+
+Its normal approximation is right only if samples are distributed as held-out images are. Smooth samples lie near to all
+images, seen or not, and look like copies to it. So significance comes from permutations: training and held-out images
+change places at random within each cell, and C_T is computed anew. If samples know nothing of which images were
+training images, the true arrangement is one among equals, whatever the samples look like.
+
+Source: Meehan, Chaudhuri, Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020;
+the permutations are ours; sequential p-value: Besag and Clifford, Biometrika 1991.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
+
+from dcgan_dist.memorization.distances import rank_sum_z
+from dcgan_dist.neighbors.nearest import nearest_l2
+
+SIGNIFICANT = 0.001
+"""Of both tests: what excuses samples must be as certain as what accuses them."""
+PERMUTATIONS = 999
+"""Enough for a p-value of 0.001 and no smaller one."""
+EXCEEDANCES = 20
+"""Permutations that reach the true arrangement after which the p-value is clear enough."""
+LEAST_PER_CELL = 20
+"""Samples and held-out images that a cell needs to count; Meehan et al. ask for as many samples."""
+MISSED = 1e-7
+"""Greatest probability that all neighbours in a list are held-out images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataCopying:
+    """What the test found."""
+
+    c_t: float
+    """Mean of the cells' z, weighted by their held-out images; negative where samples lie nearer to training images."""
+    p_normal: float
+    """Of c_t if each cell's z were normal and independent of the others; too small for smooth samples."""
+    p_value: float
+    """One-sided, by permutations."""
+    permutations: int
+    """How many were made."""
+    permuted_mean: float
+    """Mean C_T of the permutations: what these samples show towards any images of this kind."""
+    cells: tuple[tuple[int, int, int, float], ...]
+    """Training images, held-out images, samples and z of each cell that counts."""
+    p_exchangeable: float
+    """One-sided, by the same permutations: whether held-out images are nearest to each other more often than they should
+    be (Schilling's test). A small value: they were not drawn as the training images were, so that samples lie nearer to
+    training images without any copying."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether samples lie nearer to training images than to others of their kind."""
+        return self.p_value <= SIGNIFICANT
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether held-out images may be taken for images drawn as the training images were."""
+        return self.p_exchangeable > SIGNIFICANT
+
+
+class _Cell:
+    """Neighbours inside one cell, from which any arrangement of training and held-out images can be judged."""
+
+    def __init__(self, samples: NDArray[np.float32], images: NDArray[np.float32], held_out: NDArray[np.bool_]) -> None:
+        """samples (n, d); images (m, d), training and held-out ones together; which of them are held out (m,)."""
+        self.held_out = held_out
+        share = held_out.mean()
+        neighbours = min(len(images) - 1, math.ceil(math.log(MISSED) / math.log(share)))
+        self.of_samples = nearest_l2(samples, images, min(neighbours + 1, len(images)))
+        distances, ids = nearest_l2(images, images, neighbours + 1)
+        # An image is no neighbour of itself; where it has equals, it may stand anywhere in its own list or be missing.
+        itself = ids == np.arange(len(images))[:, None]
+        itself[~itself.any(1), -1] = True
+        self.of_images = distances[~itself].reshape(len(images), -1), ids[~itself].reshape(len(images), -1)
+
+    def z(self, held_out: NDArray[np.bool_]) -> float:
+        """Standardised rank sum of the samples under an arrangement."""
+        own = _to_training(self.of_images[0][held_out], self.of_images[1][held_out], held_out)
+        distances = np.concatenate([_to_training(*self.of_samples, held_out), own])
+        return rank_sum_z(rankdata(distances), np.arange(len(distances)) < len(self.of_samples[0]))
+
+    def together(self, held_out: NDArray[np.bool_]) -> int:
+        """Held-out images whose nearest image is held out too."""
+        return int(held_out[self.of_images[1][held_out, 0]].sum())
+
+
+def data_copying(
+    samples: NDArray[np.float32],
+    train: NDArray[np.float32],
+    held_out: NDArray[np.float32],
+    sample_cells: NDArray[np.integer],
+    train_cells: NDArray[np.integer],
+    held_out_cells: NDArray[np.integer],
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> DataCopying | None:
+    """Test whether samples know which images were training images.
+
+    Args:
+        samples: (n, d) features.
+        train: (t, d).
+        held_out: (p, d): drawn as the training images were, near duplicates of them included, as permutations could not
+            leave those out.
+        sample_cells: (n,) number of the cell of each sample; cells must not depend on which images are held out.
+        train_cells: (t,) the same of training images.
+        held_out_cells: (p,) the same of held-out images.
+        permutations: at most so many.
+        seed: of the permutations.
+
+    Returns:
+        None where no cell holds enough images.
+    """
+    cells = []
+    for number in np.unique(sample_cells):
+        parts = samples[sample_cells == number], train[train_cells == number], held_out[held_out_cells == number]
+        if min(len(parts[0]), len(parts[2])) >= LEAST_PER_CELL and len(parts[1]):
+            is_held_out = np.arange(len(parts[1]) + len(parts[2])) >= len(parts[1])
+            cells.append(_Cell(parts[0], np.concatenate(parts[1:]), is_held_out))
+    if not cells:
+        return None
+    weights = np.array([cell.held_out.sum() for cell in cells], np.float64)
+    weights /= weights.sum()
+
+    z = np.array([cell.z(cell.held_out) for cell in cells])
+    c_t, together = float(weights @ z), sum(cell.together(cell.held_out) for cell in cells)
+    rng = np.random.default_rng(seed)
+    permuted: list[tuple[float, int]] = []
+    as_low = 0
+    while len(permuted) < permutations:
+        arrangements = [rng.permutation(cell.held_out) for cell in cells]
+        one = float(weights @ [cell.z(a) for cell, a in zip(cells, arrangements, strict=True)])
+        permuted.append((one, sum(cell.together(a) for cell, a in zip(cells, arrangements, strict=True))))
+        as_low += one <= c_t
+        if as_low == EXCEEDANCES:
+            break
+    done = len(permuted)
+    p_value = as_low / done if as_low == EXCEEDANCES else (as_low + 1) / (done + 1)
+    as_many = sum(count >= together for _, count in permuted)
+    return DataCopying(
+        c_t=c_t,
+        p_normal=float(norm.cdf(c_t / np.sqrt(np.square(weights).sum()))),
+        p_value=p_value,
+        permutations=done,
+        permuted_mean=float(np.mean([value for value, _ in permuted])),
+        cells=tuple(
+            (len(c.held_out) - int(c.held_out.sum()), int(c.held_out.sum()), len(c.of_samples[0]), float(one))
+            for c, one in zip(cells, z, strict=True)
+        ),
+        p_exchangeable=(as_many + 1) / (done + 1),
+    )
+
+
+def _to_training(
+    distances: NDArray[np.float64], ids: NDArray[np.int64], held_out: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Distance to the first neighbour that is a training image; to the last one listed where none is."""
+    is_training = ~held_out[ids]
+    is_training[:, -1] = True
+    return distances[np.arange(len(ids)), is_training.argmax(1)]

@@ -1,0 +1,144 @@
+"""Empirical distribution functions and how far they may be from the true ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
+from scipy.stats import norm, rankdata
+
+from dcgan_dist.neighbors.nearest import nearest_l2
+
+
+def ecdf(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values in order, and the share of values up to each."""
+    return np.sort(values).astype(np.float64), np.arange(1, len(values) + 1) / len(values)
+
+
+def band_half_width(n: int, confidence: float = 0.95) -> float:
+    """The whole true distribution function lies within this of the empirical one, with at least this confidence.
+
+    Source: Dvoretzky, Kiefer and Wolfowitz 1956 with the constant of Massart, Annals of Probability 1990.
+    """
+    return math.sqrt(math.log(2 / (1 - confidence)) / (2 * n))
+
+
+def largest_gap(first: NDArray[np.floating], second: NDArray[np.floating]) -> tuple[float, float]:
+    """Where the first function lies above the second by most: that difference, 0 or more, and the value there."""
+    at = np.sort(np.concatenate([first, second]))
+    gap = np.searchsorted(np.sort(first), at, "right") / len(first)
+    gap = gap - np.searchsorted(np.sort(second), at, "right") / len(second)
+    most = int(gap.argmax())
+    return max(0.0, float(gap[most])), float(at[most])
+
+
+def authenticity(distances: NDArray[np.floating], nearest_of_training: NDArray[np.floating]) -> float:
+    """Share of images that are farther from their nearest training image than that one is from its own nearest.
+
+    About half of the images of an independent sample of the training set's size are so. The value depends on the number
+    of training images, so that of samples means something only beside that of held-out images.
+
+    Args:
+        distances: (n,) from each image to its nearest training image.
+        nearest_of_training: (n,) from that training image to the nearest other one.
+
+    Source: Alaa et al., "How faithful is your synthetic data?", ICML 2022.
+    """
+    return float(np.mean(distances > nearest_of_training))
+
+
+FITTED = 10_000
+"""Images that the cells are made from; all are put into them."""
+
+
+def make_cells(images: NDArray[np.float32], count: int, *, seed: int = 0) -> NDArray[np.float32]:
+    """Centres (count, d) of k-means on images (n, d); fewer where there are fewer images."""
+    rng = np.random.default_rng(seed)
+    chosen = images[rng.permutation(len(images))[:FITTED]].astype(np.float64)
+    count = max(1, min(count, len(chosen)))
+    if count == 1:
+        return chosen.mean(0, keepdims=True).astype(np.float32)
+    centres, _ = kmeans2(chosen, count, iter=20, minit="++", missing="warn", rng=rng)
+    return np.ascontiguousarray(centres, np.float32)
+
+
+def cell_of(images: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Number of the nearest centre of each image: (n,)."""
+    return nearest_l2(images, centres)[1][:, 0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hubs:
+    """How the nearest training images of some images are spread."""
+
+    distinct: int
+    """Training images that are the nearest of at least one."""
+    most: int
+    """Images that the most frequent one is the nearest of."""
+    share_of_ten: float
+    """Share of the images whose nearest is among the ten most frequent ones."""
+    ids: tuple[int, ...]
+    """Those ten, most frequent first."""
+
+
+def count_hubs(nearest: NDArray[np.int64]) -> Hubs:
+    """Count how often each training image is the nearest one.
+
+    A smooth or average picture is near to everything, with or without copying: compare the counts of samples with those of
+    as many held-out images.
+
+    Args:
+        nearest: (n,) row of the nearest training image of each image, n at least 1.
+    """
+    ids, counts = np.unique(nearest, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:10]
+    return Hubs(
+        distinct=len(ids),
+        most=int(counts.max()),
+        share_of_ten=float(counts[order].sum() / len(nearest)),
+        ids=tuple(ids[order].tolist()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MannWhitney:
+    """What the ranks say."""
+
+    u: float
+    """Pairs in which the first sample's value is the larger one, ties counted half."""
+    share_below: float
+    """Probability that a value of the first sample lies below one of the second, ties counted half; 0.5: no difference."""
+    z: float
+    """Standardised with the variance corrected for ties; negative where the first sample lies lower."""
+    p_below: float
+    """One-sided: probability of such a low z if both came from one distribution (normal approximation)."""
+
+
+def mann_whitney(first: NDArray[np.floating], second: NDArray[np.floating]) -> MannWhitney:
+    """Compare two samples by ranks.
+
+    Args:
+        first: (n,) values, n at least 1.
+        second: (m,) values, m at least 1.
+
+    Source: Mann and Whitney 1947; variance with ties as in Lehmann, Nonparametrics, 1975.
+    """
+    n, m = len(first), len(second)
+    ranks = rankdata(np.concatenate([first, second]))
+    u = float(ranks[:n].sum() - n * (n + 1) / 2)
+    z = float(rank_sum_z(ranks, np.arange(n + m) < n))
+    return MannWhitney(u=u, share_below=1 - u / (n * m), z=z, p_below=float(norm.cdf(z)))
+
+
+def rank_sum_z(ranks: NDArray[np.floating], is_first: NDArray[np.bool_]) -> float:
+    """z of the first sample's rank sum, from average ranks of both together; 0 where all values are equal.
+
+    The variance of the ranks themselves is the variance corrected for ties.
+    """
+    total, n = len(ranks), int(is_first.sum())
+    m = total - n
+    variance = n * m / (total * (total - 1)) * float(np.square(ranks - (total + 1) / 2).sum()) if total > 1 else 0.0
+    return float((ranks[is_first].sum() - n * (total + 1) / 2) / np.sqrt(variance)) if variance > 0 else 0.0

@@ -1,0 +1,85 @@
+"""The verdict of the memorization check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dcgan_dist.memorization.copying import HELD_OUT_SHARE, Calibration, CopyRate
+from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying
+
+LEAST_HELD_OUT = 1000
+LARGEST_LIMIT = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Whether a generator copies, and why that is said."""
+
+    verdict: Literal["pass", "fail", "inconclusive"]
+    reasons: tuple[str, ...]
+    """One sentence each."""
+
+
+def decide(
+    held_out: int, removed: int, rate: CopyRate | None, calibration: Calibration | None, copying: DataCopying | None
+) -> Verdict:
+    """Judge what was measured.
+
+    `fail` comes first: both of its tests hold their false alarms however few held-out images there are, so copies that were
+    found are found. What is missing makes a verdict `inconclusive` only where nothing was found.
+
+    Args:
+        held_out: held-out images that are no near duplicates of training images.
+        removed: held-out images that are, and were left out.
+        rate: copies among the samples; None where no held-out image was left to compare with.
+        calibration: of that rate.
+        copying: the data-copying test; None where there were too few images.
+    """
+    failures, doubts = [], []
+    if rate is not None and rate.too_many:
+        failures.append(
+            f"{rate.copies:,} of {rate.samples:,} samples copy a training image: {rate.rate:.2%}, at least {rate.low:.2%} "
+            f"(95 % confidence); {HELD_OUT_SHARE:.1%} is allowed"
+        )
+    if copying is not None and copying.significant:
+        found = f"samples lie nearer to training images than to held-out ones (C_T {copying.c_t:.1f}, p {copying.p_value:.3g})"
+        if copying.exchangeable:
+            failures.append(found)
+        else:
+            doubts.append(
+                f"{found}, but held-out images differ from training images by themselves (p {copying.p_exchangeable:.3g}): "
+                "hold out images at random from the same source"
+            )
+    if failures:
+        return Verdict(verdict="fail", reasons=tuple(failures))
+
+    if held_out < LEAST_HELD_OUT:
+        doubts.append(
+            f"only {held_out:,} held-out images are left after {removed:,} near duplicates of training images were removed, "
+            f"{LEAST_HELD_OUT:,} are needed: give more images that the generator has not seen"
+        )
+    if not held_out:
+        doubts.append(
+            "without held-out images it cannot be told what is alike by chance, nor how few copies would be found"
+        )
+    elif calibration is None or calibration.limit is None:
+        doubts.append("not even a generator that only copies would be found with so few images")
+    elif calibration.limit > LARGEST_LIMIT:
+        doubts.append(
+            f"copies are found for certain only from {calibration.limit:.2%} of the samples on, more than {LARGEST_LIMIT:.0%}: "
+            "give more samples (n) and more held-out images"
+        )
+    if doubts:
+        return Verdict(verdict="inconclusive", reasons=tuple(doubts))
+    assert rate is not None
+    assert calibration is not None
+    assert calibration.limit is not None
+    words = [
+        f"{rate.copies:,} of {rate.samples:,} samples copy a training image ({rate.rate:.2%}), no more than held-out images "
+        f"do ({calibration.held_out_copies:,} of {calibration.held_out:,})",
+        f"copies would have been found from {calibration.limit:.2%} of the samples on (95 % power)",
+    ]
+    if copying is not None:
+        words.append(f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g})")
+    return Verdict(verdict="pass", reasons=tuple(words))

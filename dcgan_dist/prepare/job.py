@@ -1,0 +1,71 @@
+"""What the prepare jobs share: say what will be done, do it, say what was done."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from dcgan_dist.cli.command_line import absolute
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cli.result_file import write_result
+from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.data.contact_sheet import save_sheet
+from dcgan_dist.data.shards.schema import Layout
+from dcgan_dist.data.stream import read_images
+from dcgan_dist.prepare.sources.base import Source
+from dcgan_dist.prepare.write_shards import (
+    Run,
+    ShardOptions,
+    ShardResult,
+    ShardTask,
+    make_shard,
+    plan_shards,
+    prepare,
+    run_here,
+)
+
+SHEET_NAME = "contact_sheet.png"
+SHEET_IMAGES = 64
+
+
+def run_preparation(source: Source, options: ShardOptions) -> int:
+    """Prepare shards, write result.json and a contact sheet into the folder, print a summary; or print the plan only.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        InputError: see `prepare`.
+    """
+    options = replace(options, out=absolute(options.out, "out"))
+    if options.dry_run:
+        tasks = plan_shards(source, options)
+        items = Counter[str]()
+        for task in tasks:
+            items[task.split] += len(task.items)
+        counts = ", ".join(f"{n} {split}" for split, n in items.items())
+        print(f"{source.dataset}: {counts} items into {len(tasks)} shards ({options.layout}) in {options.out}")
+        print(f"preprocessing {json.dumps(source.describe()[0])}; nothing was written")
+        return 0
+    prepared = prepare(source, options, run=runner(options.cpus), progress_bar=progress_bar)
+    folder, manifest = Path(options.out), prepared.manifest
+    images = read_images(manifest, SHEET_IMAGES, image_size=manifest.image_size)
+    save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
+    write_result(folder, prepared.to_json())
+    print(f"{prepared}\ncontact sheet {folder / SHEET_NAME}")
+    return 0
+
+
+def runner(cpus: int) -> Run:
+    """Where shards are made: here for one CPU, else on the Ray cluster, that many at once (0: all its CPUs)."""
+
+    def run_on_cluster(
+        source: Source, tasks: Sequence[ShardTask], layout: Layout, folder: str
+    ) -> Iterator[tuple[ShardTask, ShardResult]]:
+        yield from run_tasks(partial(make_shard, layout=layout, folder=folder), source, tasks, cpus=cpus)
+
+    return run_here if cpus == 1 else run_on_cluster

@@ -1,0 +1,137 @@
+"""What is prepared: the options, one task per output shard, and what becomes of it; all of it before any image is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dcgan_dist.data.shards.keys import held_out
+from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Layout, Manifest, Shard
+from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
+
+REJECTED_NAME = "rejected.json"
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardOptions:
+    """How shards are laid out."""
+
+    out: str
+    """Folder that the shards are written to; the same command again finishes what is missing."""
+    layout: Layout = "samples"
+    """samples: one encoded image per member; blocks: raw images, many per member, fastest to read."""
+    val_fraction: float = 0.0
+    """Share of the images held out as split "val", chosen by a hash of the key; official splits stay."""
+    shard_samples: int = 8192
+    """Items of the source that go into one shard."""
+    cpus: int = 0
+    """Shards made at once by Ray; 0: as many as the cluster has CPUs; 1: in this process, without Ray."""
+    dry_run: bool = False
+    """Print the plan and write nothing."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.val_fraction < 1:
+            raise InputError(f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
+        if self.shard_samples < 1 or self.cpus < 0:
+            raise InputError(f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardTask:
+    """One output shard and the items that it is made of."""
+
+    name: str
+    split: str
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardResult:
+    """What became of one output shard."""
+
+    shard: Shard | None
+    """None where no item gave a sample."""
+    rejected: tuple[Rejected, ...]
+    items_by_samples: dict[str, int]
+    """How many items gave 0, 1, 2, ... samples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A finished preparation."""
+
+    manifest: Manifest
+    rejected: tuple[Rejected, ...]
+    items_by_samples: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the job writes as result.json."""
+        manifest = self.manifest
+        return {
+            "manifest": str(Path(manifest.location) / MANIFEST_NAME),
+            "manifest_hash": manifest.hash,
+            "samples": {split: manifest.split(split).samples for split in manifest.splits},
+            "shards": len(manifest.shards),
+            "bytes": sum(shard.bytes for shard in manifest.shards),
+            "image_size": manifest.image_size,
+            "layout": manifest.layout,
+            "classes": manifest.classes,
+            "items_by_samples": self.items_by_samples,
+            "rejected": len(self.rejected),
+        }
+
+    def __str__(self) -> str:
+        manifest = self.manifest
+        counts = ", ".join(f"{manifest.split(split).samples} {split}" for split in manifest.splits)
+        megabytes = sum(shard.bytes for shard in manifest.shards) / 1e6
+        # Training reads one split, and names that one's hash.
+        of_train = f", of its train split {manifest.split('train').hash[:12]}" if "train" in manifest.splits else ""
+        lines = [
+            f"{manifest.dataset}: {counts} images of {manifest.image_size} pixels in {len(manifest.shards)} shards "
+            f"({manifest.layout}, {megabytes:.1f} MB)",
+            f"manifest {Path(manifest.location) / MANIFEST_NAME}, hash {manifest.hash[:12]}{of_train}",
+        ]
+        if set(self.items_by_samples) - {"0", "1"}:
+            per_item = ", ".join(f"{k}: {n}" for k, n in sorted(self.items_by_samples.items(), key=lambda x: int(x[0])))
+            lines.append(f"images found per photograph: {per_item}")
+        if self.rejected:
+            first = self.rejected[0]
+            lines.append(
+                f"{len(self.rejected)} items gave no image, listed in {REJECTED_NAME}; {first.key}: {first.reason}"
+            )
+        return "\n".join(lines)
+
+
+def plan_shards(source: Source, options: ShardOptions) -> list[ShardTask]:
+    """Deal a source's items to output shards: each split in source order, `shard_samples` items per shard."""
+    splits: dict[str, list[Item]] = {}
+    for item in source.items():
+        split = item.split or ("val" if held_out(item.key, options.val_fraction) else "train")
+        splits.setdefault(split, []).append(item)
+    size = options.shard_samples
+    return [
+        ShardTask(
+            name=f"{source.dataset}-{split}-{first // size:06d}.tar",
+            split=split,
+            items=splits[split][first : first + size],
+        )
+        for split in sorted(splits, key=SPLITS.index)
+        for first in range(0, len(splits[split]), size)
+    ]
+
+
+def fingerprint(source: Source, options: ShardOptions, tasks: Sequence[ShardTask]) -> str:
+    """Hash of everything that decides what the shards hold; part of the manifest."""
+    digest = hashlib.sha256()
+    settings = [source.dataset, source.encoding, source.class_names(), options.layout, *source.describe()]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for task in tasks:
+        digest.update(f"\n{task.name}\n".encode())
+        digest.update("\n".join(f"{item.key} {item.label}" for item in task.items).encode())
+    return digest.hexdigest()

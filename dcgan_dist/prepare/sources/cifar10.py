@@ -1,0 +1,130 @@
+"""CIFAR-10: the python batches, or JPEG tars named <split>/<number>_<class>.jpg."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dcgan_dist.data.shards.images import ImageFault, decode
+from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
+from dcgan_dist.data.shards.writer import Encoding
+from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+IMAGES = 60_000
+_JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10Source(LabelledSource):
+    """The 60,000 images, or as many as the copy at hand has."""
+
+    path: str
+    """Folder with data_batch_1..5 and test_batch (or above it), or with the JPEG tars; of both the one with more images."""
+    dataset: str = "cifar10"
+    image_size: int = 32
+    image_channels: int = 3
+    encoding: Encoding = "png"
+
+    def class_names(self) -> tuple[str, ...]:
+        """The ten classes."""
+        return CLASSES
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Preprocessing and origin."""
+        return {"size": 32}, {"kind": "cifar10", "form": self._form_and_splits[0]}
+
+    def read_splits(self) -> list[SplitArrays]:
+        """As `LabelledSource`, of the form with more images."""
+        return self._form_and_splits[1]
+
+    @cached_property
+    def _form_and_splits(self) -> tuple[str, list[SplitArrays]]:
+        root = Path(self.path).expanduser()
+        form, splits = "batches", _read_batches(sorted(root.rglob("data_batch_*")) + sorted(root.rglob("test_batch")))
+        if _images(splits) < IMAGES and (tars := sorted(root.glob("*.tar"))):
+            form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda found: _images(found[1]))
+        if not splits:
+            raise InputError(
+                f"`source` {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
+                "unpack cifar-10-python.tar.gz and give that folder"
+            )
+        return form, splits
+
+
+def holds_jpegs(tar: Path) -> bool:
+    """Whether the first file of a tar is named as the JPEG form names its images."""
+    try:
+        first = next(walk_tar(tar), None)
+    except (TarFault, OSError):
+        return False
+    return first is not None and _JPEG_NAME.fullmatch(first.name) is not None
+
+
+def _images(splits: Sequence[SplitArrays]) -> int:
+    return sum(len(part.labels) for part in splits)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads the official batches, which are pickles of plain containers and arrays, and refuses all other code."""
+
+    ALLOWED: ClassVar = {
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("_codecs", "encode"),
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise InputError(f"this batch file wants to run {module}.{name}, so it is not CIFAR-10: fetch it again")
+        if module == "numpy.core.multiarray":
+            module = "numpy._core.multiarray"
+        return super().find_class(module, name)
+
+
+def _read_batches(paths: Sequence[Path]) -> list[SplitArrays]:
+    splits = []
+    for split, prefix in (("train", "data_batch_"), ("test", "test_batch")):
+        batches = [_read_batch(path) for path in paths if path.name.startswith(prefix)]
+        if batches:
+            images, labels = zip(*batches, strict=True)
+            splits.append(SplitArrays(split, np.concatenate(images), np.concatenate(labels)))
+    return splits
+
+
+def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with path.open("rb") as file:
+            batch = _PlainUnpickler(file, encoding="latin1").load()
+        images = np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        return images, np.asarray(batch["labels"], np.int64)
+    except (pickle.UnpicklingError, KeyError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a CIFAR-10 batch ({error}): fetch it again") from error
+
+
+def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
+    found: dict[str, dict[int, tuple[np.ndarray, int]]] = {"train": {}, "test": {}}
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                for member in walk_tar(path):
+                    if match := _JPEG_NAME.fullmatch(member.name):
+                        file.seek(member.offset)
+                        split, number, name = match.groups()
+                        found[split][int(number)] = decode(file.read(member.size), 3), CLASSES.index(name)
+        except (TarFault, ImageFault) as error:
+            raise InputError(f"{path} is damaged ({error}): copy it again") from error
+    return [
+        SplitArrays(split, np.stack([part[i][0] for i in sorted(part)]), np.array([part[i][1] for i in sorted(part)]))
+        for split, part in found.items()
+        if part
+    ]

@@ -1,0 +1,168 @@
+"""Faces cut out of photographs: a detector's boxes, made square, above a resolution, with a margin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dcgan_dist.data.shards.images import ImageFault, open_image, to_array
+from dcgan_dist.data.shards.keys import keys_of_paths
+from dcgan_dist.data.shards.writer import Sample
+from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.sources.base import Item, Rejected, UnlabelledSource
+from dcgan_dist.prepare.sources.image_files import find_images
+
+LONGEST_SIDE = 1024
+"""Photographs are searched at most at this size; faces that are found are cut out of the full one."""
+
+
+class Face(NamedTuple):
+    """A detection."""
+
+    left: float
+    top: float
+    side: float
+    score: float
+    """The detector's own measure; higher is surer."""
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Faces of an RGB image (h, w, 3), from left to right."""
+        ...
+
+
+class HaarDetector:
+    """OpenCV's frontal-face cascade, which ships with opencv-python-headless 4.x."""
+
+    def __init__(self) -> None:
+        folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
+        path = Path(folder) / "haarcascade_frontalface_alt2.xml"
+        if not path.exists():
+            raise InputError(
+                "this OpenCV has no Haar cascades: install opencv-python-headless<5, or use `detector=yunet`"
+            )
+        self._cascade = cv2.CascadeClassifier(str(path))
+
+    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Faces whose side is at least 24 pixels; the score is the last stage's sum."""
+        grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        boxes, _, scores = self._cascade.detectMultiScale3(
+            grey, scaleFactor=1.1, minNeighbors=4, minSize=(24, 24), outputRejectLevels=True
+        )
+        return sorted(
+            Face(float(x), float(y), float(max(w, h)), float(score))
+            for (x, y, w, h), score in zip(boxes, scores, strict=True)
+        )
+
+
+class YuNetDetector:
+    """OpenCV's YuNet network, whose model file the user brings."""
+
+    def __init__(self, model: str, threshold: float = 0.8) -> None:
+        if not Path(model).is_file():
+            raise InputError(f"`detector_model` {model} does not exist: give the path of a YuNet .onnx file")
+        self._network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
+
+    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Faces; the score is a probability."""
+        self._network.setInputSize((pixels.shape[1], pixels.shape[0]))
+        _, found = self._network.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        rows = [] if found is None else found
+        faces = []
+        for x, y, w, h, *_, score in rows:
+            side = max(w, h)
+            faces.append(Face(float(x + w / 2 - side / 2), float(y + h / 2 - side / 2), float(side), float(score)))
+        return sorted(faces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacesSource(UnlabelledSource):
+    """Every face in the photographs below some paths."""
+
+    paths: tuple[str, ...]
+    """Folders, tars and zips of photographs of any format and size."""
+    image_size: int = 128
+    """Pixels per side of the crops. Source: training takes the 64 pixel centre of 128 pixel faces."""
+    min_face: int = 64
+    """Faces whose box is smaller than this in the photograph are left out."""
+    margin: float = 0.25
+    """Added on each side of the box, as a share of its side."""
+    detector: Literal["haar", "yunet"] = "haar"
+    detector_model: str = ""
+    """YuNet's model file."""
+    dataset: str = "faces"
+
+    def items(self) -> Sequence[Item]:
+        """One item per photograph.
+
+        Raises:
+            InputError: a path is missing or unreadable, there is no image, or the detector cannot be loaded.
+        """
+        _open_detector(self.detector, self.detector_model)
+        found = find_images(self.paths)
+        keys = keys_of_paths([name for name, _ in found])
+        return [Item(key, place) for key, (_, place) in zip(keys, found, strict=True)]
+
+    def read(self, item: Item) -> Iterator[Sample | Rejected]:
+        """Find the faces of one photograph and cut them out; key is the photograph's with -0, -1, ..."""
+        try:
+            with open_image(item.ref.read_bytes()) as image:
+                photo = Image.fromarray(to_array(image, 3))
+        except (ImageFault, OSError) as error:
+            yield Rejected(key=item.key, reason=str(error))
+            return
+        faces = find_faces(_open_detector(self.detector, self.detector_model), photo)
+        large = [face for face in faces if face.side >= self.min_face]
+        if not large:
+            reason = f"all {len(faces)} faces are smaller than {self.min_face} pixels" if faces else "no face"
+            yield Rejected(key=item.key, reason=reason)
+        for number, face in enumerate(large):
+            box = square_box(face, self.margin, photo.size)
+            crop = photo.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC, box=box)
+            details = {"photo": item.key, "box": [round(edge, 1) for edge in box], "score": round(face.score, 3)}
+            yield Sample(key=f"{item.key}-{number}", pixels=np.asarray(crop), details=details)
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Preprocessing and origin."""
+        preprocessing = {
+            "detector": self.detector,
+            "min_face": self.min_face,
+            "margin": self.margin,
+            "resize": "antialiased bicubic",
+            "size": self.image_size,
+        }
+        return preprocessing, {"kind": "faces", "names": [Path(path).name for path in self.paths]}
+
+
+def find_faces(detector: Detector, photo: Image.Image) -> list[Face]:
+    """Faces of an RGB photograph in its own pixels; large photographs are searched at a smaller size."""
+    scale = max(1.0, max(photo.size) / LONGEST_SIDE)
+    small = photo if scale == 1 else photo.resize((round(photo.width / scale), round(photo.height / scale)))
+    if min(small.size) < 24:
+        return []
+    faces = detector.detect(np.asarray(small))
+    return [Face(face.left * scale, face.top * scale, face.side * scale, face.score) for face in faces]
+
+
+def square_box(face: Face, margin: float, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a face with its margin, moved, and if it must be shrunk, into the photograph."""
+    side = min(face.side * (1 + 2 * margin), *size)
+    left = min(max(face.left + face.side / 2 - side / 2, 0), size[0] - side)
+    top = min(max(face.top + face.side / 2 - side / 2, 0), size[1] - side)
+    return left, top, left + side, top + side
+
+
+@lru_cache(maxsize=2)
+def _open_detector(name: str, model: str) -> Detector:
+    return HaarDetector() if name == "haar" else YuNetDetector(model)

@@ -1,0 +1,190 @@
+"""From a source to a folder of shards: which item goes into which shard, and going on where a killed job stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Layout, Manifest, Shard, load_manifest, write_manifest
+from dcgan_dist.data.shards.writer import Sample, write_shard
+from dcgan_dist.errors import InputError
+from dcgan_dist.files import whole_file
+from dcgan_dist.prepare.plan import (
+    REJECTED_NAME,
+    Prepared,
+    ShardOptions,
+    ShardResult,
+    ShardTask,
+    fingerprint,
+    plan_shards,
+)
+from dcgan_dist.prepare.sources.base import Rejected, Source
+
+__all__ = ["Prepared", "ShardOptions", "ShardResult", "ShardTask", "make_shard", "plan_shards", "prepare", "run_here"]
+
+PROGRESS_FOLDER = ".prepare"
+
+
+Run = Callable[[Source, Sequence[ShardTask], Layout, str], Iterable[tuple[ShardTask, ShardResult]]]
+"""Makes shards somewhere and gives each result as it comes."""
+
+
+def run_here(
+    source: Source, tasks: Sequence[ShardTask], layout: Layout, folder: str
+) -> Iterator[tuple[ShardTask, ShardResult]]:
+    """Make shards one after the other in this process."""
+    for task in tasks:
+        yield task, make_shard(source, task, layout, folder)
+
+
+def no_bar(total: int, name: str) -> tqdm:
+    """A progress bar that is not shown."""
+    return tqdm(total=total, desc=name, disable=True)
+
+
+def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> ShardResult:
+    """Write one output shard and note beside it that it is done.
+
+    Raises:
+        InputError: the folder cannot be seen from this machine, or cannot be written.
+    """
+    rejected: list[Rejected] = []
+    items_by_samples: Counter[str] = Counter()
+
+    def samples() -> Iterator[Sample]:
+        for item in task.items:
+            n = 0
+            for result in source.read(item):
+                if isinstance(result, Rejected):
+                    rejected.append(result)
+                else:
+                    n += 1
+                    yield result
+            items_by_samples[str(n)] += 1
+
+    notes = Path(folder) / PROGRESS_FOLDER
+    if not notes.is_dir():
+        raise InputError(f"`out` {folder} cannot be seen from every node: choose a folder that all nodes share")
+    try:
+        shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
+        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples))
+        with whole_file(notes / f"{task.name}.json") as unfinished:
+            unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): make room or choose another") from error
+    return result
+
+
+def prepare(
+    source: Source,
+    options: ShardOptions,
+    *,
+    run: Run = run_here,
+    progress_bar: Callable[[int, str], tqdm] = no_bar,
+) -> Prepared:
+    """Write every shard that is not there yet, then the manifest.
+
+    Args:
+        source: where the samples come from.
+        options: how they are laid out.
+        run: where shards are made.
+        progress_bar: makes the bar that shows how far it is.
+
+    Raises:
+        InputError: the source is unusable, gave no image, or the folder holds another data set.
+    """
+    tasks = plan_shards(source, options)
+    folder = Path(options.out).expanduser().absolute()
+    preparation = fingerprint(source, options, tasks)
+    if (folder / MANIFEST_NAME).exists():
+        return _finished_before(folder, preparation)
+    _claim(folder, preparation)
+
+    done = {task.name: result for task in tasks if (result := _read_note(folder, task)) is not None}
+    waiting = [task for task in tasks if task.name not in done]
+    with progress_bar(sum(len(task.items) for task in tasks), source.dataset) as bar:
+        bar.update(sum(len(task.items) for task in tasks if task.name in done))
+        for task, result in run(source, waiting, options.layout, str(folder)):
+            done[task.name] = result
+            bar.update(len(task.items))
+    return _finish(source, options, folder, [done[task.name] for task in tasks], preparation)
+
+
+def _finished_before(folder: Path, preparation: str) -> Prepared:
+    manifest = load_manifest(str(folder))
+    if manifest.source.get("preparation") != preparation:
+        raise InputError(
+            f"{folder} already holds shards made in another way: choose another `out`, or remove that folder"
+        )
+    try:
+        listed = json.loads((folder / REJECTED_NAME).read_text(encoding="utf-8"))
+    except OSError:
+        listed = []
+    rejected = tuple(Rejected(**one) for one in listed)
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])
+
+
+def _claim(folder: Path, preparation: str) -> None:
+    """Mark the folder as being filled by this preparation."""
+    claim = folder / PROGRESS_FOLDER / "preparation"
+    if claim.exists():
+        if claim.read_text(encoding="utf-8") != preparation:
+            raise InputError(
+                f"{folder} holds an unfinished preparation of other images or settings: choose another `out`, "
+                "or remove that folder"
+            )
+        return
+    try:
+        claim.parent.mkdir(parents=True, exist_ok=True)
+        claim.write_text(preparation, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
+
+
+def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:
+    """The result of a shard that an earlier run finished."""
+    note = folder / PROGRESS_FOLDER / f"{task.name}.json"
+    if not note.exists():
+        return None
+    content = json.loads(note.read_text(encoding="utf-8"))
+    shard = Shard(**content["shard"]) if content["shard"] else None
+    if shard and (not (folder / shard.name).exists() or (folder / shard.name).stat().st_size != shard.bytes):
+        return None
+    rejected = tuple(Rejected(**one) for one in content["rejected"])
+    return ShardResult(shard=shard, rejected=rejected, items_by_samples=content["items_by_samples"])
+
+
+def _finish(
+    source: Source, options: ShardOptions, folder: Path, results: Sequence[ShardResult], preparation: str
+) -> Prepared:
+    rejected = tuple(one for result in results for one in result.rejected)
+    items_by_samples = dict(sum((Counter(result.items_by_samples) for result in results), Counter()))
+    shards = tuple(result.shard for result in results if result.shard is not None)
+    if not shards:
+        shutil.rmtree(folder / PROGRESS_FOLDER)
+        raise InputError(
+            f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
+        )
+    preprocessing, origin = source.describe()
+    (folder / REJECTED_NAME).write_text(json.dumps([dataclasses.asdict(one) for one in rejected]), encoding="utf-8")
+    manifest = Manifest(
+        dataset=source.dataset,
+        image_size=source.image_size,
+        image_channels=source.image_channels,
+        layout=options.layout,
+        preprocessing=preprocessing | {"stored": "uint8" if options.layout == "blocks" else source.encoding},
+        source=origin | {"preparation": preparation, "items_by_samples": items_by_samples},
+        shards=shards,
+        classes=len(source.class_names()),
+        class_names=source.class_names(),
+        location=str(folder),
+    )
+    write_manifest(manifest, folder)
+    shutil.rmtree(folder / PROGRESS_FOLDER)
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples)

@@ -1,0 +1,55 @@
+"""Which network a model is: its hash, whatever its name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from dcgan_dist.cli.command_line import absolute_tracking_uri
+from dcgan_dist.errors import InputError, require
+from dcgan_dist.models.authors_arrays import FILE, is_authors_folder
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.standing_statistics import check_images_stand_alone
+from dcgan_dist.registry.lineage import find_lineage
+from dcgan_dist.registry.load import load_generator
+from dcgan_dist.registry.model_uri import in_registry
+
+
+def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
+    """A generator, after making sure that its images stand alone.
+
+    Raises:
+        InputError: no such model, no such class, or images that depend on their batch mates.
+    """
+    generator = load_generator(model, tracking_uri)
+    classes = generator.config.classes
+    require(
+        label == 0 or 0 <= label < classes,
+        f"`label` {label}: {model} has {classes} classes" + (f", 0 to {classes - 1}" if classes else ""),
+    )
+    try:
+        check_images_stand_alone(generator)
+    except ValueError as error:
+        raise InputError(f"{model} cannot be explored: {error}") from error
+    return generator
+
+
+def identify(model: str, tracking_uri: str) -> dict[str, Any]:
+    """Which model exactly: its version and run in the registry, or the hash of its checkpoint or of the authors' arrays."""
+    if in_registry(model):
+        lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
+        return {"asked_for": model, "uri": lineage.uri, "run_id": lineage.run_id, "tags": lineage.tags}
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        return {"asked_for": model, "uri": model, "sha256_of_arrays": _hash_arrays(folder)}
+    content = (folder / "checkpoint.json").read_bytes()
+    return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": hashlib.sha256(content).hexdigest()}
+
+
+def _hash_arrays(folder: Path) -> str:
+    """SHA-256 over the SHA-256 of every array, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if FILE.fullmatch(path.name)):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

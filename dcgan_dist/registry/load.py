@@ -1,0 +1,132 @@
+"""A network by whatever names it: the registry, a run, a checkpoint folder, a folder of the authors' arrays, or a preset.
+
+from dcgan_dist.registry.load import load_generator
+generator = load_generator("models:/dcgan-lsun-generator@candidate")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from dcgan_dist.cli.command_line import absolute_tracking_uri
+from dcgan_dist.config import ModelConfig
+from dcgan_dist.errors import InputError, require
+from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches, seeded
+from dcgan_dist.models.layers import initialise
+from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.presets import preset
+from dcgan_dist.registry import registry
+from dcgan_dist.registry.model_uri import in_registry
+from dcgan_dist.training.checkpoint import load_checkpoint
+
+Network = TypeVar("Network", Generator, Discriminator)
+
+STANDING_BATCHES, STANDING_BATCH_SIZE = 100, 128
+UNTRAINED = "untrained:"
+"""Before the name of a preset: its discriminator as it is before training."""
+
+
+def load_generator(model: str, tracking_uri: str = "") -> Generator:
+    """A generator in eval mode with standing statistics, on the CPU.
+
+    Args:
+        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or snapshot folder, whose
+            averaged generator is taken where it has one, or a folder of the arrays that the paper's authors released for
+            SVHN. These arrays, and a checkpoint in the middle of a run, have no standing statistics: they are then
+            measured over 100 batches of 128 z of a fixed seed.
+        tracking_uri: where the registry is; empty: $MLFLOW_TRACKING_URI or the default storage's database.
+
+    Raises:
+        InputError: no such model, not a generator, damaged, or no answer.
+    """
+    require(
+        not is_untrained(model), f"`model` {model} is a discriminator, and a generator is needed: name a trained model"
+    )
+    if in_registry(model):
+        return registry.load_generator(model, absolute_tracking_uri(tracking_uri))
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        generator = import_generator(folder)
+    else:
+        generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
+    if has_standing_statistics(generator):
+        return generator.eval()
+    weight = next(generator.parameters())
+    prior = prior_batches(
+        generator.config,
+        batches=STANDING_BATCHES,
+        batch_size=STANDING_BATCH_SIZE,
+        seed=0,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
+    return restandardise(generator, prior)
+
+
+def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> Discriminator:
+    """A discriminator in eval mode, on the CPU.
+
+    Args:
+        model: as `load_generator`, or untrained:PRESET. From a checkpoint in the middle of a run, from the authors' arrays
+            and before training it has no standing statistics yet, as these take real images.
+        tracking_uri: as `load_generator`.
+        seed: of the weights before training.
+
+    Raises:
+        InputError: no such model or preset, not a discriminator, damaged, or no answer.
+    """
+    if is_untrained(model):
+        return untrained_discriminator(preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
+    if in_registry(model):
+        return registry.load_discriminator(model, absolute_tracking_uri(tracking_uri))
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        return import_discriminator(folder).eval()
+    return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
+
+
+def is_untrained(model: str) -> bool:
+    """Whether a model is named by a preset, as it is before training."""
+    return model.startswith(UNTRAINED)
+
+
+def untrained_discriminator(config: ModelConfig, *, seed: int) -> Discriminator:
+    """A discriminator of this shape as it is before training."""
+    network = Discriminator(config)
+    initialise(network, std=config.init_std, generator=seeded(seed, "random discriminator"))
+    return network
+
+
+def describe_training(model: str) -> str:
+    """What a model was trained on and for how long, in words, as far as its files say."""
+    if is_untrained(model):
+        return f"nothing: preset {model.removeprefix(UNTRAINED)} before training"
+    if in_registry(model):
+        return f"{model} (its card in the registry says on what it was trained)"
+    folder = Path(model).expanduser()
+    if is_authors_folder(folder):
+        return "the authors' release: trained on the images of SVHN's train split, 200 epochs"
+    config, progress, _ = load_checkpoint(folder)
+    return (
+        f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
+        f"{config.seed}"
+    )
+
+
+def _from_checkpoint(folder: Path, network_class: type[Network], names: tuple[str, ...]) -> Network:
+    if not (folder / "checkpoint.json").is_file():
+        raise InputError(
+            f"`model` {folder} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a folder "
+            "with a checkpoint (checkpoint.json) or with the authors' arrays (gen_params_01.npy): name one of these"
+        )
+    config, _, state = load_checkpoint(folder)
+    model_config: ModelConfig = config.model
+    network = network_class(model_config).to(dtype=getattr(torch, config.dtype))
+    network.load_state_dict(next(state[name] for name in names if name in state))
+    return network

@@ -1,0 +1,167 @@
+"""What stands beside a registered network, for whoever finds it in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from dcgan_dist.config import ModelConfig, SupervisedConfig, flatten
+
+
+def model_card(
+    *,
+    kind: Literal["generator", "discriminator"],
+    name: str,
+    preset: str,
+    dataset: str,
+    model: ModelConfig,
+    images_seen: int,
+    updates_d: int,
+    updates_g: int,
+    schedule: str,
+    manifest_hash: str,
+    quality: Mapping[str, float],
+    averaged: bool = False,
+    alias: str = "candidate",
+) -> str:
+    """Markdown: what the network is, where it comes from, how good it is, how to load it, what not to use it for.
+
+    Args:
+        kind: which of the two networks.
+        name: its name in the registry.
+        preset: preset the run started from.
+        dataset: what the images are.
+        model: shape of the networks.
+        images_seen: real images that were drawn while it was trained.
+        updates_d: optimiser steps of the discriminator.
+        updates_g: optimiser steps of the generator.
+        schedule: "both" or "alternate".
+        manifest_hash: of the shards it was trained on.
+        quality: metric key -> value at the time of export; empty where nothing was measured.
+        averaged: the weights are a moving average over the run.
+        alias: under which the loading examples name it.
+    """
+    uri = f"models:/{name}@{alias}"
+    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
+    table = f"| metric | value |\n|---|---|\n{figures}" if quality else "Not measured."
+    return f"""# {name}
+
+The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{preset}`, trained on {dataset}.
+{_shapes(kind, model)}
+
+## Training
+
+- {images_seen:,} real images seen; {updates_d:,} updates of the discriminator, {updates_g:,} of the generator
+  (schedule `{schedule}`)
+- manifest of the training images (their split of the shards) {manifest_hash}
+- {"weights averaged over the run" if averaged else "weights of one step, not averaged: of the kept checkpoint with the least Frechet distance where it was measured"}
+- batch normalisation: standing statistics, measured before export
+
+## Quality
+
+{table}
+
+Frechet distances on random features compare runs of one data set and image size with each other, nothing else.
+
+## Use
+
+```python
+import torch
+from dcgan_dist.registry.load import load_{kind}
+
+{kind} = load_{kind}("{uri}", TRACKING_URI)  # the address of this server
+{_example(kind, model)}
+```
+{_command(kind, uri)}
+## Limits
+
+It knows what is in its training images, their gaps and biases too. Images made by it show nothing that exists; they may
+resemble training images. It was made for research on representation learning; it was not tested for any other use.
+"""
+
+
+def classifier_card(
+    *,
+    name: str,
+    data: str,
+    config: SupervisedConfig,
+    search: str,
+    quality: Mapping[str, float],
+    deviations: Sequence[str],
+    alias: str = "candidate",
+) -> str:
+    """The same for a supervised network that a search found.
+
+    Args:
+        name: its name in the registry.
+        data: what it was trained and measured on, in one line.
+        config: how it was trained.
+        search: how the configuration was found, and which of its trainings this is, in words.
+        quality: figure -> value; errors in percent.
+        deviations: from the paper's protocol, in words.
+        alias: under which the loading examples name it.
+    """
+    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
+    fields = "\n".join(f"- `{path}` = {value}" for path, value in flatten(config).items() if "generator" not in path)
+    size = config.classifier.model.image_size
+    return f"""# {name}
+
+A supervised network with the architecture of a DCGAN's discriminator (Radford, Metz, Chintala, arXiv 1511.06434): what the
+architecture alone reaches with few labels. Maps images (n, {config.classifier.model.image_channels}, {size}, {size}) in
+[-1, 1] to logits (n, {config.classifier.classes}), one per class.
+
+## Training
+
+- {data}
+- {search}
+- deviations from the paper: {"; ".join(deviations)}
+- batch normalisation: standing statistics, measured over the training images
+
+{fields}
+
+## Quality
+
+| figure | value |
+|---|---|
+{figures}
+
+## Use
+
+```python
+from dcgan_dist.registry.registry import load_classifier
+
+classifier = load_classifier("models:/{name}@{alias}", TRACKING_URI)
+classes = classifier(images).argmax(1)
+```
+
+## Limits
+
+It knows digits of its own data set only, and is wrong as often as the table says. It was made to be compared with, not to
+read house numbers.
+"""
+
+
+def _shapes(kind: str, model: ModelConfig) -> str:
+    size, channels = model.image_size, model.image_channels
+    prior = "uniform(-1, 1)" if model.latent_distribution == "uniform" else "N(0, 1)"
+    values = "[-1, 1]" if model.output == "tanh" else "[0, 1]"
+    images = f"images (n, {channels}, {size}, {size}) in {values}"
+    labels = f", labels (n,) in [0, {model.classes})" if model.classes else ""
+    if kind == "generator":
+        return f"Maps z (n, {model.latent_dim}) from {prior}{labels} to {images}."
+    return f"Maps {images}{labels} to logits (n,): positive means real. Its layers serve as features."
+
+
+def _example(kind: str, model: ModelConfig) -> str:
+    labels = ", labels" if model.classes else ""
+    if kind == "generator":
+        uniform = model.latent_distribution == "uniform"
+        z = f"torch.rand(64, {model.latent_dim}) * 2 - 1" if uniform else f"torch.randn(64, {model.latent_dim})"
+        return f"images = generator({z}{labels})"
+    return f"logits = discriminator(images{labels})"
+
+
+def _command(kind: str, uri: str) -> str:
+    if kind == "discriminator":
+        return ""
+    return f"\n```sh\npython jobs/sample.py --model {uri} --tracking-uri TRACKING_URI --n 64 --out grid.png\n```\n"

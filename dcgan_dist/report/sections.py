@@ -1,0 +1,282 @@
+"""Sections of a model's report, one per result.json, each beside what the paper says."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+from PIL import Image
+
+from dcgan_dist.cli.html_page import banner, bullets, figure, heading, paragraph, table
+from dcgan_dist.cli.result_file import RESULT_NAME
+from dcgan_dist.errors import InputError
+
+MOST_PIXELS = 1000
+"""Width of a picture inside the page."""
+
+DEDUPLICATION = (
+    "4.1.1: a 3072-128-3072 de-noising autoencoder, equal 128-bit codes are near duplicates; about 275,000 of 3 million LSUN "
+    "bedrooms were removed, with a false positive rate below 1 in 100."
+)
+MEMORIZATION = (
+    "4.1: one epoch at a small learning rate cannot memorize; later sections show smooth latent walks. The paper has no test; "
+    "this one compares samples with their nearest training images."
+)
+TABLES = {
+    "cifar10": "5.1: CIFAR-10 from features of a discriminator trained on ImageNet-1k: 82.8 % (400 labels per class: 73.8 %).",
+    "svhn": "5.2: SVHN with 1000 labels from discriminator features and a linear machine: 22.48 % test error.",
+    "mnist": "Released code and appendix: nearest neighbour error on MNIST from generated training digits.",
+}
+SEARCH = "5.2: a supervised CNN of the same architecture, best of 64 random settings: 28.87 % validation error."
+TRAINING = "4: Adam 2e-4, beta1 0.5, batches of 128; LSUN samples are shown after 1 and 5 epochs."
+
+
+class Result(NamedTuple):
+    """One result.json."""
+
+    path: Path
+    content: dict[str, Any]
+
+
+def read_results(paths: Iterable[str]) -> list[Result]:
+    """Results from files and from folders, in which every result.json is taken.
+
+    Raises:
+        InputError: a path without one, or a file that is not the result of a job.
+    """
+    found = []
+    for path in map(Path, paths):
+        files = sorted(path.rglob(RESULT_NAME)) if path.is_dir() else [path]
+        if not files:
+            raise InputError(f"`results` {path} holds no {RESULT_NAME}: give the `out` folder of a job")
+        for file in files:
+            try:
+                content = json.loads(file.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise InputError(f"`results` {file} cannot be read ({error}): run that job again") from error
+            if not isinstance(content, dict):
+                raise InputError(f"`results` {file} holds a {type(content).__name__}, not the result of a job")
+            found.append(Result(file, content))
+    return found
+
+
+def section(result: Result) -> list[Markup]:
+    """What a result says, beside what the paper says; a result of an unknown job as a table of its values."""
+    return _kind(result)[1](result)
+
+
+def order(result: Result) -> tuple[int, str]:
+    """Place of a result's section in the report."""
+    return _kind(result)[0], str(result.content.get("job", result.path))
+
+
+def _kind(result: Result) -> tuple[int, Callable[[Result], list[Markup]]]:
+    content = result.content
+    if str(content.get("job", "")).startswith("explore "):
+        names = ["walk", "filters", "windows", "arithmetic", "turn"]
+        name = content["job"].removeprefix("explore ")
+        return 10 + (names.index(name) if name in names else len(names)), _explored
+    kinds = (
+        ("table", 20, _table),
+        ("trials", 30, _search),
+        ("duplicate_pairs", 40, _deduplication),
+        ("verdict", 50, _memorization),
+        ("images_seen", 0, _training),
+    )
+    for key, place, write in kinds:
+        if key in content:
+            return place, write
+    return 90, _unknown
+
+
+def _explored(result: Result) -> list[Markup]:
+    content = result.content
+    name = content["job"].removeprefix("explore ").capitalize()
+    parts = [heading(name), paragraph(f"The paper: {content['paper']}")]
+    for picture in content["pictures"]:
+        file = result.path.parent / picture["file"]
+        if file.suffix == ".png" and file.is_file():
+            # The page has the caption as text, so the picture's own is cut off.
+            picture_bytes = shrunk(file.read_bytes(), height=picture.get("caption_at"))
+            line = f"{picture['caption']} {content['model']['uri']}, seed {content['seed']}; {content['command']}"
+            parts.append(figure(picture_bytes, line))
+        else:
+            parts.append(paragraph(f"{picture['caption']} ({picture['file']}, beside the result)"))
+    return [*parts, values(content["figures"])]
+
+
+def _table(result: Result) -> list[Markup]:
+    content = result.content
+    columns = list(dict.fromkeys(column for row in content["rows"] for column in row["figures"]))
+    rows = []
+    for row in content["rows"]:
+        figures = []
+        for column in columns:
+            value, spread = row["figures"].get(column), (row.get("spread") or {}).get(column)
+            shown = "" if value is None else f"{value:.2f}"
+            figures.append(f"{shown} +- {spread:.2f}" if shown and spread is not None else shown)
+        rows.append([row["name"], *figures, row["source"]])
+    said = TABLES.get(content["table"], "")
+    return [
+        heading(f"Table: {content['table']}"),
+        *([paragraph(f"The paper: {said}")] if said else []),
+        table(["", *columns, "from"], rows, f"Protocol {content.get('protocol', '')}; percent."),
+        *([paragraph("In what ours differs:"), bullets(content["deviations"])] if content.get("deviations") else []),
+        _origin(content),
+    ]
+
+
+def _search(result: Result) -> list[Markup]:
+    content = result.content
+    shown = {
+        key: content[key] for key in ("finished", "failed", "stopped", "best", "row", "paper_row") if key in content
+    }
+    parts = [
+        heading("Search: a supervised network of the same shape"),
+        paragraph(f"The paper: {SEARCH}"),
+        values(shown),
+    ]
+    if content.get("deviations"):
+        parts += [paragraph("In what ours differs:"), bullets(content["deviations"])]
+    picture = result.path.parent / "search.png"
+    if picture.is_file():
+        parts.append(figure(shrunk(picture.read_bytes()), "Validation error of the trials."))
+    return [*parts, _origin(content)]
+
+
+def _deduplication(result: Result) -> list[Markup]:
+    content = {key: value for key, value in result.content.items() if not isinstance(value, list)}
+    removed, images = content.get("near_duplicates"), content.get("thinned_images")
+    parts = [heading("De-duplication"), paragraph(f"The paper: {DEDUPLICATION}")]
+    if removed is not None and images:
+        parts.append(paragraph(f"Here: {removed:,} of {images:,} images are near duplicates ({removed / images:.1%})."))
+    return [*parts, values(content), _origin(content)]
+
+
+def _memorization(result: Result) -> list[Markup]:
+    content = dict(result.content)
+    verdict, reasons = content.pop("verdict"), content.pop("reasons", [])
+    kind = {"pass": "good", "fail": "bad"}.get(verdict, "unsure")
+    parts = [heading("Memorization"), paragraph(f"The paper: {MEMORIZATION}"), banner(f"Verdict: {verdict}", kind)]
+    parts += [bullets(reasons)] if reasons else []
+    return [*parts, values(content), _origin(content)]
+
+
+def _training(result: Result) -> list[Markup]:
+    content = result.content
+    names = (
+        "run_name",
+        "run_id",
+        "images_seen",
+        "status",
+        "seconds_of_this_start",
+        "manifest_hash",
+        "sha256",
+        "quality",
+    )
+    config = content.get("config", {})
+    shown = {name: content[name] for name in names if name in content}
+    shown["config"] = {
+        name: config[name]
+        for name in (
+            "preset",
+            "dataset",
+            "epochs",
+            "schedule",
+            "norm_group",
+            "seed",
+            "ema_half_life_images",
+            "model",
+            "data",
+        )
+        if name in config
+    }
+    return [heading("Training"), paragraph(f"The paper: {TRAINING}"), values(shown)]
+
+
+def _unknown(result: Result) -> list[Markup]:
+    return [heading(f"Result: {result.path.parent.name}"), values(result.content), _origin(result.content)]
+
+
+def values(content: dict[str, Any]) -> Markup:
+    """Nested values: what has the same names side by side as a table, all else as rows of dotted name and value.
+
+    Shares with an interval stand on one line, long lists are cut.
+    """
+    rows = list(_rows("", content))
+    families: dict[tuple[str, ...], dict[str, list[Any]]] = {}
+    for prefix, inner in _leaves("", content):
+        families.setdefault(tuple(inner), {})[prefix] = list(inner.values())
+    tables = []
+    for names, members in families.items():
+        if len(members) > 1 and len(names) > 1:
+            tables.append(
+                table(["", *(name.replace("_", " ") for name in names)], [[p, *v] for p, v in members.items()])
+            )
+            shown = {f"{prefix}.{name}" for prefix in members for name in names}
+            rows = [row for row in rows if row[0] not in shown]
+    return Markup("").join([*tables, table(("figure", "value"), rows)] if rows else tables)
+
+
+def _leaves(prefix: str, content: Any) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Dictionaries of numbers only, by dotted name."""
+    if not isinstance(content, dict) or _is_share(content):
+        return
+    if prefix and content and all(isinstance(value, int | float) for value in content.values()):
+        yield prefix, content
+    for key, value in content.items():
+        yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value)
+
+
+def _is_share(content: dict[str, Any]) -> bool:
+    return {"k", "n", "share", "low", "high"} <= content.keys()
+
+
+def _rows(prefix: str, content: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(content, dict) and _is_share(content):
+        count = f"{content['k']:,} of {content['n']:,}"
+        yield prefix, f"{content['share']:.1%} ({count}; 95 % interval {content['low']:.1%} to {content['high']:.1%})"
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from _rows(f"{prefix}.{key}" if prefix else str(key), value)
+    elif isinstance(content, list):
+        shown = ", ".join(str(_rounded(value)) for value in content[:20])
+        yield prefix, shown + (f", ... ({len(content)} in all)" if len(content) > 20 else "")
+    elif content is not None:
+        yield prefix, content
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _origin(content: dict[str, Any]) -> Markup:
+    """Model version, seed and command of a result, as far as it tells."""
+    model = content.get("model")
+    shown = {
+        "model": model.get("uri") if isinstance(model, dict) else model,
+        "seed": content.get("seed"),
+        "command": content.get("command"),
+    }
+    line = Markup("; ").join(
+        Markup("{} <code>{}</code>").format(name, value) for name, value in shown.items() if value is not None
+    )
+    return paragraph(line) if line else Markup("")
+
+
+def shrunk(picture: bytes, *, height: int | None = None) -> bytes:
+    """A PNG (its uppermost rows) as a JPEG of at most MOST_PIXELS width: a page with twenty of them should fit into a mail."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        image = opened.convert("RGB")
+    if height:
+        image = image.crop((0, 0, image.width, min(height, image.height)))
+    if image.width > MOST_PIXELS:
+        size = MOST_PIXELS, round(image.height * MOST_PIXELS / image.width)
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85, optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,144 @@
+"""Writing checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.runs.events import Notice
+from dcgan_dist.runs.sample_evaluator import HurriedError, SampleJudge
+from dcgan_dist.training.checkpoint import Progress, State, load_checkpoint, to_memory
+from dcgan_dist.training.players import Players, build_players
+
+SCORE = "quality/frechet_random"
+LOOK_EVERY_SECONDS = 0.5
+
+Log = list[dict[str, Any]]
+
+
+class Keeper:
+    """Judges samples and writes checkpoints in a thread of rank 0, never two at once.
+
+    Training stands still only while the state is copied, or where the storage is slower than the interval. A checkpoint
+    that the storage refuses is said aloud and given up: the next one is tried again, and the one before stays.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        store: CheckpointStore,
+        judge: SampleJudge,
+        post: Callable[[Notice], None],
+        scratch: Path,
+    ) -> None:
+        self.config, self.store, self.judge, self.post, self.scratch = config, store, judge, post, scratch
+        self.refusal = ""
+        """Why the latest checkpoint is not in the storage; empty if it is."""
+        self.stalled = 0.0
+        """Seconds that training stood still for checkpoints."""
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def hurry(self) -> None:
+        """Measure no quality any more, so that what is, or will be, kept is written at once; `judge_again` makes up for it."""
+        self.judge.hurried.set()
+
+    def save(
+        self,
+        players: Players,
+        progress: Progress,
+        log: Log,
+        *,
+        judged: bool,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin to keep the present state, after the one before has been written.
+
+        Args:
+            players: they may go on as soon as this returns.
+            progress: where the run is.
+            log: what was reported so far; the last line gets the quality figures.
+            judged: measure the quality of samples too.
+            meanwhile: called again and again while the one before is being written; it may `hurry`.
+        """
+        began = time.monotonic()
+        while self._thread is not None and self._thread.is_alive():
+            meanwhile()
+            self._thread.join(LOOK_EVERY_SECONDS)
+        self.wait()
+        generator = players.plain_generator() if judged else None
+        self._begin(progress, to_memory(players.state()), list(log), generator)
+        self.stalled += time.monotonic() - began
+
+    def judge_again(self, path: str, log: Log) -> None:
+        """Begin to measure the quality of a checkpoint that was written in a hurry, and to replace it by one that has it.
+
+        Args:
+            path: of the checkpoint.
+            log: what had been reported then; the last line gets the quality figures.
+        """
+        self.wait()
+        _, progress, state = load_checkpoint(self.store.folder.fetch(path, self.scratch))
+        players = build_players(self.config, device=self.judge.device)
+        players.load_state(state)
+        self._begin(progress, state, log, players.plain_generator(), replaces=path)
+
+    def wait(self) -> None:
+        """Wait for the checkpoint that is being written; raises what went wrong there, other than a refusal."""
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _begin(
+        self, progress: Progress, state: State, log: Log, generator: Generator | None, *, replaces: str = ""
+    ) -> None:
+        def run() -> None:
+            try:
+                self._keep(progress, state, log, generator, replaces)
+            except BaseException as error:  # raised where training waits for it
+                self._error = error
+
+        self._thread = threading.Thread(target=run, name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def _keep(
+        self, progress: Progress, state: State, log: Log, generator: Generator | None, replaces: str = ""
+    ) -> None:
+        quality: dict[str, float] = {}
+        files: dict[str, bytes] = {}
+        if generator is not None:
+            try:
+                quality, grid = self.judge(generator)
+            except HurriedError:
+                if replaces:
+                    return
+            else:
+                files[f"grids/{progress.images_seen:012}.png"] = grid
+                log[-1]["metrics"] |= quality
+        progress = dataclasses.replace(progress, frechet=quality.get(SCORE))
+        line, self.refusal = "", ""
+        try:
+            self.store.write(self.config, progress, state, log, self.scratch)
+        except OSError as error:
+            self.refusal = f"the checkpoint at {progress.images_seen:,} images could not be kept ({error})"
+            line = f"warning: {self.refusal}: training goes on, the one before stays the newest"
+        else:
+            if replaces:
+                self.store.folder.remove(replaces)
+            self._tidy()
+        kept = "" if self.refusal else "kept"
+        self.post(Notice(line=line, images_seen=progress.images_seen, metrics=quality, files=files, checkpoint=kept))
+
+    def _tidy(self) -> None:
+        try:
+            self.store.tidy(self.config)
+        except OSError:
+            pass  # what is superfluous costs room until the next checkpoint, and nothing else

@@ -1,0 +1,181 @@
+"""Checkpoints of a run in the storage: written so that a torn one is never taken, read only if whole, kept by policy.
+
+The storage alone says which checkpoints there are: one counts from the moment its manifest lies there, whatever the
+cluster had heard of it when something died. So Ray is told of none, and has no list of them that could be torn or old.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dcgan_dist.config import SupervisedConfig, TrainConfig
+from dcgan_dist.storage.filesystems import patiently
+from dcgan_dist.storage.run_folder import RunFolder, unique_suffix
+from dcgan_dist.storage.scratch import scratch_folder
+from dcgan_dist.training.checkpoint import MANIFEST, Progress, State, damage, save_checkpoint
+
+# Images seen, so that names sort by age, then a random part.
+CHECKPOINT_NAME = re.compile(r"checkpoint_(\d{12})-[0-9a-f]{6}")
+LIST_OF_RAY = "checkpoint_manager_snapshot.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """A checkpoint in the storage."""
+
+    path: str
+    images_seen: int
+    frechet: float | None
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return Path(self.path).name
+
+
+def superfluous(kept: Sequence[Kept], *, newest: int, every_images: int) -> list[Kept]:
+    """Checkpoints that the policy does not keep.
+
+    Args:
+        kept: all there are.
+        newest: so many of the newest stay.
+        every_images: of each stretch of so many images the first checkpoint stays; 0: none for that reason.
+    """
+    by_age = sorted(kept, key=lambda one: (one.images_seen, one.name))
+    stay = set(by_age[-newest:])
+    measured = [one for one in by_age if one.frechet is not None]
+    stay |= {min(measured, key=lambda one: (one.frechet, -one.images_seen))} if measured else set()
+    if every_images:
+        firsts: dict[int, Kept] = {}
+        for one in by_age:
+            firsts.setdefault(one.images_seen // every_images, one)
+        stay |= {one for stretch, one in firsts.items() if stretch}
+    return [one for one in by_age if one not in stay]
+
+
+class CheckpointStore:
+    """The checkpoints of one run folder; one process at a time writes."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.damaged: dict[str, str] = {}
+        """What was found wrong, in words, by path."""
+
+    def paths(self) -> list[str]:
+        """Folders of all checkpoints, whole or not, newest first."""
+        return [path for path in self.folder.files("") if CHECKPOINT_NAME.fullmatch(Path(path).name)]
+
+    def newest_whole(
+        self,
+        *,
+        wanted: Callable[[int], bool] = lambda images_seen: True,
+        on_damage: Callable[[str, str], None] = lambda path, wrong: None,
+    ) -> str | None:
+        """The newest checkpoint that verifies, None if there is none.
+
+        Args:
+            wanted: gets images seen; tells whether a checkpoint may be taken.
+            on_damage: gets path and fault of each newer one that does not verify.
+
+        Raises:
+            OSError: the storage did not answer for a while.
+        """
+        for path in patiently(self.paths):
+            if wanted(images_seen(path)):
+                with scratch_folder() as scratch:
+                    wrong = self._damage(path, scratch)
+                if wrong is None:
+                    return path
+                self.damaged[path] = wrong
+                on_damage(path, wrong)
+        return None
+
+    def _damage(self, path: str, scratch: Path) -> str | None:
+        try:
+            return damage(patiently(lambda: self.folder.fetch(path, scratch)))
+        except OSError as error:
+            return f"it cannot be read ({error})"
+
+    def write(
+        self,
+        config: TrainConfig | SupervisedConfig,
+        progress: Progress,
+        state: State,
+        log: Sequence[dict[str, Any]],
+        scratch: Path,
+    ) -> Kept:
+        """Write a checkpoint, trying again for a while where the storage refuses.
+
+        Raises:
+            OSError: it still refuses; nothing that could be taken for a checkpoint was left.
+        """
+        name = f"checkpoint_{progress.images_seen:012}-{unique_suffix()}"
+        path = f"{self.folder.path}/{name}"
+
+        def put() -> None:
+            if self.folder.local:
+                save_checkpoint(Path(path), config, progress, state, log)
+                return
+            draft = scratch / name
+            try:
+                save_checkpoint(draft, config, progress, state, log)
+                # The manifest goes last, so that a torn upload is no checkpoint.
+                for file in sorted(draft.iterdir(), key=lambda one: one.name == MANIFEST):
+                    self.folder.write_bytes(f"{name}/{file.name}", file.read_bytes())
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+        patiently(put, before_retry=lambda: self.folder.remove(path))
+        return Kept(path=path, images_seen=progress.images_seen, frechet=progress.frechet)
+
+    def tidy(self, config: TrainConfig) -> list[Kept]:
+        """Remove what the policy does not keep, once something newer is whole; returns what is left."""
+        kept = [one for path in self.paths() if (one := self._read(path))]
+        gone = superfluous(kept, newest=config.keep_checkpoints, every_images=config.keep_every_images)
+        for path in [one.path for one in gone] + list(self.damaged):
+            self.folder.remove(path)
+        self.damaged.clear()
+        return [one for one in kept if one not in gone]
+
+    def best(self) -> Kept | None:
+        """The whole checkpoint with the least Frechet distance; where none is measured, the newest."""
+        kept = [one for path in self.paths() if (one := self._read(path))]
+        ranked = sorted(kept, key=lambda one: (one.frechet is None, one.frechet or 0.0, -one.images_seen))
+        for one in ranked:
+            with scratch_folder() as scratch:
+                if self._damage(one.path, scratch) is None:
+                    return one
+        return None
+
+    def remove_drafts(self) -> None:
+        """Remove what killed writers left under temporary names or without a manifest."""
+        drafts = [path for path in patiently(lambda: self.folder.files("")) if path.endswith(".tmp")]
+        for path in [*drafts, *(path for path in self.paths() if not self.folder.exists(f"{path}/{MANIFEST}"))]:
+            self.folder.remove(path)
+
+    def remove_list_of_ray(self) -> str | None:
+        """Remove the list that Ray would go on from, as a torn or old one stops it; returns what was torn, in words."""
+        path = f"{self.folder.path}/{LIST_OF_RAY}"
+        if not patiently(lambda: self.folder.exists(path)):
+            return None
+        torn = patiently(lambda: self.folder.read_json(LIST_OF_RAY)) is None
+        self.folder.remove(path)
+        return LIST_OF_RAY if torn else None
+
+    def _read(self, path: str) -> Kept | None:
+        if path in self.damaged:
+            return None
+        progress = self.folder.read_json(f"{Path(path).name}/progress.json")
+        return Kept(path=path, images_seen=images_seen(path), frechet=progress.get("frechet")) if progress else None
+
+
+def images_seen(path: str) -> int:
+    """Of a checkpoint, by its name."""
+    match = CHECKPOINT_NAME.fullmatch(Path(path).name)
+    assert match, path
+    return int(match[1])

@@ -1,0 +1,94 @@
+"""A training run from the driver's side: start or resume, watch, register, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dcgan_dist.cli.command_line import print_line
+from dcgan_dist.cli.prices import find_price
+from dcgan_dist.cluster.join import join_cluster, wait_for_ranks
+from dcgan_dist.config import TrainConfig, flatten
+from dcgan_dist.errors import InputError
+from dcgan_dist.runs.attempt import Attempt, send_what_waits, summary
+from dcgan_dist.runs.estimate import describe
+from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record
+from dcgan_dist.runs.probe import plan_with_probe
+from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.environment import environment_tags
+from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import check_reachable, without_password
+
+
+def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line) -> int:
+    """Train, or go on where an earlier start of the same run ended, and register the result.
+
+    Args:
+        config: with absolute paths.
+        say: prints a line.
+
+    Returns:
+        Exit code: 0 finished, 1 failed, 130 or 143 stopped by a signal.
+
+    Raises:
+        InputError: something a user can mend; nothing was written.
+    """
+    plan = plan_run(config)
+    find_price(config.price)  # refuses what is none, before anything starts
+    if config.dry_run:
+        say(f"{describe(plan)}\nnothing was written")
+        return 0
+    if config.plan:
+        return plan_with_probe(plan, say)
+    folder = RunFolder(config.storage, plan.name)
+    try:
+        if finished := finished_result(plan, folder):
+            say(f"run {plan.name} is finished; for more give a larger `epochs` or `images`")
+            say(summary(finished))
+            try:
+                send_what_waits(folder, config.tracking_uri, finished["run_id"])
+            except InputError as error:
+                say(f"warning: {error}; what it lacks is sent at the next start")
+            return 0
+        folder.refuse_if_alive()
+    except OSError as error:
+        raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
+    check_reachable(config.tracking_uri)
+    join_cluster(verbose=config.verbose)
+    wait_for_ranks(config, say)
+
+    say(f"run {plan.name}: {plan.images:,} images on {config.num_workers} ranks")
+    say(f"shards {config.shards}, storage {config.storage}, tracking {without_password(config.tracking_uri)}")
+    with folder.heartbeat(config.heartbeat_seconds):
+        finished_result(plan, folder)  # again: another start of this name may have come first
+        run = open_tracked_run(plan, folder.read_json("run.json"))
+        folder.write_json("run.json", record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri))
+        with run.system_metrics():
+            try:
+                return Attempt(plan, folder, run, say).exit_code()
+            except BaseException:
+                run.finish("FAILED")
+                raise
+
+
+def finished_result(plan: RunPlan, folder: RunFolder) -> dict[str, Any] | None:
+    """The result of a run that has nothing left to do; None where there is something.
+
+    Raises:
+        InputError: the name belongs to a run with another config.
+    """
+    recorded = folder.read_json("run.json")
+    if recorded:
+        check_same_run(plan, recorded)
+    result = folder.read_json("result.json") if recorded else None
+    done = result and result["status"] == "FINISHED" and result["images_seen"] >= plan.images
+    return result if done else None
+
+
+def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedRun:
+    """The run on the tracking server: one, however often it is started."""
+    config = plan.config
+    tags = environment_tags() | {"manifest_hash": plan.manifest.hash, "storage": config.storage}
+    return TrackedRun.attach_or_create(
+        recorded, config.tracking_uri, config.experiment, plan.name, flatten(config), tags
+    )

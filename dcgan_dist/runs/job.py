@@ -1,0 +1,51 @@
+"""What every training job does with its command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from dcgan_dist.cli.command_line import absolute, absolute_places, default_shards, parse, refuse_secrets
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.presets import PRESETS, preset
+
+
+def train(argv: Sequence[str], *, default_preset: str, description: str) -> int:
+    """What every training job does; returns its exit code."""
+    config = parse_training(argv, default_preset=default_preset, description=description)
+    # Imported late: --help and a wrong flag should not wait for Ray.
+    from dcgan_dist.runs.driver import run_training
+
+    return run_training(config)
+
+
+def parse_training(argv: Sequence[str], *, default_preset: str, description: str) -> TrainConfig:
+    """The config of a training job: defaults of the preset, then flags, then places made absolute.
+
+    Raises:
+        InputError: an unknown preset, a value that does not fit, a relative path inside a Ray job.
+    """
+    description = f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another."
+    config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
+    weights = config.quality.inception_weights
+    places = absolute_places(config.storage, config.tracking_uri) | {
+        "shards": absolute(config.shards or default_shards(), "shards"),
+        "keep_list": absolute(config.keep_list, "keep_list") if config.keep_list else "",
+    }
+    for name in ("shards", "keep_list"):
+        refuse_secrets(places[name], name)
+    quality = dataclasses.replace(
+        config.quality, inception_weights=absolute(weights, "quality.inception_weights") if weights else ""
+    )
+    return dataclasses.replace(config, quality=quality, **places)
+
+
+def _preset_name(argv: Sequence[str]) -> str | None:
+    """The preset among the flags, which decides the defaults of all others; given twice, the last one counts."""
+    name = None
+    for flag, following in zip(argv, [*argv[1:], ""], strict=True):
+        if flag == "--preset":
+            name = following
+        elif flag.startswith("--preset="):
+            name = flag.removeprefix("--preset=")
+    return name

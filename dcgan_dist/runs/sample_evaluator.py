@@ -1,0 +1,76 @@
+"""Samples of a run in training: the grid people look at, and figures of their quality."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dcgan_dist.data.stream import read_images
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.quality.pictures import save_grid
+from dcgan_dist.quality.quality import Reference, measure_quality
+from dcgan_dist.quality.sampling import sample_batches
+from dcgan_dist.runs.plan import RunPlan
+from dcgan_dist.storage.scratch import scratch_folder
+
+GRID_IMAGES = 64
+
+
+class HurriedError(Exception):
+    """Quality is not to be measured now after all."""
+
+
+class SampleJudge:
+    """Draws samples as the paper does, with the statistics of the sampled batch, and compares them with real images.
+
+    The z are the same at every call, so that grids of one run can be compared; nothing of the run is disturbed.
+    """
+
+    def __init__(self, plan: RunPlan, device: torch.device) -> None:
+        self.plan, self.device = plan, device
+        self.hurried = threading.Event()
+        """Once set, every measurement ends with HurriedError."""
+
+    def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
+        """Quality figures by metric name, and the grid as a PNG; raises HurriedError."""
+        figures: dict[str, float] = {}
+        if count := self.plan.config.quality.samples:
+            figures = measure_quality(self._batches(generator, count), self._reference)
+        return figures, self._grid(generator)
+
+    @cached_property
+    def _reference(self) -> Reference:
+        config = self.plan.config
+        held_out = read_images(
+            self.plan.held_out,
+            config.quality.held_out,
+            image_size=config.model.image_size,
+            image_channels=config.model.image_channels,
+            crop=config.data.crop,
+        )
+        return Reference(
+            held_out,
+            output=config.model.output,
+            device=self.device,
+            inception_weights=config.quality.inception_weights,
+        )
+
+    def _batches(self, generator: Generator, count: int) -> Iterator[Tensor]:
+        config = self.plan.config
+        batches = sample_batches(generator, count, seed=config.seed, batch_size=config.data.batch_size, mode="batch")
+        while not self.hurried.is_set():
+            batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+        raise HurriedError
+
+    def _grid(self, generator: Generator) -> bytes:
+        images = torch.cat(list(self._batches(generator, GRID_IMAGES)))
+        with scratch_folder() as folder:
+            path = save_grid(images, folder / "grid.png", output_range=generator.config.output)
+            return path.read_bytes()

@@ -1,0 +1,129 @@
+"""From the checkpoint of a run to networks for use: standing statistics, snapshot, registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+import torch
+from torch import Tensor
+
+from dcgan_dist.config import TrainConfig, from_dict
+from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches
+from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.registry.model_card import model_card
+from dcgan_dist.registry.registry import register_network
+from dcgan_dist.runs.plan import RunPlan, plan_run
+from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.storage.scratch import scratch_folder
+from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from dcgan_dist.training.schedule import updates
+
+
+def make_snapshot(plan: RunPlan, checkpoint: Path, snapshot: Path) -> Progress:
+    """Measure standing statistics of a checkpoint's networks and keep both as a folder like a checkpoint.
+
+    The generator's (the averaged one where there is one) come from the prior of z, the discriminator's from real training
+    images.
+
+    Args:
+        plan: of the run.
+        checkpoint: folder of a checkpoint.
+        snapshot: folder to write.
+    """
+    config = plan.config
+    device = "cuda" if config.use_gpu and torch.cuda.is_available() else "cpu"
+    _, progress, state = load_checkpoint(checkpoint, device=device)
+    dtype = getattr(torch, config.dtype)
+
+    generator = Generator(config.model).to(device, dtype)
+    generator.load_state_dict(state.get("generator_ema", state["generator"]))
+    batches, batch_size = config.snapshot_batches, config.data.batch_size
+    prior = prior_batches(
+        config.model, batches=batches, batch_size=batch_size, seed=config.seed, device=device, dtype=dtype
+    )
+    restandardise(generator, prior)
+
+    discriminator = Discriminator(config.model).to(device, dtype)
+    discriminator.load_state_dict(state["discriminator"])
+    restandardise(discriminator, _real_batches(plan, batches, device, dtype))
+
+    networks = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
+    save_checkpoint(snapshot, config, progress, networks)
+    return progress
+
+
+def _real_batches(plan: RunPlan, count: int, device: str, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor | None]]:
+    model = plan.config.model
+    stream = stream_batches(
+        plan.manifest,
+        plan.shard_plan,
+        rank=0,
+        world_size=1,
+        image_size=model.image_size,
+        image_channels=model.image_channels,
+        crop=plan.config.data.crop,
+    )
+    with closing(stream):
+        for images, labels in islice(stream, count):
+            labels = labels.to(device) if model.classes and labels is not None else None
+            yield to_float(images.to(device), model, dtype), labels
+
+
+@ray.remote
+def snapshot_task(config: dict[str, Any], run_name: str, checkpoint: str) -> str:
+    """`make_snapshot` where a rank could run, which is not where the driver runs; returns the folder in the storage."""
+    plan = plan_run(from_dict(TrainConfig, config))
+    folder = RunFolder(plan.config.storage, run_name)
+    with scratch_folder() as scratch:
+        local = scratch / "snapshot"
+        make_snapshot(plan, folder.fetch(checkpoint, scratch), local)
+        return folder.put(local, "snapshot")
+
+
+def register_snapshot(
+    plan: RunPlan, run: TrackedRun, snapshot: Path, quality: dict[str, float]
+) -> dict[str, dict[str, Any]]:
+    """Register both networks of a snapshot with the alias @candidate.
+
+    Returns:
+        "generator" and "discriminator" -> name, version and uri in the registry.
+    """
+    config, progress, state = load_checkpoint(snapshot)
+    updates_d, updates_g = updates(config.schedule, progress.step)
+    registered: dict[str, dict[str, Any]] = {}
+    networks: tuple[tuple[Literal["generator", "discriminator"], type[Generator | Discriminator]], ...] = (
+        ("generator", Generator),
+        ("discriminator", Discriminator),
+    )
+    for kind, network_class in networks:
+        network = network_class(config.model).to(dtype=getattr(torch, config.dtype)).eval()
+        network.load_state_dict(state[kind])
+        name = f"dcgan-{config.dataset}-{kind}"
+        card = model_card(
+            kind=kind,
+            name=name,
+            preset=config.preset,
+            dataset=config.dataset,
+            model=config.model,
+            images_seen=progress.images_seen,
+            updates_d=updates_d,
+            updates_g=updates_g,
+            schedule=config.schedule,
+            manifest_hash=plan.manifest.hash,
+            quality=quality,
+            averaged=config.ema_half_life_images > 0,
+        )
+        tags = {"manifest_hash": plan.manifest.hash, "preset": config.preset, "images_seen": str(progress.images_seen)}
+        version = register_network(run, network, name, card=card, tags=tags, images_seen=progress.images_seen)
+        registered[kind] = {"name": name, "version": version.version, "uri": version.uri}
+    return registered

@@ -1,0 +1,119 @@
+"""The search from the driver's side: start or go on, sweep, repeat the best, register, sum up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from dcgan_dist.cli.command_line import print_line
+from dcgan_dist.cli.prices import find_price
+from dcgan_dist.cluster.join import join_cluster
+from dcgan_dist.config import flatten
+from dcgan_dist.errors import InputError
+from dcgan_dist.runs.identity import check_same_identity
+from dcgan_dist.search.plan import SearchConfig, SearchPlan, plan_search
+from dcgan_dist.search.search_attempt import Search, context_of, trial_task
+from dcgan_dist.search.summary import describe, describe_probe, summary
+from dcgan_dist.search.sweep import check_room, places, probe
+from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.environment import environment_tags
+from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import check_reachable, without_password
+
+PROBE_STEPS = 20
+
+
+def run_search(config: SearchConfig, *, say: Callable[[str], None] = print_line) -> int:
+    """Search, or go on where an earlier start of the same search ended, and register the best network.
+
+    Args:
+        config: with absolute paths.
+        say: prints a line.
+
+    Returns:
+        Exit code: 0 finished, 1 failed, 130 or 143 stopped by a signal.
+
+    Raises:
+        InputError: something a user can mend; nothing was written.
+    """
+    plan = plan_search(config)
+    find_price(config.price)  # refuses what is none, before anything starts
+    if config.dry_run:
+        say(f"{describe(plan)}\nnothing was written")
+        return 0
+    if config.plan:
+        return _probe(plan, say)
+    folder = RunFolder(config.storage, plan.name)
+    try:
+        if finished := _finished_result(plan, folder):
+            say(f"search {plan.name} is finished; for more give more `trials` or `repeats`")
+            say(summary(finished))
+            return 0
+        folder.refuse_if_alive()
+    except OSError as error:
+        raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
+    check_reachable(config.tracking_uri)
+    join_cluster(verbose=config.verbose)
+    check_room(config)
+
+    say(f"search {plan.name}: {config.trials} trials on {plan.data.describe()}")
+    say(f"storage {config.storage}, tracking {without_password(config.tracking_uri)}")
+    with folder.heartbeat(config.heartbeat_seconds):
+        _finished_result(plan, folder)  # again: another start of this name may have come first
+        tags = environment_tags() | {"data_hash": plan.data.hash, "storage": config.storage}
+        params = flatten(config) | {f"space.{path}": str(one) for path, one in plan.identity["space"].items()}
+        run = TrackedRun.attach_or_create(
+            folder.read_json("run.json"), config.tracking_uri, config.experiment, plan.name, params, tags
+        )
+        folder.write_json(
+            "run.json",
+            {
+                "identity": plan.identity,
+                "trials": config.trials,
+                "repeats": config.repeats,
+                "config": dataclasses.asdict(config),
+                "run_id": run.run_id,
+                "tracking_uri": config.tracking_uri,
+            },
+        )
+        with run.system_metrics():
+            return Search(plan, folder, run, say).exit_code()
+
+
+def _finished_result(plan: SearchPlan, folder: RunFolder) -> dict[str, Any] | None:
+    """The result of a search that has nothing left to do; None where there is something.
+
+    Raises:
+        InputError: the name belongs to another search, or to a longer one.
+    """
+    recorded, config = folder.read_json("run.json"), plan.config
+    if not recorded:
+        return None
+    check_same_identity(recorded["identity"], plan.identity, name=plan.name, storage=config.storage)
+    for field in ("trials", "repeats"):
+        if getattr(config, field) < recorded[field]:
+            raise InputError(
+                f"search {plan.name} was started with {recorded[field]} {field} and now has {getattr(config, field)}: it can "
+                "be made longer, not shorter; give at least the old number, or another `run_name`"
+            )
+    result = folder.read_json("result.json")
+    if not result or result["status"] != "FINISHED":
+        return None
+    done = len(result["trials"]) == config.trials and len(result["repeats"]) == config.repeats
+    return result if done else None
+
+
+def _probe(plan: SearchPlan, say: Callable[[str], None]) -> int:
+    config = plan.config
+    say(describe(plan))
+    say(
+        f"starting: {PROBE_STEPS} steps of trial 0 on {config.cpus_per_trial:g} CPU and {config.gpus_per_trial:g} GPU, on the "
+        "cluster that RAY_ADDRESS names, else on a Ray of its own on this machine, which ends with this command"
+    )
+    join_cluster(verbose=config.verbose)
+    check_room(config)
+    context = context_of(plan, {0: trial_task(plan, 0)}, keep_network=False)
+    say(describe_probe(plan, probe(config, context, PROBE_STEPS), places(config)))
+    say("nothing was written")
+    return 0

@@ -1,0 +1,206 @@
+"""One start of a search: what is left of the sweep, the best again, the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dcgan_dist.cli.signals import hearing_signals
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.search.plan import SearchPlan
+from dcgan_dist.search.result import record_result
+from dcgan_dist.search.summary import ERROR, best_of, repeat_line, summary, top_table, trial_line
+from dcgan_dist.search.sweep import Listener, sweep
+from dcgan_dist.search.trial import OUTCOME, VALIDATION, Context, Task
+from dcgan_dist.search.trial_runs import TrialRuns, repeat_folder, trial_folder
+from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.runs import TrackedRun
+
+SEARCH_DRAW = 0  # the labels that all trials are compared on; the repeats have 1, 2, ...
+
+
+class Interrupted(BaseException):
+    """A signal asked the search to stop."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Search:
+    """Does what is left to do of a search, and leaves outcomes, tracked runs, result and model behind truthfully."""
+
+    def __init__(self, plan: SearchPlan, folder: RunFolder, run: TrackedRun, say: Callable[[str], None]) -> None:
+        self.plan, self.folder, self.run, self.say = plan, folder, run, say
+        self.began = time.monotonic()
+        self.runs = TrialRuns(run, folder, plan.trials, say)
+        self.outcomes = self._outcomes(trial_folder, range(plan.config.trials))
+        self.last: dict[int, dict[str, Any]] = {}
+        """What each running trial has measured last."""
+        self.signal = 0
+        self.paid = 0.0
+        """Arithmetic of the trials that ended since this start."""
+
+    def exit_code(self) -> int:
+        """Search and sum up: 0 finished, 1 failed, 128 + signal number after a signal."""
+        try:
+            with hearing_signals(self._on_signal):
+                self._sweep()
+                self._check()
+                best = best_of(self.outcomes)
+                if best is None:
+                    return self._fail(
+                        f"none of {self.plan.config.trials} trials finished, the first says: {self.outcomes[0].get('error')}"
+                    )
+                self.say(top_table(self.plan, self.outcomes))
+                repeats = self._repeat(best)
+                self._check()
+                result = record_result(
+                    self.plan,
+                    self.folder,
+                    self.run,
+                    self.runs,
+                    self.outcomes,
+                    best,
+                    repeats,
+                    time.monotonic() - self.began,
+                )
+        except Interrupted as stopped:
+            self.runs.leave()
+            self.run.finish("KILLED")
+            self.say(
+                f"{signal.Signals(stopped.number).name}: stopped; the same command goes on from the last checkpoints"
+            )
+            return 128 + stopped.number
+        except Exception as error:  # the storage, the registry, the cluster: trials have outcomes of their own
+            self.runs.leave()
+            return self._fail(f"{type(error).__name__}: {str(error).strip()}")
+        self.run.finish("FINISHED")
+        self.say(summary(result))
+        return 0
+
+    def _sweep(self) -> None:
+        done = len(self.outcomes)
+        self.runs.settle(self.outcomes)
+        left = [number for number in range(self.plan.config.trials) if number not in self.outcomes]
+        if done:
+            going_on = sum(bool(self.folder.files(trial_folder(number))) for number in left)
+            self.say(f"{done} of {len(self.plan.trials)} trials are done; {going_on} of the others had been started")
+        if left:
+            context = context_of(
+                self.plan, {number: trial_task(self.plan, number) for number in left}, keep_network=False
+            )
+            listener = Listener(
+                started=self.runs.started, reported=self._reported, ended=self._ended, check=self._check
+            )
+            sweep(self.plan.config, self.folder, context, listener)
+        self.runs.settle(self.outcomes)
+
+    def _reported(self, number: int, metrics: dict[str, float], images_seen: int) -> None:
+        self.last[number] = {ERROR: metrics[VALIDATION], "metrics": metrics, "images_seen": images_seen}
+        self.runs.reported(number, metrics, images_seen)
+
+    def _ended(self, number: int, error: str) -> None:
+        outcome = self._outcome(trial_folder(number), error, self.last.get(number, {}))
+        self.outcomes[number] = outcome
+        self.runs.ended(number, outcome)
+        best = best_of(self.outcomes)
+        figures = {
+            "search/trials_ended": float(len(self.outcomes)),
+            "search/trials_failed": float(sum(one["status"] == "FAILED" for one in self.outcomes.values())),
+        } | ({"search/best_error_percent": self.outcomes[best][ERROR]} if best is not None else {})
+        self.run.log_metrics(figures, len(self.outcomes))
+        self.say(trial_line(self.plan, self.outcomes, number, self._seconds_left(number)))
+
+    def _seconds_left(self, number: int) -> float:
+        """By the arithmetic that is done and left, at the pace since this start."""
+        costs = {n: self.plan.flops(self.plan.trials[n]) for n in range(self.plan.config.trials)}
+        self.paid += costs[number]
+        left = sum(cost for n, cost in costs.items() if n not in self.outcomes)
+        return left * (time.monotonic() - self.began) / self.paid
+
+    def _repeat(self, best: int) -> dict[int, dict[str, Any]]:
+        """Train the best configuration on fresh draws of labels; outcomes by draw."""
+        draws = range(1, self.plan.config.repeats + 1)
+
+        def folder_of(draw: int) -> str:
+            return repeat_folder(best, draw)
+
+        outcomes = self._outcomes(folder_of, draws)
+        left = [draw for draw in draws if draw not in outcomes]
+        if draws:
+            self.say(f"trial {best} again on {len(draws)} fresh draws of labels, {len(outcomes)} of them are done")
+
+        def ended(draw: int, error: str) -> None:
+            outcomes[draw] = self._outcome(folder_of(draw), error, {})
+            self.say(repeat_line(outcomes, draw, len(draws)))
+
+        if left:
+            config = self.plan.trials[best]
+            tasks = {
+                draw: Task(name=folder_of(draw), config=dataclasses.asdict(self.plan.repeat(config, draw)), draw=draw)
+                for draw in left
+            }
+            listener = Listener(
+                started=lambda draw: None,
+                reported=lambda draw, metrics, seen: None,
+                ended=ended,
+                check=self._check,
+            )
+            sweep(self.plan.config, self.folder, context_of(self.plan, tasks, keep_network=True), listener)
+        return outcomes
+
+    def _outcome(self, name: str, error: str, last: dict[str, Any]) -> dict[str, Any]:
+        """What a training left in its folder; where the cluster ended it, so that it could not, what is known of it."""
+        outcome = self.folder.read_json(f"{name}/{OUTCOME}")
+        if outcome is None:
+            outcome = {"status": "FAILED", "error": error} if error else {"status": "STOPPED"} | last
+            self.folder.write_json(f"{name}/{OUTCOME}", outcome)
+            for path in CheckpointStore(RunFolder(self.folder.storage, f"{self.folder.name}/{name}")).paths():
+                self.folder.remove(path)
+        return outcome
+
+    def _outcomes(self, folder_of: Callable[[int], str], numbers: range) -> dict[int, dict[str, Any]]:
+        found = {number: self.folder.read_json(f"{folder_of(number)}/{OUTCOME}") for number in numbers}
+        return {number: outcome for number, outcome in found.items() if outcome}
+
+    def _on_signal(self, number: int, _: object) -> None:
+        """First signal: leave at the next look. Second: leave. To raise here would break a call that Ray is in."""
+        if self.signal:
+            os._exit(128 + number)
+        self.signal = number
+        self.say(f"{signal.Signals(number).name}: leaving; once more to leave at once")
+
+    def _check(self) -> None:
+        if self.signal:
+            raise Interrupted(self.signal)
+
+    def _fail(self, error: str) -> int:
+        self.folder.write_json("result.json", {"status": "FAILED", "run_name": self.plan.name, "error": error})
+        self.run.finish("FAILED")
+        self.say(f"error: {error}")
+        return 1
+
+
+def trial_task(plan: SearchPlan, number: int) -> Task:
+    """The training that a trial is."""
+    return Task(name=trial_folder(number), config=dataclasses.asdict(plan.trials[number]), draw=SEARCH_DRAW)
+
+
+def context_of(plan: SearchPlan, tasks: dict[int, Task], *, keep_network: bool) -> Context:
+    """What tasks share; those that keep their network are the repeats, which alone see the test images."""
+    config = plan.config
+    return Context(
+        storage=config.storage,
+        run_name=plan.name,
+        tasks=tasks,
+        draws={number: plan.data.draw(number) for number in {task.draw for task in tasks.values()}},
+        test=plan.data.test if keep_network else None,
+        keep_network=keep_network,
+        measurements=config.measurements,
+        checkpoint_seconds=config.checkpoint_seconds,
+        threads=max(1, int(config.cpus_per_trial)),
+    )

@@ -1,0 +1,118 @@
+"""The trials of a search on the tracking server: one nested run each, written by the driver alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from dcgan_dist.config import SupervisedConfig, flatten
+from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.runs import TrackedRun
+
+TRACKED = "tracked.json"
+PARENT_TAG = "mlflow.parentRunId"  # by which MLflow's pages nest a run under another
+
+STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "FINISHED": "FINISHED",
+    "FAILED": "FAILED",
+    "STOPPED": "KILLED",
+}
+"""Of a nested run, by the outcome of its trial."""
+
+
+class TrialRuns:
+    """Nested runs by trial number, the same ones however often the search is started.
+
+    A server that does not answer loses nothing: outcomes lie in the storage, and `settle` makes up for what is missing.
+    """
+
+    def __init__(
+        self, parent: TrackedRun, folder: RunFolder, trials: list[SupervisedConfig], say: Callable[[str], None]
+    ) -> None:
+        self.parent, self.folder, self.trials, self.say = parent, folder, trials, say
+        self._open: dict[int, TrackedRun] = {}
+        self._warned = False
+
+    def started(self, number: int) -> None:
+        """A trial runs, for the first time or again."""
+        self._run(number)
+
+    def reported(self, number: int, metrics: dict[str, float], images_seen: int) -> None:
+        """A trial has measured something."""
+        if run := self._run(number):
+            run.log_metrics(metrics, images_seen)
+
+    def ended(self, number: int, outcome: dict[str, Any]) -> None:
+        """A trial has an outcome: its run gets a final status."""
+        if run := self._run(number):
+            told = {"outcome": outcome["status"], "seconds": str(outcome.get("seconds", ""))}
+            run.set_tags(told | ({"error": outcome["error"]} if "error" in outcome else {}))
+            status = STATUS[outcome["status"]]
+            run.finish(status)
+            if not run.failures:
+                self._remember(number, run.run_id, status)
+            del self._open[number]
+
+    def settle(self, outcomes: Mapping[int, dict[str, Any]]) -> None:
+        """Bring the runs of all outcomes to their final status, as after a crash or an outage."""
+        for number, outcome in sorted(outcomes.items()):
+            if (self._remembered(number) or {}).get("status") != STATUS[outcome["status"]]:
+                if "metrics" in outcome:
+                    self.reported(number, outcome["metrics"], outcome["images_seen"])
+                self.ended(number, outcome)
+
+    def leave(self) -> None:
+        """The search stops: what runs is killed with it."""
+        for number, run in list(self._open.items()):
+            run.finish("KILLED")
+            self._remember(number, run.run_id, "KILLED")
+
+    def run_ids(self) -> dict[int, str]:
+        """Run of each trial that has one."""
+        found = {number: self._remembered(number) for number in range(len(self.trials))}
+        return {number: one["run_id"] for number, one in found.items() if one}
+
+    def attach(self, number: int) -> TrackedRun | None:
+        """The run of a trial that has ended, to add to it."""
+        self._run(number)
+        return self._open.pop(number, None)
+
+    def _run(self, number: int) -> TrackedRun | None:
+        if number not in self._open:
+            config, parent = self.trials[number], self.parent
+            try:
+                run = TrackedRun.attach_or_create(
+                    self._remembered(number),
+                    parent.tracking_uri,
+                    parent.client.get_experiment(parent.experiment_id).name,
+                    f"trial-{number:03}",
+                    flatten(config),
+                    {PARENT_TAG: parent.run_id, "trial": str(number)},
+                )
+            except Exception as error:  # whatever a store raises: trials go on, `settle` makes up for it
+                if not self._warned:
+                    self.say(
+                        f"warning: tracking refuses trial {number} ({error}); this is said once, and made up for later"
+                    )
+                    self._warned = True
+                return None
+            self._open[number] = run
+            self._remember(number, run.run_id, "RUNNING")
+        return self._open[number]
+
+    def _remembered(self, number: int) -> dict[str, Any] | None:
+        return self.folder.read_json(f"{trial_folder(number)}/{TRACKED}")
+
+    def _remember(self, number: int, run_id: str, status: str) -> None:
+        content = {"run_id": run_id, "tracking_uri": self.parent.tracking_uri, "status": status}
+        self.folder.write_json(f"{trial_folder(number)}/{TRACKED}", content)
+
+
+def trial_folder(number: int) -> str:
+    """Folder of a trial below the search's."""
+    return f"trials/{number:03}"
+
+
+def repeat_folder(trial: int, draw: int) -> str:
+    """Folder of a repeat of a trial below the search's."""
+    return f"repeats/{trial:03}/{draw:03}"

@@ -1,0 +1,73 @@
+"""A coder on disk: arrays in `coder.npz` without pickles, settings and the hash of the arrays in `coder.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.errors import InputError
+
+ARRAYS, SETTINGS = "coder.npz", "coder.json"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_coder(folder: Path, name: str, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a coder; the settings last, so that a folder without them holds none.
+
+    Args:
+        folder: made where it is missing; what it holds under these names is replaced.
+        name: of the kind of coder.
+        settings: what JSON can hold.
+        arrays: by name, none of objects.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).unlink(missing_ok=True)
+    np.savez(folder / ARRAYS, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    about = {"name": name, "settings": dict(settings), "sha256": _sha256(folder / ARRAYS)}
+    draft = folder / (SETTINGS + ".tmp")
+    draft.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    draft.replace(folder / SETTINGS)
+
+
+def read_coder(folder: Path) -> tuple[str, dict[str, Any], Arrays]:
+    """Name, settings and arrays of a coder.
+
+    Raises:
+        InputError: the folder holds no coder, or a damaged one; nothing in it is ever unpickled.
+    """
+    try:
+        about = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if about["sha256"] != _sha256(folder / ARRAYS):
+            raise InputError(f"{folder / ARRAYS} does not match its hash in {SETTINGS}: fit the coder again")
+        with np.load(folder / ARRAYS, allow_pickle=False) as file:
+            return str(about["name"]), dict(about["settings"]), {name: file[name] for name in file.files}
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{folder} holds no readable coder ({error}): fit it again") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def pack_signs(embedding: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """One bit per coordinate, set where it is positive; the first is the highest bit of the first byte.
+
+    Args:
+        embedding: (n, code_bits), code_bits a multiple of 8.
+
+    Returns:
+        (n, code_bits / 8).
+    """
+    assert embedding.shape[1] % 8 == 0, embedding.shape
+    return np.packbits(embedding > 0, axis=1)

@@ -1,0 +1,95 @@
+"""The paper's code: which units of a de-noising ReLU autoencoder are active (section 4.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dcgan_dist.config import from_dict
+from dcgan_dist.models.autoencoder import Autoencoder, AutoencoderConfig, denoising_loss, scaled
+from dcgan_dist.models.latents import seeded
+from dcgan_dist.similarity.coder_files import Arrays, pack_signs, write_coder
+
+BLOCK = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCoder:
+    """A trained autoencoder whose ReLU units are thresholded at 0."""
+
+    network: Autoencoder
+    name: ClassVar[str] = "paper"
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of a code."""
+        return self.network.config.code_bits
+
+    @torch.no_grad()
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Units before ReLU, whose signs are the codes: (n, 3, 32, 32) uint8 -> (n, code_bits)."""
+        device = self.network.encoder.weight.device
+        blocks = [
+            self.network.code(scaled(torch.from_numpy(images[a : a + BLOCK]).to(device), self.network.config)).cpu()
+            for a in range(0, len(images), BLOCK)
+        ]
+        return torch.cat(blocks).numpy() if blocks else np.zeros((0, self.code_bits), np.float32)
+
+    def encode(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Codes of thumbnails: (n, 3, 32, 32) uint8 -> (n, code_bits / 8)."""
+        return pack_signs(self.embed(images))
+
+    def save(self, folder: Path) -> None:
+        """Write the coder so that `codes.load_coder` gives back an equal one."""
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        write_coder(folder, self.name, asdict(self.network.config), arrays)
+
+    @classmethod
+    def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> PaperCoder:
+        """From what `save` wrote."""
+        network = Autoencoder(from_dict(AutoencoderConfig, settings))
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        return cls(network=network)
+
+
+def autoencoder_step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, config: AutoencoderConfig, *, rank: int = 0
+) -> Callable[[int, Tensor], dict[str, Tensor]]:
+    """The step that `training.loop.train` takes.
+
+    Args:
+        network: an Autoencoder on its device, wrapped for several ranks or not.
+        optimizer: of its parameters.
+        config: of the autoencoder.
+        rank: every rank draws noise of its own.
+
+    Returns:
+        (step number from 0, uint8 images (b, 3, 32, 32)) -> the loss by metric name.
+    """
+    device = next(network.parameters()).device
+
+    def step(number: int, images: Tensor) -> dict[str, Tensor]:
+        loss = denoising_loss(network, config, images.to(device), seeded(config.seed, "noise", number, rank))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return {"loss/autoencoder": loss.detach()}
+
+    return step
+
+
+def new_autoencoder(config: AutoencoderConfig, device: torch.device | str = "cpu") -> Autoencoder:
+    """An untrained autoencoder on a device."""
+    return Autoencoder(config).to(device)
+
+
+def autoencoder_optimizer(network: nn.Module, config: AutoencoderConfig) -> torch.optim.Optimizer:
+    """Adam with the config's rate."""
+    return torch.optim.Adam(network.parameters(), lr=config.lr)

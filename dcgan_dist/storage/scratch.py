@@ -1,0 +1,35 @@
+"""Room for temporary files of processes that may be killed at any moment: the next one on the machine tidies up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from dcgan_dist.storage.run_folder import this_machine
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files inside the `with`; what killed processes of this machine left is removed first."""
+    for folder in abandoned_scratch():
+        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_prefix()}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+def abandoned_scratch() -> list[Path]:
+    """Scratch folders of processes of this machine that are no more."""
+    folders = Path(tempfile.gettempdir()).glob(f"{_prefix()}*")
+    return [folder for folder in folders if not psutil.pid_exists(int(folder.name.split("-")[2]))]
+
+
+def _prefix() -> str:
+    """Differs between containers that share a folder, as process ids mean something in one of them only."""
+    return f"dcgan_dist-{hashlib.sha256(this_machine().encode()).hexdigest()[:8]}-"

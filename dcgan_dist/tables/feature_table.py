@@ -1,0 +1,174 @@
+"""Features of many images in files that are read a part at a time: 50,000 rows of 28672 need not fit in memory.
+
+A table is a folder of plain .npy parts; a part is written under a temporary name and renamed, so what is there is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcgan_dist.errors import InputError, require
+from dcgan_dist.files import whole_file
+from dcgan_dist.tables.linear_probe import NOT_FINITE
+
+PART_BYTES = 64 << 20
+"""Of a part as float32, the form in which it is computed with; bounds the memory of whoever reads the table."""
+SCALE_FLOOR = 1e-2
+"""Added to the variance where columns are standardised: a feature that never changes is no signal."""
+
+
+class Rows(Protocol):
+    """Rows of features, wherever they are."""
+
+    @property
+    def dimensions(self) -> int:
+        """Features of a row."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, positions: NDArray[np.int64]) -> Tensor:
+        """(n, dimensions) float32 rows at positions, in their order, on the CPU."""
+        ...
+
+    def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
+        """All rows in order, or those at positions, a bounded number at a time."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemoryRows:
+    """Rows that are small enough to lie in memory."""
+
+    values: Tensor
+    """(n, dimensions) float32."""
+
+    @property
+    def dimensions(self) -> int:
+        """Features of a row."""
+        return self.values.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, positions: NDArray[np.int64]) -> Tensor:
+        """As `Rows`."""
+        return self.values[torch.from_numpy(positions)]
+
+    def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
+        """As `Rows`."""
+        yield from (self.values if positions is None else self.take(positions)).split(rows_per_part(self.dimensions))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureTable:
+    """Rows in a folder."""
+
+    folder: Path
+    rows: int
+    dimensions: int
+    part_rows: int
+    """Rows of each part but the last."""
+    mean: Tensor | None = field(default=None)
+    """(dimensions,) taken from every row; None: rows are as stored."""
+    scale: Tensor | None = field(default=None)
+    """(dimensions,) that every row is divided by after that."""
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def part(self, number: int) -> Path:
+        """File of a part."""
+        return self.folder / f"part-{number:06d}.npy"
+
+    def part_range(self, number: int) -> range:
+        """Positions of a part's rows."""
+        return range(number * self.part_rows, min((number + 1) * self.part_rows, self.rows))
+
+    @property
+    def parts(self) -> range:
+        """Numbers of all parts."""
+        return range(-(-self.rows // self.part_rows))
+
+    def missing_parts(self) -> list[int]:
+        """Numbers of the parts that have not been written yet."""
+        return [number for number in self.parts if not self.part(number).is_file()]
+
+    def write_part(self, number: int, features: Tensor, dtype: torch.dtype) -> None:
+        """Store one part, float16 or float32.
+
+        Raises:
+            InputError: a feature is no number, or too large for the dtype; or the folder cannot be written.
+        """
+        assert features.shape == (len(self.part_range(number)), self.dimensions), features.shape
+        stored = features.to(dtype)
+        require(bool(features.isfinite().all()), NOT_FINITE)
+        require(
+            bool(stored.isfinite().all()), f"features up to {features.abs().max():.3g} do not fit float16: use float32"
+        )
+        try:
+            with whole_file(self.part(number)) as unfinished, unfinished.open("wb") as file:
+                np.save(file, stored.cpu().numpy(), allow_pickle=False)
+        except OSError as error:
+            raise InputError(f"`out` {self.folder} cannot be written ({error.strerror}): make room") from error
+
+    def take(self, positions: NDArray[np.int64]) -> Tensor:
+        """As `Rows`."""
+        out = torch.empty(len(positions), self.dimensions)
+        numbers = positions // self.part_rows
+        for number in np.unique(numbers):
+            rows = np.flatnonzero(numbers == number)
+            inside = positions[rows] - self.part_range(int(number)).start
+            out[torch.from_numpy(rows)] = self._floats(self._open(int(number))[inside])
+        return out
+
+    def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
+        """As `Rows`."""
+        if positions is None:
+            for number in self.parts:
+                yield self._floats(self._open(number))
+        else:
+            for first in range(0, len(positions), self.part_rows):
+                yield self.take(positions[first : first + self.part_rows])
+
+    def standardised(self) -> tuple[Tensor, Tensor]:
+        """Mean and scale of every feature over all rows, for `mean` and `scale` of this and of other tables."""
+        count, total, squares = 0, torch.zeros(self.dimensions).double(), torch.zeros(self.dimensions).double()
+        for block in self.blocks():
+            count += len(block)
+            total += block.double().sum(0)
+            squares += block.double().square().sum(0)
+        mean = total / count
+        return mean.float(), (squares / count - mean.square() + SCALE_FLOOR).sqrt().float()
+
+    def _open(self, number: int) -> NDArray[Any]:
+        path, shape = self.part(number), (len(self.part_range(number)), self.dimensions)
+        try:
+            part = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{path} cannot be read ({error}): remove it and run the same command again") from error
+        require(
+            part.shape == shape and part.dtype.kind == "f",
+            f"{path} holds {part.dtype} {part.shape} and this discriminator's features are floats {shape}: it belongs to "
+            "another one; remove the folder and run the same command again",
+        )
+        return part
+
+    def _floats(self, stored: NDArray[Any]) -> Tensor:
+        rows = torch.from_numpy(np.array(stored)).float()
+        if self.mean is not None and self.scale is not None:
+            rows = (rows - self.mean) / self.scale
+        return rows
+
+
+def rows_per_part(dimensions: int) -> int:
+    """Rows that are read at once."""
+    return max(1, PART_BYTES // (4 * dimensions))

@@ -1,0 +1,291 @@
+"""Linear support vector machines on any number of rows and features, with the objective of scikit-learn's LinearSVC.
+
+One against the rest, for every class k: 0.5 (|w|^2 + b^2) + C sum_i max(0, 1 - y_ik (w x_i + b))^2. The intercept is
+penalised and the loss is summed, both as liblinear has it. All classes are solved at once by Newton's method with
+preconditioned conjugate gradients, which read the rows a block at a time and only for products with them; where there are
+fewer rows than features, the rows are first replaced by the triangular factor of their Gram matrix, which changes neither
+objective nor scores.
+Source: Keerthi and DeCoste, A modified finite Newton method for fast solution of large scale linear SVMs, JMLR 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dcgan_dist.errors import require
+from dcgan_dist.tables.nystroem import Nystroem
+
+Blocks = Callable[[], Iterator[Tensor]]
+"""Gives the rows again from the start, a block (b, d) of floats at a time, on the device that is computed on."""
+
+NEWTON_STEPS, CONJUGATE_STEPS, HALVINGS = 100, 1000, 30
+RANK = 500
+"""Of the sketch that preconditions the conjugate gradients."""
+ARMIJO = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearSvm:
+    """A separating plane per class."""
+
+    weights: Tensor
+    """(d, classes)."""
+    intercept: Tensor
+    """(classes,)."""
+    converged: bool
+    """Whether the gradient fell below the tolerance; False where rounding or the step limit ended the search before."""
+    steps: int
+    """Newton steps."""
+    passes: int
+    """Times the rows were read."""
+
+    def scores(self, block: Tensor) -> Tensor:
+        """(b, classes) of rows (b, d); the highest wins."""
+        return block.to(self.weights) @ self.weights + self.intercept
+
+    def predict(self, blocks: Blocks) -> Tensor:
+        """Class of every row: (n,) int64 on the CPU."""
+        return torch.cat([self.scores(block).argmax(1).cpu() for block in blocks()])
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Products of the rows, a block at a time, with a constant 1 for the intercept unless `plain`."""
+
+    blocks: Blocks
+    dtype: torch.dtype
+    plain: bool = False
+    passes: int = 0
+
+    def walk(self) -> Iterator[tuple[Tensor, slice]]:
+        self.passes += 1
+        start = 0
+        for block in self.blocks():
+            yield block.to(self.dtype), slice(start, start + len(block))
+            start += len(block)
+
+    def one(self, block: Tensor, w: Tensor) -> Tensor:
+        return block @ w if self.plain else torch.addmm(w[-1], block, w[:-1])
+
+    def back(self, block: Tensor, r: Tensor) -> Tensor:
+        product = block.T @ r
+        return product if self.plain else torch.cat([product, r.sum(0, keepdim=True)])
+
+    def gradient(self, r: Tensor) -> Tensor:
+        """(d + 1, k): the sum of the rows, each times its r."""
+        return sum((self.back(block, r[rows]) for block, rows in self.walk()), start=torch.zeros((), device=r.device))
+
+    def through(self, w: Tensor, weigh: Callable[[Tensor, slice], Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores (n, k) of w, and the sum (d + 1, m) of the rows, each times what `weigh` makes of its scores; one pass."""
+        scores, total = [], torch.zeros((), device=w.device)
+        for block, rows in self.walk():
+            scores.append(self.one(block, w))
+            total = total + self.back(block, weigh(scores[-1], rows))
+        return torch.cat(scores), total
+
+
+def sketch_rows(blocks: Blocks, dimensions: int, *, rank: int = RANK) -> Nystroem:
+    """What makes `fit_linear_svm` quick for every C and every choice of labelled rows: in one pass, some large products.
+
+    Raises:
+        InputError: a feature is no number.
+    """
+    first = next(blocks())
+    dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
+    return _sketch(_Rows(blocks, dtype), torch.empty(dimensions + 1, 0, dtype=dtype, device=first.device), rank)
+
+
+def _sketch(rows: _Rows, like: Tensor, rank: int = RANK) -> Nystroem:
+    def gram(v: Tensor) -> Tensor:
+        _, product = rows.through(v, lambda scores, _: scores)
+        require(bool(product.isfinite().all()), NOT_FINITE)
+        return product
+
+    return Nystroem.sketch(gram, like, rank)
+
+
+def fit_linear_svm(
+    blocks: Blocks,
+    labels: Tensor,
+    c: float,
+    *,
+    classes: int,
+    dimensions: int,
+    start: LinearSvm | None = None,
+    sketch: Nystroem | None = None,
+    tol: float = 1e-6,
+) -> LinearSvm:
+    """Solve for all classes on rows that are read in blocks.
+
+    Args:
+        blocks: the rows, floats of any precision; products are float32 unless the rows are float64.
+        labels: (n,) int64; a row labelled -1 is read but has no part in the objective.
+        c: weight of the loss, as LinearSVC's C.
+        classes: number of classes.
+        dimensions: features of a row.
+        start: where to begin, for example the solution for a smaller C; changes the time, not the result.
+        sketch: of the rows (`sketch_rows`), where several machines learn from them; changes the time, not the result.
+        tol: the search ends where every class's gradient is below tol times its gradient at 0.
+
+    Raises:
+        InputError: a class without a row, or a feature that is no number.
+    """
+    first = next(blocks())
+    device, dtype = first.device, torch.float64 if first.dtype == torch.float64 else torch.float32
+    targets, used = one_against_rest(labels.to(device), classes, dtype)
+    w = torch.zeros(dimensions + 1, classes, device=device, dtype=dtype)
+    if start is not None:
+        w = torch.cat([start.weights, start.intercept[None]]).to(w)
+    rows = _Rows(blocks, dtype)
+    w, converged, steps = _newton(rows, targets, used, c, w, tol, sketch or _sketch(rows, w))
+    return LinearSvm(weights=w[:-1], intercept=w[-1], converged=converged, steps=steps, passes=rows.passes)
+
+
+class FewRows:
+    """Rows fewer than their features, solved for any number of C's on the triangular factor of their Gram matrix.
+
+    The solution is a sum of rows, so only their products count: with K = X X' + 1 = L L', rows L give the same scores and the
+    same norm, and w = X' L'^-1 u. Float64, as K squares the spread of the rows.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, *, classes: int) -> None:
+        """Take rows (n, d) of any precision and labels (n,) int64.
+
+        Raises:
+            InputError: a class without a row, or a feature that is no number.
+        """
+        self.features, self.classes = features, classes
+        gram = features.float() @ features.float().T if features.dtype != torch.float64 else features @ features.T
+        gram = gram.double() + 1
+        require(bool(gram.isfinite().all()), NOT_FINITE)
+        self.targets, self.used = one_against_rest(labels.to(features.device), classes, torch.float64)
+        gram.diagonal().mul_(1 + 1e-9)  # equal rows make K singular
+        self.factor = torch.linalg.cholesky(gram)
+        self._start = torch.zeros(len(features), classes, dtype=torch.float64, device=features.device)
+        self._rows = _Rows(lambda: iter([self.factor]), torch.float64, plain=True)
+        self._sketch = _sketch(self._rows, self._start)
+
+    def fit(self, c: float, *, tol: float = 1e-6) -> LinearSvm:
+        """The solution for one C, begun at that of the C before."""
+        before = self._rows.passes
+        u, converged, steps = _newton(self._rows, self.targets, self.used, c, self._start, tol, self._sketch)
+        self._start = u
+        alpha = torch.linalg.solve_triangular(self.factor.T, u, upper=True)
+        weights = self.features.T.to(torch.float64 if self.features.dtype == torch.float64 else torch.float32)
+        return LinearSvm(
+            weights=weights @ alpha.to(weights.dtype),
+            intercept=alpha.sum(0).to(weights.dtype),
+            converged=converged,
+            steps=steps,
+            passes=self._rows.passes - before,
+        )
+
+
+NOT_FINITE = (
+    "the features hold NaN or infinity: the discriminator diverged in training, or its weights are damaged; take an "
+    "earlier checkpoint"
+)
+
+
+def one_against_rest(labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Targets (n, classes) of +1 and -1, and 1 for every labelled row, else 0: (n, 1).
+
+    Raises:
+        InputError: a label that is no class, or a class without a row.
+    """
+    require(bool(((labels >= -1) & (labels < classes)).all()), f"labels must be -1 (not used) or 0 to {classes - 1}")
+    counts = torch.bincount(labels[labels >= 0], minlength=classes)
+    require(bool((counts > 0).all()), f"class {int(counts.argmin())} has no image to learn from: give more images")
+    targets = torch.where(labels[:, None] == torch.arange(classes, device=labels.device), 1.0, -1.0).to(dtype)
+    return targets, (labels >= 0)[:, None].to(dtype)
+
+
+def _newton(
+    rows: _Rows, y: Tensor, used: Tensor, c: float, w: Tensor, tol: float, sketch: Nystroem
+) -> tuple[Tensor, bool, int]:
+    """Minimise for all classes at once; (w, whether the gradient is small enough, steps)."""
+
+    def pulls(scores: Tensor, at: slice) -> Tensor:
+        return y[at] * (1 - y[at] * scores).clamp(min=0) * used[at]
+
+    scores, pulled = rows.through(w, lambda scores, at: torch.cat([pulls(scores, at), (y * used)[at]], 1))
+    pulled, at_zero = pulled.chunk(2, 1)
+    limit = tol * _norm(2 * c * at_zero)
+    require(bool(limit.isfinite().all() and scores.isfinite().all()), NOT_FINITE)
+    value = _value(w, y, scores, used, c)
+    for step in range(NEWTON_STEPS):
+        gradient = w - 2 * c * pulled
+        norm = _norm(gradient)
+        if bool((norm <= limit).all()):
+            return w, True, step
+        mask = 2 * c * used * (y * scores < 1)
+        # Far from the solution a rough direction is enough; near it the steps are Newton's own.
+        enough = torch.minimum(norm * (norm * tol / limit).sqrt().clamp(max=0.1), norm * 0.1).clamp(min=limit * 0.3)
+        direction, along = _solve(rows, mask, -gradient, enough, sketch)
+        size, better = _line_search(w, direction, scores, along, y, used, c, value, (gradient * direction).sum(0))
+        if not bool(better.any()):
+            return w, False, step  # rounding ends the descent
+        size = size.to(w.dtype)
+        w, scores = w + size * direction, scores + size * along
+        value = _value(w, y, scores, used, c)
+        pulled = rows.gradient(pulls(scores, slice(None)))
+    return w, False, NEWTON_STEPS
+
+
+def _solve(rows: _Rows, mask: Tensor, right: Tensor, enough: Tensor, sketch: Nystroem) -> tuple[Tensor, Tensor]:
+    """Conjugate gradients for every column of (I + X' mask X) x = right until its residual is below `enough`; x and X x."""
+    scale = mask.mean(0)  # as if every row were in the loss, with less weight
+    x, along = torch.zeros_like(right), torch.zeros_like(mask)
+    residual = right.clone()
+    p = z = sketch.solve(residual, scale)
+    squared = (residual * z).sum(0)
+    for _ in range(CONJUGATE_STEPS):
+        going = _norm(residual) > enough
+        if not bool(going.any()):
+            break
+        scores, q = rows.through(p, lambda scores, at: scores * mask[at])
+        q = q + p
+        size = torch.where(going, squared / (p * q).sum(0), torch.zeros_like(squared))
+        x += size * p
+        along += size * scores
+        residual -= size * q
+        z = sketch.solve(residual, scale)
+        before, squared = squared, torch.where(going, (residual * z).sum(0), squared)
+        p = torch.where(going, z + squared / before * p, p)
+    return x, along
+
+
+def _line_search(
+    w: Tensor,
+    direction: Tensor,
+    scores: Tensor,
+    along: Tensor,
+    y: Tensor,
+    used: Tensor,
+    c: float,
+    value: Tensor,
+    slope: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The largest of 1, 1/2, 1/4, ... that lowers the objective of each class enough: (classes,), and which classes have one."""
+    size = torch.ones_like(value)
+    for _ in range(HALVINGS):
+        reached = _value(w + size * direction, y, scores + size * along, used, c)
+        better = reached <= value + ARMIJO * size * slope
+        if bool(better.all()):
+            break
+        size = torch.where(better, size, size / 2)
+    return torch.where(better, size, torch.zeros_like(size)), better & (slope < 0)
+
+
+def _value(w: Tensor, y: Tensor, scores: Tensor, used: Tensor, c: float) -> Tensor:
+    """The objective of each class, (classes,) float64."""
+    slack = (1 - y * scores).clamp(min=0) * used
+    return 0.5 * w.double().square().sum(0) + c * slack.double().square().sum(0)
+
+
+def _norm(columns: Tensor) -> Tensor:
+    return columns.square().sum(0).sqrt()

@@ -1,0 +1,202 @@
+"""The MNIST table: error of the nearest neighbour rule on the test digits, learnt from generated digits or from real ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.data.label_draws import check_labels
+from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.errors import InputError, require
+from dcgan_dist.files import content_hash
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.prepare.sources.mnist import MnistSource
+from dcgan_dist.quality.sampling import sample_batches
+from dcgan_dist.registry.load import describe_training, load_generator
+from dcgan_dist.tables.extract import parameters_hash
+from dcgan_dist.tables.job import TableJob, TableOptions, complete, count_images, open_data
+from dcgan_dist.tables.nearest_error import NearestError
+from dcgan_dist.tables.paper_tables import MNIST, Row
+
+SAMPLES = {"train": 60_000, "test": 10_000}
+"""Images of the official files; --data may have cut a validation split from the first."""
+COUNTS = {"paper": (1_000, 10_000, 50_000, 10_000_000), "small": (1_000, 10_000)}
+TRAINED_ON = 50_000
+"""Real digits that the authors' generator learns from."""
+SMALL_TEST = 1_000
+BATCH = 128
+"""Digits that share their batch normalisation statistics, as the authors sample."""
+BLOCK = 10_000
+"""Digits searched at once: 31 MB."""
+SAVE_EVERY = 50_000
+KEPT_NAME = "nearest.npz"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MnistTable(TableOptions):
+    """The MNIST table."""
+
+    samples: tuple[int, ...] = ()
+    """Numbers of generated digits to learn from, one column each; default 1000 10000 50000 10000000 (small: 1000 10000)."""
+    mode: Literal["batch", "standing"] = "batch"
+    """Batch normalisation of the generator: by the statistics of each batch of 128, as the authors sample, or standing ones."""
+    real: bool = True
+    """Also the rows learnt from the real training digits: all 60,000 and the first 50,000."""
+
+
+def fill_mnist_table(options: MnistTable) -> int:
+    """Measure every row; returns the exit code.
+
+    Raises:
+        InputError: model or data cannot be used.
+    """
+    options = complete(options)
+    counts = tuple(sorted(options.samples or COUNTS[options.protocol]))
+    require(counts[0] >= 1, "`samples` must be at least 1")
+    generator = load_generator(options.model, options.tracking_uri)
+    config = generator.config
+    require(
+        (config.classes, config.image_size, config.image_channels) == (10, 28, 1),
+        f"this generator draws {config.image_channels} x {config.image_size} x {config.image_size} images of {config.classes} "
+        "classes, and the table needs 1 x 28 x 28 digits of 10 classes: name a model of preset mnist28",
+    )
+    if options.dry_run:
+        found = count_images(options, lambda path: MnistSource(path=path, val=0))
+        print(f"{options}\n{found} images; {counts[-1]:,} generated digits, none of which is kept\nnothing was written")
+        return 0
+    names = [short(n) for n in counts]
+    job = TableJob("mnist", options, [*names, *(c for c in ("50K", "10M") if c not in names), "real"])
+    manifest = open_data(options, lambda path: MnistSource(path=path, val=0))
+    train, train_labels = _digits(manifest, ("train", "val"), "train", options)
+    test, truth = _digits(manifest, ("test",), "test", options)
+    deviations: list[str] = [f"generator: {describe_training(options.model)}"]
+    if options.protocol == "small":
+        test, truth = test[:SMALL_TEST], truth[:SMALL_TEST]
+        deviations.append(f"small: the first {len(test):,} test digits")
+    if options.mode == "standing":
+        deviations.append("standing statistics instead of those of each batch of 128")
+    missing = [name for name in map(short, COUNTS["paper"]) if name not in names]
+    if missing:
+        deviations.append(f"columns {', '.join(missing)} not measured")
+
+    figures = _generated_errors(options, generator, manifest, counts, test, truth)
+    ours = Row(
+        name="DCGAN",
+        figures={name: figures[name] for name in names},
+        source="this run",
+        deviations=tuple(deviations),
+        details={"key": "model"},
+    )
+    others = []
+    if options.real:
+        for count, error in _real_errors(train, train_labels, test, truth).items():
+            others.append(
+                Row(
+                    name=f"real data, {count:,} digits",
+                    figures={"real": error},
+                    source="this run",
+                    deviations=tuple(deviations[1:2]) if options.protocol == "small" else (),
+                    details={"key": f"real_{count}"},
+                )
+            )
+    details = {"data": {"manifest_hash": manifest.hash, "images": {"train": len(train), "test": len(test)}}}
+    return job.finish(ours, others, MNIST, details)
+
+
+def short(count: int) -> str:
+    """1000 as 1K, 10,000,000 as 10M."""
+    for size, letter in ((1_000_000, "M"), (1_000, "K")):
+        if count % size == 0:
+            return f"{count // size}{letter}"
+    return str(count)
+
+
+def _digits(
+    manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTable
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(n, 784) in [0, 1] and classes (n,), in official order."""
+    parts = [manifest.split(split) for split in splits if split in manifest.splits or split == splits[0]]
+    images = [read_images(part, part.samples, image_size=28, image_channels=1) for part in parts]
+    labels = np.concatenate([read_labels(part).numpy() for part in parts])
+    check_labels(name, labels)
+    if options.protocol == "paper" and len(labels) != SAMPLES[name]:
+        raise InputError(
+            f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or "
+            "add `protocol=small`"
+        )
+    pixels = np.concatenate([from_uint8(part, "sigmoid").flatten(1).numpy() for part in images])
+    return pixels, labels
+
+
+def _real_errors(
+    train: NDArray[np.float32], labels: NDArray[np.int64], test: NDArray[np.float32], truth: NDArray[np.int64]
+) -> dict[int, float]:
+    """Error with the first 50,000 real digits and with all of them, by their number."""
+    nearest, found = NearestError(test, truth), {}
+    for first in tqdm(range(0, len(train), BLOCK), desc=f"{len(train):,} real digits", unit="block"):
+        nearest.add(train[first : first + BLOCK], labels[first : first + BLOCK])
+        if nearest.seen in (TRAINED_ON, len(train)):
+            found[nearest.seen] = nearest.percent()
+    return found
+
+
+def _generated_errors(
+    options: MnistTable,
+    generator: Generator,
+    manifest: Manifest,
+    counts: tuple[int, ...],
+    test: NDArray[np.float32],
+    truth: NDArray[np.int64],
+) -> dict[str, float]:
+    """Error per number of generated digits, by name; goes on where an earlier call stopped."""
+    folder = Path(options.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
+    kept = folder / KEPT_NAME
+    identity = content_hash([parameters_hash(generator), manifest.hash, len(test), options.seed, options.mode])
+    nearest = NearestError(test, truth)
+    figures = nearest.load(kept, identity)
+    saved = nearest.seen
+    with progress_bar(counts[-1], "generated digits") as bar:
+        bar.update(min(saved, counts[-1]))
+        for pixels, labels in _blocks(
+            generator.to("cuda" if options.use_gpu else "cpu"), nearest.seen, counts, options
+        ):
+            nearest.add(pixels, labels)
+            bar.update(len(labels))
+            if nearest.seen in counts:
+                figures[short(nearest.seen)] = nearest.percent()
+                bar.write(f"{nearest.seen:,} generated digits: {nearest.percent():.2f} % error")
+            if nearest.seen in counts or nearest.seen - saved >= SAVE_EVERY:
+                nearest.save(kept, identity, figures)
+                saved = nearest.seen
+    absent = [short(n) for n in counts if short(n) not in figures]
+    require(
+        not absent,
+        f"{kept} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another `out` for these",
+    )
+    return figures
+
+
+def _blocks(
+    generator: Generator, seen: int, counts: tuple[int, ...], options: MnistTable
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Generated digits from number `seen` on, in blocks that end at every count: (b, 784) in [0, 1], classes (b,)."""
+    ends = sorted({*range(BLOCK, counts[-1], BLOCK), *counts})
+    for start, stop in itertools.pairwise([seen, *(end for end in ends if end > seen)]):
+        first = start // BATCH * BATCH  # a batch is always made whole, so that a digit does not depend on the blocks
+        batches = sample_batches(generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=first)
+        pixels = np.concatenate([batch.flatten(1).float().cpu().numpy() for batch in batches])[start - first :]
+        yield pixels, np.arange(start, stop) % 10

@@ -1,0 +1,156 @@
+"""A data set opens only when its shards are those of its manifest; otherwise one sentence says what to mend."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcgan_dist.data.shards.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.errors import InputError
+from tests.helpers.shards import write_shards
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_shards(tmp_path / "shards", (3, 4))
+    return tmp_path / "shards"
+
+
+def test_folder_and_manifest_file_open_the_same_data_set_wherever_it_lies(folder: Path, tmp_path: Path) -> None:
+    opened = load_manifest(str(folder))
+    shutil.copytree(folder, tmp_path / "moved")
+
+    moved = load_manifest(str(tmp_path / "moved" / "manifest.json"))
+
+    assert moved == opened
+    assert moved.hash == opened.hash
+    assert moved.location == str(tmp_path / "moved")
+    assert (opened.samples, opened.splits) == (7, ("train",))
+
+
+def test_the_hash_changes_with_the_content(folder: Path) -> None:
+    manifest = load_manifest(str(folder))
+
+    assert replace(manifest, preprocessing={"crop": "none"}).hash != manifest.hash
+    assert manifest.split("train").hash == manifest.hash
+
+
+def test_positions_count_through_the_shards(folder: Path) -> None:
+    manifest = load_manifest(str(folder))
+
+    assert [manifest.find(i) for i in (0, 2, 3, 6)] == [(0, 0), (0, 2), (1, 0), (1, 3)]
+
+
+def torn(folder: Path) -> None:
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text[: len(text) // 2])
+
+
+def of_another_format(folder: Path) -> None:
+    content = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(content | {"format": 99}))
+
+
+def without_samples(folder: Path) -> None:
+    content = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(content | {"shards": []}))
+
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def unfinished(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / ".prepare").mkdir()
+
+
+def cut_shard(folder: Path) -> None:
+    shard = folder / "t-train-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:-512])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (shutil.rmtree, "does not exist"),
+        (empty, r"has no manifest\.json and no tar"),
+        (unfinished, "its preparation did not finish"),
+        (torn, r"manifest\.json is torn"),
+        (of_another_format, "has format 99, this program reads 1"),
+        (without_samples, "lists no sample"),
+        (cut_shard, r"t-train-000001\.tar has \d+ bytes, the manifest says \d+"),
+        (lambda folder: (folder / "t-train-000000.tar").unlink(), r"t-train-000000\.tar is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_data_set_is_named(folder: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(folder)
+
+    with pytest.raises(InputError, match=message):
+        load_manifest(str(folder))
+
+
+def test_an_unknown_split_is_answered_with_the_known_ones(folder: Path) -> None:
+    with pytest.raises(InputError, match="no split 'val', only train"):
+        load_manifest(str(folder)).split("val")
+
+
+@settings(max_examples=25, deadline=None)
+@given(kept=st.lists(st.booleans(), min_size=7, max_size=7))
+def test_a_keep_list_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, kept: list[bool]) -> None:
+    folder = tmp_path_factory.mktemp("keep")
+    manifest = write_shards(folder, (3, 4))
+    written = KeepList(
+        manifest_hash=manifest.hash, positions=np.flatnonzero(kept), radius=3, counts={"kept": sum(kept)}
+    )
+
+    write_keep_list(written, folder / "keep_list.json")
+    read = load_keep_list(str(folder / "keep_list.json"), manifest)
+
+    assert np.array_equal(read.positions, np.flatnonzero(kept))
+    assert (read.hash, read.radius, read.counts) == (written.hash, 3, {"kept": sum(kept)})
+
+
+def test_a_keep_list_of_another_manifest_is_refused(folder: Path) -> None:
+    manifest = load_manifest(str(folder))
+    path = folder / "keep_list.json"
+    write_keep_list(KeepList(manifest_hash=manifest.hash, positions=np.arange(3)), path)
+
+    with pytest.raises(InputError, match="was made for manifest"):
+        load_keep_list(str(path), replace(manifest, dataset="other"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"keep_lists": []}', '{"keep_lists": 3}', "null"])
+def test_a_file_that_is_no_keep_list_is_refused(folder: Path, text: str) -> None:
+    manifest = load_manifest(str(folder))
+    path = folder / "keep_list.json"
+    path.write_text(text)
+
+    with pytest.raises(InputError, match="torn or not a keep list"):
+        load_keep_list(str(path), manifest)
+
+
+def test_one_file_holds_the_keep_lists_of_several_data_sets(folder: Path) -> None:
+    manifest = load_manifest(str(folder))
+    other = replace(manifest, dataset="other")
+    reason = Dropped(position=2, key="s00002", reason="near duplicate", kept="s00000", distance=0, score=0.5)
+    first = KeepList(manifest_hash=manifest.hash, positions=np.array([0, 1, 3]), dropped=[reason])
+    second = KeepList(manifest_hash=other.hash, positions=np.array([0, 6]))
+    write_keep_list([first, second], folder / "keep_list.json")
+
+    read = load_keep_list(str(folder / "keep_list.json"), manifest)
+
+    assert (read.hash, list(read.dropped)) == (first.hash, [reason])
+    assert load_keep_list(str(folder / "keep_list.json"), other).hash == second.hash
+    with pytest.raises(InputError, match="was made for manifest"):
+        load_keep_list(str(folder / "keep_list.json"), replace(manifest, dataset="a third"))

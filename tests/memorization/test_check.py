@@ -1,0 +1,98 @@
+"""The whole check on drawn images: who copies is found, who does not is not, and what cannot be told is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dcgan_dist.memorization.check import Memorization, check_memorization, learn_coder
+from dcgan_dist.similarity.codes import Coder
+from tests.memorization.test_image_sets import smooth
+
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def coder() -> Coder:
+    """Learnt once, from other images of the same source."""
+    return learn_coder(smooth(300, seed=100), smooth(0))
+
+
+def check(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder) -> Memorization:
+    return check_memorization(samples, train, held_out, coder, say=lambda words: None)
+
+
+def noisy(images: Pixels, seed: int = 0) -> Pixels:
+    noise = np.random.default_rng(seed).normal(0, 6, images.shape)
+    return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
+
+
+def test_a_generator_that_replays_training_images_fails_however_few_there_are(coder: Coder) -> None:
+    train, held_out = smooth(120, seed=1), smooth(60, seed=2)
+
+    found = check(noisy(train[np.random.default_rng(3).integers(0, 120, 150)]), train, held_out, coder)
+
+    assert found.verdict.verdict == "fail"
+    assert found.statistics["copy_rate"]["copies"] == 150
+    assert found.statistics["c_t"]["p_value"] <= 0.001
+    assert found.statistics["spaces"]["pixels"]["mann_whitney"]["z"] < -5
+    assert found.statistics["spaces"]["pixels"]["authenticity"]["samples"] < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copies", [0, 60])
+def test_held_out_images_posing_as_samples_pass_until_copies_are_among_them(copies: int, coder: Coder) -> None:
+    every = smooth(4000, seed=4)
+    train, held_out, samples = every[:500], every[500:1700], every[1700:]
+    samples[:copies] = noisy(train[:copies])
+
+    found = check(samples, train, held_out, coder)
+
+    assert found.verdict.verdict == ("fail" if copies else "pass")
+    assert found.statistics["detection_limit"] < 0.01
+
+
+def test_near_duplicates_among_held_out_images_are_removed_and_counted(coder: Coder) -> None:
+    train, held_out = smooth(50, seed=5), smooth(80, seed=6)
+    held_out[:30] = noisy(train[:30])
+
+    found = check(smooth(40, seed=7), train, held_out, coder)
+
+    assert found.statistics["near_duplicates_removed"] == 30
+    assert found.duplicates[:30].all()
+    assert found.verdict.verdict == "inconclusive"
+    assert "50 held-out images are left after 30" in found.verdict.reasons[0]
+
+
+def test_held_out_images_that_are_the_training_images_leave_nothing_to_compare_with(coder: Coder) -> None:
+    train = smooth(60, seed=8)
+
+    found = check(smooth(40, seed=9), train, train.copy(), coder)
+
+    assert found.verdict.verdict == "inconclusive"
+    assert "only 0 held-out images" in found.verdict.reasons[0]
+
+
+def test_without_held_out_images_the_nearest_are_still_found(coder: Coder) -> None:
+    train = smooth(60, seed=10)
+
+    found = check(noisy(train[[7, 3]]), train, train[:0], coder)
+
+    assert found.verdict.verdict == "inconclusive"
+    assert found.samples.most_similar.tolist() == [7, 3]
+    assert found.statistics["copy_rate"] is None
+
+
+def test_nearest_images_are_those_of_brute_force(coder: Coder) -> None:
+    train, samples = smooth(90, seed=11), smooth(30, seed=12)
+
+    nearest = check(samples, train, smooth(20, seed=13), coder).samples
+
+    flat = [images.reshape(len(images), -1).astype(np.float64) for images in (samples, train)]
+    pixels = np.linalg.norm(flat[0][:, None] - flat[1][None], axis=2)
+    codes = [np.unpackbits(coder.encode(images), axis=1) for images in (samples, train)]
+    bits = (codes[0][:, None] != codes[1][None]).sum(2)
+    assert np.array_equal(nearest.ids["pixels"], pixels.argmin(1))
+    assert nearest.distances["pixels"] == pytest.approx(pixels.min(1), rel=1e-4)
+    assert nearest.distances["code"].tolist() == bits.min(1).tolist()

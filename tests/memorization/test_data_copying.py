@@ -1,0 +1,150 @@
+"""C_T: the rank test against scipy, its false alarms under the null, its power, and where it must not be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from scipy.stats import binom, mannwhitneyu
+
+from dcgan_dist.memorization.data_copying import DataCopying, data_copying
+from dcgan_dist.memorization.distances import cell_of, make_cells, mann_whitney
+
+Features = NDArray[np.float32]
+VALUES = arrays(np.float64, st.integers(2, 40), elements=st.integers(0, 8).map(float))
+
+
+@given(first=VALUES, second=VALUES)
+@settings(max_examples=100, deadline=None)
+def test_ranks_equal_those_of_scipy_with_and_without_ties(first: Features, second: Features) -> None:
+    if len(np.unique(np.concatenate([first, second]))) == 1:
+        assert mann_whitney(first, second).z == 0
+        return
+
+    found = mann_whitney(first, second)
+    expected = mannwhitneyu(first, second, alternative="less", method="asymptotic", use_continuity=False)
+
+    assert found.u == pytest.approx(expected.statistic)
+    assert found.p_below == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def check(samples: Features, train: Features, held_out: Features, cells: int = 1, **settings: int) -> DataCopying:
+    centres = make_cells(np.concatenate([train, held_out]), cells)
+    found = data_copying(
+        samples,
+        train,
+        held_out,
+        cell_of(samples, centres),
+        cell_of(train, centres),
+        cell_of(held_out, centres),
+        **settings,
+    )
+    assert found is not None
+    return found
+
+
+def draw(rng: np.random.Generator, n: int, spread: float = 1.0) -> Features:
+    """Images of a source with clusters."""
+    centres = np.random.default_rng(99).standard_normal((5, 8)) * 3
+    return (centres[rng.integers(0, 5, n)] + spread * rng.standard_normal((n, 8))).astype(np.float32)
+
+
+def test_statistic_equals_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    samples, train, held_out = draw(rng, 200), draw(rng, 300), draw(rng, 150)
+    centres = make_cells(np.concatenate([train, held_out]), 3)
+    of_samples, of_train, of_held_out = (cdist(x, centres).argmin(1) for x in (samples, train, held_out))
+
+    total, weight = 0.0, 0
+    for cell in range(3):
+        own = train[of_train == cell]
+        first = cdist(samples[of_samples == cell], own).min(1)
+        second = cdist(held_out[of_held_out == cell], own).min(1)
+        n, m = len(first), len(second)
+        u = (first[:, None] > second[None]).sum()
+        total += m * (u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
+        weight += m
+
+    assert check(samples, train, held_out, 3, permutations=1).c_t == pytest.approx(total / weight, abs=1e-9)
+
+
+def test_false_alarms_under_the_null_are_as_rare_as_stated() -> None:
+    rng = np.random.default_rng(1)
+    p_values = []
+    for _ in range(150):
+        found = check(draw(rng, 60), draw(rng, 120), draw(rng, 60), 2, permutations=199)
+        p_values.append(found.p_value)
+
+    for level in (0.01, 0.05, 0.2):
+        assert np.mean(np.array(p_values) <= level) <= binom.ppf(0.999, 150, level) / 150
+
+
+def test_smooth_samples_that_copy_nothing_fail_the_published_test_but_not_ours() -> None:
+    rng = np.random.default_rng(2)
+    smooth = draw(rng, 300, spread=0.4)  # nearer to the middle of every cluster than images are
+
+    found = check(smooth, draw(rng, 600), draw(rng, 300))
+
+    assert found.p_normal < 1e-6
+    assert not found.significant
+    assert found.permuted_mean == pytest.approx(found.c_t, abs=1.5)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_noisy_copies_are_found_even_where_they_are_smooth(share: float) -> None:
+    rng = np.random.default_rng(3)
+    train = draw(rng, 600)
+    samples = draw(rng, 300, spread=0.8)
+    copies = rng.random(300) < share
+    samples[copies] = train[rng.integers(0, 600, int(copies.sum()))] + 0.2 * rng.standard_normal(
+        (int(copies.sum()), 8)
+    ).astype(np.float32)
+
+    found = check(samples, train, draw(rng, 300), 3)
+
+    assert found.significant
+    assert found.exchangeable
+
+
+def test_few_training_images_and_many_held_out_ones_are_enough() -> None:
+    rng = np.random.default_rng(4)
+    train = draw(rng, 50)
+
+    assert check(train[rng.integers(0, 50, 200)] + np.float32(0.1), train, draw(rng, 500)).significant
+    assert not check(draw(rng, 200), train, draw(rng, 500)).significant
+
+
+def test_held_out_images_of_another_source_are_noticed() -> None:
+    rng = np.random.default_rng(5)
+
+    found = check(draw(rng, 300), draw(rng, 300), draw(rng, 300) + np.float32(1.0))
+
+    assert found.significant
+    assert not found.exchangeable
+
+
+def test_identical_images_in_both_sets_do_no_harm() -> None:
+    rng = np.random.default_rng(6)
+    train, held_out = draw(rng, 200), draw(rng, 200)
+    train[:50] = train[0]
+    held_out[:20] = train[0]
+
+    assert not check(draw(rng, 200), train, held_out).significant
+
+
+def test_no_cell_with_enough_images_gives_no_answer() -> None:
+    rng = np.random.default_rng(7)
+    few, zeros = draw(rng, 10), np.zeros(10, np.int64)
+
+    assert data_copying(few, few, few, zeros, zeros, zeros) is None
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    rng = np.random.default_rng(8)
+    sets = draw(rng, 100), draw(rng, 100), draw(rng, 100)
+
+    assert check(*sets, 2, seed=3) == check(*sets, 2, seed=3)

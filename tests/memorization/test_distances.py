@@ -1,0 +1,74 @@
+"""Hubs, authenticity, distribution functions and planted copies, against counting by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from dcgan_dist.memorization.distances import authenticity, band_half_width, count_hubs, ecdf, largest_gap
+from dcgan_dist.memorization.planted_copies import KINDS, plant
+
+
+def test_hubs_are_counted() -> None:
+    hubs = count_hubs(np.array([7, 3, 7, 7, 9, 3]))
+
+    assert (hubs.distinct, hubs.most, hubs.share_of_ten, hubs.ids) == (3, 3, 1.0, (7, 3, 9))
+
+
+def test_share_of_the_ten_most_frequent_leaves_the_others_out() -> None:
+    hubs = count_hubs(np.repeat(np.arange(20), 5))
+
+    assert hubs.share_of_ten == 0.5
+    assert len(hubs.ids) == 10
+
+
+def test_a_copy_is_not_authentic_and_an_independent_image_is_in_half_of_all_cases() -> None:
+    rng = np.random.default_rng(0)
+    train = rng.standard_normal((400, 5))
+    between = np.linalg.norm(train[:, None] - train[None], axis=2) + np.diag(np.full(400, np.inf))
+
+    def of(images: np.ndarray) -> float:
+        distances = np.linalg.norm(images[:, None] - train[None], axis=2)
+        return authenticity(distances.min(1), between.min(1)[distances.argmin(1)])
+
+    assert of(train[:100] + 1e-3) == 0.0
+    assert of(rng.standard_normal((400, 5))) == pytest.approx(0.5, abs=0.12)
+
+
+def test_bands_hold_the_whole_true_function_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(1)
+    outside = 0
+    for _ in range(400):
+        x, y = ecdf(rng.random(50))
+        outside += max(np.abs(y - x).max(), np.abs(y - 1 / 50 - x).max()) > band_half_width(50, 0.9)
+
+    assert outside / 400 <= 0.1 + 3 * (0.09 / 400) ** 0.5
+
+
+def test_largest_gap_is_the_one_sided_statistic_of_kolmogorov_and_smirnov() -> None:
+    rng = np.random.default_rng(2)
+    first, second = rng.standard_normal(80) - 0.5, rng.standard_normal(60)
+
+    gap, at = largest_gap(first, second)
+    expected: Any = ks_2samp(first, second, alternative="greater")
+
+    assert gap == pytest.approx(expected.statistic)
+    assert at == pytest.approx(expected.statistic_location)
+
+
+def test_planted_copies_differ_a_little_and_are_the_same_for_a_seed() -> None:
+    images = np.random.default_rng(3).integers(0, 256, (9, 3, 8, 8)).repeat(4, 2).repeat(4, 3).astype(np.uint8)
+
+    copies, kinds = plant(images, seed=5)
+
+    assert [KINDS[kind] for kind in kinds[:3]] == list(KINDS)
+    assert copies.shape == images.shape
+    difference = np.abs(copies.astype(int) - images).mean((1, 2, 3))
+    strange = np.abs(copies.astype(int) - np.roll(images, 1, 0)).mean((1, 2, 3))
+    assert (difference > 1).all()
+    assert (difference < strange).all()
+    assert np.array_equal(copies, plant(images, seed=5)[0])
+    assert not np.array_equal(copies, plant(images, seed=6)[0])

@@ -1,0 +1,167 @@
+"""Sets of images in every form that people have them, read alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from dcgan_dist.data.shards.images import encode_jpeg
+from dcgan_dist.data.shards.tar_members import walk_tar
+from dcgan_dist.errors import InputError
+from dcgan_dist.memorization.image_sets import image_set, read_image_set
+from dcgan_dist.similarity.thumbnails import thumbnails
+from tests.helpers.jobs import load_job
+from tests.helpers.tars import tar_of
+
+Pixels = NDArray[np.uint8]
+
+
+def smooth(n: int, side: int = 32, seed: int = 0) -> Pixels:
+    """Random images without fine detail: (n, 3, side, side)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (n, 6, 6, 3), dtype=np.uint8)
+    if not n:
+        return np.empty((0, 3, side, side), np.uint8)
+    return np.stack(
+        [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC)) for one in coarse]
+    ).transpose(0, 3, 1, 2)
+
+
+def save(images: Pixels, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number:05}.png")
+    return folder
+
+
+def test_files_arrays_and_shards_of_the_same_images_are_the_same_set(tmp_path: Path) -> None:
+    images = smooth(12)
+    folder = save(images, tmp_path / "files")
+    np.save(tmp_path / "one.npy", images)
+    np.savez(tmp_path / "two.npz", images=images.transpose(0, 2, 3, 1), labels=np.arange(12))
+    assert load_job("prepare_folder")(
+        ["--source", str(folder), "--out", str(tmp_path / "shards"), "--image-size", "32", "--layout", "blocks"]
+    ) in (0, None)
+
+    sets = [read_image_set([str(tmp_path / name)], "samples") for name in ("files", "one.npy", "two.npz", "shards")]
+
+    assert all(np.array_equal(np.sort(one.images, 0), np.sort(images, 0)) for one in sets)
+    assert len({one.sha256 for one in sets[:3]}) == 1
+    assert [bool(one.manifest) for one in sets] == [False, False, False, True]
+    assert {one.side for one in sets} == {32}
+
+
+def test_data_with_splits_gives_its_training_images_or_the_others(tmp_path: Path) -> None:
+    folder = save(smooth(40), tmp_path / "files")
+    load_job("prepare_folder")(
+        ["--source", str(folder), "--out", str(tmp_path / "shards"), "--image-size", "32", "--val-fraction", "0.3"]
+    )
+
+    train, held_out = (read_image_set([str(tmp_path / "shards")], role) for role in ("train", "held_out"))
+
+    assert len(train) + len(held_out) == 40
+    assert 0 < len(held_out) < len(train)
+    assert train.manifest != held_out.manifest
+
+
+def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> None:
+    images = smooth(200)
+    load_job("prepare_folder")(
+        ["--source", str(save(images, tmp_path / "files")), "--out", str(tmp_path / "shards"), "--image-size", "32"]
+    )
+    (tar,) = (tmp_path / "shards").glob("*.tar")
+    content = bytearray(tar.read_bytes())
+    members = [one for one in walk_tar(tar) if one.name.endswith((".jpg", ".png"))]
+    content[members[0].offset + members[0].size // 2] ^= 255
+    tar.write_bytes(content)
+
+    found = read_image_set([str(tmp_path / "shards")], "samples")
+
+    assert (len(found), found.unreadable) == (199, 1)
+    assert len({image.tobytes() for image in found.images}) == 199  # no neighbour stands in
+    for member in members[:10]:
+        content[member.offset + member.size // 2] ^= 85
+    tar.write_bytes(content)
+    with pytest.raises(InputError, match="10 of 200 images"):
+        read_image_set([str(tmp_path / "shards")], "samples")
+
+
+def test_a_folder_with_cifar_tars_gives_train_or_test(tmp_path: Path) -> None:
+    images = smooth(5)
+    for split, part in (("train", images[:3]), ("test", images[3:])):
+        files = ((f"{split}/{i:05}_cat.jpg", encode_jpeg(image.transpose(1, 2, 0))) for i, image in enumerate(part))
+        (tmp_path / f"cifar10-{split}-00.tar").write_bytes(tar_of(files))
+
+    train, held_out, samples = (read_image_set([str(tmp_path)], role) for role in ("train", "held_out", "samples"))
+
+    assert [len(one) for one in (train, held_out, samples)] == [3, 2, 5]
+    assert np.abs(train.images.astype(int) - images[:3]).mean() < 10
+    assert np.abs(held_out.images.astype(int) - images[3:]).mean() < 10
+
+
+def test_larger_images_are_shrunk_as_the_generators_are(tmp_path: Path) -> None:
+    images = smooth(3, side=64)
+    tall = np.concatenate([images, images[:, :, :16]], axis=2)  # the centre is not the middle of the square
+    save(images, tmp_path / "square")
+    save(tall, tmp_path / "tall")
+
+    square = read_image_set([str(tmp_path / "square")], "samples")
+    cut = read_image_set([str(tmp_path / "tall")], "train", side=64)
+
+    assert square.side == 64
+    assert np.array_equal(square.images, image_set(images).images)
+    assert np.array_equal(cut.images, thumbnails(np.ascontiguousarray(tall[:, :, 8:72])))
+
+
+def test_cutting_and_resizing_differ(tmp_path: Path) -> None:
+    save(smooth(2, side=64), tmp_path / "files")
+
+    resized, cut = (
+        read_image_set([str(tmp_path / "files")], "train", side=32, crop=crop) for crop in ("resize", "centre")
+    )
+
+    assert np.array_equal(cut.images, smooth(2, side=64)[:, :, 16:48, 16:48])
+    assert not np.array_equal(resized.images, cut.images)
+
+
+def test_several_places_are_one_set_and_a_bad_file_among_many_is_counted(tmp_path: Path) -> None:
+    save(smooth(100), tmp_path / "a")
+    save(smooth(50, seed=1), tmp_path / "b")
+    (tmp_path / "b" / "bad.png").write_bytes(b"no image")
+
+    found = read_image_set([str(tmp_path / "a"), str(tmp_path / "b")], "train")
+
+    assert len(found) == 150
+    assert found.unreadable == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "no image"),
+        (lambda path: [save(smooth(3), path), (path / "bad.png").write_bytes(b"")], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named(make, words: str, tmp_path: Path) -> None:
+    make(tmp_path / "place")
+
+    with pytest.raises(InputError, match=words):
+        read_image_set([str(tmp_path / "place")], "train")
+
+
+def test_arrays_of_objects_are_never_unpickled(tmp_path: Path) -> None:
+    np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+    with pytest.raises(InputError, match="no plain array file"):
+        read_image_set([str(tmp_path / "evil.npy")], "samples")
+
+
+def test_official_files_are_read_where_they_lie(real_data: Path) -> None:
+    digits = read_image_set([str(real_data / "svhn")], "train")
+
+    assert digits.images.shape == (946, 3, 32, 32)

@@ -1,0 +1,71 @@
+"""The verdict follows its rules: failures first, then doubts, then pass."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dcgan_dist.memorization.copying import Calibration, CopyRate
+from dcgan_dist.memorization.data_copying import DataCopying
+from dcgan_dist.memorization.verdict import decide
+
+CALIBRATION = Calibration(
+    threshold=0.9,
+    held_out_copies=2,
+    held_out=2100,
+    samples=5000,
+    critical=20,
+    recognised=0.9,
+    limit=0.006,
+)
+FEW = CopyRate(copies=4, samples=5000, rate=0.0008, low=0.0002, high=0.002, p_value=0.5)
+MANY = CopyRate(copies=400, samples=5000, rate=0.08, low=0.07, high=0.09, p_value=1e-9)
+AT_HOME = CopyRate(copies=150, samples=5000, rate=0.03, low=0.025, high=0.035, p_value=0.4)
+INNOCENT = DataCopying(
+    c_t=-9.0, p_normal=1e-19, p_value=0.4, permutations=50, permuted_mean=-9.0, cells=(), p_exchangeable=0.5
+)
+GUILTY = dataclasses.replace(INNOCENT, p_value=0.001, permutations=999)
+UNLIKE_BY_CHANCE = dataclasses.replace(GUILTY, p_exchangeable=0.005)
+OTHER_SOURCE = dataclasses.replace(GUILTY, p_exchangeable=0.001)
+
+
+@pytest.mark.parametrize(
+    ("held_out", "rate", "limit", "copying", "verdict"),
+    [
+        (2000, FEW, 0.006, INNOCENT, "pass"),
+        (2000, FEW, 0.006, None, "pass"),
+        (2000, AT_HOME, 0.006, INNOCENT, "pass"),
+        (2000, MANY, 0.006, INNOCENT, "fail"),
+        (2000, FEW, 0.006, GUILTY, "fail"),
+        (100, MANY, None, INNOCENT, "fail"),
+        (100, FEW, 0.006, GUILTY, "fail"),
+        (2000, FEW, 0.006, UNLIKE_BY_CHANCE, "fail"),
+        (2000, FEW, 0.006, OTHER_SOURCE, "inconclusive"),
+        (999, FEW, 0.006, INNOCENT, "inconclusive"),
+        (1000, FEW, 0.01, INNOCENT, "pass"),
+        (2000, FEW, 0.0101, INNOCENT, "inconclusive"),
+        (2000, FEW, None, INNOCENT, "inconclusive"),
+        (0, None, None, None, "inconclusive"),
+    ],
+)
+def test_verdict(
+    held_out: int, rate: CopyRate | None, limit: float | None, copying: DataCopying | None, verdict: str
+) -> None:
+    calibration = dataclasses.replace(CALIBRATION, limit=limit) if rate else None
+
+    found = decide(held_out, 100, rate, calibration, copying)
+
+    assert found.verdict == verdict
+    assert found.reasons
+
+
+def test_every_cause_of_a_failure_is_named() -> None:
+    assert len(decide(2000, 0, MANY, CALIBRATION, GUILTY).reasons) == 2
+
+
+def test_the_number_that_is_missing_is_named() -> None:
+    found = decide(0, 946, None, None, None)
+
+    assert "946" in found.reasons[0]
+    assert "1,000" in found.reasons[0]

@@ -1,0 +1,68 @@
+"""Cards say what a network is and how to load it, in words that work."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.presets import preset
+from dcgan_dist.registry.model_card import model_card
+
+
+def card(name: str, kind: Literal["generator", "discriminator"], **changes: Any) -> str:
+    config = preset(name)
+    values: dict[str, Any] = {
+        "kind": kind,
+        "name": f"dcgan-{config.dataset}-{kind}",
+        "preset": name,
+        "dataset": config.dataset,
+        "model": config.model,
+        "images_seen": 1_234_567,
+        "updates_d": 4_000,
+        "updates_g": 4_001,
+        "schedule": config.schedule,
+        "manifest_hash": "0123abcd",
+        "quality": {"quality/frechet_random": 1.23456789},
+    }
+    return model_card(**(values | changes))
+
+
+def test_card_holds_where_the_network_comes_from_and_how_good_it_is() -> None:
+    text = card("lsun64", "generator")
+
+    for part in ("`lsun64`", "1,234,567", "4,000", "4,001", "0123abcd", "| quality/frechet_random | 1.23457 |"):
+        assert part in text
+    assert "Not measured." in card("lsun64", "generator", quality={})
+    assert "not averaged" in text
+    assert "averaged over the run" in card("lsun64", "generator", averaged=True)
+    assert text.isascii()
+    assert len(text) < 5000, "the registry's description takes 5000 characters"
+
+
+@pytest.mark.parametrize("name", ["demo32", "svhn32", "mnist28"])
+def test_the_example_in_the_card_runs(name: str) -> None:
+    model = preset(name).model
+    names: dict[str, Any] = {"labels": torch.zeros(64, dtype=torch.int64) if model.classes else None}
+    names["generator"], names["discriminator"] = Generator(model), Discriminator(model)
+
+    for kind in ("generator", "discriminator"):
+        code = re.search(r"```python\n(.*?)```", card(name, kind), re.DOTALL)
+        assert code is not None
+        # All but what asks the server.
+        exec("\n".join(line for line in code[1].splitlines() if "TRACKING_URI" not in line), names)
+        assert callable(names[f"load_{kind}"])
+
+    assert names["images"].shape == (64, model.image_channels, model.image_size, model.image_size)
+    assert names["logits"].shape == (64,)
+
+
+def test_only_generators_are_offered_for_sampling() -> None:
+    command = "python jobs/sample.py --model models:/dcgan-lsun-generator@candidate --tracking-uri TRACKING_URI --n 64 --out grid.png"
+
+    assert command in card("lsun64", "generator")
+    assert "jobs/sample.py" not in card("lsun64", "discriminator")

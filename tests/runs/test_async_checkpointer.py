@@ -1,0 +1,155 @@
+"""Checkpoints are written while training goes on, and a storage that refuses one stops nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from dcgan_dist.config import TrainConfig, replace
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.presets import preset
+from dcgan_dist.runs.async_checkpointer import SCORE, Keeper
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.runs.events import Notice
+from dcgan_dist.runs.sample_evaluator import HurriedError
+from dcgan_dist.storage.filesystems import patiently
+from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.training.checkpoint import Progress, load_checkpoint, load_log, state_sha256
+from dcgan_dist.training.players import Players, build_players
+
+
+def small() -> TrainConfig:
+    config = preset("demo32")
+    for name in ("generator_width", "discriminator_width"):
+        config = replace(config, f"model.{name}", 8)
+    return config
+
+
+class SlowJudge:
+    """Takes half a second, where it is not hurried, and finds the sum of the first weights."""
+
+    def __init__(self) -> None:
+        self.hurried, self.device = threading.Event(), "cpu"
+
+    def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
+        if self.hurried.wait(0.5):
+            raise HurriedError
+        return {SCORE: float(next(generator.parameters()).detach().double().sum())}, b"grid"
+
+
+@pytest.fixture
+def players() -> Players:
+    return build_players(small())
+
+
+@pytest.fixture
+def notices() -> list[Notice]:
+    return []
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, notices: list[Notice]) -> Keeper:
+    store = CheckpointStore(RunFolder(str(tmp_path / "storage"), "run"))
+    return Keeper(small(), store, SlowJudge(), notices.append, tmp_path)  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_kept_is_the_state_when_it_was_asked_for(
+    keeper: Keeper, players: Players, notices: list[Notice]
+) -> None:
+    before, log = state_sha256(players.state()), [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
+
+    keeper.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    with torch.no_grad():
+        next(players.generator.parameters()).fill_(7.0)
+    log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
+    keeper.wait()
+
+    folder = Path(keeper.store.paths()[0])
+    _, progress, state = load_checkpoint(folder)
+    assert keeper.stalled < 0.4, "training waited for the judge"
+    assert state_sha256(state) == before
+    assert load_log(folder) == log[:1], "quality figures are part of the line, later lines are not"
+    assert log[0]["metrics"]["quality/frechet_random"] == progress.frechet
+    assert notices[0].files == {"grids/000000000008.png": b"grid"}
+
+
+def test_two_are_never_written_at_once(keeper: Keeper, players: Players, notices: list[Notice]) -> None:
+    for step in (1, 2):
+        log = [{"images_seen": 8 * step, "metrics": {}}]
+        keeper.save(players, Progress(step=step, images_seen=8 * step), log, judged=True)
+        assert len(notices) == step - 1
+    keeper.wait()
+
+    assert [notice.images_seen for notice in notices] == [8, 16]
+    assert keeper.stalled > 0.3
+
+
+def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
+    keeper: Keeper, players: Players, notices: list[Notice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast(dict, patiently.__kwdefaults__), "waits", ())
+    in_the_way = Path(keeper.store.folder.path)
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("")
+
+    keeper.save(players, Progress(step=1, images_seen=8), [], judged=False)
+    keeper.wait()
+    refusal = keeper.refusal
+    in_the_way.unlink()
+    keeper.save(players, Progress(step=2, images_seen=16), [], judged=False)
+    keeper.wait()
+
+    assert "at 8 images could not be kept" in refusal
+    assert notices[0].line.startswith("warning")
+    assert keeper.refusal == ""
+    assert len(keeper.store.paths()) == 1
+
+
+def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_judged(
+    keeper: Keeper, players: Players
+) -> None:
+    for step in (1, 2):
+        log = [{"images_seen": 8 * step, "metrics": {}}]
+        keeper.save(players, Progress(step=step, images_seen=8 * step), log, judged=True, meanwhile=keeper.hurry)
+    keeper.wait()
+
+    assert len(keeper.store.paths()) == 2
+    # Neither was judged: the first was given up when the second came, the second at once.
+    assert not any(SCORE in load_log(Path(path))[-1]["metrics"] for path in keeper.store.paths())
+
+
+def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_start(
+    keeper: Keeper, players: Players, notices: list[Notice]
+) -> None:
+    before = state_sha256(players.state())
+    log = [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
+    keeper.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    with torch.no_grad():
+        next(players.generator.parameters()).fill_(7.0)
+    began = time.monotonic()
+    keeper.hurry()
+    log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
+    keeper.save(players, Progress(step=2, images_seen=16), log, judged=False)
+    keeper.wait()
+    seconds = time.monotonic() - began
+    hurried, scheduled = keeper.store.paths()
+
+    after = Keeper(keeper.config, keeper.store, SlowJudge(), notices.append, keeper.scratch)  # pyright: ignore
+    resumed = load_log(Path(hurried))
+    after.judge_again(scheduled, resumed[:1])
+    after.wait()
+
+    assert seconds < 0.4
+    assert SCORE not in resumed[1]["metrics"]
+    first = next(path for path in keeper.store.paths() if path != hurried)
+    _, progress, state = load_checkpoint(Path(first))
+    assert first != scheduled
+    assert not Path(scheduled).exists(), "replaced"
+    assert state_sha256(state) == before
+    assert resumed[0]["metrics"][SCORE] == progress.frechet == load_log(Path(first))[0]["metrics"][SCORE]
+    assert [notice.files for notice in notices][-1] == {"grids/000000000008.png": b"grid"}

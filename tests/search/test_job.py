@@ -1,0 +1,338 @@
+"""Searches on a real Ray: all trials, failed ones too, in MLflow; the best in the registry; killed and gone on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from dcgan_dist.config import flatten
+from dcgan_dist.errors import InputError
+from dcgan_dist.registry.registry import load_classifier
+from dcgan_dist.search.few_labels import open_few_labels
+from dcgan_dist.search.job import run_search
+from dcgan_dist.search.plan import SearchConfig, plan_search
+from dcgan_dist.search.result import best_configuration
+from tests.helpers.jobs import JOBS
+from tests.helpers.processes import actors
+from tests.helpers.search import children, write_data, write_space
+from tests.helpers.training_job import Job
+
+Make = Callable[..., SearchConfig]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "svhn")
+
+
+@pytest.fixture(scope="module")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Making a database takes seconds, so all searches share one."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def make(ray_cluster: str, data: Path, tracking_uri: str, tmp_path: Path) -> Make:
+    """Config of a small search in a storage of the test's own; `space` changes distributions."""
+
+    def config(*, space: dict[str, Any] | None = None, **changes: Any) -> SearchConfig:
+        small: dict[str, Any] = {
+            "data": str(data),
+            "protocol": "small",
+            "trials": 3,
+            "repeats": 2,
+            "space": str(write_space(tmp_path / "space.json", **(space or {}))),
+            "storage": str(tmp_path / "runs"),
+            "run_name": "search",
+            "tracking_uri": tracking_uri,
+            "register_as": "dcgan-test-supervised",
+            "max_concurrent": 2,
+            "heartbeat_seconds": 1.0,
+        }
+        return SearchConfig(**(small | changes))
+
+    return config
+
+
+def result_of(config: SearchConfig) -> dict[str, Any]:
+    return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
+
+
+@pytest.mark.timeout(600)
+def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(make: Make) -> None:
+    rates = {"choice": [1e30, 2e-3, 3e-3, 4e-3, 5e-3, 6e-3, 8e-3, 1e-2]}
+    config = make(trials=64, space={"optimizer__lr": rates}, repeats=0, register_as="")
+    said: list[str] = []
+
+    assert run_search(config, say=said.append) == 0
+
+    result, plan = result_of(config), plan_search(config)
+    failing = {number for number, trial in enumerate(plan.trials) if trial.optimizer.lr == 1e30}
+    assert 2 < len(failing) < 20
+    assert (len(result["trials"]), result["finished"], result["failed"]) == (64, 64 - len(failing), len(failing))
+    assert sum(" | trial " in line and "ETA" in line for line in said) == 64
+
+    nested = children(config.tracking_uri, result["run_id"])
+    assert sorted(nested) == list(range(64))
+    for number, run in nested.items():
+        assert run.info.status == ("FAILED" if number in failing else "FINISHED")
+        assert run.data.params == {path: str(value) for path, value in flatten(plan.trials[number]).items()}
+        outcome = result["trials"][number]
+        if number in failing:
+            assert "NonFiniteError" in run.data.tags["error"] == outcome["error"]
+        else:
+            assert run.data.metrics["error_percent/validation"] == outcome["validation_error_percent"]
+
+    parent = MlflowClient(config.tracking_uri).get_run(result["run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["trials"] == "64"
+    errors = {
+        one["trial"]: one.get("validation_error_percent") for one in result["trials"] if one["status"] == "FINISHED"
+    }
+    assert result["best"]["validation_error_percent"] == min(errors.values()) == errors[result["best"]["trial"]]
+    assert parent.data.metrics["search/best_error_percent"] == min(errors.values())
+    files = {one.path for one in MlflowClient(config.tracking_uri).list_artifacts(result["run_id"])}
+    assert {"search.png", "result.json"} <= files
+
+
+def test_the_best_is_repeated_registered_and_found_by_its_alias(make: Make, data: Path) -> None:
+    config = make(register_as="dcgan-alias-supervised", seed=3)
+
+    assert run_search(config) == 0
+
+    result = result_of(config)
+    validation = [one["validation_error_percent"] for one in result["repeats"]]
+    assert [one["draw"] for one in result["repeats"]] == [1, 2]
+    assert result["row"]["validation_error_percent"]["mean"] == pytest.approx(sum(validation) / 2, abs=1e-3)
+    assert (result["paper_row"]["validation_error_percent"], result["comparable"]) == (28.87, False)
+    assert any("not comparable" in one for one in result["deviations"])
+
+    version = MlflowClient(config.tracking_uri).get_model_version_by_alias("dcgan-alias-supervised", "candidate")
+    run = MlflowClient(config.tracking_uri).get_run(str(version.run_id))
+    best = result["best"]
+    assert run.data.tags["trial"] == str(best["trial"])
+    for path, value in best["config"].items():
+        assert version.tags[path] == run.data.params[path] == str(value)
+    found = best_configuration("models:/dcgan-alias-supervised@candidate", config.tracking_uri)
+    assert found == plan_search(config).trials[best["trial"]]
+
+    network = load_classifier("models:/dcgan-alias-supervised@candidate", config.tracking_uri)
+    test = open_few_labels(str(data), protocol="small", seed=3).test
+    assert test is not None
+    predicted = network(torch.from_numpy(test.images.copy()) / 127.5 - 1).argmax(1).numpy()
+    own = result["repeats"][result["model"]["draw"] - 1]
+    assert 100 * (predicted != test.labels).mean() == pytest.approx(own["test_error_percent"])
+    assert own["validation_error_percent"] == min(validation)
+
+
+@pytest.mark.slow
+def test_a_finished_search_can_be_made_longer_but_not_another(make: Make) -> None:
+    config = make(trials=2, register_as="", repeats=0)
+    assert run_search(config) == 0
+    before = result_of(config)
+    said: list[str] = []
+
+    assert run_search(config, say=said.append) == 0
+    assert "is finished" in said[0]
+    assert run_search(dataclasses.replace(config, trials=4), say=said.append) == 0
+
+    after = result_of(config)
+    assert after["trials"][:2] == before["trials"]
+    assert len(after["trials"]) == 4
+    assert "2 of 4 trials are done; 0 of the others had been started" in said
+    assert len(children(config.tracking_uri, after["run_id"])) == 4
+    assert after["run_id"] == before["run_id"]
+    with pytest.raises(InputError, match="was started with 4 trials and now has 3: it can be made longer"):
+        run_search(dataclasses.replace(config, trials=3))
+    with pytest.raises(InputError, match=r"started with another config: .*seed was 0 and is now 1"):
+        run_search(dataclasses.replace(config, seed=1))
+    with pytest.raises(InputError, match="started with another config: space was"):
+        run_search(dataclasses.replace(config, space=make(space={"dropout": {"uniform": [0, 0.1]}}).space))
+
+
+@pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.parametrize("forgiven", [0, 1])
+def test_a_trial_whose_process_dies_is_recorded_or_goes_on(make: Make, session: str, forgiven: int) -> None:
+    """The one long trial is killed; the others do not notice."""
+    config = make(
+        trials=2,
+        repeats=0,
+        register_as="",
+        space={"epochs": {"choice": [60]}},
+        max_concurrent=1,
+        max_failures=forgiven,
+        checkpoint_seconds=0.0,
+    )
+    folder = Path(config.storage) / "search" / "trials" / "000"
+
+    def kill_once() -> None:
+        until = time.monotonic() + 120
+        while not list(folder.glob("checkpoint_*/checkpoint.json")) and time.monotonic() < until:
+            time.sleep(0.02)
+        for process in actors(session, "ImplicitFunc"):
+            process.kill()
+
+    killer = threading.Thread(target=kill_once)
+    killer.start()
+    code = run_search(config)
+    killer.join()
+
+    assert code == 0
+    result = result_of(config)
+    nested = children(config.tracking_uri, result["run_id"])
+    first, second = result["trials"]
+    assert (second["status"], nested[1].info.status) == ("FINISHED", "FINISHED")
+    if forgiven:
+        assert (first["status"], nested[0].info.status) == ("FINISHED", "FINISHED")
+        assert first["resumed_at_step"] > 0
+    else:
+        assert (first["status"], nested[0].info.status) == ("FAILED", "FAILED")
+        assert first["error"]
+
+
+@pytest.mark.slow
+def test_successive_halving_stops_the_worse_trials_early(make: Make) -> None:
+    space = {"optimizer__lr": {"choice": [1e-6, 1e-2, 5e-3, 1e-6]}, "epochs": {"choice": [8]}}
+    config = make(trials=8, repeats=0, register_as="", asha=True, space=space)
+
+    assert run_search(config) == 0
+
+    result = result_of(config)
+    stopped = [one for one in result["trials"] if one["status"] == "STOPPED"]
+    assert result["stopped"] == len(stopped) > 0
+    nested = children(config.tracking_uri, result["run_id"])
+    assert {nested[one["trial"]].info.status for one in stopped} == {"KILLED"}
+    assert result["best"]["config"]["optimizer.lr"] > 1e-6
+    assert any("successive halving" in one for one in result["deviations"])
+
+
+@pytest.mark.slow
+def test_a_search_of_which_nothing_finishes_fails_in_words(make: Make) -> None:
+    config = make(trials=2, space={"optimizer__lr": {"choice": [1e30]}})
+    said: list[str] = []
+
+    assert run_search(config, say=said.append) == 1
+
+    assert "error: none of 2 trials finished, the first says: NonFiniteError" in said[-1]
+    result = result_of(config)
+    assert result["status"] == "FAILED"
+
+
+@pytest.mark.slow
+def test_a_practice_search_does_not_take_the_alias_from_the_real_one(make: Make) -> None:
+    config = make(trials=1, repeats=1, register_as="dcgan-guarded-supervised")
+    assert run_search(config) == 0
+    client = MlflowClient(config.tracking_uri)
+    client.set_model_version_tag("dcgan-guarded-supervised", "1", "protocol", "paper")
+    said: list[str] = []
+
+    assert run_search(dataclasses.replace(config, trials=2, run_name="again"), say=said.append) == 0
+
+    assert str(client.get_model_version_by_alias("dcgan-guarded-supervised", "candidate").version) == "1"
+    assert client.get_model_version("dcgan-guarded-supervised", "2").tags["protocol"] == "small"
+    assert "no alias moved" in said[-1]
+
+
+def test_what_the_cluster_cannot_hold_is_refused(make: Make) -> None:
+    with pytest.raises(
+        InputError, match=r"a trial needs 99 CPU, and the cluster can have at most 4: lower `cpus_per_trial`"
+    ):
+        run_search(make(cpus_per_trial=99.0))
+    with pytest.raises(InputError, match=r"a trial needs 0\.5 GPU, .* lower `gpus_per_trial`"):
+        run_search(make(gpus_per_trial=0.5))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[list[str]], Job]]:
+    """Starts a search as a user does; all are ended after the test."""
+    jobs: list[Job] = []
+
+    def begin(arguments: list[str]) -> Job:
+        jobs.append(Job([str(JOBS / "search_svhn.py"), *arguments], Path(tempfile.mkdtemp(prefix="dj", dir="/tmp"))))
+        return jobs[-1]
+
+    yield begin
+    for job in jobs:
+        job.kill()
+        shutil.rmtree(job.home, ignore_errors=True)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1200)
+def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
+    start: Callable[[list[str]], Job], data: Path, tracking_uri: str, tmp_path: Path
+) -> None:
+    space = write_space(tmp_path / "space.json", epochs={"choice": [50]})
+    arguments = ["--data", str(data), "--protocol", "small", "--trials", "6", "--repeats", "1", "--space", str(space)]
+    arguments += ["--storage", str(tmp_path / "runs"), "--run-name", "search", "--tracking-uri", tracking_uri]
+    arguments += ["--checkpoint-seconds", "0", "--max-concurrent", "2"]
+    folder = tmp_path / "runs" / "search"
+
+    def wait_for_a_checkpoint() -> None:
+        until = time.monotonic() + 60
+        while not list(folder.glob("trials/*/checkpoint_*/checkpoint.json")) and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def wait_until_nothing_is_written() -> None:
+        """Ray ends the trials of a driver that was killed a moment after it; one may finish until then."""
+        before: set[Path] = set()
+        while before != (now := set(folder.glob("trials/*/*"))):
+            before = now
+            time.sleep(3)
+
+    def trials_begun() -> set[str]:
+        done = {path.parent.name for path in folder.glob("trials/*/outcome.json")}
+        return {path.parts[-3] for path in folder.glob("trials/*/checkpoint_*/checkpoint.json")} - done
+
+    stopped = start(arguments)
+    stopped.wait_for("  1/6 |", seconds=300)
+    wait_for_a_checkpoint()
+    stopped.process.send_signal(signal.SIGTERM)
+    assert stopped.end() == 143, stopped.said
+    assert "SIGTERM: stopped; the same command goes on" in stopped.said
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    statuses = [run.info.status for run in children(tracking_uri, run_id).values()]
+    assert set(statuses) <= {"FINISHED", "KILLED"}
+    assert "KILLED" in statuses
+    assert MlflowClient(tracking_uri).get_run(run_id).info.status == "KILLED"
+
+    begun = trials_begun()
+
+    killed = start(arguments)
+    killed.wait_for("  3/6 |", seconds=300)
+    wait_for_a_checkpoint()
+    killed.process.kill()
+    killed.kill()
+    wait_until_nothing_is_written()
+    kept = {path.parent.name: path.read_text() for path in folder.glob("trials/*/outcome.json")}
+    begun |= trials_begun()  # none, if those that were under way ended before Ray could end them
+    assert 3 <= len(kept) < 6
+
+    last = start(arguments)
+    assert last.end(400) == 0, last.said
+    result = json.loads((folder / "result.json").read_text())
+    assert result["run_id"] == run_id
+    assert f"{len(kept)} of 6 trials are done" in last.said
+    for number, content in kept.items():
+        assert (folder / "trials" / number / "outcome.json").read_text() == content
+        assert f"| trial {int(number):3} |" not in last.said, "a finished trial is not run again"
+    assert begun
+    for number in begun:
+        assert result["trials"][int(number)]["resumed_at_step"] > 0
+    nested = children(tracking_uri, run_id)
+    assert len(nested) == 6
+    assert {run.info.status for run in nested.values()} == {"FINISHED"}
+    assert MlflowClient(tracking_uri).get_run(run_id).info.status == "FINISHED"

@@ -1,0 +1,131 @@
+"""Coders: the same codes for the same seed, after saving and loading, and near copies nearer than strangers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from dcgan_dist.errors import InputError
+from dcgan_dist.models.autoencoder import AutoencoderConfig
+from dcgan_dist.prepare.attacks import ATTACKS, attack
+from dcgan_dist.similarity.coder_files import ARRAYS, SETTINGS
+from dcgan_dist.similarity.codes import Coder, load_coder
+from dcgan_dist.similarity.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
+from dcgan_dist.similarity.radius import default_radius
+from dcgan_dist.similarity.recommended_codes import fit_recommended
+
+Images = NDArray[np.uint8]
+
+
+def fit_paper(images: Images) -> PaperCoder:
+    """An autoencoder after one pass over the images, in their order."""
+    config = AutoencoderConfig(seed=1)
+    network = new_autoencoder(config)
+    step = autoencoder_step(network, autoencoder_optimizer(network, config), config)
+    for number, batch in enumerate(torch.from_numpy(images).split(config.batch_size)):
+        step(number, batch)
+    return PaperCoder(network=network)
+
+
+FIT = {"recommended": lambda images: fit_recommended(images, seed=1), "paper": fit_paper}
+
+
+@pytest.mark.parametrize("kind", FIT)
+def test_the_same_images_and_seed_give_the_same_coder(kind: str, pictures: Images) -> None:
+    first, second = FIT[kind](pictures), FIT[kind](pictures)
+
+    assert np.array_equal(first.embed(pictures[:100]), second.embed(pictures[:100]))
+
+
+@pytest.mark.parametrize("kind", FIT)
+def test_a_saved_coder_gives_the_same_codes(kind: str, pictures: Images, tmp_path: Path) -> None:
+    coder: Coder = FIT[kind](pictures)
+
+    coder.save(tmp_path)
+    again = load_coder(tmp_path)
+
+    assert (again.name, again.code_bits) == (kind, 128)
+    assert np.array_equal(again.encode(pictures), coder.encode(pictures))
+    assert again.encode(pictures).shape == (len(pictures), 16)
+    assert again.encode(pictures[:0]).shape == (0, 16)
+
+
+@pytest.mark.parametrize("kind", FIT)
+def test_bits_are_the_signs_of_the_embedding(kind: str, pictures: Images) -> None:
+    coder: Coder = FIT[kind](pictures)
+
+    bits = np.unpackbits(coder.encode(pictures[:50]), axis=1)
+
+    assert np.array_equal(bits, coder.embed(pictures[:50]) > 0)
+
+
+def test_a_damaged_coder_is_named(pictures: Images, tmp_path: Path) -> None:
+    fit_recommended(pictures).save(tmp_path)
+    data = bytearray((tmp_path / ARRAYS).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / ARRAYS).write_bytes(data)
+
+    with pytest.raises(InputError, match=r"coder\.npz does not match"):
+        load_coder(tmp_path)
+
+
+def test_a_coder_with_pickled_arrays_is_refused(pictures: Images, tmp_path: Path) -> None:
+    import hashlib
+
+    fit_recommended(pictures).save(tmp_path)
+    np.savez(tmp_path / ARRAYS, mean=np.array([{"run": "me"}], dtype=object))
+    about = json.loads((tmp_path / SETTINGS).read_text())
+    about["sha256"] = hashlib.sha256((tmp_path / ARRAYS).read_bytes()).hexdigest()
+    (tmp_path / SETTINGS).write_text(json.dumps(about))
+
+    with pytest.raises(InputError, match="no readable coder"):
+        load_coder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "other"}, {"settings": {"unknown": 1}}, {"settings": {"appearance": "0" * 16}}]
+)
+def test_a_coder_of_another_version_is_refused(change: dict, pictures: Images, tmp_path: Path) -> None:
+    fit_recommended(pictures).save(tmp_path)
+    about = json.loads((tmp_path / SETTINGS).read_text()) | change
+    (tmp_path / SETTINGS).write_text(json.dumps(about))
+
+    with pytest.raises(InputError, match=r"other"):
+        load_coder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_planted_copies_of_faces_lie_within_the_default_radius(name: str, faces: list[Images], codes: Coder) -> None:
+    from tests.similarity.conftest import as_thumbnails
+
+    originals = codes.encode(as_thumbnails(faces))
+    copies = codes.encode(as_thumbnails([attack(name, image, i) for i, image in enumerate(faces)]))
+    distances = np.bitwise_count(originals ^ copies).sum(1)
+    strangers = np.bitwise_count(originals ^ np.roll(copies, 1, axis=0)).sum(1)
+
+    assert (distances <= default_radius(originals)).mean() >= 0.9
+    assert np.median(strangers) > np.quantile(distances, 0.95)
+
+
+def test_a_larger_data_set_gets_a_smaller_radius() -> None:
+    codes = np.random.default_rng(0).integers(0, 256, (2000, 16), dtype=np.uint8)
+
+    radii = [default_radius(codes, images=n) for n in (10, 1000, 100_000, 3_000_000)]
+
+    assert radii == sorted(radii, reverse=True)
+    assert radii[0] == 128
+    assert radii[-1] > 30
+
+
+def test_the_default_radius_keeps_its_promise() -> None:
+    codes = np.random.default_rng(0).integers(0, 256, (1500, 16), dtype=np.uint8)
+
+    radius = default_radius(codes, per_image=5.0)
+
+    apart = np.bitwise_count(codes[:, None] ^ codes[None]).sum(2)[np.triu_indices(len(codes), 1)]
+    assert (apart <= radius).sum() / len(codes) <= 5.0 < (apart <= radius + 1).sum() / len(codes)

