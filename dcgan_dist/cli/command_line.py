@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -13,14 +12,13 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
+from dcgan_dist.cli.logs import render_flags, show_logs
 from dcgan_dist.cluster.security import ACCEPTED_RISKS, RISKS
 from dcgan_dist.errors import InputError, require
 
 T = TypeVar("T")
 
 # How messages name jobs and settings: see InputError.
-JOB = re.compile(r"\bthe jobs? `([\w*]+)`")
-FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?:=([^\s`]+))?`")
 
 # Set before ray or mlflow are imported: neither phones home unless its user asks for it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -51,6 +49,7 @@ def parse(
     Raises:
         InputError: a value that the dataclass refuses, or --accept-risk without a risk.
     """
+    show_logs()
     arguments: dict[str, Any] = {} if default is None else {"default": default}
     if joins:
         argv = _take_accepted_risks(argv)
@@ -102,19 +101,6 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
         code = 130
     sys.stdout.flush()
     sys.exit(code)
-
-
-def render_flags(message: object) -> str:
-    """A message as who types commands reads it: settings as flags, jobs as their files.
-
-    `data.batch_size` becomes --data.batch-size, `protocol=small` becomes --protocol small, and the job `sample` becomes
-    jobs/sample.py. Whatever else stands in backticks stays.
-
-    Args:
-        message: an InputError, or text that may hold the message of one.
-    """
-    text = JOB.sub(r"jobs/\1.py", str(message))
-    return FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}" + (f" {found[2]}" if found[2] else ""), text)
 
 
 def print_line(line: str) -> None:

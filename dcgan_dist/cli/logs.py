@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 LOGGER = "dcgan_dist"
+JOB = re.compile(r"\bthe jobs? `([\w*]+)`")
+FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?:=([^\s`]+))?`")
+
+
+def render_flags(message: object) -> str:
+    """A message as who types commands reads it: settings as flags, jobs as their files.
+
+    `data.batch_size` becomes --data.batch-size, `protocol=small` becomes --protocol small, and the job `sample` becomes
+    jobs/sample.py. Whatever else stands in backticks stays.
+
+    Args:
+        message: an InputError, or text that may hold the message of one.
+    """
+    text = JOB.sub(r"jobs/\1.py", str(message))
+    return FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}" + (f" {found[2]}" if found[2] else ""), text)
 
 
 class ConsoleHandler(logging.Handler):
@@ -14,7 +30,7 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message to what is standard output now, so that redirected output is followed."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{level}{record.getMessage()}", file=sys.stdout, flush=True)
+        print(f"{level}{render_flags(record.getMessage())}", file=sys.stdout, flush=True)
 
 
 def show_logs() -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hearing_signals(hear: Callable[[int, object], None]) -> Iterator[None]:
+def listening_to_signals(hear: Callable[[int, object], None]) -> Iterator[None]:
     """Give both signals to a handler while the block runs."""
     # Only the main thread may set handlers; elsewhere (in a sweep) the caller has its own.
     main = threading.current_thread() is threading.main_thread()

@@ -89,7 +89,7 @@ def wait_for_ranks(config: TrainConfig, say: Callable[[str], None]) -> None:
 
     group = placement_group([resources] * ranks, strategy="PACK")
     try:
-        room = RoomWatch(config, say)
+        room = CapacityMonitor(config, say)
         while not group.wait(1):
             if refusal := room.refusal(wanting=True):
                 raise InputError(refusal)
@@ -97,7 +97,7 @@ def wait_for_ranks(config: TrainConfig, say: Callable[[str], None]) -> None:
         remove_placement_group(group)
 
 
-class RoomWatch:
+class CapacityMonitor:
     """Says now and then that ranks wait for room on the cluster, and after `placement_timeout` that there was none."""
 
     def __init__(self, config: TrainConfig, say: Callable[[str], None]) -> None:

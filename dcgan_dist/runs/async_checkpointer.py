@@ -12,8 +12,8 @@ from typing import Any
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
-from dcgan_dist.runs.events import Notice
-from dcgan_dist.runs.sample_evaluator import HurriedError, SampleJudge
+from dcgan_dist.runs.events import RankEvent
+from dcgan_dist.runs.sample_evaluator import CancelledEvaluation, SampleEvaluator
 from dcgan_dist.training.checkpoint import Progress, State, load_checkpoint, to_memory
 from dcgan_dist.training.players import Players, build_players
 
@@ -23,7 +23,7 @@ LOOK_EVERY_SECONDS = 0.5
 Log = list[dict[str, Any]]
 
 
-class Keeper:
+class AsyncCheckpointer:
     """Judges samples and writes checkpoints in a thread of rank 0, never two at once.
 
     Training stands still only while the state is copied, or where the storage is slower than the interval. A checkpoint
@@ -34,8 +34,8 @@ class Keeper:
         self,
         config: TrainConfig,
         store: CheckpointStore,
-        judge: SampleJudge,
-        post: Callable[[Notice], None],
+        judge: SampleEvaluator,
+        post: Callable[[RankEvent], None],
         scratch: Path,
     ) -> None:
         self.config, self.store, self.judge, self.post, self.scratch = config, store, judge, post, scratch
@@ -46,8 +46,8 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def hurry(self) -> None:
-        """Measure no quality any more, so that what is, or will be, kept is written at once; `judge_again` makes up for it."""
+    def cancel_evaluation(self) -> None:
+        """Measure no quality any more, so that what is, or will be, kept is written at once; `evaluate_again` makes up for it."""
         self.judge.hurried.set()
 
     def save(
@@ -66,7 +66,7 @@ class Keeper:
             progress: where the run is.
             log: what was reported so far; the last line gets the quality figures.
             judged: measure the quality of samples too.
-            meanwhile: called again and again while the one before is being written; it may `hurry`.
+            meanwhile: called again and again while the one before is being written; it may `cancel_evaluation`.
         """
         began = time.monotonic()
         while self._thread is not None and self._thread.is_alive():
@@ -77,8 +77,8 @@ class Keeper:
         self._begin(progress, to_memory(players.state()), list(log), generator)
         self.stalled += time.monotonic() - began
 
-    def judge_again(self, path: str, log: Log) -> None:
-        """Begin to measure the quality of a checkpoint that was written in a hurry, and to replace it by one that has it.
+    def evaluate_again(self, path: str, log: Log) -> None:
+        """Begin to measure the quality of a checkpoint that was written while its evaluation was cancelled, and to replace it by one that has it.
 
         Args:
             path: of the checkpoint.
@@ -117,7 +117,7 @@ class Keeper:
         if generator is not None:
             try:
                 quality, grid = self.judge(generator)
-            except HurriedError:
+            except CancelledEvaluation:
                 if replaces:
                     return
             else:
@@ -135,10 +135,10 @@ class Keeper:
                 self.store.folder.remove(replaces)
             self._tidy()
         kept = "" if self.refusal else "kept"
-        self.post(Notice(line=line, images_seen=progress.images_seen, metrics=quality, files=files, checkpoint=kept))
+        self.post(RankEvent(line=line, images_seen=progress.images_seen, metrics=quality, files=files, checkpoint=kept))
 
     def _tidy(self) -> None:
         try:
             self.store.tidy(self.config)
         except OSError:
-            pass  # what is superfluous costs room until the next checkpoint, and nothing else
+            pass  # what is expired costs room until the next checkpoint, and nothing else

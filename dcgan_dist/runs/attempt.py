@@ -15,19 +15,19 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dcgan_dist.cli.signals import hearing_signals
+from dcgan_dist.cli.signals import listening_to_signals
 from dcgan_dist.cluster.in_thread import InThread
-from dcgan_dist.cluster.join import RoomWatch, free_groups_of_the_dead, ranks_want_room
+from dcgan_dist.cluster.join import CapacityMonitor, free_groups_of_the_dead, ranks_want_room
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.runs.events import Board, Notice
+from dcgan_dist.runs.events import EventQueue, RankEvent
 from dcgan_dist.runs.fit import start_fit
 from dcgan_dist.runs.journal import Journal
 from dcgan_dist.runs.outcome import last_checkpoint, register_best, summary
 from dcgan_dist.runs.plan import RunPlan
-from dcgan_dist.storage.filesystems import patiently
+from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
@@ -54,8 +54,8 @@ class Attempt:
         # On the driver's own node, and with the same address after a crash: ranks keep the handle they were given.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
-        self.board: Any = ray.remote(Board).options(**options).remote()
-        self.failure: Notice | None = None
+        self.board: Any = ray.remote(EventQueue).options(**options).remote()
+        self.failure: RankEvent | None = None
         self.leaving = ""
         self.grid = ""
         self.bad_samples = BadSampleLog(plan.config.data.max_bad_fraction, plan.manifest.samples)
@@ -65,7 +65,7 @@ class Attempt:
 
     def exit_code(self) -> int:
         """Train and sum up: 0 finished, 1 or 2 failed, 128 + signal number after a signal."""
-        with hearing_signals(self._on_signal):
+        with listening_to_signals(self._on_signal):
             try:
                 self.journal.add("start", images_seen=self._images_kept())
                 return self._train_and_register()
@@ -105,11 +105,11 @@ class Attempt:
                 self.journal.add("preempted", images_seen=self._images_kept())
                 self.say(f"{self.leaving}: ranks left with a checkpoint and start again elsewhere")
             elif error is None:
-                self.failure = Notice(failure="the ranks left before the end of the run and did not say why")
+                self.failure = RankEvent(failure="the ranks left before the end of the run and did not say why")
             elif getattr(error, "worker_failures", None):
-                self.failure = Notice(failure=f"training failed after all restarts: {_cause(error)}", failure_code=1)
+                self.failure = RankEvent(failure=f"training failed after all restarts: {_cause(error)}", failure_code=1)
             elif (lost := lost + 1) > self.plan.config.max_failures:
-                self.failure = Notice(
+                self.failure = RankEvent(
                     failure=f"Ray's controller was lost {lost} times: {_cause(error)}", failure_code=1
                 )
             else:
@@ -120,7 +120,7 @@ class Attempt:
     def _fit(self) -> BaseException | None:
         """Let Ray train once, and relay what ranks say; returns what went wrong."""
         fitting = start_fit(self.plan, self.folder, self.board)
-        room = RoomWatch(self.plan.config, self.say)
+        room = CapacityMonitor(self.plan.config, self.say)
         looked = 0.0
         while True:
             done = fitting.done()
@@ -130,7 +130,7 @@ class Attempt:
             if (now := time.monotonic()) - looked > LOOK_FOR_ROOM_EVERY_SECONDS:
                 looked = now
                 if refusal := room.refusal(wanting=ranks_want_room()):
-                    self.failure = Notice(failure=f"{refusal}; the same command goes on from the last checkpoint")
+                    self.failure = RankEvent(failure=f"{refusal}; the same command goes on from the last checkpoint")
                     return None  # Ray would go on asking
             if self.signal and time.monotonic() - self.heard > SILENCE_SECONDS:
                 return None  # no rank is there to hear it, for example where their nodes are gone
@@ -154,7 +154,7 @@ class Attempt:
         self.signal, self.heard = number, time.monotonic()
         self.say(f"{signal.Signals(number).name}: saving a checkpoint, then leaving; once more to leave at once")
 
-    def _relay(self, notice: Notice) -> None:
+    def _relay(self, notice: RankEvent) -> None:
         """Print, record and keep what a rank said."""
         if notice.started:
             ranks, nodes = len(notice.started), list(notice.started)
@@ -193,7 +193,7 @@ class Attempt:
         try:
             self.bad_samples(bad)
         except InputError as error:
-            self.failure = self.failure or Notice(failure=str(error), failure_code=2)
+            self.failure = self.failure or RankEvent(failure=str(error), failure_code=2)
         listed = {"bad_samples": [dataclasses.asdict(one) for one in self.bad_samples.samples]}
         try:
             self.folder.write_json(BAD_SAMPLES, listed)
@@ -223,7 +223,7 @@ class Attempt:
             "rollbacks": self.journal.count("rolled back"),
         }
         result |= more
-        patiently(lambda: self.folder.write_json("result.json", result))
+        with_retries(lambda: self.folder.write_json("result.json", result))
         if listed := self.folder.read_json(BAD_SAMPLES):
             self.spool.log_dict(listed, BAD_SAMPLES)
         self.spool.log_dict(result, "result.json")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.config import SupervisedConfig, TrainConfig
-from dcgan_dist.storage.filesystems import patiently
+from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder, unique_suffix
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.training.checkpoint import MANIFEST, Progress, State, damage, save_checkpoint
@@ -38,7 +38,7 @@ class Kept:
         return Path(self.path).name
 
 
-def superfluous(kept: Sequence[Kept], *, newest: int, every_images: int) -> list[Kept]:
+def expired(kept: Sequence[Kept], *, newest: int, every_images: int) -> list[Kept]:
     """Checkpoints that the policy does not keep.
 
     Args:
@@ -85,7 +85,7 @@ class CheckpointStore:
         Raises:
             OSError: the storage did not answer for a while.
         """
-        for path in patiently(self.paths):
+        for path in with_retries(self.paths):
             if wanted(images_seen(path)):
                 with scratch_folder() as scratch:
                     wrong = self._damage(path, scratch)
@@ -97,7 +97,7 @@ class CheckpointStore:
 
     def _damage(self, path: str, scratch: Path) -> str | None:
         try:
-            return damage(patiently(lambda: self.folder.fetch(path, scratch)))
+            return damage(with_retries(lambda: self.folder.fetch(path, scratch)))
         except OSError as error:
             return f"it cannot be read ({error})"
 
@@ -130,13 +130,13 @@ class CheckpointStore:
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
-        patiently(put, before_retry=lambda: self.folder.remove(path))
+        with_retries(put, before_retry=lambda: self.folder.remove(path))
         return Kept(path=path, images_seen=progress.images_seen, frechet=progress.frechet)
 
     def tidy(self, config: TrainConfig) -> list[Kept]:
         """Remove what the policy does not keep, once something newer is whole; returns what is left."""
         kept = [one for path in self.paths() if (one := self._read(path))]
-        gone = superfluous(kept, newest=config.keep_checkpoints, every_images=config.keep_every_images)
+        gone = expired(kept, newest=config.keep_checkpoints, every_images=config.keep_every_images)
         for path in [one.path for one in gone] + list(self.damaged):
             self.folder.remove(path)
         self.damaged.clear()
@@ -154,16 +154,16 @@ class CheckpointStore:
 
     def remove_drafts(self) -> None:
         """Remove what killed writers left under temporary names or without a manifest."""
-        drafts = [path for path in patiently(lambda: self.folder.files("")) if path.endswith(".tmp")]
+        drafts = [path for path in with_retries(lambda: self.folder.files("")) if path.endswith(".tmp")]
         for path in [*drafts, *(path for path in self.paths() if not self.folder.exists(f"{path}/{MANIFEST}"))]:
             self.folder.remove(path)
 
     def remove_list_of_ray(self) -> str | None:
         """Remove the list that Ray would go on from, as a torn or old one stops it; returns what was torn, in words."""
         path = f"{self.folder.path}/{LIST_OF_RAY}"
-        if not patiently(lambda: self.folder.exists(path)):
+        if not with_retries(lambda: self.folder.exists(path)):
             return None
-        torn = patiently(lambda: self.folder.read_json(LIST_OF_RAY)) is None
+        torn = with_retries(lambda: self.folder.read_json(LIST_OF_RAY)) is None
         self.folder.remove(path)
         return LIST_OF_RAY if torn else None
 

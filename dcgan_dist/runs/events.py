@@ -13,7 +13,7 @@ from dcgan_dist.data.shards.index_table import BadSample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
+class RankEvent:
     """Something a rank has to say; every part is optional."""
 
     line: str = ""
@@ -42,15 +42,15 @@ class Notice:
     """Exit code of the failure."""
 
 
-class Board:
+class EventQueue:
     """Holds notices in order until the driver takes them; runs as an actor."""
 
     def __init__(self) -> None:
-        self._notices: list[Notice] = []
+        self._notices: list[RankEvent] = []
         self._stop = False
         self._failed = False
 
-    def post(self, notice: Notice) -> bool:
+    def post(self, notice: RankEvent) -> bool:
         """Add a notice; tells whether the driver wants the ranks to stop."""
         self._notices.append(notice)
         self._failed = self._failed or bool(notice.failure)
@@ -60,7 +60,7 @@ class Board:
         """Whether some rank said that the run cannot go on: ranks that are restarted then need not begin."""
         return self._failed
 
-    def take(self) -> list[Notice]:
+    def take(self) -> list[RankEvent]:
         """All notices since the last call."""
         taken, self._notices = self._notices, []
         return taken

@@ -17,9 +17,9 @@ from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.device import to_device
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
-from dcgan_dist.runs.events import Notice
+from dcgan_dist.runs.events import RankEvent
 from dcgan_dist.runs.plan import plan_run, run_batches
-from dcgan_dist.runs.rank_callbacks import RankOfRun
+from dcgan_dist.runs.rank_callbacks import RankCallbacks
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.training.distributed import gather_ranks
@@ -51,7 +51,7 @@ def train_rank(arguments: dict[str, Any]) -> None:
         players = build_players(config, device=device, world_size=context.get_world_size())
         with scratch_folder() as scratch:
             folder = RunFolder(config.storage, arguments["run_name"])
-            with closing(RankOfRun(plan, players, folder, board, scratch)) as run:
+            with closing(RankCallbacks(plan, players, folder, board, scratch)) as run:
                 run.resume()
                 train_to_the_end(run)
                 run.finish()
@@ -60,11 +60,11 @@ def train_rank(arguments: dict[str, Any]) -> None:
         raise  # so that Ray ends the other ranks too, which may know nothing of it
     except Exception as error:
         words = f"rank {context.get_world_rank()} failed: {type(error).__name__}: {str(error).strip() or 'no reason'}"
-        ray.get(board.post.remote(Notice(line=f"warning: {words.splitlines()[0]}")))
+        ray.get(board.post.remote(RankEvent(line=f"warning: {words.splitlines()[0]}")))
         raise
 
 
-def train_to_the_end(run: RankOfRun) -> None:
+def train_to_the_end(run: RankCallbacks) -> None:
     """Take steps; where a loss is no number and the policy says so, go back and take others."""
     while True:
         try:
@@ -79,7 +79,7 @@ def train_to_the_end(run: RankOfRun) -> None:
                 return
 
 
-def take_steps(run: RankOfRun) -> None:
+def take_steps(run: RankCallbacks) -> None:
     """Put stream, step and loop together, from where the run is."""
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
@@ -123,7 +123,7 @@ def seed_of_draws(seed: int, rollbacks: int) -> int:
 
 def give_up(board: ActorHandle, reason: str, code: int) -> None:
     """Tell the driver that no restart will help."""
-    ray.get(board.post.remote(Notice(failure=reason, failure_code=code)))
+    ray.get(board.post.remote(RankEvent(failure=reason, failure_code=code)))
 
 
 def set_up_process(config: TrainConfig, device: torch.device, *, ranks_on_node: int) -> None:

@@ -17,13 +17,13 @@ from ray.actor import ActorHandle
 from torch import Tensor
 
 from dcgan_dist.data.shards.index_table import BadSample
-from dcgan_dist.runs.async_checkpointer import SCORE, Keeper, Log
+from dcgan_dist.runs.async_checkpointer import SCORE, AsyncCheckpointer, Log
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
-from dcgan_dist.runs.events import Notice
+from dcgan_dist.runs.events import RankEvent
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.progress_line import progress_line
-from dcgan_dist.runs.sample_evaluator import SampleJudge
-from dcgan_dist.runs.watchdog import HangWatch
+from dcgan_dist.runs.sample_evaluator import SampleEvaluator
+from dcgan_dist.runs.watchdog import Watchdog
 from dcgan_dist.storage.run_folder import RunFolder, this_machine
 from dcgan_dist.training.alarm import CollapseAlarm
 from dcgan_dist.training.checkpoint import Progress, load_checkpoint, load_log
@@ -35,7 +35,7 @@ from dcgan_dist.training.schedule import updates
 Step = Callable[[int, Any], Mapping[str, Tensor]]
 
 
-class RankOfRun:
+class RankCallbacks:
     """The callables that the training loop gets on one rank: rank 0 speaks and writes, the others keep step."""
 
     def __init__(self, plan: RunPlan, players: Players, folder: RunFolder, board: ActorHandle, scratch: Path) -> None:
@@ -45,30 +45,32 @@ class RankOfRun:
         self.progress, self.history = Progress(), History()
         self.log: Log = []
         self.alarm = CollapseAlarm(plan.config.alarm)
-        self.told_bad: set[int] = set()
+        self.reported_bad_samples: set[int] = set()
         self.stopping, self.leaving = False, ""
         self.store = CheckpointStore(folder)
-        self.keeper = (
-            Keeper(plan.config, self.store, SampleJudge(plan, self.device), self.post, scratch) if self.first else None
+        self.checkpointer = (
+            AsyncCheckpointer(plan.config, self.store, SampleEvaluator(plan, self.device), self.post, scratch)
+            if self.first
+            else None
         )
         self.began = time.monotonic()
-        self.watch = HangWatch(plan.config.hang_seconds, self._say_hung)
+        self.watch = Watchdog(plan.config.hang_seconds, self._say_hung)
         self.watch.peers = self._peers()
 
     def close(self) -> None:
         """Stop watching."""
         self.watch.close()
 
-    def post(self, notice: Notice) -> None:
+    def post(self, notice: RankEvent) -> None:
         """Tell the driver something, and learn whether it wants the run to stop."""
         if self.first:
             self.stopping = bool(ray.get(self.board.post.remote(notice))) or self.stopping
 
     def tell_bad_sample(self, bad: BadSample) -> None:
         """Tell the driver, who counts those of all ranks, of a sample that was replaced."""
-        if bad.position not in self.told_bad:
-            self.told_bad.add(bad.position)
-            self.board.post.remote(Notice(bad_sample=bad))
+        if bad.position not in self.reported_bad_samples:
+            self.reported_bad_samples.add(bad.position)
+            self.board.post.remote(RankEvent(bad_sample=bad))
 
     def resume(self) -> None:
         """Load the newest checkpoint that is whole; all ranks take the one that rank 0 found."""
@@ -77,7 +79,7 @@ class RankOfRun:
         chosen = self._load_newest(lambda seen: True)
         nodes, seen = self._nodes(), self.progress.images_seen
         line = f"{len(nodes)} ranks: goes on from {Path(chosen).name} at {seen:,} images" if chosen else ""
-        self.post(Notice(line=line, images_seen=seen, started=nodes))
+        self.post(RankEvent(line=line, images_seen=seen, started=nodes))
 
     def roll_back(self, error: NonFiniteError) -> str:
         """Go back to the last checkpoint of the schedule; returns why not, where that is not to be done.
@@ -90,8 +92,8 @@ class RankOfRun:
         if rollbacks > config.max_rollbacks:
             return f"{error}; the run went back {config.max_rollbacks} times already (max_rollbacks)"
         with self.watch.paused():
-            if self.keeper:
-                self.keeper.wait()
+            if self.checkpointer:
+                self.checkpointer.wait()
             batch = config.data.batch_size
             if not self._load_newest(lambda seen: self.plan.intervals.saves(seen // batch)):
                 self.players.load_state(build_players(config, device=self.device).state())
@@ -99,14 +101,16 @@ class RankOfRun:
             self.progress = dataclasses.replace(self.progress, rollbacks=rollbacks)
         back = f"warning: {error}: back to {self.progress.images_seen:,} images and on with fresh draws"
         line = f"{back} ({rollbacks} of at most {config.max_rollbacks} times)"
-        self.post(Notice(line=line, images_seen=self.progress.images_seen, rolled_back=True))
+        self.post(RankEvent(line=line, images_seen=self.progress.images_seen, rolled_back=True))
         return ""
 
     def _load_newest(self, wanted: Callable[[int], bool]) -> str | None:
         """Load the newest whole checkpoint that is wanted; returns its path, None if there is none."""
 
         def say(path: str, wrong: str) -> None:
-            self.post(Notice(line=f"warning: checkpoint {Path(path).name} is damaged ({wrong}): taking the one before"))
+            self.post(
+                RankEvent(line=f"warning: checkpoint {Path(path).name} is damaged ({wrong}): taking the one before")
+            )
 
         chosen = self.store.newest_whole(wanted=wanted, on_damage=say) if self.first else None
         chosen = ray.train.collective.broadcast_from_rank_zero(chosen)
@@ -122,7 +126,7 @@ class RankOfRun:
     def _judge_what_was_hurried(self) -> None:
         """Measure the quality that a checkpoint of the schedule lacks because the ranks had to leave."""
         config = self.plan.config
-        if self.keeper is None or not config.quality.samples:
+        if self.checkpointer is None or not config.quality.samples:
             return
         unjudged = {
             line["images_seen"]: lines
@@ -131,7 +135,7 @@ class RankOfRun:
         }
         for seen, lines in unjudged.items():
             if path := self.store.newest_whole(wanted=lambda there, seen=seen: there == seen):
-                self.keeper.judge_again(path, self.log[:lines])
+                self.checkpointer.evaluate_again(path, self.log[:lines])
 
     def watched(self, step: Step) -> Step:
         """The step, with a sign of life before each."""
@@ -144,7 +148,7 @@ class RankOfRun:
 
     def stop(self, done: int) -> bool:
         """Whether the driver wants the ranks to stop, or their nodes are about to be taken away."""
-        self.post(Notice(beat=True, images_seen=done * self.plan.config.data.batch_size))
+        self.post(RankEvent(beat=True, images_seen=done * self.plan.config.data.batch_size))
         if (notice := ray.train.get_preemption_info()) and not self.leaving:
             self.leaving = f"nodes of ranks {notice.preempted_ranks} are about to be taken away"
         return self.stopping or bool(self.leaving)
@@ -163,18 +167,18 @@ class RankOfRun:
         metrics = report.metrics | {
             "speed/images_per_second": report.images_per_second,
             "speed/data_wait_share": report.data_wait_share,
-            "speed/checkpoint_stall_share": self.keeper.stalled / (time.monotonic() - self.began)
-            if self.keeper
+            "speed/checkpoint_stall_share": self.checkpointer.stalled / (time.monotonic() - self.began)
+            if self.checkpointer
             else 0.0,
             "progress/epoch": report.images_seen / images_per_epoch,
             "updates/d": float(updates_d),
             "updates/g": float(updates_g),
         }
         self.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
-        self.post(Notice(line=line, images_seen=report.images_seen, metrics=metrics))
+        self.post(RankEvent(line=line, images_seen=report.images_seen, metrics=metrics))
         if alarm := self.alarm.check(report.metrics):
             self.post(
-                Notice(
+                RankEvent(
                     line=f"warning: {alarm}",
                     images_seen=report.images_seen,
                     metrics={"alarm/collapse": 1.0},
@@ -185,8 +189,8 @@ class RankOfRun:
 
     def save(self, step: int) -> None:
         """Begin to keep a checkpoint; where the ranks are about to leave, measuring quality is left to the next start."""
-        keeper = self.keeper
-        if keeper is None:
+        checkpointer = self.checkpointer
+        if checkpointer is None:
             return
         progress = Progress(
             step=step,
@@ -197,31 +201,31 @@ class RankOfRun:
         )
         judged = self.plan.intervals.saves(step)
 
-        def hurry_if_leaving() -> None:
+        def cancel_if_leaving() -> None:
             # The last checkpoint is not hurried: nothing would be left for a next start to do.
             if step < self.plan.intervals.last and (self.stopping or self.leaving or not judged):
-                keeper.hurry()
+                checkpointer.cancel_evaluation()
 
         def hear() -> None:
-            self.post(Notice(beat=True, images_seen=progress.images_seen))
-            hurry_if_leaving()
+            self.post(RankEvent(beat=True, images_seen=progress.images_seen))
+            cancel_if_leaving()
 
-        self.post(Notice(images_seen=progress.images_seen, checkpoint="begun"))
-        hurry_if_leaving()
+        self.post(RankEvent(images_seen=progress.images_seen, checkpoint="begun"))
+        cancel_if_leaving()
         with self.watch.paused():
-            keeper.save(self.players, progress, self.log, judged=judged, meanwhile=hear)
+            checkpointer.save(self.players, progress, self.log, judged=judged, meanwhile=hear)
 
     def finish(self) -> None:
         """Wait for the last checkpoint, and say why the ranks leave."""
         with self.watch.paused():
-            if self.keeper is None:
+            if self.checkpointer is None:
                 return
-            self.keeper.wait()
-        if self.keeper.refusal:
+            self.checkpointer.wait()
+        if self.checkpointer.refusal:
             remedy = "mend the storage; the same command goes on from the checkpoint before"
-            self.post(Notice(failure=f"{self.keeper.refusal}: {remedy}"))
+            self.post(RankEvent(failure=f"{self.checkpointer.refusal}: {remedy}"))
         if self.leaving:
-            self.post(Notice(leaving=self.leaving))
+            self.post(RankEvent(leaving=self.leaving))
 
     def _nodes(self) -> tuple[str, ...]:
         """Id of the node of every rank."""
@@ -240,6 +244,6 @@ class RankOfRun:
         rank = ray.train.get_context().get_world_rank()
         name = f"stacks/{time.strftime('%Y%m%d-%H%M%S')}-rank{rank}.txt"
         line = f"warning: rank {rank} took no step for {silent:.0f} s: ranks are started again"
-        self.board.post.remote(Notice(line=f"{line}, stacks in {name}"))
+        self.board.post.remote(RankEvent(line=f"{line}, stacks in {name}"))
         text = "".join(f"rank {number}\n{stack}\n" for number, stack in stacks.items())
         self.folder.write_bytes(name, text.encode())

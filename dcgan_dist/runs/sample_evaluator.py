@@ -20,11 +20,11 @@ from dcgan_dist.storage.scratch import scratch_folder
 GRID_IMAGES = 64
 
 
-class HurriedError(Exception):
+class CancelledEvaluation(Exception):
     """Quality is not to be measured now after all."""
 
 
-class SampleJudge:
+class SampleEvaluator:
     """Draws samples as the paper does, with the statistics of the sampled batch, and compares them with real images.
 
     The z are the same at every call, so that grids of one run can be compared; nothing of the run is disturbed.
@@ -33,10 +33,10 @@ class SampleJudge:
     def __init__(self, plan: RunPlan, device: torch.device) -> None:
         self.plan, self.device = plan, device
         self.hurried = threading.Event()
-        """Once set, every measurement ends with HurriedError."""
+        """Once set, every measurement ends with CancelledEvaluation."""
 
     def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
-        """Quality figures by metric name, and the grid as a PNG; raises HurriedError."""
+        """Quality figures by metric name, and the grid as a PNG; raises CancelledEvaluation."""
         figures: dict[str, float] = {}
         if count := self.plan.config.quality.samples:
             figures = measure_quality(self._batches(generator, count), self._reference)
@@ -67,7 +67,7 @@ class SampleJudge:
             if batch is None:
                 return
             yield batch
-        raise HurriedError
+        raise CancelledEvaluation
 
     def _grid(self, generator: Generator) -> bytes:
         images = torch.cat(list(self._batches(generator, GRID_IMAGES)))

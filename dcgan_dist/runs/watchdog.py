@@ -22,7 +22,7 @@ SAVE_SECONDS = 10.0
 """Time to save stacks; the storage may be what hangs."""
 
 
-class HangWatch:
+class Watchdog:
     """Ends this process when no step was taken for too long."""
 
     def __init__(self, seconds: float, on_hang: Callable[[float, dict[str, str]], None]) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dcgan_dist.cli.signals import hearing_signals
+from dcgan_dist.cli.signals import listening_to_signals
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.search.plan import SearchPlan
 from dcgan_dist.search.result import record_result
@@ -47,7 +47,7 @@ class Search:
     def exit_code(self) -> int:
         """Search and sum up: 0 finished, 1 failed, 128 + signal number after a signal."""
         try:
-            with hearing_signals(self._on_signal):
+            with listening_to_signals(self._on_signal):
                 self._sweep()
                 self._check()
                 best = best_of(self.outcomes)

@@ -68,7 +68,7 @@ def open_storage(storage: str) -> tuple[pyarrow.fs.FileSystem, str]:
         raise InputError(f"`storage` {storage} cannot be opened ({error}): name a folder or a URI") from error
 
 
-def patiently(
+def with_retries(
     attempt: Callable[[], T],
     *,
     before_retry: Callable[[], object] = lambda: None,

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from dcgan_dist.cli.command_line import parse, print_line, render_flags, run
+from dcgan_dist.cli.command_line import parse, print_line, run
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError, require
 
 

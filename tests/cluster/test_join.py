@@ -9,7 +9,7 @@ import pytest
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from dcgan_dist.cluster import join as cluster
-from dcgan_dist.cluster.join import RoomWatch, ranks_want_room
+from dcgan_dist.cluster.join import CapacityMonitor, ranks_want_room
 from dcgan_dist.presets import preset
 
 CONFIG = dataclasses.replace(preset("demo32"), num_workers="2", placement_timeout=0.4)
@@ -31,7 +31,7 @@ def test_what_is_reserved_and_not_there_is_room_wanted(ray_cluster: str) -> None
 def test_who_waits_says_so_and_gives_up_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SAY_EVERY_SECONDS", 0.1)
     said: list[str] = []
-    room = RoomWatch(CONFIG, said.append)
+    room = CapacityMonitor(CONFIG, said.append)
     refusals = []
     for _ in range(7):
         refusals.append(room.refusal(wanting=True))
@@ -43,7 +43,7 @@ def test_who_waits_says_so_and_gives_up_in_words(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_time_counts_from_when_room_was_wanted() -> None:
-    room = RoomWatch(CONFIG, print)
+    room = CapacityMonitor(CONFIG, print)
     for _ in range(3):
         time.sleep(0.2)
         assert room.refusal(wanting=False) == ""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.cli.command_line import render_flags
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from dcgan_dist.memorization import job as memorization_job
 from dcgan_dist.memorization.check import learn_coder

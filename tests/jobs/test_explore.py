@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan_dist.cli.command_line import render_flags
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from dcgan_dist.explore.boxes import Box, to_coco
 from dcgan_dist.explore.filters import discriminator_of

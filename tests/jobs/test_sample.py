@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_dist.cli.command_line import render_flags
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.presets import preset

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from dcgan_dist.cli.command_line import render_flags
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_data

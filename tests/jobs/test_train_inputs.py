@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.cli.command_line import render_flags
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from tests.helpers.jobs import JOBS, draw_rooms, load_job
 

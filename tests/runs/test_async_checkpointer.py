@@ -13,11 +13,11 @@ import torch
 from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
-from dcgan_dist.runs.async_checkpointer import SCORE, Keeper
+from dcgan_dist.runs.async_checkpointer import SCORE, AsyncCheckpointer
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
-from dcgan_dist.runs.events import Notice
-from dcgan_dist.runs.sample_evaluator import HurriedError
-from dcgan_dist.storage.filesystems import patiently
+from dcgan_dist.runs.events import RankEvent
+from dcgan_dist.runs.sample_evaluator import CancelledEvaluation
+from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.checkpoint import Progress, load_checkpoint, load_log, state_sha256
 from dcgan_dist.training.players import Players, build_players
@@ -38,7 +38,7 @@ class SlowJudge:
 
     def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
         if self.hurried.wait(0.5):
-            raise HurriedError
+            raise CancelledEvaluation
         return {SCORE: float(next(generator.parameters()).detach().double().sum())}, b"grid"
 
 
@@ -48,105 +48,115 @@ def players() -> Players:
 
 
 @pytest.fixture
-def notices() -> list[Notice]:
+def notices() -> list[RankEvent]:
     return []
 
 
 @pytest.fixture
-def keeper(tmp_path: Path, notices: list[Notice]) -> Keeper:
+def checkpointer(tmp_path: Path, notices: list[RankEvent]) -> AsyncCheckpointer:
     store = CheckpointStore(RunFolder(str(tmp_path / "storage"), "run"))
-    return Keeper(small(), store, SlowJudge(), notices.append, tmp_path)  # pyright: ignore[reportArgumentType]
+    return AsyncCheckpointer(small(), store, SlowJudge(), notices.append, tmp_path)  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_kept_is_the_state_when_it_was_asked_for(
-    keeper: Keeper, players: Players, notices: list[Notice]
+    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent]
 ) -> None:
     before, log = state_sha256(players.state()), [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
 
-    keeper.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    checkpointer.save(players, Progress(step=1, images_seen=8), log, judged=True)
     with torch.no_grad():
         next(players.generator.parameters()).fill_(7.0)
     log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
-    keeper.wait()
+    checkpointer.wait()
 
-    folder = Path(keeper.store.paths()[0])
+    folder = Path(checkpointer.store.paths()[0])
     _, progress, state = load_checkpoint(folder)
-    assert keeper.stalled < 0.4, "training waited for the judge"
+    assert checkpointer.stalled < 0.4, "training waited for the judge"
     assert state_sha256(state) == before
     assert load_log(folder) == log[:1], "quality figures are part of the line, later lines are not"
     assert log[0]["metrics"]["quality/frechet_random"] == progress.frechet
     assert notices[0].files == {"grids/000000000008.png": b"grid"}
 
 
-def test_two_are_never_written_at_once(keeper: Keeper, players: Players, notices: list[Notice]) -> None:
+def test_two_are_never_written_at_once(
+    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent]
+) -> None:
     for step in (1, 2):
         log = [{"images_seen": 8 * step, "metrics": {}}]
-        keeper.save(players, Progress(step=step, images_seen=8 * step), log, judged=True)
+        checkpointer.save(players, Progress(step=step, images_seen=8 * step), log, judged=True)
         assert len(notices) == step - 1
-    keeper.wait()
+    checkpointer.wait()
 
     assert [notice.images_seen for notice in notices] == [8, 16]
-    assert keeper.stalled > 0.3
+    assert checkpointer.stalled > 0.3
 
 
 def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
-    keeper: Keeper, players: Players, notices: list[Notice], monkeypatch: pytest.MonkeyPatch
+    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cast(dict, patiently.__kwdefaults__), "waits", ())
-    in_the_way = Path(keeper.store.folder.path)
+    monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "waits", ())
+    in_the_way = Path(checkpointer.store.folder.path)
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("")
 
-    keeper.save(players, Progress(step=1, images_seen=8), [], judged=False)
-    keeper.wait()
-    refusal = keeper.refusal
+    checkpointer.save(players, Progress(step=1, images_seen=8), [], judged=False)
+    checkpointer.wait()
+    refusal = checkpointer.refusal
     in_the_way.unlink()
-    keeper.save(players, Progress(step=2, images_seen=16), [], judged=False)
-    keeper.wait()
+    checkpointer.save(players, Progress(step=2, images_seen=16), [], judged=False)
+    checkpointer.wait()
 
     assert "at 8 images could not be kept" in refusal
     assert notices[0].line.startswith("warning")
-    assert keeper.refusal == ""
-    assert len(keeper.store.paths()) == 1
+    assert checkpointer.refusal == ""
+    assert len(checkpointer.store.paths()) == 1
 
 
 def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_judged(
-    keeper: Keeper, players: Players
+    checkpointer: AsyncCheckpointer, players: Players
 ) -> None:
     for step in (1, 2):
         log = [{"images_seen": 8 * step, "metrics": {}}]
-        keeper.save(players, Progress(step=step, images_seen=8 * step), log, judged=True, meanwhile=keeper.hurry)
-    keeper.wait()
+        checkpointer.save(
+            players,
+            Progress(step=step, images_seen=8 * step),
+            log,
+            judged=True,
+            meanwhile=checkpointer.cancel_evaluation,
+        )
+    checkpointer.wait()
 
-    assert len(keeper.store.paths()) == 2
+    assert len(checkpointer.store.paths()) == 2
     # Neither was judged: the first was given up when the second came, the second at once.
-    assert not any(SCORE in load_log(Path(path))[-1]["metrics"] for path in keeper.store.paths())
+    assert not any(SCORE in load_log(Path(path))[-1]["metrics"] for path in checkpointer.store.paths())
 
 
 def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_start(
-    keeper: Keeper, players: Players, notices: list[Notice]
+    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent]
 ) -> None:
     before = state_sha256(players.state())
     log = [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
-    keeper.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    checkpointer.save(players, Progress(step=1, images_seen=8), log, judged=True)
     with torch.no_grad():
         next(players.generator.parameters()).fill_(7.0)
     began = time.monotonic()
-    keeper.hurry()
+    checkpointer.cancel_evaluation()
     log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
-    keeper.save(players, Progress(step=2, images_seen=16), log, judged=False)
-    keeper.wait()
+    checkpointer.save(players, Progress(step=2, images_seen=16), log, judged=False)
+    checkpointer.wait()
     seconds = time.monotonic() - began
-    hurried, scheduled = keeper.store.paths()
+    hurried, scheduled = checkpointer.store.paths()
 
-    after = Keeper(keeper.config, keeper.store, SlowJudge(), notices.append, keeper.scratch)  # pyright: ignore
+    after = AsyncCheckpointer(
+        checkpointer.config, checkpointer.store, SlowJudge(), notices.append, checkpointer.scratch
+    )  # pyright: ignore
     resumed = load_log(Path(hurried))
-    after.judge_again(scheduled, resumed[:1])
+    after.evaluate_again(scheduled, resumed[:1])
     after.wait()
 
     assert seconds < 0.4
     assert SCORE not in resumed[1]["metrics"]
-    first = next(path for path in keeper.store.paths() if path != hurried)
+    first = next(path for path in checkpointer.store.paths() if path != hurried)
     _, progress, state = load_checkpoint(Path(first))
     assert first != scheduled
     assert not Path(scheduled).exists(), "replaced"

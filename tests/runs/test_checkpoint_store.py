@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from dcgan_dist.config import replace
 from dcgan_dist.presets import preset
 from dcgan_dist.runs import checkpoint_store
-from dcgan_dist.runs.checkpoint_store import CheckpointStore, Kept, superfluous
-from dcgan_dist.storage.filesystems import patiently
+from dcgan_dist.runs.checkpoint_store import CheckpointStore, Kept, expired
+from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.checkpoint import Progress, State
 from dcgan_dist.training.players import build_players
@@ -55,7 +55,7 @@ kept_lists = st.lists(
 
 @given(kept_lists, st.integers(1, 5), st.sampled_from([0, 100, 300]))
 def test_the_newest_the_best_and_one_of_every_stretch_stay(kept: list[Kept], newest: int, every: int) -> None:
-    gone = superfluous(kept, newest=newest, every_images=every)
+    gone = expired(kept, newest=newest, every_images=every)
     stay = [one for one in kept if one not in gone]
 
     assert set(sorted(kept, key=lambda one: one.images_seen)[-newest:]) <= set(stay)
@@ -65,7 +65,7 @@ def test_the_newest_the_best_and_one_of_every_stretch_stay(kept: list[Kept], new
     if every:
         stretches = {one.images_seen // every for one in kept} - {0}
         assert stretches <= {one.images_seen // every for one in stay}
-    assert superfluous(stay, newest=newest, every_images=every) == [], "keeping twice removes nothing more"
+    assert expired(stay, newest=newest, every_images=every) == [], "keeping twice removes nothing more"
 
 
 def test_tidying_leaves_the_newest_two_and_the_best(store: CheckpointStore, state: State, tmp_path: Path) -> None:
@@ -121,21 +121,21 @@ def refuse(times: int, error: int) -> Callable[[], None]:
 def test_a_storage_that_refuses_a_few_times_is_asked_again() -> None:
     retries: list[int] = []
 
-    patiently(refuse(3, errno.EIO), before_retry=lambda: retries.append(1), waits=(0.0, 0.0, 0.0))
+    with_retries(refuse(3, errno.EIO), before_retry=lambda: retries.append(1), waits=(0.0, 0.0, 0.0))
 
     assert len(retries) == 3
 
 
 def test_a_storage_that_goes_on_refusing_is_said() -> None:
     with pytest.raises(OSError, match="refused"):
-        patiently(refuse(9, errno.ENOSPC), before_retry=lambda: None, waits=(0.0, 0.0))
+        with_retries(refuse(9, errno.ENOSPC), before_retry=lambda: None, waits=(0.0, 0.0))
 
 
 def test_a_full_storage_keeps_the_checkpoints_it_has(
     store: CheckpointStore, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(store, state, 10, tmp_path)
-    monkeypatch.setitem(cast(dict, patiently.__kwdefaults__), "waits", ())
+    monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "waits", ())
     (Path(store.folder.path) / "in the way").write_text("")
     full = CheckpointStore(RunFolder(f"{store.folder.path}/in the way", "run"))
 

@@ -101,7 +101,7 @@ def drawing(seed: int) -> Images:
     cells = np.random.default_rng(seed).integers(0, 256, (3, 12, 12))
     drawn = np.kron(cells, np.ones((1, 4, 4), np.int64))
     for axis in (1, 2):
-        drawn = sum(np.roll(drawn, shift, axis) for shift in range(-2, 3)) // 5
+        drawn = np.sum([np.roll(drawn, shift, axis) for shift in range(-2, 3)], axis=0) // 5
     return drawn.astype(np.uint8)
 
 
