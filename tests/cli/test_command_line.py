@@ -98,7 +98,7 @@ def test_a_value_of_another_type_exits_2_and_names_the_flag(capsys: pytest.Captu
 
 def test_what_a_config_refuses_reaches_the_shell_with_flags() -> None:
     code = (
-        "from dcgan_dist.cli.command_line import run, train\n"
+        "from dcgan_dist.cli.command_line import run; from dcgan_dist.runs.job import train\n"
         "run(lambda argv: train(argv, default_preset='demo32', description=''))"
     )
     done = subprocess.run(
