@@ -95,7 +95,7 @@ def walk(workspace: Workspace) -> Values:
     for picture in result["pictures"]:
         if picture["file"].endswith(".png"):
             with Image.open(workspace.folder / "walk" / picture["file"]) as image:
-                # The caption names the checkpoint, whose name differs from run to run.
+                # The caption is prose, which may be reworded.
                 pixels = image.convert("RGB").crop((0, 0, image.width, picture["caption_at"]))
             values[picture["file"]] = hashlib.sha256(pixels.tobytes()).hexdigest()
     return values

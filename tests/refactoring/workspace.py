@@ -97,7 +97,11 @@ class Workspace:
             results[ranks] = self.read_json(f"runs/ranks-{ranks}/result.json")
         return results
 
-    @property
+    @functools.cached_property
     def checkpoint(self) -> str:
-        """Folder of the last checkpoint of the run on 1 rank."""
-        return self.runs[1]["checkpoint"]
+        """Copy of the last checkpoint of the run on 1 rank, by a name in the folder that is the same in every run.
+
+        Pictures name their model and are as wide as its name needs; the end of a checkpoint's own name is random.
+        """
+        shutil.copytree(self.runs[1]["checkpoint"], self.folder / "model")
+        return "model"
