@@ -7,7 +7,8 @@ from typing import Any
 
 from dcgan_dist.cli.command_line import print_line
 from dcgan_dist.cli.prices import find_price
-from dcgan_dist.cluster.join import join_cluster, wait_for_ranks
+from dcgan_dist.cluster.capacity import wait_for_ranks
+from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs.attempt import Attempt, send_what_waits, summary
@@ -55,7 +56,7 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line
         raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
     check_reachable(config.tracking_uri)
     join_cluster(verbose=config.verbose)
-    wait_for_ranks(config, say)
+    wait_for_ranks(config)
 
     say(f"run {plan.name}: {plan.images:,} images on {config.num_workers} ranks")
     say(f"shards {config.shards}, storage {config.storage}, tracking {without_password(config.tracking_uri)}")

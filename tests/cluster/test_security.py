@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from dcgan_dist.cli.command_line import parse
-from dcgan_dist.cluster.join import can_grow, is_remote
+from dcgan_dist.cluster.capacity import can_grow
+from dcgan_dist.cluster.join import is_remote
 from dcgan_dist.cluster.security import (
     ACCEPTED_RISKS,
     RISKS,
