@@ -16,9 +16,10 @@ from dcgan_dist.runs.estimate import describe
 from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record
 from dcgan_dist.runs.probe import plan_with_probe
 from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.tracking.server import check_reachable, without_password
+from dcgan_dist.tracking.server import check_reachable
 
 
 def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line) -> int:
