@@ -45,7 +45,8 @@ COMMANDS = {
     "registry/model_card.py",  # shows how a registered model is used from a shell
 }
 RAY_FILES = {
-    *("cluster/join.py", "cluster/process_group.py", "cluster/tasks.py"),
+    *("cluster/capacity.py", "cluster/join.py", "cluster/process_group.py", "cluster/ray_internals.py"),
+    "cluster/tasks.py",
     *("runs/attempt.py", "runs/fit.py", "runs/outcome.py", "runs/probe.py", "runs/rank.py", "runs/rank_callbacks.py"),
     *("runs/snapshot.py", "search/sweep.py", "dedup/fit_coder.py"),
 }

@@ -1,4 +1,4 @@
-"""How the ranks of a run find each other."""
+"""How the ranks of a run connect to each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import psutil
 import ray.train.torch
 import ray.util
-from ray.train.torch.config import _TorchBackend
+
+from dcgan_dist.cluster.ray_internals import torch_backend_after
 
 
 @dataclass
@@ -20,20 +21,14 @@ class ReachableRanks(ray.train.torch.TorchConfig):
     """
 
     @property
-    def backend_cls(self) -> type[_TorchBackend]:
-        """What Ray starts the group with."""
-        return _ReachableBackend
-
-
-class _ReachableBackend(_TorchBackend):
-    def on_start(self, worker_group, backend_config) -> None:
-        worker_group.execute(choose_card)
-        super().on_start(worker_group, backend_config)
+    def backend_cls(self) -> type:
+        """Class with which Ray starts the group."""
+        return torch_backend_after(choose_card)
 
 
 def choose_card() -> None:
-    """Name the card of this node's address to gloo, unless GLOO_SOCKET_IFNAME names one already."""
-    address = ray.util.get_node_ip_address()
+    """Set GLOO_SOCKET_IFNAME to the card that has this node's address, unless it is set already."""
+    node_address = ray.util.get_node_ip_address()
     for card, addresses in psutil.net_if_addrs().items():
-        if any(one.address == address for one in addresses):
+        if any(entry.address == node_address for entry in addresses):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", card)

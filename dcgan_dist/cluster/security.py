@@ -1,20 +1,16 @@
-"""Whether a cluster obeys strangers: what is looked at, and what a job refuses to run on."""
+"""Whether a cluster is safe to work on: checks for unauthenticated access, and the risks that a job refuses."""
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import stat
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from dcgan_dist.cluster.authentication import ask, read_token, token_source, uses_token
 from dcgan_dist.errors import InputError, nearest, require
 from dcgan_dist.tracking.address import without_password
 
@@ -29,73 +25,29 @@ RISKS = {
     "open-dashboard": "whoever reaches the dashboard runs code on the cluster, and so does a page in the browser of one who does",
 }
 SAFE_RAY = (2, 56)
-ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """What was looked at, and what to do about it."""
+    """Result of one check, and what to do about it."""
 
     name: str
     status: Status
     found: str
+    """What the check found, in one line."""
     remedy: str = ""
     """One line; empty where nothing is to be done."""
     risk: str = ""
     """Key of RISKS; empty: not a matter of security, or no reason to refuse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Of a server to a request without a body."""
-
-    status: int
-    """0: no answer."""
-    text: str
-    """The body; where there is no answer, why."""
-    skew: float | None
-    """Seconds that our clock is ahead of the server's, which are whole; None where it does not say its time."""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any) -> None:
-        """None: the answer is the redirect itself, and no header goes to where it points."""
-
-
-def ask(url: str, token: str = "") -> Answer:
-    """A GET that waits 5 seconds at most and never raises.
-
-    Args:
-        url: to ask; a user name and a password in it are neither sent nor shown.
-        token: sent to that server alone, past every proxy and without following it elsewhere; empty: none.
-    """
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({}), _NoRedirect] if token else []))
-    try:
-        request = urllib.request.Request(without_password(url), headers=headers)
-        with opener.open(request, timeout=ANSWER_SECONDS) as got:
-            return Answer(got.status, got.read(1 << 16).decode(errors="replace"), _skew(got.headers.get("Date")))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, "", _skew(error.headers.get("Date")))
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return Answer(0, str(getattr(error, "reason", error)) or type(error).__name__, None)
-
-
-def _skew(date: str | None) -> float | None:
-    try:
-        return time.time() - parsedate_to_datetime(date).timestamp() if date else None
-    except ValueError:
-        return None
-
-
 def version_of(text: str) -> tuple[int, ...]:
     """Leading numbers of a version: 2.60.0rc1 is (2, 60, 0)."""
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def check_ray_version(version: str, where: str) -> Check:
-    """Known holes of a Ray."""
+    """Whether a version of Ray has known security holes; `where` says whose it is: "here" or "on the cluster"."""
     if version_of(version) >= SAFE_RAY:
         return Check(name=f"ray {where}", status="ok", found=version)
     remedy = "install ray 2.56 or newer on every node and client"
@@ -104,39 +56,12 @@ def check_ray_version(version: str, where: str) -> Check:
     )
 
 
-def token_source(environment: Mapping[str, str]) -> Path | None:
-    """File of the token that Ray would take; None where it comes from the environment itself."""
-    if environment.get("RAY_AUTH_TOKEN"):
-        return None
-    named = environment.get("RAY_AUTH_TOKEN_PATH")
-    return Path(named) if named else Path(environment.get("HOME", "~")).expanduser() / ".ray" / "auth_token"
-
-
-def read_token(environment: Mapping[str, str]) -> str:
-    """The token; empty if there is none."""
-    source = token_source(environment)
-    try:
-        return (source.read_text() if source else environment["RAY_AUTH_TOKEN"]).strip()
-    except OSError:
-        return ""
-
-
-def uses_token(environment: Mapping[str, str], *, address_named: bool) -> bool:
-    """Whether a Ray of this environment works with a token, as Ray itself decides it.
-
-    Where RAY_AUTH_MODE is not set, a head, and a client that looks for a cluster on this machine, take a token that they find;
-    a client that was told an address does not.
-    """
-    mode = environment.get("RAY_AUTH_MODE")
-    return mode.lower() == "token" if mode is not None else not address_named and bool(read_token(environment))
-
-
 def check_token(environment: Mapping[str, str], *, address_named: bool = True) -> Check:
-    """Whether this process speaks with a token, which nobody else on the machine can read.
+    """Whether this process uses a token that nobody else on the machine can read.
 
     Args:
-        environment: of the process.
-        address_named: the cluster was named, not looked for on this machine.
+        environment: variables of the process.
+        address_named: the address of the cluster was given, not looked for on this machine.
     """
     source = token_source(environment)
     where = str(source) if source else "RAY_AUTH_TOKEN"
@@ -165,7 +90,7 @@ def _mounted_secret(path: Path) -> bool:
 
 
 def check_dashboard(url: str) -> Check:
-    """Whether a dashboard answers somebody without a token; its job service runs any command."""
+    """Whether a dashboard answers without a token; whoever may use it can run any command on the cluster."""
     url = without_password(url)
     answer = ask(f"{url.rstrip('/')}/api/jobs/")
     if answer.status in (401, 403):
@@ -180,12 +105,12 @@ def check_dashboard(url: str) -> Check:
 
 
 def security_checks(ray_version: str, dashboard: str, environment: Mapping[str, str] = os.environ) -> list[Check]:
-    """All that decides whether a job runs on a cluster.
+    """The checks that decide whether a job may run on a cluster.
 
     Args:
-        ray_version: of this process.
-        dashboard: its address; empty: there is none.
-        environment: of this process.
+        ray_version: version of Ray in this process.
+        dashboard: address of the cluster's dashboard; empty: there is none.
+        environment: variables of this process.
     """
     checks = [check_ray_version(ray_version, "here"), check_token(environment)]
     return [*checks, check_dashboard(dashboard)] if dashboard else checks
@@ -193,19 +118,19 @@ def security_checks(ray_version: str, dashboard: str, environment: Mapping[str, 
 
 def refuse_risks(checks: Iterable[Check], accepted: Sequence[str]) -> None:
     """Raise InputError for the checks that failed, unless their risks were accepted by name."""
-    refused = [one for one in checks if one.status == "failed" and one.risk and one.risk not in accepted]
+    refused = [check for check in checks if check.status == "failed" and check.risk and check.risk not in accepted]
     if refused:
-        what = "; ".join(f"{one.found} (remedy: {one.remedy}; or `accept_risk={one.risk}`)" for one in refused)
-        raise InputError(f"this cluster is not safe to work on: {what}")
+        reasons = (f"{check.found} (remedy: {check.remedy}; or `accept_risk={check.risk}`)" for check in refused)
+        raise InputError(f"this cluster is not safe to work on: {'; '.join(reasons)}")
 
 
 def accepted_risks(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Risks that this job's user accepted.
+    """Names of the risks that the user of this job accepted.
 
     Raises:
         InputError: a risk that does not exist.
     """
-    named = [one.strip() for one in environment.get(ACCEPTED_RISKS, "").split(",") if one.strip()]
-    for one in named:
-        require(one in RISKS, f"`accept_risk` {one} names no risk{nearest(one, list(RISKS))}")
-    return named
+    risks = [risk.strip() for risk in environment.get(ACCEPTED_RISKS, "").split(",") if risk.strip()]
+    for risk in risks:
+        require(risk in RISKS, f"`accept_risk` {risk} names no risk{nearest(risk, list(RISKS))}")
+    return risks

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.logs import render_flags
-from dcgan_dist.cluster.security import Answer, Check, check_ray_version
+from dcgan_dist.cluster.authentication import Answer
+from dcgan_dist.cluster.security import Check, check_ray_version
 from dcgan_dist.data.shards.manifest import MANIFEST_NAME, is_uri, load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.address import without_password

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from dcgan_dist.errors import InputError
 from dcgan_dist.registry.model_uri import parse_version_uri
 from dcgan_dist.registry.versions import NOT_THERE, find_version
-from dcgan_dist.tracking.server import connect, in_words
+from dcgan_dist.tracking.server import connect, refusals_as_input_errors
 
 CHAMPION = "champion"
 HISTORY = "champion_history"
@@ -56,18 +56,18 @@ class ChampionRegistry:
         Raises:
             InputError: there is no such version, or the registry refuses.
         """
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             return _version(find_version(self._client, parse_version_uri(uri)))
 
     def champion(self, name: str) -> Version | None:
         """The version that @champion points at."""
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             found = self._by_alias(name, CHAMPION)
             return _version(found) if found else None
 
     def tag(self, version: Version, tags: dict[str, str]) -> None:
         """Set or overwrite tags of a version."""
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             for key, value in tags.items():
                 self._client.set_model_version_tag(version.name, version.version, key, value)
 
@@ -79,19 +79,19 @@ class ChampionRegistry:
         seen = version.tags.get("images_seen", "")
         if not version.run_id or not seen:
             return None
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             points = [p for p in self._client.get_metric_history(version.run_id, key) if str(p.step) == seen]
         return max(points, key=lambda point: point.timestamp).value if points else None
 
     def keep_file(self, run_id: str, path: Path, folder: str) -> None:
         """Keep a copy of a file in a folder among the files of a run, whose status stays as it is."""
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             self._client.log_artifact(run_id, str(path), folder)
 
     def make_champion(self, version: Version) -> None:
         """Point @champion at a version; the one before is remembered in a tag of the model."""
         before = self.champion(version.name)
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             if before is not None and before.version != version.version:
                 # First: if the next call fails, the present champion is remembered twice, which does no harm.
                 self._remember(version.name, [*self.former(version.name), before.version])
@@ -103,14 +103,14 @@ class ChampionRegistry:
         assert before is not None
         former = self.former(name)
         last = len(former) - 1 - former[::-1].index(before.version)
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             self._client.set_registered_model_alias(name, CHAMPION, before.version)
             self._remember(name, former[:last])
 
     def champion_before(self, name: str) -> Version | None:
         """The last other champion that still exists; None where there is none."""
         now = self.champion(name)
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             for number in reversed(self.former(name)):
                 found = self._by_number(name, number)
                 if found is not None and (now is None or number != now.version):
@@ -119,7 +119,7 @@ class ChampionRegistry:
 
     def former(self, name: str) -> list[str]:
         """Version numbers of former champions, oldest first."""
-        with in_words(self._uri):
+        with refusals_as_input_errors(self._uri):
             text = self._client.get_registered_model(name).tags.get(HISTORY, "[]")
         try:
             return [str(number) for number in json.loads(text)]

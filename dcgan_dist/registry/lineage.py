@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from dcgan_dist.errors import InputError
 from dcgan_dist.registry.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.registry.versions import find_version
-from dcgan_dist.tracking.server import connect, in_words, without_password
+from dcgan_dist.tracking.address import without_password
+from dcgan_dist.tracking.server import connect, refusals_as_input_errors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ def find_lineage(uri: str, tracking_uri: str) -> Lineage:
         InputError: no such model, or no answer.
     """
     client = connect(tracking_uri, must_exist=True)
-    with in_words(tracking_uri):
+    with refusals_as_input_errors(tracking_uri):
         match parse_model_uri(uri):
             case ModelOfRun(run_id=run_id, name=name):
                 registered = client.search_model_versions(f"run_id = '{run_id}'")
@@ -78,7 +79,7 @@ def sample_grids(run_id: str, tracking_uri: str, epochs: Sequence[float]) -> lis
         InputError: no answer, or no such run.
     """
     client = connect(tracking_uri, must_exist=True)
-    with in_words(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
+    with refusals_as_input_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
         history = [point for point in client.get_metric_history(run_id, "progress/epoch") if point.step > 0]
         names = {
             int(match[1]): entry.path

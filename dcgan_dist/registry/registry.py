@@ -31,7 +31,7 @@ from dcgan_dist.registry.exported_weights import read_exported_weights
 from dcgan_dist.registry.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.registry.versions import find_version
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.tracking.server import connect, in_words
+from dcgan_dist.tracking.server import connect, refusals_as_input_errors
 
 Network = TypeVar("Network", Generator, Discriminator, Classifier)
 
@@ -87,7 +87,7 @@ def register_network(
             "only a network in eval mode with standing statistics can be registered: call restandardise first"
         )
     client, kind = run.client, _kind(type(network))
-    with in_words(run.tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
+    with refusals_as_input_errors(run.tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
         logged = client.create_logged_model(run.experiment_id, name=kind, source_run_id=run.run_id, tags=tags)
         try:
             _export(network, Path(folder), card, logged)
@@ -184,7 +184,7 @@ def _export(network: Generator | Discriminator | Classifier, folder: Path, card:
 
 def _load(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
     client = connect(tracking_uri, must_exist=True)
-    with in_words(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
+    with refusals_as_input_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
         # Not by the uri itself: MLflow would look it up at its process-wide server instead of this one.
         place = _artifact_location(client, uri)
         try:

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.registry.model_uri import RegisteredVersion, parse_version_uri
-from dcgan_dist.tracking.server import connect, in_words
+from dcgan_dist.tracking.server import connect, refusals_as_input_errors
 
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow answers for a name or alias that does not exist; the second is a database's word for an alias."""
@@ -52,7 +52,7 @@ def version_tags(uri: str, tracking_uri: str) -> dict[str, str]:
         InputError: no such version (what there is is listed), or no answer.
     """
     client = connect(tracking_uri, must_exist=True)
-    with in_words(tracking_uri):
+    with refusals_as_input_errors(tracking_uri):
         return dict(find_version(client, parse_version_uri(uri)).tags)
 
 
@@ -63,7 +63,7 @@ def alias_tags(name: str, alias: str, tracking_uri: str) -> dict[str, str]:
         InputError: the server or database cannot be used.
     """
     client = connect(tracking_uri)
-    with in_words(tracking_uri):
+    with refusals_as_input_errors(tracking_uri):
         try:
             return dict(client.get_model_version_by_alias(name, alias).tags)
         except MlflowException as error:

@@ -16,8 +16,8 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dcgan_dist.cli.signals import listening_to_signals
+from dcgan_dist.cluster.capacity import CapacityMonitor, lacks_capacity, release_abandoned_groups
 from dcgan_dist.cluster.in_thread import InThread
-from dcgan_dist.cluster.join import CapacityMonitor, free_groups_of_the_dead, ranks_want_room
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
 from dcgan_dist.errors import InputError
@@ -115,12 +115,12 @@ class Attempt:
             else:
                 self.journal.add("controller lost", images_seen=self._images_kept())
                 self.say(f"warning: Ray's controller was lost ({_cause(error)}): starting it again")
-                free_groups_of_the_dead()
+                release_abandoned_groups()
 
     def _fit(self) -> BaseException | None:
         """Let Ray train once, and relay what ranks say; returns what went wrong."""
         fitting = start_fit(self.plan, self.folder, self.board)
-        room = CapacityMonitor(self.plan.config, self.say)
+        room = CapacityMonitor(self.plan.config)
         looked = 0.0
         while True:
             done = fitting.done()
@@ -129,7 +129,7 @@ class Attempt:
                 return fitting.error
             if (now := time.monotonic()) - looked > LOOK_FOR_ROOM_EVERY_SECONDS:
                 looked = now
-                if refusal := room.refusal(wanting=ranks_want_room()):
+                if refusal := room.refusal(lacking=lacks_capacity()):
                     self.failure = RankEvent(failure=f"{refusal}; the same command goes on from the last checkpoint")
                     return None  # Ray would go on asking
             if self.signal and time.monotonic() - self.heard > SILENCE_SECONDS:

@@ -7,7 +7,8 @@ from typing import Any
 
 from dcgan_dist.cli.command_line import print_line
 from dcgan_dist.cli.prices import find_price
-from dcgan_dist.cluster.join import join_cluster, wait_for_ranks
+from dcgan_dist.cluster.capacity import wait_for_ranks
+from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs.attempt import Attempt, send_what_waits, summary
@@ -15,9 +16,10 @@ from dcgan_dist.runs.estimate import describe
 from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record
 from dcgan_dist.runs.probe import plan_with_probe
 from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.tracking.server import check_reachable, without_password
+from dcgan_dist.tracking.server import check_reachable
 
 
 def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line) -> int:
@@ -55,7 +57,7 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line
         raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
     check_reachable(config.tracking_uri)
     join_cluster(verbose=config.verbose)
-    wait_for_ranks(config, say)
+    wait_for_ranks(config)
 
     say(f"run {plan.name}: {plan.images:,} images on {config.num_workers} ranks")
     say(f"shards {config.shards}, storage {config.storage}, tracking {without_password(config.tracking_uri)}")

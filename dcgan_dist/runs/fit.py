@@ -9,8 +9,8 @@ from typing import Any
 import ray.train
 from ray.train.torch import TorchTrainer
 
+from dcgan_dist.cluster.capacity import rank_resources
 from dcgan_dist.cluster.in_thread import InThread
-from dcgan_dist.cluster.join import rank_resources
 from dcgan_dist.cluster.process_group import ReachableRanks
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.rank import train_rank

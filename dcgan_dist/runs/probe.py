@@ -12,7 +12,8 @@ import ray
 import torch
 from ray.exceptions import RayTaskError
 
-from dcgan_dist.cluster.join import join_cluster, rank_resources, wait_for_ranks
+from dcgan_dist.cluster.capacity import rank_resources, wait_for_ranks
+from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.device import to_device
 from dcgan_dist.errors import InputError, require
@@ -54,7 +55,7 @@ def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
     )
     one = one_rank(config)
     join_cluster(verbose=config.verbose)
-    wait_for_ranks(one, say)
+    wait_for_ranks(one)
     task = ray.remote(probe_rank).options(num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0))
     try:
         probe: Probe = ray.get(task.remote(dataclasses.asdict(one), ranks_on_node(ranks, wanted, ray.nodes())))

@@ -17,9 +17,10 @@ from dcgan_dist.search.search_attempt import Search, context_of, trial_task
 from dcgan_dist.search.summary import describe, describe_probe, summary
 from dcgan_dist.search.sweep import check_room, places, probe
 from dcgan_dist.storage.run_folder import RunFolder
+from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.tracking.server import check_reachable, without_password
+from dcgan_dist.tracking.server import check_reachable
 
 PROBE_STEPS = 20
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dcgan_dist.cli.signals import listening_to_signals
@@ -16,9 +18,10 @@ from dcgan_dist.search.result import record_result
 from dcgan_dist.search.summary import ERROR, best_of, repeat_line, summary, top_table, trial_line
 from dcgan_dist.search.sweep import Listener, sweep
 from dcgan_dist.search.trial import OUTCOME, VALIDATION, Context, Task
-from dcgan_dist.search.trial_runs import TrialRuns, repeat_folder, trial_folder
+from dcgan_dist.search.trial_runs import PATIENCE_SECONDS, TrialRuns, repeat_folder, trial_folder
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.spool import Spool
 
 SEARCH_DRAW = 0  # the labels that all trials are compared on; the repeats have 1, 2, ...
 
@@ -36,6 +39,8 @@ class Search:
     def __init__(self, plan: SearchPlan, folder: RunFolder, run: TrackedRun, say: Callable[[str], None]) -> None:
         self.plan, self.folder, self.run, self.say = plan, folder, run, say
         self.began = time.monotonic()
+        self._scratch = tempfile.TemporaryDirectory(prefix="dcgan_dist-")
+        self.spool = Spool(run, Path(self._scratch.name) / "search")
         self.runs = TrialRuns(run, folder, plan.trials, say)
         self.outcomes = self._outcomes(trial_folder, range(plan.config.trials))
         self.last: dict[int, dict[str, Any]] = {}
@@ -70,7 +75,7 @@ class Search:
                 )
         except Interrupted as stopped:
             self.runs.leave()
-            self.run.finish("KILLED")
+            self.spool.finish("KILLED", patience=PATIENCE_SECONDS)
             self.say(
                 f"{signal.Signals(stopped.number).name}: stopped; the same command goes on from the last checkpoints"
             )
@@ -78,7 +83,7 @@ class Search:
         except Exception as error:  # the storage, the registry, the cluster: trials have outcomes of their own
             self.runs.leave()
             return self._fail(f"{type(error).__name__}: {str(error).strip()}")
-        self.run.finish("FINISHED")
+        self.spool.finish("FINISHED", patience=PATIENCE_SECONDS)
         self.say(summary(result))
         return 0
 
@@ -112,7 +117,7 @@ class Search:
             "search/trials_ended": float(len(self.outcomes)),
             "search/trials_failed": float(sum(one["status"] == "FAILED" for one in self.outcomes.values())),
         } | ({"search/best_error_percent": self.outcomes[best][ERROR]} if best is not None else {})
-        self.run.log_metrics(figures, len(self.outcomes))
+        self.spool.log_metrics(figures, len(self.outcomes))
         self.say(trial_line(self.plan, self.outcomes, number, self._seconds_left(number)))
 
     def _seconds_left(self, number: int) -> float:
@@ -180,7 +185,7 @@ class Search:
 
     def _fail(self, error: str) -> int:
         self.folder.write_json("result.json", {"status": "FAILED", "run_name": self.plan.name, "error": error})
-        self.run.finish("FAILED")
+        self.spool.finish("FAILED", patience=PATIENCE_SECONDS)
         self.say(f"error: {error}")
         return 1
 

@@ -19,7 +19,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from dcgan_dist.cluster.join import most_resources
+from dcgan_dist.cluster.capacity import max_resources
 from dcgan_dist.errors import InputError
 from dcgan_dist.search.plan import SearchConfig
 from dcgan_dist.search.trial import VALIDATION, Context, run_task, seconds_per_step
@@ -54,7 +54,7 @@ def resources_per_trial(config: SearchConfig) -> dict[str, float]:
 
 def check_room(config: SearchConfig) -> None:
     """Raise InputError if no trial can ever run on the cluster."""
-    most = most_resources()
+    most = max_resources()
     for name, amount in resources_per_trial(config).items():
         if most is not None and amount > most.get(name, 0):
             raise InputError(
@@ -65,7 +65,7 @@ def check_room(config: SearchConfig) -> None:
 
 def places(config: SearchConfig) -> int:
     """Trials that run at a time, at most; 1 where the cluster does not say what it can have."""
-    most = most_resources() or {}
+    most = max_resources() or {}
     room = min((int(most.get(name, 0) / amount) for name, amount in resources_per_trial(config).items()), default=1)
     return max(1, min(room, config.max_concurrent or room))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from dcgan_dist.config import SupervisedConfig, flatten
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.spool import Spool
 
 TRACKED = "tracked.json"
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow's pages nest a run under another
@@ -17,7 +20,9 @@ STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
     "FAILED": "FAILED",
     "STOPPED": "KILLED",
 }
-"""Of a nested run, by the outcome of its trial."""
+"""Status of a nested run by the outcome of its trial."""
+PATIENCE_SECONDS = 10.0
+"""How long the end of a trial waits for a tracking server that is away; `settle` tries again."""
 
 
 class TrialRuns:
@@ -30,27 +35,27 @@ class TrialRuns:
         self, parent: TrackedRun, folder: RunFolder, trials: list[SupervisedConfig], say: Callable[[str], None]
     ) -> None:
         self.parent, self.folder, self.trials, self.say = parent, folder, trials, say
-        self._open: dict[int, TrackedRun] = {}
+        self._open: dict[int, Spool] = {}
+        self._scratch = tempfile.TemporaryDirectory(prefix="dcgan_dist-")
         self._warned = False
 
     def started(self, number: int) -> None:
         """A trial runs, for the first time or again."""
-        self._run(number)
+        self._spool(number)
 
     def reported(self, number: int, metrics: dict[str, float], images_seen: int) -> None:
         """A trial has measured something."""
-        if run := self._run(number):
-            run.log_metrics(metrics, images_seen)
+        if spool := self._spool(number):
+            spool.log_metrics(metrics, images_seen)
 
     def ended(self, number: int, outcome: dict[str, Any]) -> None:
         """A trial has an outcome: its run gets a final status."""
-        if run := self._run(number):
-            told = {"outcome": outcome["status"], "seconds": str(outcome.get("seconds", ""))}
-            run.set_tags(told | ({"error": outcome["error"]} if "error" in outcome else {}))
+        if spool := self._spool(number):
+            tags = {"outcome": outcome["status"], "seconds": str(outcome.get("seconds", ""))}
+            spool.set_tags(tags | ({"error": outcome["error"]} if "error" in outcome else {}))
             status = STATUS[outcome["status"]]
-            run.finish(status)
-            if not run.failures:
-                self._remember(number, run.run_id, status)
+            if spool.finish(status, patience=PATIENCE_SECONDS):
+                self._remember(number, spool.run.run_id, status)
             del self._open[number]
 
     def settle(self, outcomes: Mapping[int, dict[str, Any]]) -> None:
@@ -63,9 +68,9 @@ class TrialRuns:
 
     def leave(self) -> None:
         """The search stops: what runs is killed with it."""
-        for number, run in list(self._open.items()):
-            run.finish("KILLED")
-            self._remember(number, run.run_id, "KILLED")
+        for number, spool in self._open.items():
+            spool.finish("KILLED", patience=PATIENCE_SECONDS)
+            self._remember(number, spool.run.run_id, "KILLED")
 
     def run_ids(self) -> dict[int, str]:
         """Run of each trial that has one."""
@@ -74,30 +79,33 @@ class TrialRuns:
 
     def attach(self, number: int) -> TrackedRun | None:
         """The run of a trial that has ended, to add to it."""
-        self._run(number)
-        return self._open.pop(number, None)
-
-    def _run(self, number: int) -> TrackedRun | None:
-        if number not in self._open:
-            config, parent = self.trials[number], self.parent
-            try:
-                run = TrackedRun.attach_or_create(
-                    self._remembered(number),
-                    parent.tracking_uri,
-                    parent.client.get_experiment(parent.experiment_id).name,
-                    f"trial-{number:03}",
-                    flatten(config),
-                    {PARENT_TAG: parent.run_id, "trial": str(number)},
+        config, parent = self.trials[number], self.parent
+        try:
+            run = TrackedRun.attach_or_create(
+                self._remembered(number),
+                parent.tracking_uri,
+                parent.client.get_experiment(parent.experiment_id).name,
+                f"trial-{number:03}",
+                flatten(config),
+                {PARENT_TAG: parent.run_id, "trial": str(number)},
+            )
+        except Exception as error:  # whatever a store raises: trials go on, `settle` makes up for it
+            if not self._warned:
+                self.say(
+                    f"warning: tracking refuses trial {number} ({error}); this is said once, and made up for later"
                 )
-            except Exception as error:  # whatever a store raises: trials go on, `settle` makes up for it
-                if not self._warned:
-                    self.say(
-                        f"warning: tracking refuses trial {number} ({error}); this is said once, and made up for later"
-                    )
-                    self._warned = True
+                self._warned = True
+            return None
+        self._remember(number, run.run_id, "RUNNING")
+        return run
+
+    def _spool(self, number: int) -> Spool | None:
+        """What writes to the run of a trial; None where the server refuses it."""
+        if number not in self._open:
+            run = self.attach(number)
+            if run is None:
                 return None
-            self._open[number] = run
-            self._remember(number, run.run_id, "RUNNING")
+            self._open[number] = Spool(run, Path(self._scratch.name) / str(number))
         return self._open[number]
 
     def _remembered(self, number: int) -> dict[str, Any] | None:

@@ -25,7 +25,8 @@ from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.storage.uri import is_uri
 from dcgan_dist.tables.extract import Workers
 from dcgan_dist.tables.paper_tables import Row, as_text
-from dcgan_dist.tracking.runs import TrackedRun, environment_tags
+from dcgan_dist.tracking.environment import environment_tags
+from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
 
 SHARDS, FEATURES = "shards", "features"

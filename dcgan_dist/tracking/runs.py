@@ -15,13 +15,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from PIL import Image
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.tracking.environment import environment_tags
-from dcgan_dist.tracking.server import check_reachable, connect, in_words, sqlite_path, without_password
-
-__all__ = ["TrackedRun", "check_reachable", "environment_tags"]
+from dcgan_dist.tracking.address import without_password
+from dcgan_dist.tracking.server import connect, refusals_as_input_errors, sqlite_path
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +26,6 @@ PARAM_LENGTH = 500  # of the 6000 that MLflow takes; longer ones make its tables
 TAG_LENGTH = 5000
 BATCH = 100  # params or tags per request, MLflow's limit
 METRICS_PER_REQUEST = 1000
-KEPT_METRICS = 200_000  # of an outage: hours of reports, a few dozen MB
-RETRY_SECONDS = 30.0
 
 
 class TrackedRun:
@@ -40,15 +35,14 @@ class TrackedRun:
     and MLflow keeps both points: two with the same step, and the same value where the resumed run is exact. Plots draw
     them on top of each other, and "the last value" is that of the largest step, then of the latest time.
 
-    Once the run exists, nothing here raises because of the server: what fails is counted in `failures` and said once;
-    metrics wait in memory, in order, and are sent when it answers again. Pictures and files of that time are lost.
+    Once the run exists, `log_...`, `set_tags` and `finish` do not raise because of the server: what fails is counted in
+    `failures`, logged once, and lost. What must survive an outage is written to a `Spool` of the run.
     """
 
     def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
         self.client, self.run_id, self.experiment_id = client, run_id, experiment_id
         self.failures = 0
-        self._waiting: list[Metric] = []
-        self._retry_at = 0.0
+        """Writes that the server did not take."""
 
     @classmethod
     def create(
@@ -69,7 +63,7 @@ class TrackedRun:
             InputError: the server or database cannot be used.
         """
         client = connect(tracking_uri)
-        with in_words(tracking_uri):
+        with refusals_as_input_errors(tracking_uri):
             experiment_id = _experiment_id(client, experiment)
             run_id = client.create_run(experiment_id, run_name=run_name).info.run_id
             run = cls(client, run_id, experiment_id)
@@ -78,7 +72,7 @@ class TrackedRun:
                 client.log_batch(run_id, params=shown[start : start + BATCH])
             if any(len(str(value)) > PARAM_LENGTH for value in params.values()):
                 client.log_dict(run_id, {key: str(value) for key, value in params.items()}, "params.json")
-            run._send_tags(tags)
+            run.send_tags(tags)
         return run
 
     @classmethod
@@ -89,7 +83,7 @@ class TrackedRun:
             InputError: there is no such run, it was deleted, or the server cannot be used.
         """
         client = connect(tracking_uri)
-        with in_words(tracking_uri):
+        with refusals_as_input_errors(tracking_uri):
             client.update_run(run_id, status="RUNNING")
             return cls(client, run_id, client.get_run(run_id).info.experiment_id)
 
@@ -103,7 +97,7 @@ class TrackedRun:
         params: dict[str, Any],
         tags: dict[str, str],
     ) -> TrackedRun:
-        """Go on with the run that a storage remembers, one however often it is started; else start one.
+        """Go on with the run of an earlier start, so that a job has one run however often it is started; else create one.
 
         Args:
             recorded: holds `tracking_uri` and `run_id` of an earlier start; None: there was none.
@@ -120,33 +114,11 @@ class TrackedRun:
         return cls.create(tracking_uri, experiment, run_name, params, tags)
 
     def log_metrics(self, metrics: dict[str, float], images_seen: int) -> None:
-        """Add one point per metric at step `images_seen`, in one request.
+        """Add one point per metric at step `images_seen`.
 
         NaN stays NaN; a database keeps an infinity as the largest float of its sign.
         """
-        now = int(time.time() * 1000)
-        points = [Metric(key, float(value), now, images_seen) for key, value in metrics.items()]
-        self._waiting = (self._waiting + points)[-KEPT_METRICS:]
-        if time.monotonic() >= self._retry_at:
-            self._send_metrics()
-
-    def log_image(self, path: str | Path, artifact_path: str = "", *, images_seen: int | None = None) -> None:
-        """Keep a picture; with `images_seen` also as a step of the picture series that MLflow's pages can scroll.
-
-        Args:
-            path: a picture file; it keeps its name.
-            artifact_path: folder among the run's files, and name of the series; empty: the top folder and "image".
-            images_seen: step in the series.
-        """
-        self.log_artifact(path, artifact_path)
-        if images_seen is not None:
-
-            def log_step() -> None:
-                with Image.open(path) as image:
-                    key = artifact_path or "image"
-                    self.client.log_image(self.run_id, image, key=key, step=images_seen, synchronous=True)
-
-            self._try(log_step)
+        self._try(lambda: self.send_metrics(metrics, images_seen, int(time.time() * 1000)))
 
     def log_artifact(self, path: str | Path, artifact_path: str = "") -> None:
         """Keep a copy of a file (or of a folder with all it holds) in a folder among the run's files."""
@@ -158,16 +130,15 @@ class TrackedRun:
 
     def set_tags(self, tags: dict[str, str]) -> None:
         """Set or overwrite tags."""
-        self._try(lambda: self._send_tags(tags))
+        self._try(lambda: self.send_tags(tags))
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """Send what waits and set the final status; a later `attach` opens the run again."""
-        self._send_metrics()
+        """Set the final status; a later `attach` opens the run again."""
         self._try(lambda: self.client.set_terminated(self.run_id, status))
 
     @contextmanager
     def system_metrics(self, *, interval_seconds: float = 10.0) -> Iterator[None]:
-        """Record load, memory, disk and network of this machine (and its GPUs) as `system/*` inside the `with`.
+        """Record load, memory, disk and network of this machine (and its GPUs) as `system/*` while the block runs.
 
         The step of these is not images seen but a count of measurements, which goes on after a restart.
         """
@@ -212,45 +183,40 @@ class TrackedRun:
             return self.url
         return f"run {self.run_id}; look at it with: mlflow ui --backend-store-uri {shlex.quote(self.tracking_uri)}"
 
-    def _send_tags(self, tags: dict[str, str]) -> None:
+    def send_metrics(self, metrics: dict[str, float], images_seen: int, milliseconds: int) -> None:
+        """Add one point per metric, measured at a time in milliseconds since 1970; raises what the server answers."""
+        points = [Metric(key, float(value), milliseconds, images_seen) for key, value in metrics.items()]
+        for start in range(0, len(points), METRICS_PER_REQUEST):
+            self.client.log_batch(self.run_id, metrics=points[start : start + METRICS_PER_REQUEST])
+
+    def send_tags(self, tags: dict[str, str]) -> None:
+        """Set or overwrite tags; raises what the server answers."""
         entities = [RunTag(key, _cut(value, TAG_LENGTH)) for key, value in tags.items()]
         for start in range(0, len(entities), BATCH):
             self.client.log_batch(self.run_id, tags=entities[start : start + BATCH])
 
-    def _send_metrics(self) -> None:
-        def send() -> None:
-            while self._waiting:
-                self.client.log_batch(self.run_id, metrics=self._waiting[:METRICS_PER_REQUEST])
-                del self._waiting[:METRICS_PER_REQUEST]
-
-        # After a failure not at every report: each attempt may take seconds, in which nothing is trained.
-        self._retry_at = 0.0 if self._try(send) else time.monotonic() + RETRY_SECONDS
-
-    def _try(self, write: Callable[[], object]) -> bool:
+    def _try(self, write: Callable[[], object]) -> None:
         try:
             write()
-        except Exception as error:  # whatever a store raises (network, database, disk): training goes on
+        except Exception as error:  # whatever a store raises (network, database, disk): the job goes on
             self.failures += 1
             if self.failures == 1:
                 log.warning(
-                    "tracking: %s did not take what was sent (%s); training goes on, metrics are kept and sent later, "
-                    "pictures of this time are lost; this is said once",
+                    "tracking: %s did not take what was sent (%s); it is lost, and the job goes on; this is logged once",
                     without_password(self.tracking_uri),
                     str(error)[:300],
                 )
-            return False
-        return True
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:
-    place = None
+    artifacts = None
     if client.tracking_uri.startswith("sqlite"):
         # MLflow's default is `mlruns` in the working directory, which differs between processes.
-        place = (sqlite_path(client.tracking_uri).parent / "mlartifacts").as_uri()
+        artifacts = (sqlite_path(client.tracking_uri).parent / "mlartifacts").as_uri()
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return client.create_experiment(name, artifact_location=place)
+            return client.create_experiment(name, artifact_location=artifacts)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -76,13 +76,12 @@ def connect(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
 
 
 @contextmanager
-def in_words(tracking_uri: str) -> Iterator[None]:
-    """Turn what MLflow raises inside the `with` into InputError that names the place."""
+def refusals_as_input_errors(tracking_uri: str) -> Iterator[None]:
+    """Turn what MLflow raises inside the block into an InputError that names the server or database."""
     try:
         yield
     except MlflowException as error:
-        place = without_password(tracking_uri)
-        raise InputError(f"tracking at {place} refused: {error.message}") from error
+        raise InputError(f"tracking at {without_password(tracking_uri)} refused: {error.message}") from error
 
 
 def _check_server(uri: str) -> None:
@@ -123,11 +122,11 @@ def _check_server(uri: str) -> None:
 
 
 def _cause(error: Exception) -> str:
-    """The operating system's words out of a chain of wrapped messages."""
-    found = re.search(
+    """The operating system's message out of a chain of wrapped ones."""
+    match = re.search(
         r"\[Errno -?\d+\] ([^'\")>(]+)|([Cc]onnection refused|timed out|Name or service not known)", str(error)
     )
-    return (found[1] or found[2]).strip() if found else without_password(str(error))[:200]
+    return (match[1] or match[2]).strip() if match else without_password(str(error))[:200]
 
 
 def _check_file(uri: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run tells its tracking server, kept on disk until the server has it.
+"""Metrics, pictures, files, tags and status of a run, kept on disk until the tracking server has them.
 
 The writer never waits for the server: each event is a small file, and a thread sends the files in order. An outage makes
 the folder grow; when the server is back, or the run is started again, everything is sent once. Sending twice changes
@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric
 from PIL import Image
 
-from dcgan_dist.tracking.runs import METRICS_PER_REQUEST, TrackedRun, without_password
+from dcgan_dist.tracking.address import without_password
+from dcgan_dist.tracking.runs import TrackedRun
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Spool:
 
         Args:
             run: exists on the server.
-            folder: this run's own, on a local disk; made where it does not exist.
+            folder: for the events of this run alone, on a local disk; made where it does not exist.
         """
         self.run, self.folder = run, folder
         self.failures = 0
@@ -42,7 +42,7 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self._drop_status()
         self._number = max((int(path.stem) for path in folder.glob("*.json")), default=0)
-        self._news, self._closed = threading.Condition(), False
+        self._changed, self._closed = threading.Condition(), False
         self._sender = threading.Thread(target=self._send_all, name="tracking", daemon=True)
         self._sender.start()
 
@@ -58,23 +58,27 @@ class Spool:
         """Keep a dictionary as a JSON file."""
         self._put({"kind": "dict", "values": values, "name": artifact_file})
 
+    def set_tags(self, tags: dict[str, str]) -> None:
+        """Set or overwrite tags."""
+        self._put({"kind": "tags", "tags": tags})
+
     def finish(self, status: str, *, patience: float) -> bool:
-        """Set the final status and stop sending; tells whether the server has everything."""
+        """Set the final status and stop sending; returns whether the server has everything."""
         self._put({"kind": "status", "status": status})
         sent = self.drain(patience)
-        with self._news:
+        with self._changed:
             self._closed = True
-            self._news.notify_all()
+            self._changed.notify_all()
         if sent:
             self._sender.join()
             shutil.rmtree(self.folder, ignore_errors=True)
         return sent
 
     def drain(self, patience: float) -> bool:
-        """Wait, at most so many seconds, until the server has all; tells whether it has."""
+        """Wait, at most so many seconds, until the server has everything; returns whether it has."""
         until = time.monotonic() + patience
-        with self._news:
-            return self._news.wait_for(lambda: not self._waiting(), max(0.0, until - time.monotonic()))
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting(), max(0.0, until - time.monotonic()))
 
     def _put(self, event: dict[str, Any], content: bytes | None = None) -> None:
         self._number += 1
@@ -86,9 +90,9 @@ class Spool:
             draft.write_text(json.dumps(event | {"time": int(time.time() * 1000)}))
             draft.rename(path)
         except OSError as error:
-            self._failed(f"{self.folder} cannot be written: {error}")
-        with self._news:
-            self._news.notify_all()
+            self._count_failure(f"{self.folder} cannot be written: {error}")
+        with self._changed:
+            self._changed.notify_all()
 
     def _waiting(self) -> list[Path]:
         return sorted(self.folder.glob("*.json"))
@@ -101,58 +105,57 @@ class Spool:
 
     def _send_all(self) -> None:
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._closed or bool(self._waiting()), RETRY_SECONDS)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or bool(self._waiting()), RETRY_SECONDS)
                 if self._closed:
                     return
             for path in self._waiting():
                 try:
                     self._send(json.loads(path.read_text()), path.with_suffix(".bin"))
                 except Exception as error:  # whatever a store raises (network, database, disk): it is tried again
-                    self._failed(str(error))
+                    self._count_failure(str(error))
                     time.sleep(RETRY_SECONDS)
                     break
-                path.unlink()  # first: an event without its content would stop the queue
+                path.unlink(missing_ok=True)  # first: an event without its content would stop the queue
                 path.with_suffix(".bin").unlink(missing_ok=True)
-                with self._news:
-                    self._news.notify_all()
+                with self._changed:
+                    self._changed.notify_all()
                     if self._closed:
                         return
 
     def _send(self, event: dict[str, Any], content: Path) -> None:
         client, run_id = self.run.client, self.run.run_id
         if event["kind"] == "metrics":
-            when, step = event["time"], event["images_seen"]
-            points = [Metric(key, float(value), when, step) for key, value in event["metrics"].items()]
-            for first in range(0, len(points), METRICS_PER_REQUEST):
-                client.log_batch(run_id, metrics=points[first : first + METRICS_PER_REQUEST])
+            self.run.send_metrics(event["metrics"], event["images_seen"], event["time"])
         elif event["kind"] == "image":
             self._send_image(Path(event["name"]), event["images_seen"], content)
         elif event["kind"] == "dict":
             client.log_dict(run_id, event["values"], event["name"])
+        elif event["kind"] == "tags":
+            self.run.send_tags(event["tags"])
         else:
             client.set_terminated(run_id, event["status"], event["time"])
 
     def _send_image(self, name: Path, images_seen: int, content: Path) -> None:
         client, run_id, series = self.run.client, self.run.run_id, str(name.parent)
         if not content.exists():
-            return  # lost with the disk; what comes after it shall not wait for it
+            return  # lost with the disk; later events must not wait for it
         with tempfile.TemporaryDirectory() as scratch:
             named = Path(scratch) / name.name
             shutil.copyfile(content, named)
             client.log_artifact(run_id, str(named), series)
             # Steps of a series have random names: sent twice, there would be two.
-            there = client.list_artifacts(run_id, "images")
-            if not any(f"{series}+step+{images_seen}+" in file.path for file in there):
+            steps = client.list_artifacts(run_id, "images")
+            if not any(f"{series}+step+{images_seen}+" in file.path for file in steps):
                 with Image.open(named) as image:
                     client.log_image(run_id, image, key=series, step=images_seen, synchronous=True)
 
-    def _failed(self, reason: str) -> None:
+    def _count_failure(self, reason: str) -> None:
         self.failures += 1
         if self.failures == 1:
             log.warning(
                 "tracking: %s did not take what was sent (%s); training goes on, everything is kept in %s and sent later; "
-                "this is said once",
+                "this is logged once",
                 without_password(self.run.tracking_uri),
                 reason[:300],
                 self.folder,

@@ -1,49 +1,34 @@
-"""What a job refuses to run on, and who is told apart from whom."""
+"""Which clusters a job refuses to run on, and how a user accepts their risks."""
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from dcgan_dist.cli.command_line import parse
-from dcgan_dist.cluster.join import can_grow, is_remote
+from dcgan_dist.cluster.authentication import ask
+from dcgan_dist.cluster.capacity import can_grow
+from dcgan_dist.cluster.join import is_remote
 from dcgan_dist.cluster.security import (
     ACCEPTED_RISKS,
     RISKS,
     accepted_risks,
-    ask,
     check_dashboard,
     check_ray_version,
     check_token,
     refuse_risks,
     security_checks,
-    uses_token,
 )
 from dcgan_dist.errors import InputError
 from jobs.sample import SampleJob
+from tests.cluster.conftest import TOKEN
 from tests.helpers.autoscaling import autoscaling_head
 from tests.helpers.listener import listener
-
-TOKEN = "b" * 64
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A home with a token that only its owner reads."""
-    token = tmp_path / ".ray" / "auth_token"
-    token.parent.mkdir()
-    token.write_text(TOKEN)
-    token.chmod(0o600)
-    return tmp_path
 
 
 def test_a_token_that_only_its_owner_reads_is_fine(home: Path) -> None:
@@ -71,94 +56,9 @@ def test_a_cluster_without_a_token_is_a_risk(environment: dict[str, str], home: 
     assert check_token({"HOME": str(home)} | environment).risk == "no-token"
 
 
-def test_ray_looks_for_its_token_where_we_do(home: Path, tmp_path: Path) -> None:
-    """The environment first, then the file that it names, then the home: as Ray's own loader reads them."""
-    from ray._raylet import AuthenticationTokenLoader  # pyright: ignore[reportAttributeAccessIssue]
-
-    from dcgan_dist.cluster.security import read_token
-
-    other = tmp_path / "other"
-    other.write_text("c" * 64)
-    loader = AuthenticationTokenLoader.instance()
-    before = {name: os.environ.get(name) for name in ("HOME", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")}
-    try:
-        for given in (
-            {},
-            {"RAY_AUTH_TOKEN_PATH": str(other)},
-            {"RAY_AUTH_TOKEN_PATH": str(other), "RAY_AUTH_TOKEN": "d" * 64},
-        ):
-            environment = {"HOME": str(home), "RAY_AUTH_MODE": "token"} | given
-            os.environ.update(environment)
-            loader.reset_cache()
-
-            assert loader.get_raw_token(ignore_auth_mode=True) == read_token(environment)
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        loader.reset_cache()
-
-
-@pytest.mark.parametrize("mode", [None, "", "token", "TOKEN", "Token", "disabled"])
-@pytest.mark.parametrize("has_token", [True, False])
-def test_a_token_is_used_where_ray_uses_one(
-    mode: str | None, has_token: bool, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By Ray's own functions, for a head or a client that looks for its cluster, and for a client that was told it."""
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
-
-    environment = {"HOME": str(home if has_token else tmp_path / "nowhere")}
-    monkeypatch.setenv("HOME", environment["HOME"])
-    monkeypatch.delenv("RAY_AUTH_MODE")
-    if mode is not None:
-        environment["RAY_AUTH_MODE"] = mode
-        monkeypatch.setenv("RAY_AUTH_MODE", mode)
-    AuthenticationTokenLoader.instance().reset_cache()
-    try:
-        assert maybe_enable_token_auth_if_token_available() == uses_token(environment, address_named=False)
-    finally:
-        monkeypatch.undo()
-        AuthenticationTokenLoader.instance().reset_cache()
-        Config.initialize("")
-    assert uses_token(environment, address_named=True) == ((mode or "").lower() == "token")
-
-
 def test_a_client_that_was_told_an_address_is_not_safe_by_a_token_that_it_does_not_use(home: Path) -> None:
     assert check_token({"HOME": str(home)}).risk == "no-token"
     assert check_token({"HOME": str(home)}, address_named=False).status == "ok"
-
-
-@contextmanager
-def silent_server(words: bytes) -> Iterator[str]:
-    """A port that says something that is no HTTP to whoever connects, once."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def answer() -> None:
-            connected, _ = listening.accept()
-            with connected:
-                connected.recv(1 << 16)
-                connected.sendall(words)
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread.join(5)
-
-
-@pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"\x00\xff\n\n"])
-def test_a_port_that_speaks_no_http_is_no_answer(words: bytes) -> None:
-    with silent_server(words) as address:
-        answer = ask(address)
-
-    assert answer.status == 0
-    assert answer.text
-
-
-@pytest.mark.parametrize("url", ["http://host:port/", "http://a b/", "http://", "nothing", "http://[::1"])
-def test_an_address_that_is_none_is_no_answer(url: str) -> None:
-    assert ask(url).status == 0
 
 
 @pytest.mark.parametrize(
@@ -171,18 +71,6 @@ def test_no_password_of_an_address_is_shown(url: str) -> None:
     assert "WORD" not in shown
 
 
-def test_a_token_goes_to_the_server_that_was_named_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listener() as (thief, stolen), listener(302, elsewhere=f"{thief}/there") as (address, seen):
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-            monkeypatch.setenv(name, thief)
-        monkeypatch.setenv("no_proxy", "")
-
-        assert ask(f"{address}/here", TOKEN).status == 302
-
-    assert seen == [("/here", f"Bearer {TOKEN}")]
-    assert stolen == []
-
-
 @pytest.mark.parametrize(
     ("version", "risk"), [("2.55.9", "old-ray"), ("2.9.0", "old-ray"), ("2.56.0", ""), ("3.0.0rc1", "")]
 )
@@ -191,14 +79,14 @@ def test_rays_with_known_holes_are_told_from_others(version: str, risk: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "found", "risk"),
+    ("http_status", "status", "risk"),
     [(200, "failed", "open-dashboard"), (401, "ok", ""), (403, "ok", ""), (502, "warning", "")],
 )
-def test_a_dashboard_that_answers_strangers_is_a_risk(status: int, found: str, risk: str) -> None:
-    with listener(status) as (address, _):
+def test_a_dashboard_that_answers_strangers_is_a_risk(http_status: int, status: str, risk: str) -> None:
+    with listener(http_status) as (address, _):
         check = check_dashboard(address)
 
-    assert (check.status, check.risk) == (found, risk)
+    assert (check.status, check.risk) == (status, risk)
 
 
 def test_a_dashboard_that_cannot_be_reached_from_here_is_none() -> None:
@@ -261,11 +149,12 @@ def test_help_names_every_risk(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_cluster_of_this_machine_alone_is_not_remote() -> None:
-    own = [one.address for cards in psutil.net_if_addrs().values() for one in cards if one.family == socket.AF_INET]
+    cards = psutil.net_if_addrs().values()
+    local = [entry.address for card in cards for entry in card if entry.family == socket.AF_INET]
 
-    assert own
-    assert not is_remote([*own, "127.0.0.1", "127.0.0.2"])
-    assert is_remote([*own, "192.0.2.1"])  # an address that belongs to nobody, by its standard
+    assert local
+    assert not is_remote([*local, "127.0.0.1", "127.0.0.2"])
+    assert is_remote([*local, "192.0.2.1"])  # an address that belongs to nobody, by its standard
 
 
 def test_joining_a_cluster_of_this_machine_asks_for_no_token(ray_cluster: str) -> None:

@@ -258,7 +258,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     run = TrackedRun.create(uri, "test", "rooms", {"epochs": 5}, {})
     for epoch in (1, 5):
         Image.new("RGB", (64, 64), (10 * epoch, 0, 0)).save(folder / f"{epoch * 100:012}.png")
-        run.log_image(folder / f"{epoch * 100:012}.png", "grids")
+        run.log_artifact(folder / f"{epoch * 100:012}.png", "grids")
     run.log_metrics({"progress/epoch": 5.0}, 500)
     checkpoint = save_networks(folder / "checkpoint")
     register_network(

@@ -37,7 +37,7 @@ def test_what_names_no_model_has_no_lineage(run: TrackedRun) -> None:
 
 def test_a_run_that_saw_no_image_has_no_grid_at_an_epoch(run: TrackedRun, tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "000000000000.png")
-    run.log_image(tmp_path / "000000000000.png", "grids")
+    run.log_artifact(tmp_path / "000000000000.png", "grids")
     run.log_metrics({"progress/epoch": 0.0}, 0)
 
     assert sample_grids(run.run_id, run.tracking_uri, (1, 5)) == []

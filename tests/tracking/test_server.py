@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.tracking.server import check_reachable, connect, without_password
+from dcgan_dist.tracking.address import without_password
+from dcgan_dist.tracking.server import check_reachable, connect
 from tests.helpers.listener import listener
 
 

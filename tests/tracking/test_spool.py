@@ -1,8 +1,9 @@
-"""What a run tells a server that is away reaches it later: all of it, once, in order; nobody waits meanwhile."""
+"""What is written while the tracking server is away reaches it later: all of it, once, in order; nobody waits meanwhile."""
 
 from __future__ import annotations
 
 import io
+import logging
 import time
 from pathlib import Path
 
@@ -38,44 +39,52 @@ def history(run: TrackedRun) -> list[tuple[int, float]]:
 
 def test_everything_arrives_in_order_and_nothing_is_left(tracking_uri: str, tmp_path: Path) -> None:
     run = create(tracking_uri)
-    told = Spool(run, tmp_path / "spool")
+    writer = Spool(run, tmp_path / "spool")
     for step in range(1, 6):
-        told.log_metrics({"loss/d": 1 / step}, step)
-    told.log_image(picture(), "grids/000005.png", images_seen=5)
-    told.log_dict({"a": 1}, "result.json")
+        writer.log_metrics({"loss/d": 1 / step}, step)
+    writer.log_image(picture(), "grids/000005.png", images_seen=5)
+    writer.log_dict({"a": 1}, "result.json")
+    writer.log_metrics({f"many/{i}": float(i) for i in range(1500)}, 5)
+    writer.set_tags({"outcome": "FINISHED"})
 
-    assert told.finish("FINISHED", patience=60)
+    assert writer.finish("FINISHED", patience=60)
 
     assert history(run) == [(step, 1 / step) for step in range(1, 6)]
-    assert run.client.get_run(run.run_id).info.status == "FINISHED"
+    finished = run.client.get_run(run.run_id)
+    assert finished.info.status == "FINISHED"
+    assert finished.data.tags["outcome"] == "FINISHED"
+    assert finished.data.metrics["many/1499"] == 1499.0
     files = {file.path for folder in (None, "grids") for file in run.client.list_artifacts(run.run_id, folder)}
     assert {"result.json", "grids/000005.png"} <= files
     assert not (tmp_path / "spool").exists()
 
 
-def test_an_outage_costs_the_writer_nothing_and_loses_nothing(server: str, tmp_path: Path) -> None:
-    with relay_to(server) as (relay, address):
+def test_an_outage_costs_the_writer_nothing_and_loses_nothing(
+    server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with relay_to(server) as (relay, address), caplog.at_level(logging.WARNING):
         run = create(address)
-        told = Spool(run, tmp_path / "spool")
-        told.log_metrics({"loss/d": 1.0}, 1)
-        assert told.drain(30)
+        writer = Spool(run, tmp_path / "spool")
+        writer.log_metrics({"loss/d": 1.0}, 1)
+        assert writer.drain(30)
         relay.shut()
         slowest = 0.0
         for step in range(2, 30):
             began = time.monotonic()
-            told.log_metrics({"loss/d": 1 / step}, step)
+            writer.log_metrics({"loss/d": 1 / step}, step)
             slowest = max(slowest, time.monotonic() - began)
-        told.log_image(picture(), "grids/000030.png", images_seen=30)
-        assert not told.drain(1.0)
+        writer.log_image(picture(), "grids/000030.png", images_seen=30)
+        assert not writer.drain(1.0)
         relay.reopen()
 
-        assert told.finish("FINISHED", patience=60)
+        assert writer.finish("FINISHED", patience=60)
 
-    kept = TrackedRun.attach(server, run.run_id)
+    reopened = TrackedRun.attach(server, run.run_id)
     assert slowest < 1.0
-    assert told.failures >= 1
-    assert history(kept) == [(step, 1 / step) for step in range(1, 30)]
-    assert len([f for f in kept.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
+    assert writer.failures >= 1
+    assert len([record for record in caplog.records if "training goes on" in record.message]) == 1
+    assert history(reopened) == [(step, 1 / step) for step in range(1, 30)]
+    assert len([f for f in reopened.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
 
 
 def test_a_job_killed_in_an_outage_leaves_its_events_to_the_next_start(server: str, tmp_path: Path) -> None:
@@ -92,19 +101,21 @@ def test_a_job_killed_in_an_outage_leaves_its_events_to_the_next_start(server: s
         assert again.finish("FINISHED", patience=60)
         assert again.run.client.get_run(run.run_id).info.status == "FINISHED"
 
-    kept = TrackedRun.attach(server, run.run_id)
-    assert history(kept) == [(1, 1.0), (2, 0.5)]
+    reopened = TrackedRun.attach(server, run.run_id)
+    assert history(reopened) == [(1, 1.0), (2, 0.5)]
 
 
-def test_what_was_sent_but_not_crossed_out_is_sent_again_without_a_trace(tracking_uri: str, tmp_path: Path) -> None:
+def test_events_that_were_sent_and_not_deleted_are_sent_again_without_a_trace(
+    tracking_uri: str, tmp_path: Path
+) -> None:
     run = create(tracking_uri)
-    told = Spool(run, tmp_path / "spool")
-    told._closed = True  # the thread sends nothing more: the process is about to be killed
-    with told._news:
-        told._news.notify_all()
-    told._sender.join()
-    told.log_metrics({"loss/d": 1.0}, 1)
-    told.log_image(picture(), "grids/000001.png", images_seen=1)
+    writer = Spool(run, tmp_path / "spool")
+    writer._closed = True  # the thread sends nothing more: the process is about to be killed
+    with writer._changed:
+        writer._changed.notify_all()
+    writer._sender.join()
+    writer.log_metrics({"loss/d": 1.0}, 1)
+    writer.log_image(picture(), "grids/000001.png", images_seen=1)
     kept = {path: path.read_bytes() for path in (tmp_path / "spool").iterdir()}
     assert Spool(run, tmp_path / "spool").finish("KILLED", patience=60)
     (tmp_path / "spool").mkdir()
