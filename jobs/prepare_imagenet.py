@@ -5,29 +5,13 @@ python jobs/prepare_imagenet.py --source ILSVRC2012_img_train.tar --out shards/i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from dcgan_dist.cli.command_line import parse, run
-from dcgan_dist.prepare.job import run_preparation
-from dcgan_dist.prepare.sources.imagenet import imagenet_source
-from dcgan_dist.prepare.write_shards import ShardOptions
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareImageNet(ShardOptions):
-    """ImageNet into shards."""
-
-    source: tuple[str, ...]
-    """Folders or tars of <class>/<image>, or npz batches."""
-    image_size: int = 32
-    """Pixels per side; npz batches keep theirs."""
+from dcgan_dist.cli.command_line import run
+from dcgan_dist.prepare.preparations import PrepareImageNet, run_from_flags
 
 
 def main(argv: list[str]) -> int:
     """Prepare shards of ImageNet."""
-    options = parse(PrepareImageNet, argv, description=__doc__ or "")
-    source = imagenet_source(options.source, options.image_size)
-    return run_preparation(source, options)
+    return run_from_flags(PrepareImageNet, argv, description=__doc__ or "")
 
 
 if __name__ == "__main__":

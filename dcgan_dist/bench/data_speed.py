@@ -28,9 +28,10 @@ from dcgan_dist.data.shard_plan import ShardPlan, default_streams
 from dcgan_dist.data.shards.index import decode_index, index_name
 from dcgan_dist.data.shards.manifest import Manifest, load_manifest
 from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 
 Batches = Iterator[Any]
 

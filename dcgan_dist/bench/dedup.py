@@ -24,11 +24,12 @@ from dcgan_dist.dedup.options import Codes, DedupOptions
 from dcgan_dist.dedup.result import PAIRS_NAME
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.job import runner
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.planted import PlantedSource
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 
 Pair = frozenset[str]
 

@@ -24,8 +24,9 @@ from dcgan_dist.config import EngineConfig, TrainConfig, replace
 from dcgan_dist.data.device import to_device
 from dcgan_dist.data.stream import Batch
 from dcgan_dist.errors import require
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.plan import RunPlan, plan_run, run_batches
 from dcgan_dist.training.distributed import gather_ranks

@@ -14,8 +14,9 @@ from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.job import runner
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.existing_shards import ShardSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 
 
 def rewrite(

@@ -16,17 +16,10 @@ from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.contact_sheet import save_sheet
 from dcgan_dist.data.shards.schema import Layout
 from dcgan_dist.data.stream import read_images
+from dcgan_dist.prepare.plan import ShardResult, ShardTask, plan_shards
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
-from dcgan_dist.prepare.write_shards import (
-    Run,
-    ShardOptions,
-    ShardResult,
-    ShardTask,
-    make_shard,
-    plan_shards,
-    prepare,
-    run_here,
-)
+from dcgan_dist.prepare.write_shards import Run, make_shard, prepare, run_here
 
 SHEET_NAME = "contact_sheet.png"
 SHEET_IMAGES = 64

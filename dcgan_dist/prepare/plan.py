@@ -1,4 +1,4 @@
-"""What is prepared: the options, one task per output shard, and what becomes of it; all of it before any image is read."""
+"""What is prepared: one task per output shard and its result; all of it is known before any image is read."""
 
 from __future__ import annotations
 
@@ -10,36 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.data.shards.keys import held_out
-from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Layout, Manifest, Shard
-from dcgan_dist.errors import InputError
+from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Manifest, Shard
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 
 REJECTED_NAME = "rejected.json"
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardOptions:
-    """How shards are laid out."""
-
-    out: str
-    """Folder that the shards are written to; the same command again finishes what is missing."""
-    layout: Layout = "samples"
-    """samples: one encoded image per member; blocks: raw images, many per member, fastest to read."""
-    val_fraction: float = 0.0
-    """Share of the images held out as split "val", chosen by a hash of the key; official splits stay."""
-    shard_samples: int = 8192
-    """Items of the source that go into one shard."""
-    cpus: int = 0
-    """Shards made at once by Ray; 0: as many as the cluster has CPUs; 1: in this process, without Ray."""
-    dry_run: bool = False
-    """Print the plan and write nothing."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.val_fraction < 1:
-            raise InputError(f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
-        if self.shard_samples < 1 or self.cpus < 0:
-            raise InputError(f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

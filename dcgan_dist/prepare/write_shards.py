@@ -18,15 +18,13 @@ from dcgan_dist.files import whole_file
 from dcgan_dist.prepare.plan import (
     REJECTED_NAME,
     Prepared,
-    ShardOptions,
     ShardResult,
     ShardTask,
     fingerprint,
     plan_shards,
 )
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Rejected, Source
-
-__all__ = ["Prepared", "ShardOptions", "ShardResult", "ShardTask", "make_shard", "plan_shards", "prepare", "run_here"]
 
 PROGRESS_FOLDER = ".prepare"
 

@@ -18,8 +18,9 @@ from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Manifest, load_manife
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.registry.load import is_untrained
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.storage.uri import is_uri

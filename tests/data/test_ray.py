@@ -16,8 +16,9 @@ from dcgan_dist.data.shards.manifest import Manifest, load_manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.job import runner
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.shards import positions_of, write_shards
 
 KILLS = 5

@@ -14,8 +14,9 @@ from dcgan_dist.bench import data_peers
 from dcgan_dist.data.shard_plan import ShardPlan
 from dcgan_dist.data.shards.manifest import Manifest, load_manifest
 from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 
 BATCH, BATCHES = 128, 20
 pytest.importorskip("pytest_benchmark", reason="speed is measured with pytest-benchmark")

@@ -24,9 +24,10 @@ from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.dedup.shard_files import read_npz
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.planted import PlantedSource
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from jobs import dedup_lsun, prepare_folder
 from tests.helpers.jobs import JOBS
 

@@ -14,8 +14,9 @@ from dcgan_dist.data.shards.manifest import Manifest
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.load import untrained_discriminator
 from dcgan_dist.tables import extract as features

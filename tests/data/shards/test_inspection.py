@@ -21,8 +21,9 @@ from dcgan_dist.data.shards.manifest import Layout, Manifest, load_manifest, wri
 from dcgan_dist.data.shards.tar_members import Damage
 from dcgan_dist.data.shards.writer import describe_shard
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.shards import pixels_of, write_shards
 from tests.helpers.tars import tar_of
 

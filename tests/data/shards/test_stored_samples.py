@@ -12,9 +12,10 @@ from dcgan_dist.data.shards.images import ImageFault, encode_png
 from dcgan_dist.data.shards.manifest import Layout, load_manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.room_drawing import draw_room
 from dcgan_dist.prepare.sources.rooms import RoomSource
-from dcgan_dist.prepare.write_shards import ShardOptions, prepare
+from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.shards import pixels_of, write_shards
 from tests.helpers.tars import tar_of
 
