@@ -148,7 +148,11 @@ def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_star
     hurried, scheduled = checkpointer.store.paths()
 
     after = AsyncCheckpointer(
-        checkpointer.config, checkpointer.store, SlowJudge(), notices.append, checkpointer.scratch
+        checkpointer.config,
+        checkpointer.store,
+        SlowJudge(),  # pyright: ignore[reportArgumentType]
+        notices.append,
+        checkpointer.scratch,
     )  # pyright: ignore
     resumed = load_log(Path(hurried))
     after.evaluate_again(scheduled, resumed[:1])
