@@ -62,7 +62,7 @@ def test_groups_of_a_dead_controller_can_be_given_back(ray_cluster: str) -> None
 
     wait_until(lambda: group().placed)
     assert not group().creator_dead
-    ray.kill(controller)
+    ray.kill(controller)  # pyright: ignore[reportArgumentType]
     wait_until(lambda: group().creator_dead)
     assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"] - 1
 
@@ -79,25 +79,22 @@ def test_a_machine_of_its_own_declares_no_growth(ray_cluster: str) -> None:
 
 def test_what_a_cluster_may_grow_to_is_read(ray_cluster: str) -> None:
     """Otherwise a run that the cluster could grow for is refused for want of nodes."""
-    from ray._raylet import (  # pyright: ignore[reportAttributeAccessIssue]
-        GCS_AUTOSCALER_CLUSTER_CONFIG_KEY,
-        GCS_AUTOSCALER_STATE_NAMESPACE,
-    )
+    from ray import _raylet
     from ray.core.generated import autoscaler_pb2
     from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put
 
+    key: bytes = _raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY  # pyright: ignore[reportAttributeAccessIssue]
+    namespace: bytes = _raylet.GCS_AUTOSCALER_STATE_NAMESPACE  # pyright: ignore[reportAttributeAccessIssue]
     node_type = autoscaler_pb2.NodeGroupConfig(  # pyright: ignore[reportAttributeAccessIssue]
         name="worker", resources={"CPU": 4, "GPU": 1}, max_count=3
     )
     config = autoscaler_pb2.ClusterConfig(node_group_configs=[node_type])  # pyright: ignore[reportAttributeAccessIssue]
-    _internal_kv_put(
-        GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, config.SerializeToString(), namespace=GCS_AUTOSCALER_STATE_NAMESPACE
-    )
+    _internal_kv_put(key, config.SerializeToString(), namespace=namespace)
     try:
         assert declared_max_resources() == {"CPU": 12.0, "GPU": 3.0}
         assert max_resources() == {**ray.cluster_resources(), "CPU": 12.0, "GPU": 3.0}
     finally:
-        _internal_kv_del(GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, namespace=GCS_AUTOSCALER_STATE_NAMESPACE)
+        _internal_kv_del(key, namespace=namespace)
 
 
 NODE_TYPES = """

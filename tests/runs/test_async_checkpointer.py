@@ -153,7 +153,7 @@ def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_star
         SlowJudge(),  # pyright: ignore[reportArgumentType]
         notices.append,
         checkpointer.scratch,
-    )  # pyright: ignore
+    )
     resumed = load_log(Path(hurried))
     after.evaluate_again(scheduled, resumed[:1])
     after.wait()
