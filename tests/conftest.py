@@ -54,6 +54,7 @@ def ray_cluster() -> Iterator[str]:
     """One local Ray for the session, private to it; yields its address."""
     import ray
 
+    ray.shutdown()  # a job that a test called before may have started a Ray of its own
     # Socket paths are limited to 107 characters, so not in pytest's own long temporary folder.
     folder = tempfile.mkdtemp(prefix="dd", dir="/tmp")
     context = ray.init(

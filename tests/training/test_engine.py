@@ -122,7 +122,7 @@ def test_auto_is_bfloat16_on_a_gpu_and_float32_on_a_cpu_or_in_float64() -> None:
 
 
 def test_less_precision_than_float64_parameters_is_refused() -> None:
-    with pytest.raises(InputError, match=r"engine\.precision bfloat16 is less than dtype float64"):
+    with pytest.raises(InputError, match=r"`engine\.precision` bfloat16 is less than `dtype` float64"):
         config(EngineConfig(precision="bfloat16"), dtype="float64")
 
 
