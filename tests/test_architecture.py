@@ -14,6 +14,7 @@ PACKAGE = "dcgan_dist"
 # Top to bottom; rooms on one line do not import each other.
 STOREYS = [
     {"jobs"},
+    {"api"},
     {"bench"},
     {"search"},
     {"runs", "explore", "report", "tables", "memorization"},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.quality.pictures import save_grid, save_image
@@ -42,6 +42,7 @@ def sample_batches(
     batch_size: int = 64,
     mode: Literal["standing", "batch"] = "standing",
     start: int = 0,
+    labels: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
     """The n samples of a seed in batches, on the generator's device; its mode is as before after each batch.
 
@@ -56,28 +57,52 @@ def sample_batches(
         mode: "standing" uses the standing statistics, so that no image depends on its neighbours; "batch" the statistics
             of each batch of batch_size, as the paper samples.
         start: number of the first sample, a multiple of batch_size; those before it are not made.
+        labels: class of each of the n samples; None: classes take turns.
 
     Yields:
         (b, c, s, s) with b up to batch_size, in [-1, 1], or [0, 1] with a sigmoid.
     """
     assert start % batch_size == 0, (start, batch_size)
+    if labels is not None:
+        check_classes(generator, n, labels)
     for first in range(start, n, batch_size):
-        z, labels = fixed_latents(generator, first, first + batch_size, seed=seed)
+        z, classes = fixed_latents(generator, first, first + batch_size, seed=seed)
+        if classes is not None and labels is not None:
+            given = torch.as_tensor(labels[first : first + batch_size])
+            classes[: len(given)] = given
         was_training = generator.training
         generator.train(mode == "batch")
         try:
             with torch.no_grad():
-                images = generator(z, labels)
+                images = generator(z, classes)
         finally:
             generator.train(was_training)
         yield images[: n - first]
 
 
+def check_classes(generator: Generator, n: int, labels: Sequence[int]) -> None:
+    """Raise InputError unless there are n labels, each a class of the generator."""
+    classes = generator.config.classes
+    require(
+        len(labels) == n and all(0 <= label < classes for label in labels),
+        f"{len(labels)} labels for {n} images of a generator with {classes} classes: give {n} numbers from 0 to "
+        f"{classes - 1}"
+        if classes
+        else "this generator has no classes: give no labels",
+    )
+
+
 def sample_images(
-    generator: Generator, n: int, *, seed: int, batch_size: int = 64, mode: Literal["standing", "batch"] = "standing"
+    generator: Generator,
+    n: int,
+    *,
+    seed: int,
+    batch_size: int = 64,
+    mode: Literal["standing", "batch"] = "standing",
+    labels: Sequence[int] | None = None,
 ) -> Tensor:
     """The n samples of a seed, (n, c, s, s) on the CPU; otherwise as `sample_batches`."""
-    batches = sample_batches(generator, n, seed=seed, batch_size=batch_size, mode=mode)
+    batches = sample_batches(generator, n, seed=seed, batch_size=batch_size, mode=mode, labels=labels)
     return torch.cat([batch.cpu() for batch in batches])
 
 

@@ -1,8 +1,4 @@
-"""A network by whatever names it: the registry, a run, a checkpoint folder, a folder of the authors' arrays, or a preset.
-
-from dcgan_dist.registry.load import load_generator
-generator = load_generator("models:/dcgan-lsun-generator@candidate")
-"""
+"""A network by whatever names it: the registry, a run, a checkpoint folder, a folder of the authors' arrays, or a preset."""
 
 from __future__ import annotations
 
@@ -34,6 +30,11 @@ UNTRAINED = "untrained:"
 
 def load_generator(model: str, tracking_uri: str = "") -> Generator:
     """A generator in eval mode with standing statistics, on the CPU.
+
+    >>> import torch
+    >>> from dcgan_dist import load_generator
+    >>> generator = load_generator("models:/dcgan-rooms-generator@candidate")
+    >>> images = generator(torch.rand(4, 100) * 2 - 1)
 
     Args:
         model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or snapshot folder, whose
@@ -71,6 +72,11 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
 
 def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> Discriminator:
     """A discriminator in eval mode, on the CPU.
+
+    >>> import torch
+    >>> from dcgan_dist import load_discriminator
+    >>> discriminator = load_discriminator("models:/dcgan-rooms-discriminator@candidate")
+    >>> logits = discriminator(torch.rand(4, 3, 32, 32) * 2 - 1)
 
     Args:
         model: as `load_generator`, or untrained:PRESET. From a checkpoint in the middle of a run, from the authors' arrays

@@ -27,6 +27,15 @@ def parse_training(argv: Sequence[str], *, default_preset: str, description: str
     """
     description = f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another."
     config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
+    return with_absolute_places(config)
+
+
+def with_absolute_places(config: TrainConfig) -> TrainConfig:
+    """The config with its files and folders as given or by default, absolute and without secrets.
+
+    Raises:
+        InputError: a relative path inside a Ray job, or a place that shows a password.
+    """
     weights = config.quality.inception_weights
     places = absolute_places(config.storage, config.tracking_uri) | {
         "shards": absolute(config.shards or default_shards(), "shards"),

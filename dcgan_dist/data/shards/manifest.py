@@ -20,6 +20,10 @@ SIZE_CHECKS_AT_ONCE = 16
 def load_manifest(path: str) -> Manifest:
     """Open a data set and check that its shards are there at their sizes.
 
+    >>> from dcgan_dist import open_shards
+    >>> manifest = open_shards("shards/rooms")
+    >>> print(manifest.samples, manifest.splits)
+
     Args:
         path: a folder of shards, its manifest.json, a URI of either, or a local tar or folder of tars that has no
             manifest, which is then indexed first.

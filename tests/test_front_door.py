@@ -1,0 +1,93 @@
+"""The public names: quick to import, and doing what the rooms do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import dcgan_dist
+from dcgan_dist.config import replace
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.errors import InputError
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches, seeded
+from dcgan_dist.models.layers import initialise
+from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.presets import preset
+from dcgan_dist.runs.plan import plan_run, run_batches
+from tests.helpers.jobs import draw_rooms
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flags = ["--cpus", "1", "--shard-samples", "30", "--val-fraction", "0.2"]
+    return draw_rooms(tmp_path_factory.mktemp("rooms"), 100, *flags)
+
+
+def test_importing_the_package_loads_none_of_its_rooms_and_no_torch() -> None:
+    code = "import sys; before = set(sys.modules); import dcgan_dist; print(*sorted(set(sys.modules) - before))"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    assert [name for name in loaded if name.startswith("dcgan_dist")] == ["dcgan_dist"]
+    assert not {"torch", "ray", "mlflow", "numpy"} & set(loaded)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = dcgan_dist.no_such_name  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_opening_shards_is_the_function_of_its_room() -> None:
+    assert dcgan_dist.open_shards is load_manifest
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_streamed_batches_are_those_that_a_run_reads(rooms: Path, rank: int) -> None:
+    config = replace(replace(preset("demo32"), "shards", str(rooms)), "data.batch_size", 16)
+    plan = plan_run(replace(config, "seed", 3))
+    run = run_batches(plan, rank=rank, world_size=2)
+
+    ours = list(dcgan_dist.stream_batches(rooms, batch_size=16, seed=3, rank=rank, world_size=2, epochs=2))
+
+    assert len(ours) == 2 * plan.shard_plan.steps_per_epoch
+    for batch in ours:
+        assert batch.images.dtype == torch.uint8
+        assert torch.equal(batch.images, next(run).images)
+    run.close()
+
+
+def test_a_stream_goes_on_at_a_step(rooms: Path) -> None:
+    whole = list(dcgan_dist.stream_batches(rooms, batch_size=16))
+
+    rest = list(dcgan_dist.stream_batches(dcgan_dist.open_shards(str(rooms)), batch_size=16, start_step=2))
+
+    assert len(rest) == len(whole) - 2 > 0
+    assert all(torch.equal(a.images, b.images) for a, b in zip(rest, whole[2:], strict=True))
+
+
+def test_samples_are_bytes_and_show_the_wanted_classes() -> None:
+    model = preset("mnist28").model
+    generator = Generator(model)
+    initialise(generator, std=0.1, generator=seeded(0))
+    prior = prior_batches(model, batches=2, batch_size=16, seed=0, device="cpu", dtype=torch.float32)
+    generator = restandardise(generator, prior)
+
+    taking_turns = dcgan_dist.sample_images(generator, 12)
+    given = dcgan_dist.sample_images(generator, 12, labels=[i % 10 for i in range(12)])
+    others = dcgan_dist.sample_images(generator, 12, labels=[7] * 12)
+
+    assert (taking_turns.shape, taking_turns.dtype) == ((12, 1, 28, 28), torch.uint8)
+    assert torch.equal(given, taking_turns)
+    assert torch.equal(others[7], taking_turns[7])
+    assert not torch.equal(others[0], taking_turns[0])
+
+
+@pytest.mark.parametrize(("name", "labels"), [("mnist28", [10] * 2), ("mnist28", [1]), ("demo32", [0, 0])])
+def test_labels_that_do_not_fit_the_generator_are_refused(name: str, labels: list[int]) -> None:
+    with pytest.raises(InputError, match="class"):
+        dcgan_dist.sample_images(Generator(preset(name).model).eval(), 2, labels=labels)
