@@ -15,6 +15,7 @@ from dcgan_dist.cluster.process_group import ReachableRanks
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.rank import train_rank
 from dcgan_dist.runs.watchdog import SAVE_SECONDS
+from dcgan_dist.storage.filesystems import as_pyarrow
 from dcgan_dist.storage.run_folder import RunFolder
 
 
@@ -50,7 +51,7 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
         run_config=ray.train.RunConfig(
             name=plan.name,
             storage_path=folder.path.removesuffix(f"/{plan.name}"),
-            storage_filesystem=folder.fs,
+            storage_filesystem=as_pyarrow(folder.fs),
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures, controller_failure_limit=3),
         ),
     )

@@ -23,6 +23,7 @@ from dcgan_dist.cluster.capacity import max_resources
 from dcgan_dist.errors import InputError
 from dcgan_dist.search.plan import SearchConfig
 from dcgan_dist.search.trial import VALIDATION, Context, run_task, seconds_per_step
+from dcgan_dist.storage.filesystems import as_pyarrow
 from dcgan_dist.storage.run_folder import RunFolder
 
 TUNE_FOLDER = "tune"
@@ -106,7 +107,7 @@ def sweep(config: SearchConfig, folder: RunFolder, context: Context, listener: L
         run_config=tune.RunConfig(
             name=TUNE_FOLDER,
             storage_path=folder.path,
-            storage_filesystem=folder.fs,
+            storage_filesystem=as_pyarrow(folder.fs),
             callbacks=[Watch(listener)],
             failure_config=tune.FailureConfig(max_failures=config.max_failures),
             verbose=0,

@@ -1,90 +1,180 @@
-"""Where runs are kept: local disks, object stores through pyarrow, everything else through fsspec."""
+"""The one way to any store: its file system, what its errors mean, and how long it is waited for.
+
+Endpoint and credentials come the usual way of each store (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, STORAGE_EMULATOR_HOST,
+configuration files, instance roles); none pass through this program, and none may stand in a URI.
+"""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, unquote
 
-import fsspec.core
-import pyarrow
-import pyarrow.fs
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from dcgan_dist.errors import InputError
 
+if TYPE_CHECKING:
+    import pyarrow.fs
+
 T = TypeVar("T")
 
-RETRY_AFTER_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
-OBJECT_STORES = ("s3", "gcs", "abfs")
-"""Show whole objects only: a file needs no temporary name."""
+PATIENCE_MINUTES = 0.5
+"""How long a store that does not answer is asked again."""
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
+"""Protocols of stores that show whole objects only and have no folders: a file needs no temporary name."""
+CLIENT_PACKAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs", "requests", "urllib3"}
+"""Packages of the stores' clients, whose exceptions are mostly no OSError."""
+CREDENTIAL_WORDS = ("Credential", "Authentication", "Token", "RefreshError", "ProfileNotFound")
+"""Parts of the names of exceptions by which these clients say that they have no credentials that are good."""
+S3_PARAMETERS = {"scheme", "endpoint_override", "region"}
+"""What may follow the `?` of an s3:// URI in place of the usual variables."""
 
 
-class FsspecHandler(pyarrow.fs.FSSpecHandler):
-    """Tells a storage that does not answer from a file that is not there.
-
-    pyarrow's own asks fsspec's `exists` and `isfile`, which say no in both cases: an outage would read as an empty storage.
-    """
-
-    def get_file_info_selector(self, selector: Any) -> list[pyarrow.fs.FileInfo]:
-        """Files and folders below a folder.
-
-        Raises:
-            FileNotFoundError: it does not exist, where the selector does not allow that.
-            OSError: the storage does not answer.
-        """
-        depth = None if selector.recursive else 1
-        try:
-            found = self.fs.find(selector.base_dir, maxdepth=depth, withdirs=True, detail=True, on_error="raise")
-        except FileNotFoundError:
-            if selector.allow_not_found:
-                return []
-            raise
-        base = selector.base_dir.strip("/")
-        return [self._create_file_info(path, info) for path, info in found.items() if path.strip("/") != base]
-
-    def open_input_stream(self, path: str) -> pyarrow.PythonFile:
-        """A file to read; raises FileNotFoundError only where there is none."""
-        return pyarrow.PythonFile(self.fs.open(path, mode="rb"), mode="r")
-
-    open_input_file = open_input_stream
+class CredentialsError(PermissionError):
+    """A store refuses the credentials, or there are none."""
 
 
-def open_storage(storage: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """File system and root folder of a local path or a URI that pyarrow (s3://, gs://, file://) or fsspec understands.
+class UnreachableError(ConnectionError):
+    """A store does not answer, or answers that it cannot serve now."""
+
+
+def open_filesystem(location: str) -> tuple[AbstractFileSystem, str]:
+    """File system of a local path or a URI, and the path in it.
+
+    A URI's path is percent-decoded: `s3://bucket/my%20runs` names the key `my runs`.
 
     Raises:
-        InputError: the storage cannot be opened.
+        InputError: nothing installed can open it.
+    """
+    address, options = location, {}
+    if "://" in location:
+        address, options = _split_parameters(location)
+        address = unquote(address)
+    try:
+        # Other processes write too, so a remembered listing would be old.
+        return fsspec.url_to_fs(address, use_listings_cache=False, **options)
+    except ImportError as error:
+        raise InputError(f"{location} needs a package that is not installed: {error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{location} cannot be opened ({error}): name a folder or a URI") from error
+
+
+def as_pyarrow(files: AbstractFileSystem) -> pyarrow.fs.FileSystem:
+    """The same file system for Ray, which takes only pyarrow's; it can be pickled."""
+    import pyarrow.fs
+
+    if isinstance(files, LocalFileSystem) and files.local_file:
+        return pyarrow.fs.LocalFileSystem()
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(files))
+
+
+def is_object_store(files: AbstractFileSystem) -> bool:
+    """Whether a file system is a store without folders, whose files appear whole or not at all."""
+    protocols = (files.protocol,) if isinstance(files.protocol, str) else files.protocol
+    return not OBJECT_STORES.isdisjoint(protocols)
+
+
+def _split_parameters(location: str) -> tuple[str, dict[str, Any]]:
+    """Cut the known parameters off an s3:// URI; a `?` before anything else belongs to the key."""
+    address, _, query = location.partition("?")
+    parameters = dict(parse_qsl(query))
+    if not location.startswith("s3://") or not parameters or not parameters.keys() <= S3_PARAMETERS:
+        return location.replace("?", "%3F"), {}
+    options: dict[str, Any] = {}
+    if "endpoint_override" in parameters:
+        options["endpoint_url"] = f"{parameters.get('scheme', 'https')}://{parameters['endpoint_override']}"
+    if "region" in parameters:
+        options["client_kwargs"] = {"region_name": parameters["region"]}
+    return address, options
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what a store's client raises inside the `with` into an OSError that says which of three things it means.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        CredentialsError: the store refuses the credentials, or there are none.
+        OSError: the store does not answer, or a disk is full and the like.
     """
     try:
-        if "://" not in storage:
-            return pyarrow.fs.LocalFileSystem(), storage
-        try:
-            return pyarrow.fs.FileSystem.from_uri(storage)
-        except pyarrow.ArrowInvalid:
-            # Other processes write too, so a remembered listing would be old.
-            fs, root = fsspec.core.url_to_fs(storage, use_listings_cache=False)
-            return pyarrow.fs.PyFileSystem(FsspecHandler(fs)), root
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"`storage` {storage} cannot be opened ({error}): name a folder or a URI") from error
+        yield
+    except (FileNotFoundError, CredentialsError):
+        raise
+    except Exception as error:
+        if (meant := _meaning(error)) is None:
+            raise
+        raise meant from error
+
+
+def _meaning(error: Exception) -> OSError | None:
+    """The OSError that an exception stands for; None where it is one already, or is no store's."""
+    name = type(error).__name__
+    packages = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    from_client = not packages.isdisjoint(CLIENT_PACKAGES)
+    status = next((str(getattr(error, key)) for key in ("code", "status", "status_code") if hasattr(error, key)), "")
+    if isinstance(error, HTTPError) or from_client:
+        if status in ("404", "410") or name == "ResourceNotFoundError":
+            return FileNotFoundError(f"not there: {error}")
+        if status in ("401", "403") or any(word in name for word in CREDENTIAL_WORDS):
+            return CredentialsError(f"the store refuses these credentials, or there are none: {error}")
+    if isinstance(error, OSError) and _refuses_credentials(error):
+        return CredentialsError(f"the store refuses these credentials: {error}")
+    if from_client or isinstance(error, (HTTPError, HTTPException, EOFError)):
+        return UnreachableError(f"the store does not answer: {error}")
+    return None
+
+
+def _refuses_credentials(error: OSError) -> bool:
+    """Whether s3fs or gcsfs has turned a refusal of the store into this error; a local disk's has an error number."""
+    response = getattr(error.__cause__, "response", None) or {}
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    if code in ("InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"):
+        return True
+    return error.errno is None and (isinstance(error, PermissionError) or str(error).startswith("Forbidden"))
 
 
 def with_retries(
     attempt: Callable[[], T],
     *,
     before_retry: Callable[[], object] = lambda: None,
-    waits: Iterable[float] = RETRY_AFTER_SECONDS,
+    progress: Callable[[], int] = lambda: 0,
+    patience_minutes: float = PATIENCE_MINUTES,
 ) -> T:
-    """Result of `attempt`, which is called until it succeeds, at most once after each wait.
+    """Result of `attempt`, which is called until it succeeds; pauses double.
+
+    Args:
+        attempt: what is tried.
+        before_retry: called before each further attempt, to clear away what the one before left.
+        progress: tells how far the attempts have come; patience begins anew whenever it grows.
+        patience_minutes: how long a store that refuses is asked again; 0: one attempt.
 
     Raises:
-        OSError: the last refusal; at once where a file is not there.
+        FileNotFoundError, CredentialsError: at once, as waiting does not help.
+        OSError: the last refusal, once patience is at its end.
     """
-    for seconds in waits:
+    began, reached, pause = time.monotonic(), progress(), FIRST_PAUSE_SECONDS
+    while True:
         try:
-            return attempt()
-        except FileNotFoundError:
+            with storage_errors():
+                return attempt()
+        except (FileNotFoundError, CredentialsError):
             raise
         except OSError:
-            time.sleep(seconds)
-            before_retry()
-    return attempt()
+            if (now := progress()) > reached:
+                began, reached, pause = time.monotonic(), now, FIRST_PAUSE_SECONDS
+            if time.monotonic() + pause > began + 60 * patience_minutes:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        before_retry()

@@ -1,7 +1,6 @@
 """Shards behind http(s)://, s3://, gs:// and the like: read in chunks, ahead of need, into a bounded local cache.
 
-A broken connection is taken up again at the byte where it broke, after a growing pause. Credentials come the usual way
-of each storage (environment, configuration files, instance roles); none pass through this program.
+A broken connection is taken up again at the byte where it broke, after a growing pause.
 """
 
 from __future__ import annotations
@@ -9,18 +8,23 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
+from dcgan_dist.errors import InputError
 from dcgan_dist.storage import chunk_cache
 from dcgan_dist.storage.chunk_cache import ChunkCache
+from dcgan_dist.storage.filesystems import PATIENCE_MINUTES, CredentialsError, with_retries
 from dcgan_dist.storage.protocol import CHANGED_BYTES, short_fault
-from dcgan_dist.storage.transport import FsspecTransport, HttpTransport, fetch, with_retries
+from dcgan_dist.storage.transport import FsspecFiles, HttpFiles, RemoteFiles
+
+T = TypeVar("T")
 
 DEFAULT_CACHE_BYTES = 8 << 30
 FETCHES_AT_ONCE = 8
@@ -29,9 +33,18 @@ FETCHES_AT_ONCE = 8
 class RemoteFolder:
     """A folder behind a URI. Several threads may fetch; one reads."""
 
-    def __init__(self, location: str, *, cache_folder: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self._location = location.rstrip("/")
-        self._transport = HttpTransport() if location.startswith("http") else FsspecTransport(self._location)
+    def __init__(
+        self,
+        location: str,
+        *,
+        cache_folder: str = "",
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        patience_minutes: float = PATIENCE_MINUTES,
+    ) -> None:
+        self._location, self._patience_minutes = location.rstrip("/"), patience_minutes
+        make = HttpFiles if location.startswith(("http://", "https://")) else FsspecFiles
+        self._files: RemoteFiles = make(self._location)
+        self._sizes: dict[str, int] = {}
         self._private = None if cache_folder else tempfile.mkdtemp(prefix="dcgan-dist-cache-")
         name = hashlib.sha256(self._location.encode()).hexdigest()[:16]
         self._cache = ChunkCache(Path(self._private or Path(cache_folder).expanduser() / name), cache_bytes)
@@ -39,8 +52,10 @@ class RemoteFolder:
         self._under_way: dict[tuple[str, int], Future[None]] = {}
 
     def size(self, name: str) -> int:
-        """Bytes of a file."""
-        return with_retries(lambda: self._transport.size(self._address(name)), self._address(name))
+        """Bytes of a file; the store is asked once."""
+        if name not in self._sizes:
+            self._sizes[name] = self._ask(name, lambda: self._files.size(name))
+        return self._sizes[name]
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer where the file ends.
@@ -48,11 +63,13 @@ class RemoteFolder:
         Raises:
             InputError: the storage stayed unreachable.
         """
-        parts = []
+        pieces = []
         for chunk in range(offset // chunk_cache.CHUNK_BYTES, (offset + size - 1) // chunk_cache.CHUNK_BYTES + 1):
             first = max(offset - chunk * chunk_cache.CHUNK_BYTES, 0)
-            parts.append(self._chunk_part(name, chunk, first, offset + size - chunk * chunk_cache.CHUNK_BYTES - first))
-        return b"".join(parts)
+            pieces.append(
+                self._chunk_range(name, chunk, first, offset + size - chunk * chunk_cache.CHUNK_BYTES - first)
+            )
+        return b"".join(pieces)
 
     def read_rows(
         self, names: Sequence[str], offsets: Sequence[int], checksums: Sequence[int], out: NDArray[np.uint8]
@@ -75,7 +92,7 @@ class RemoteFolder:
 
     def read_all(self, name: str) -> bytes:
         """All bytes of a small file."""
-        return fetch(self._transport.pieces, self._address(name), 0, self.size(name))
+        return self._fetch(name, 0, self.size(name))
 
     def will_need(self, name: str, offset: int, size: int) -> None:
         """Begin to fetch a range."""
@@ -89,9 +106,6 @@ class RemoteFolder:
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
 
-    def _address(self, name: str) -> str:
-        return f"{self._location}/{name}"
-
     def _begin(self, name: str, chunk: int) -> Future[None]:
         key = name, chunk
         if key not in self._under_way:
@@ -100,11 +114,43 @@ class RemoteFolder:
 
     def _fetch_chunk(self, name: str, chunk: int) -> None:
         first = chunk * chunk_cache.CHUNK_BYTES
-        self._cache.put(
-            name, chunk, fetch(self._transport.pieces, self._address(name), first, first + chunk_cache.CHUNK_BYTES)
-        )
+        end = min(first + chunk_cache.CHUNK_BYTES, self.size(name))  # S3 refuses a range that begins at the end
+        self._cache.put(name, chunk, self._fetch(name, first, end))
 
-    def _chunk_part(self, name: str, chunk: int, first: int, size: int) -> bytes:
+    def _fetch(self, name: str, first: int, end: int) -> bytes:
+        """Read a range; each new attempt goes on after the last byte that came. Nothing is asked for an empty one."""
+        received = bytearray()
+
+        def receive() -> bytes:
+            if first + len(received) < end:
+                for piece in self._files.stream(name, first + len(received), end):
+                    received.extend(piece)
+            return bytes(received)
+
+        return self._ask(name, receive, lambda: len(received))
+
+    def _ask(self, name: str, request: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Result of a request about a file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            InputError: the store stayed unreachable, or refuses the credentials.
+        """
+        try:
+            return with_retries(request, progress=progress, patience_minutes=self._patience_minutes)
+        except FileNotFoundError:
+            raise
+        except CredentialsError as error:
+            raise InputError(
+                f"{self._location}/{name} cannot be read ({error}): check the store's credentials"
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"{self._location}/{name} could not be read for {self._patience_minutes:g} minutes ({error}): check the "
+                "network and the storage, then run the same command again"
+            ) from error
+
+    def _chunk_range(self, name: str, chunk: int, first: int, size: int) -> bytes:
         while (data := self._cache.get(name, chunk, first, size)) is None:
             self._begin(name, chunk).result()
             self._under_way.pop((name, chunk), None)

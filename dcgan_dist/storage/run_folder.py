@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pyarrow.fs
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.filesystems import OBJECT_STORES, open_storage
+from dcgan_dist.storage.filesystems import is_object_store, open_filesystem, storage_errors
 
 ALIVE_SECONDS = 30.0
 
@@ -28,27 +27,30 @@ def unique_suffix() -> str:
 
 
 class RunFolder:
-    """STORAGE/RUN_NAME on a local disk or behind a URI; see `open_storage`."""
+    """STORAGE/RUN_NAME on a local disk or behind a URI; see `open_filesystem`.
+
+    Every method that reads raises OSError where the store does not answer, which is not the same as having no such file,
+    and CredentialsError where it refuses the credentials.
+    """
 
     def __init__(self, storage: str, name: str) -> None:
         self.storage, self.name = storage, name
-        self.fs, root = open_storage(storage)
+        try:
+            self.fs, root = open_filesystem(storage)
+        except InputError as error:
+            raise InputError(f"`storage` {error}") from error
         self.path = f"{root}/{name}"
 
     @property
     def local(self) -> bool:
         """Whether it lies on a file system of this machine, where files have paths."""
-        return isinstance(self.fs, pyarrow.fs.LocalFileSystem)
+        return bool(getattr(self.fs, "local_file", False))
 
+    @storage_errors()
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Content of a file; None if it is missing or torn.
-
-        Raises:
-            OSError: the storage does not answer; that is not the same as having no such file.
-        """
+        """Content of a file; None if it is missing or torn."""
         try:
-            with self.fs.open_input_stream(f"{self.path}/{name}") as file:
-                return json.loads(file.read())
+            return json.loads(self.fs.cat_file(f"{self.path}/{name}"))
         except (FileNotFoundError, ValueError):
             return None
 
@@ -56,61 +58,85 @@ class RunFolder:
         """Write a file so that a reader sees the old content or the new."""
         self.write_bytes(name, (json.dumps(value, indent=1) + "\n").encode())
 
+    @storage_errors()
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file under a temporary name and move it into place; folders are made."""
+        """Write a file so that a reader sees the old content or the new; folders are made."""
         target = f"{self.path}/{name}"
-        self.fs.create_dir(target.rpartition("/")[0], recursive=True)
-        draft = target if self.fs.type_name in OBJECT_STORES else f"{target}.tmp"
+        if is_object_store(self.fs):
+            self.fs.pipe_file(target, content)
+            return
+        self._make_folder(target.rpartition("/")[0])
+        draft = f"{target}.tmp"
         try:
-            with self.fs.open_output_stream(draft) as file:
-                file.write(content)
-            if draft != target:
-                self.fs.move(draft, target)
+            with self.fs.open(draft, "wb") as file:
+                file.write(content)  # pyright: ignore[reportArgumentType]  # fsspec says text or bytes
+            self._move(draft, target)
         except OSError:
-            if draft != target:
-                self.remove(draft)  # on a full disk a part of it
+            self.remove(draft)  # on a full disk a part of it
             raise
 
+    @storage_errors()
     def files(self, name: str) -> list[str]:
         """Paths of the files and folders inside a folder of the run, last name first; none if it does not exist."""
-        selector = pyarrow.fs.FileSelector(f"{self.path}/{name}".rstrip("/"), allow_not_found=True)
-        return sorted((info.path for info in self.fs.get_file_info(selector)), reverse=True)
+        folder = f"{self.path}/{name}".rstrip("/")
+        try:
+            paths = [path.rstrip("/") for path in self.fs.ls(folder, detail=False)]
+        except FileNotFoundError:
+            return []
+        return sorted((path for path in paths if path.strip("/") != folder.strip("/")), reverse=True)
 
+    @storage_errors()
     def fetch(self, path: str, folder: Path) -> Path:
         """A local copy of a folder of the storage, or the folder itself where it is local already."""
         if self.local:
             return Path(path)
         target = folder / Path(path).name
         shutil.rmtree(target, ignore_errors=True)  # fetched before, in whatever state
-        target.mkdir(parents=True)
-        local = pyarrow.fs.LocalFileSystem()
-        pyarrow.fs.copy_files(path, str(target), source_filesystem=self.fs, destination_filesystem=local)
+        for root, _, names in self.fs.walk(path, on_error="raise"):
+            copy = target / str(root).strip("/").removeprefix(path.strip("/")).strip("/")
+            copy.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                self.fs.get_file(f"{root}/{name}", str(copy / name))
         return target
 
+    @storage_errors()
     def put(self, folder: Path, name: str) -> str:
         """Copy a local folder into the run folder, replacing one of that name; returns its path in the storage."""
         target = f"{self.path}/{name}"
-        if self.fs.get_file_info(target).type == pyarrow.fs.FileType.Directory:
-            self.fs.delete_dir(target)
-        self.fs.create_dir(target, recursive=True)
-        local = pyarrow.fs.LocalFileSystem()
-        pyarrow.fs.copy_files(str(folder), target, source_filesystem=local, destination_filesystem=self.fs)
+        if self.exists(target):
+            self.fs.rm(target, recursive=True)
+        for file in (path for path in folder.rglob("*") if path.is_file()):
+            copy = f"{target}/{file.relative_to(folder).as_posix()}"
+            self._make_folder(copy.rpartition("/")[0])
+            self.fs.put_file(str(file), copy)
         return target
 
+    @storage_errors()
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder of that path."""
-        return self.fs.get_file_info(path).type != pyarrow.fs.FileType.NotFound
+        try:
+            self.fs.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def remove(self, path: str) -> None:
         """Remove a file or folder; a storage that refuses keeps it, which costs room and nothing else."""
         try:
-            kind = self.fs.get_file_info(path).type
-            if kind == pyarrow.fs.FileType.Directory:
-                self.fs.delete_dir(path)
-            elif kind == pyarrow.fs.FileType.File:
-                self.fs.delete_file(path)
+            with storage_errors():
+                self.fs.rm(path, recursive=True)
         except OSError:
             pass
+
+    def _make_folder(self, path: str) -> None:
+        if not is_object_store(self.fs):
+            self.fs.makedirs(path, exist_ok=True)
+
+    def _move(self, draft: str, target: str) -> None:
+        if self.local:
+            Path(draft).replace(target)
+        else:
+            self.fs.mv(draft, target)
 
     def seconds_since_heartbeat(self) -> float | None:
         """Age of the last sign of life; None if there was none, or if the process that gave it is known to be dead."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from dcgan_dist.data.shard_plan import ShardPlan
 from dcgan_dist.data.shards.manifest import Layout, Manifest, load_manifest, write_manifest
 from dcgan_dist.data.shards.writer import Encoding, Sample, write_shard
+from dcgan_dist.data.stream import stream_batches
 
 
 def pixels_of(number: int, size: int = 8, channels: int = 3) -> np.ndarray:
@@ -65,3 +68,14 @@ def write_shards(
     )
     write_manifest(manifest, folder)
     return load_manifest(str(folder))
+
+
+def first_batches(location: str, n: int = 6, loader_workers: int = 0) -> list[Tensor]:
+    """Images (4, 3, 8, 8) of the first n batches of shards that `write_shards` wrote."""
+    manifest = load_manifest(location)
+    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=4, streams=2, window=5)
+    batches = stream_batches(manifest, plan, rank=0, world_size=1, image_size=8, loader_workers=loader_workers)
+    try:
+        return [batch.images for batch in itertools.islice(batches, n)]
+    finally:
+        batches.close()

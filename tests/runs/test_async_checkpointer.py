@@ -94,7 +94,7 @@ def test_two_are_never_written_at_once(
 def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
     checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "waits", ())
+    monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "patience_minutes", 0.0)
     in_the_way = Path(checkpointer.store.folder.path)
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("")

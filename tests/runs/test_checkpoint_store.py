@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -107,35 +105,11 @@ def test_drafts_of_killed_writers_are_removed(store: CheckpointStore, state: Sta
     assert [str(path) for path in Path(store.folder.path).iterdir()] == [whole.path]
 
 
-def refuse(times: int, error: int) -> Callable[[], None]:
-    left = [times]
-
-    def write() -> None:
-        if left[0]:
-            left[0] -= 1
-            raise OSError(error, "refused")
-
-    return write
-
-
-def test_a_storage_that_refuses_a_few_times_is_asked_again() -> None:
-    retries: list[int] = []
-
-    with_retries(refuse(3, errno.EIO), before_retry=lambda: retries.append(1), waits=(0.0, 0.0, 0.0))
-
-    assert len(retries) == 3
-
-
-def test_a_storage_that_goes_on_refusing_is_said() -> None:
-    with pytest.raises(OSError, match="refused"):
-        with_retries(refuse(9, errno.ENOSPC), before_retry=lambda: None, waits=(0.0, 0.0))
-
-
 def test_a_full_storage_keeps_the_checkpoints_it_has(
     store: CheckpointStore, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(store, state, 10, tmp_path)
-    monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "waits", ())
+    monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "patience_minutes", 0.0)
     (Path(store.folder.path) / "in the way").write_text("")
     full = CheckpointStore(RunFolder(f"{store.folder.path}/in the way", "run"))
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+from collections.abc import Callable
+from email.message import Message
+from http.client import IncompleteRead
 from pathlib import Path
+from urllib.error import HTTPError
 
+import aiohttp
+import botocore.exceptions
+import google.auth.exceptions
 import pytest
 from pyarrow.fs import FileType
 
+from dcgan_dist.storage import filesystems
+from dcgan_dist.storage.filesystems import (
+    CredentialsError,
+    UnreachableError,
+    as_pyarrow,
+    storage_errors,
+    with_retries,
+)
 from dcgan_dist.storage.run_folder import RunFolder
 from tests.helpers import faulty_storage
 
@@ -35,7 +51,7 @@ def test_files_are_written_listed_read_fetched_and_removed(folder: RunFolder, tm
     assert folder.read_json("part/result.json") == {"x": 1}
     assert folder.read_json("nothing.json") is None
     assert [path.name for path in folder.fetch(part, tmp_path / "copy").iterdir()] == ["result.json"]
-    travelled = pickle.loads(pickle.dumps(folder.fs))  # noqa: S301  as Ray sends it to its controller
+    travelled = pickle.loads(pickle.dumps(as_pyarrow(folder.fs)))  # noqa: S301  as Ray sends it to its controller
     assert travelled.get_file_info(part).type == FileType.Directory
     folder.remove(part)
     assert not folder.exists(part)
@@ -70,3 +86,74 @@ def test_a_refused_write_leaves_the_old_content(folder: RunFolder, control: Path
 
     assert folder.read_json("part/result.json") == {"x": 1}
     assert folder.files("part") == [f"{folder.path}/part/result.json"], "a temporary file was left"
+
+
+def refusing(times: int, error: OSError) -> Callable[[], str]:
+    """A request that is refused so many times."""
+    refusals = iter([error] * times)
+
+    def request() -> str:
+        for refusal in refusals:
+            raise refusal
+        return "answer"
+
+    return request
+
+
+def test_a_storage_that_refuses_a_few_times_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filesystems, "FIRST_PAUSE_SECONDS", 0.001)
+    retries: list[int] = []
+
+    answer = with_retries(refusing(3, OSError(errno.EIO, "refused")), before_retry=lambda: retries.append(1))
+
+    assert answer == "answer"
+    assert len(retries) == 3
+
+
+def test_a_storage_that_goes_on_refusing_is_said_when_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filesystems, "FIRST_PAUSE_SECONDS", 0.001)
+
+    with pytest.raises(OSError, match="refused"):
+        with_retries(refusing(10**6, OSError(errno.ENOSPC, "refused")), patience_minutes=0.001)
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no file"), PermissionError("Forbidden"), OSError("Forbidden: b/o")]
+)
+def test_what_waiting_does_not_mend_is_said_at_once(error: OSError) -> None:
+    with pytest.raises(FileNotFoundError if isinstance(error, FileNotFoundError) else CredentialsError):
+        with_retries(refusing(1, error))
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (HTTPError("http://host/x", 404, "Not Found", Message(), None), FileNotFoundError),
+        (HTTPError("http://host/x", 403, "Forbidden", Message(), None), CredentialsError),
+        (HTTPError("http://host/x", 503, "Slow Down", Message(), None), UnreachableError),
+        (IncompleteRead(b""), UnreachableError),
+        (botocore.exceptions.NoCredentialsError(), CredentialsError),
+        (botocore.exceptions.ProfileNotFound(profile="p"), CredentialsError),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="http://host"), UnreachableError),
+        (aiohttp.ServerDisconnectedError(), UnreachableError),
+        (google.auth.exceptions.DefaultCredentialsError("none"), CredentialsError),
+        (google.auth.exceptions.RefreshError("expired"), CredentialsError),
+        (google.auth.exceptions.TransportError("no route"), UnreachableError),
+    ],
+)
+def test_errors_of_every_stores_client_say_what_they_mean(error: Exception, meaning: type[OSError]) -> None:
+    with pytest.raises(meaning) as told, storage_errors():
+        raise error
+
+    assert type(told.value) is meaning
+
+
+def test_errors_of_a_local_disk_and_of_the_program_stay_as_they_are() -> None:
+    for error in (
+        PermissionError(errno.EACCES, "Permission denied", "/x"),
+        OSError(errno.EINVAL, "x"),
+        ValueError("x"),
+    ):
+        with pytest.raises(type(error)) as told, storage_errors():
+            raise error
+        assert told.value is error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from collections.abc import Iterator
@@ -14,13 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from dcgan_dist.data.shard_plan import ShardPlan
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage import chunk_cache, transport
+from dcgan_dist.storage import chunk_cache, filesystems
 from dcgan_dist.storage.remote import RemoteFolder
-from tests.helpers.shards import write_shards
+from tests.helpers.shards import first_batches, write_shards
 
 
 class FlakyServer:
@@ -80,17 +77,7 @@ def server(tmp_path: Path) -> Iterator[FlakyServer]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_PAUSE_SECONDS", 0.001)
-
-
-def first_batches(location: str, n: int = 6, loader_workers: int = 0) -> list[torch.Tensor]:
-    manifest = load_manifest(location)
-    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=4, streams=2, window=5)
-    batches = stream_batches(manifest, plan, rank=0, world_size=1, image_size=8, loader_workers=loader_workers)
-    try:
-        return [batch.images for batch in itertools.islice(batches, n)]
-    finally:
-        batches.close()
+    monkeypatch.setattr(filesystems, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("layout", ["samples", "blocks"])
@@ -177,9 +164,12 @@ def test_a_private_cache_goes_with_its_reader(server: FlakyServer) -> None:
 def test_storage_that_stays_away_is_an_error_and_not_a_hang(server: FlakyServer) -> None:
     write_shards(server.folder, (9,))
     server.status = 503
+    folder = RemoteFolder(server.url, patience_minutes=0.01)
 
-    with pytest.raises(InputError, match="could not be read in 6 attempts"):
-        load_manifest(server.url)
+    with pytest.raises(InputError, match=r"could not be read for 0\.01 minutes.*503"):
+        folder.size("manifest.json")
+
+    folder.close()
 
 
 def test_missing_and_cut_remote_shards_are_named(server: FlakyServer) -> None:
