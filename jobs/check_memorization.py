@@ -11,13 +11,15 @@ OUT/result.json, in OUT/report.html, and a tag of the registered model, which jo
 from __future__ import annotations
 
 from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.memorization.check_options import MemorizationOptions
 
 
 def main(argv: list[str]) -> int:
     """Check one generator."""
-    from dcgan_dist.memorization.job import MemorizationOptions, run_check
+    options = parse(MemorizationOptions, argv, description=__doc__ or "")
+    from dcgan_dist.memorization.job import run_check
 
-    return run_check(parse(MemorizationOptions, argv, description=__doc__ or ""))
+    return run_check(options)
 
 
 if __name__ == "__main__":

@@ -10,25 +10,15 @@ Each writes pictures and a result.json into --out; jobs/report.py puts several t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
 import tyro
 
 from dcgan_dist.cli.command_line import absolute_tracking_uri, parse, run
-from dcgan_dist.explore.arithmetic import ArithmeticJob, run_arithmetic
-from dcgan_dist.explore.filters import FiltersJob, run_filters
-from dcgan_dist.explore.turn import TurnJob, run_turn
-from dcgan_dist.explore.walk import WalkJob, run_walk
-from dcgan_dist.explore.windows import WindowsJob, run_windows
+from dcgan_dist.explore.exploration_options import ArithmeticJob, FiltersJob, TurnJob, WalkJob, WindowsJob
 
-JOBS = {
-    WalkJob: run_walk,
-    FiltersJob: run_filters,
-    WindowsJob: run_windows,
-    ArithmeticJob: run_arithmetic,
-    TurnJob: run_turn,
-}
 Job: Any = (
     Annotated[WalkJob, tyro.conf.subcommand("walk")]
     | Annotated[FiltersJob, tyro.conf.subcommand("filters")]
@@ -43,13 +33,29 @@ def main(argv: list[str]) -> int:
     job = parse(Job, argv, description=__doc__ or "")
     if job.tracking_uri:
         job = replace(job, tracking_uri=absolute_tracking_uri(job.tracking_uri))
-    exploration = JOBS[type(job)](job, argv[1:])
+    exploration = _exploration(job)(job, argv[1:])
     path = exploration.finish()
     print(json.dumps(exploration.figures, indent=1))
     for picture in exploration.pictures:
         print(f"{exploration.folder / picture['file']}: {picture['caption']}")
     print(f"result in {path}")
     return 0
+
+
+def _exploration(job: Any) -> Callable[[Any, list[str]], Any]:
+    """The function that does a job; only its own modules are loaded, and none for --help."""
+    match job:
+        case WalkJob():
+            from dcgan_dist.explore.walk import run_walk as explore
+        case FiltersJob():
+            from dcgan_dist.explore.filters import run_filters as explore
+        case WindowsJob():
+            from dcgan_dist.explore.windows import run_windows as explore
+        case ArithmeticJob():
+            from dcgan_dist.explore.arithmetic import run_arithmetic as explore
+        case _:
+            from dcgan_dist.explore.turn import run_turn as explore
+    return explore
 
 
 if __name__ == "__main__":

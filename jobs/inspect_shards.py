@@ -13,8 +13,6 @@ from pathlib import Path
 from dcgan_dist.cli.command_line import absolute, default_shards, parse, run
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cli.result_file import write_json
-from dcgan_dist.data.contact_sheet import save_sheet
-from dcgan_dist.data.shards.inspection import inspect, open_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +30,9 @@ class InspectShards:
 def main(argv: list[str]) -> int:
     """Inspect shards."""
     options = parse(InspectShards, argv, description=__doc__ or "")
+    from dcgan_dist.data.contact_sheet import save_sheet
+    from dcgan_dist.data.shards.inspection import inspect, open_manifest
+
     manifest = open_manifest(absolute(options.shards or default_shards(), "shards"))
     with progress_bar(manifest.samples, manifest.dataset) as bar:
         found = inspect(manifest, bar.update)

@@ -8,13 +8,15 @@ The page holds all it shows, loads nothing and runs no script.
 from __future__ import annotations
 
 from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.report.report_options import ReportJob
 
 
 def main(argv: list[str]) -> int:
     """Gather, write, keep."""
-    from dcgan_dist.report.page import ReportJob, write_report
+    job = parse(ReportJob, argv, description=__doc__ or "")
+    from dcgan_dist.report.page import write_report
 
-    path = write_report(parse(ReportJob, argv, description=__doc__ or ""), argv)
+    path = write_report(job, argv)
     print(f"report in {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 

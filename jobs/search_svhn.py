@@ -13,12 +13,11 @@ from __future__ import annotations
 import dataclasses
 
 from dcgan_dist.cli.command_line import absolute, absolute_places, parse, run
+from dcgan_dist.search.search_config import SearchConfig
 
 
 def main(argv: list[str]) -> int:
     """Exit code of a search."""
-    from dcgan_dist.search.plan import SearchConfig
-
     config = parse(SearchConfig, argv, description=__doc__ or "")
     places = absolute_places(config.storage, config.tracking_uri)
     data = config.data if config.data == "digits" else absolute(config.data, "data")

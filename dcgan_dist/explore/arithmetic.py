@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from tqdm import tqdm
 from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exemplars import FORMS, disjoint_groups, read_exemplars, score_samples
-from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.exploration_options import ArithmeticJob
+from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.labelled_faces import classifiers_of
-from dcgan_dist.explore.latent_math import NOISE, combine, surroundings
+from dcgan_dist.explore.latent_math import combine, surroundings
 from dcgan_dist.explore.proportions import Proportion
 from dcgan_dist.explore.sheets import beside, panel
 from dcgan_dist.explore.smiles import AttributeClassifier
@@ -32,37 +32,6 @@ PAPER = (
     "glasses - man without + woman without a woman with glasses; the same in pixels gives overlaid ghosts. No rate is given."
 )
 EXEMPLARS = 3
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArithmeticJob(ExploreJob):
-    """y = mean(A) - mean(B) + mean(C): a 3x3 grid around G(y) and the pixel average beside it.
-
-    Give the exemplars (--a, --b, --c), or faces labelled by folder (--labelled): then samples are proposed as exemplars by
-    one classifier, and another one counts how often the result has the attribute, over many equations."""
-
-    a: tuple[str, ...] = ()
-    """Exemplars with the attribute: N (sample N of --seed, as jobs/sample.py draws it), SEED:N, or .npy files of z."""
-    b: tuple[str, ...] = ()
-    """Exemplars without it."""
-    c: tuple[str, ...] = ()
-    """Exemplars to which it is to be added."""
-    name: str = "A - B + C"
-    """What the equation says, for titles."""
-    labelled: str = ""
-    """Folder, tar or zip of grey faces in folders named after --with-folder and --without-folder."""
-    with_folder: str = "smile"
-    """Folder of the faces with the attribute."""
-    without_folder: str = "neutral"
-    """Folder of the faces without it."""
-    samples: int = 6000
-    """Samples among which exemplars are proposed."""
-    trials: int = 200
-    """Equations with proposed exemplars, no sample in two of them."""
-    noise: float = NOISE
-    """Largest change of each component of z in the grid around y."""
-    label: int = 0
-    """Class of all images, for a conditional generator."""
 
 
 def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -20,8 +19,9 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import require
+from dcgan_dist.explore.exploration_options import FiltersJob
 from dcgan_dist.explore.guided_backpropagation import TopResponses, as_pictures
-from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.sheets import beside, panel, stacked
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.latents import seeded
@@ -37,25 +37,6 @@ PAPER = (
     "LSUN bedrooms: trained maps respond to beds and windows, those of a random D to nothing in particular. No figure is given."
 )
 STANDING_BATCHES, STANDING_BATCH_SIZE = 30, 128
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FiltersJob(ExploreJob):
-    """Guided backpropagation from the strongest responses of the discriminator's maps over real images, beside the same for a
-    random discriminator. --model may name the generator of a registered pair: its discriminator is taken."""
-
-    shards: str
-    """Real images: folder of shards, manifest, tar or URI."""
-    split: str = "train"
-    """Split of the shards."""
-    crop: str = "centre"
-    """centre or none: how images larger than the model's are cut."""
-    layer: str = ""
-    """convolution0...; empty: the last one."""
-    maps: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
-    """Numbers of the maps."""
-    top: int = 9
-    """Images per map."""
 
 
 def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:

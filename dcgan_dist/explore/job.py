@@ -12,24 +12,10 @@ from PIL import Image
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.errors import InputError
+from dcgan_dist.explore.exploration_options import ExploreJob
 from dcgan_dist.explore.sheets import framed
 from dcgan_dist.quality.pictures import with_caption
 from dcgan_dist.registry.identify import identify
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExploreJob:
-    """What every exploration is told."""
-
-    model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays."""
-    out: str
-    """Folder for the pictures and result.json; it is made."""
-    seed: int = 0
-    """Seed of all that is drawn."""
-    tracking_uri: str = ""
-    """MLflow server or database with the registry; default $MLFLOW_TRACKING_URI, else the default storage's."""
 
 
 @dataclass(kw_only=True)

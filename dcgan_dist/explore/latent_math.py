@@ -10,10 +10,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from dcgan_dist.explore.exploration_options import NOISE
 from dcgan_dist.models.latents import seeded
-
-NOISE = 0.25
-"""Largest change of each component of z around a result."""
 
 
 def combine(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from tqdm import tqdm
 from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exemplars import FORMS, read_exemplars, score_samples
-from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.exploration_options import TurnJob
+from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.latent_math import along, turn_axis
 from dcgan_dist.explore.pose import PoseAxis, fit_pose
 from dcgan_dist.explore.proportions import Proportion
@@ -29,42 +29,6 @@ PAPER = (
     "Section 6.3.2, figure 8: mean z of 4 faces looking left minus mean z of 4 looking right; interpolation along this axis added to "
     "random samples turned them reliably. No figure is given."
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TurnJob(ExploreJob):
-    """The mean z of faces looking left minus that of faces looking right, added little by little to random samples.
-
-    Give the exemplars (--left, --right), or --shards of real faces: the main way in which they differ from their mirror
-    images is then taken for the turn of the head, exemplars are proposed by one half of them and the result measured by the
-    other."""
-
-    left: tuple[str, ...] = ()
-    """Exemplars looking to the left of the picture: N (sample N of --seed), SEED:N, or .npy files of z."""
-    right: tuple[str, ...] = ()
-    """Exemplars looking to the right."""
-    shards: str = ""
-    """Real faces with the eyes at fixed places."""
-    split: str = "train"
-    """Split of the shards."""
-    crop: str = "centre"
-    """centre or none: how images larger than the model's are cut."""
-    real: int = 3000
-    """Number of real faces."""
-    samples: int = 2000
-    """Samples among which exemplars are proposed."""
-    exemplars: int = 4
-    """Proposed exemplars on each side."""
-    rows: int = 8
-    """Random samples that are shown."""
-    steps: int = 9
-    """Images per row."""
-    reach: float = 1.0
-    """Share of the axis that is taken off at the left end of a row and added at the right end."""
-    trials: int = 200
-    """Random samples that are measured."""
-    label: int = 0
-    """Class of all images, for a conditional generator."""
 
 
 def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +13,8 @@ from dcgan_dist.data.stream import read_images
 from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exemplars import read_exemplars
-from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.exploration_options import WalkJob
+from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.latent_math import Kind, nearest, row_ratio, smoothness, walk
 from dcgan_dist.explore.sheets import panel, save_animation
 from dcgan_dist.models.generator import Generator
@@ -29,31 +29,6 @@ PAPER = (
     "objects change smoothly. Sharp transitions would be a sign of memorization. The paper gives no figure."
 )
 KINDS: tuple[Kind, ...] = ("linear", "spherical")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WalkJob(ExploreJob):
-    """Rows of images between consecutive random z: a grid and an animation for linear and for spherical interpolation, and
-    how smooth they are beside real images."""
-
-    points: int = 9
-    """Number of z that the walk passes, drawn from the seed."""
-    z: tuple[str, ...] = ()
-    """Points chosen by hand instead: N (sample N of --seed), SEED:N, or .npy files of z."""
-    steps: int = 10
-    """Images per row, both ends included."""
-    frames: int = 12
-    """Images per row of the animation."""
-    label: int = 0
-    """Class of all images, for a conditional generator."""
-    shards: str = ""
-    """Real images for comparison; empty: none."""
-    split: str = "train"
-    """Split of these shards."""
-    crop: str = "centre"
-    """centre or none: how real images larger than the model's are cut."""
-    real: int = 1000
-    """Number of real images."""
 
 
 def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:

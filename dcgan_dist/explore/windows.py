@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.explore.boxes import Box, masks, read_boxes, to_coco
 from dcgan_dist.explore.drawing import draw
-from dcgan_dist.explore.job import Exploration, ExploreJob
+from dcgan_dist.explore.exploration_options import WindowsJob
+from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.map_removal import (
     MapWeights,
     activations,
@@ -45,33 +46,6 @@ PAPER = (
 CONTROLS = 5
 """Random choices of as many maps."""
 COLUMNS = 16
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WindowsJob(ExploreJob):
-    """Find the maps of the generator that draw windows, from boxes on samples, and draw new samples without them.
-
-    Boxes come from --boxes, or from a detector trained on the known boxes of rooms (--shards). With neither, the samples to
-    draw boxes on are written as samples.png, for the annotation page (its place is printed)."""
-
-    boxes: str = ""
-    """JSON or COCO file of boxes on samples of --seed."""
-    thing: str = "window"
-    """Name of the boxes that count; with --shards the sample's .json is asked for <thing>_box."""
-    shards: str = ""
-    """Drawn rooms (jobs/prepare_rooms.py), whose .json members tell where windows are: trains the detector."""
-    n: int = 150
-    """Samples that boxes are drawn on or detected in."""
-    layers: tuple[str, ...] = ()
-    """Layers to try, for lsun64 convolution0 is 512@8 and convolution1 256@16; empty: these two."""
-    inverse_regularisation: float = 0.001
-    """C of the logistic regression."""
-    trials: int = 500
-    """New samples on which the detector's rate is measured."""
-    rooms: int = 6000
-    """Drawn rooms that the detector is trained and tested on, a sixth of them for the test."""
-    detector_steps: int = 400
-    """Steps of the detector's training."""
 
 
 def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:

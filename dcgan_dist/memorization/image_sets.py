@@ -21,6 +21,7 @@ from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Manifest, load_manifest
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError, require
+from dcgan_dist.memorization.check_options import Crop
 from dcgan_dist.prepare.sources.base import Source
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source, holds_jpegs
 from dcgan_dist.prepare.sources.image_files import find_images
@@ -31,7 +32,6 @@ from dcgan_dist.storage.uri import is_uri
 
 Pixels = NDArray[np.uint8]
 Role = Literal["samples", "train", "held_out"]
-Crop = Literal["resize", "centre"]
 READ_AT_ONCE = 1024
 MOST_BAD = 0.01
 """Greatest share of files that may be unreadable."""

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import whole_file
 from dcgan_dist.memorization.check import FITTED, Memorization, check_memorization, learn_coder
-from dcgan_dist.memorization.image_sets import Crop, ImageSet, Role, empty_set, image_set, read_image_set
+from dcgan_dist.memorization.check_options import MemorizationOptions
+from dcgan_dist.memorization.image_sets import ImageSet, Role, empty_set, image_set, read_image_set
 from dcgan_dist.memorization.memorization_page import memorization_page
 from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.sampling import sample_batches
@@ -31,34 +32,6 @@ from dcgan_dist.registry.promotion import CHECKED_DATA, VERDICT
 LEAST_TRAIN = 9
 FOLDER = "memorization"
 """Where a run keeps the report among its files."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemorizationOptions:
-    """What is compared, and where the results go."""
-
-    train: tuple[str, ...]
-    """The images the generator was trained on: shards (folder, manifest, URI), a folder, tars or zips of images, an array
-    (.npy, .npz), or a folder with the official files of CIFAR-10, SVHN or MNIST."""
-    held_out: tuple[str, ...] = ()
-    """Images of the same source that it has not seen, in the same forms; of data with splits what is not train. Without
-    any the verdict is inconclusive."""
-    out: str
-    """Folder for result.json and report.html."""
-    model: str = ""
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays."""
-    samples: tuple[str, ...] = ()
-    """Samples of any generator, instead of --model: images in the same forms as --train."""
-    n: int = 10_000
-    """Number of samples: of --model so many are drawn, of --samples at most so many are taken, spread evenly."""
-    seed: int = 0
-    """Of z, of the planted copies, cells and permutations."""
-    crop: Crop = "resize"
-    """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, or "centre", cutting only, as
-    training with data.crop=centre does."""
-    tracking_uri: str = ""
-    """MLflow server or database with the model; default $MLFLOW_TRACKING_URI, else the default storage's."""
 
 
 def run_check(options: MemorizationOptions) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dcgan_dist.quality.pictures import tile, to_uint8
 from dcgan_dist.quality.sampling import sample_images
 from dcgan_dist.registry.identify import identify, open_generator
 from dcgan_dist.registry.lineage import sample_grids
+from dcgan_dist.report.report_options import ReportJob
 from dcgan_dist.report.sections import order, read_results, section, shrunk, values
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
@@ -26,28 +26,6 @@ from dcgan_dist.tracking.runs import TrackedRun
 EPOCHS = (1, 5)
 """The paper's figures 2 and 3 show samples after one and after five epochs of LSUN."""
 SAMPLES = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReportJob:
-    """What is put together."""
-
-    model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays: the generator."""
-    results: tuple[str, ...] = ()
-    """result.json files, or folders in which every result.json is taken: of explore, evaluate, search, dedup,
-    check_memorization and training jobs."""
-    out: str
-    """The page, an .html file; or a folder, for report.html in it."""
-    seed: int = 0
-    """Of the samples on it."""
-    tracking_uri: str = ""
-    """MLflow server or database; default $MLFLOW_TRACKING_URI, else the default storage's."""
-    track: bool = True
-    """Keep the page in MLflow, in a run of its own that names the model."""
-    experiment: str = "dcgan_dist"
-    """Experiment of that run."""
 
 
 def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:

@@ -12,8 +12,9 @@ from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import flatten
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs.identity import check_same_identity
-from dcgan_dist.search.plan import SearchConfig, SearchPlan, plan_search
+from dcgan_dist.search.plan import SearchPlan, plan_search
 from dcgan_dist.search.search_attempt import Search, context_of, trial_task
+from dcgan_dist.search.search_config import SearchConfig
 from dcgan_dist.search.summary import describe, describe_probe, summary
 from dcgan_dist.search.sweep import check_room, places, probe
 from dcgan_dist.storage.run_folder import RunFolder

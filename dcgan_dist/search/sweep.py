@@ -21,7 +21,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from dcgan_dist.cluster.capacity import max_resources
 from dcgan_dist.errors import InputError
-from dcgan_dist.search.plan import SearchConfig
+from dcgan_dist.search.search_config import SearchConfig
 from dcgan_dist.search.trial import VALIDATION, Context, run_task, seconds_per_step
 from dcgan_dist.storage.filesystems import as_pyarrow
 from dcgan_dist.storage.run_folder import RunFolder

@@ -22,8 +22,9 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.registry.registry import load_classifier
 from dcgan_dist.search.few_labels import open_few_labels
 from dcgan_dist.search.job import run_search
-from dcgan_dist.search.plan import SearchConfig, plan_search
+from dcgan_dist.search.plan import plan_search
 from dcgan_dist.search.result import best_configuration
+from dcgan_dist.search.search_config import SearchConfig
 from tests.helpers.jobs import JOBS
 from tests.helpers.processes import actors
 from tests.helpers.search import children, write_data, write_space

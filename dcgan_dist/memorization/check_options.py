@@ -1,0 +1,36 @@
+"""What a memorization check compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Crop = Literal["resize", "centre"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemorizationOptions:
+    """What is compared, and where the results go."""
+
+    train: tuple[str, ...]
+    """The images the generator was trained on: shards (folder, manifest, URI), a folder, tars or zips of images, an array
+    (.npy, .npz), or a folder with the official files of CIFAR-10, SVHN or MNIST."""
+    held_out: tuple[str, ...] = ()
+    """Images of the same source that it has not seen, in the same forms; of data with splits what is not train. Without
+    any the verdict is inconclusive."""
+    out: str
+    """Folder for result.json and report.html."""
+    model: str = ""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
+    arrays."""
+    samples: tuple[str, ...] = ()
+    """Samples of any generator, instead of --model: images in the same forms as --train."""
+    n: int = 10_000
+    """Number of samples: of --model so many are drawn, of --samples at most so many are taken, spread evenly."""
+    seed: int = 0
+    """Of z, of the planted copies, cells and permutations."""
+    crop: Crop = "resize"
+    """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, or "centre", cutting only, as
+    training with data.crop=centre does."""
+    tracking_uri: str = ""
+    """MLflow server or database with the model; default $MLFLOW_TRACKING_URI, else the default storage's."""

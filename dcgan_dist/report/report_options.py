@@ -1,0 +1,27 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportJob:
+    """What is put together."""
+
+    model: str
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
+    arrays: the generator."""
+    results: tuple[str, ...] = ()
+    """result.json files, or folders in which every result.json is taken: of explore, evaluate, search, dedup,
+    check_memorization and training jobs."""
+    out: str
+    """The page, an .html file; or a folder, for report.html in it."""
+    seed: int = 0
+    """Of the samples on it."""
+    tracking_uri: str = ""
+    """MLflow server or database; default $MLFLOW_TRACKING_URI, else the default storage's."""
+    track: bool = True
+    """Keep the page in MLflow, in a run of its own that names the model."""
+    experiment: str = "dcgan_dist"
+    """Experiment of that run."""
