@@ -1,4 +1,4 @@
-"""Fill the CIFAR-10 table: accuracy of a linear machine on a discriminator's features, all labels and 400 per class.
+"""Fill the CIFAR-10 table: accuracy of a linear SVM on a discriminator's features, all labels and 400 per class.
 
 A random discriminator of the same shape and one layer of K-means stand in the same table; --model untrained:imagenet32 measures
 these alone, where nothing has been trained. With --protocol small: the first 6000 train and 4000 test images, for a look within
@@ -10,13 +10,16 @@ python jobs/evaluate_cifar10.py --model models:/dcgan-imagenet-discriminator@can
 from __future__ import annotations
 
 from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.tables.table_options import Cifar10TableOptions
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, write result.json."""
-    from dcgan_dist.tables.cifar10_table import Cifar10Table, fill_cifar10_table
+    options = parse(Cifar10TableOptions, argv, description=__doc__ or "")
+    from dcgan_dist.tables.cifar10_table import CIFAR10_TABLE
+    from dcgan_dist.tables.job import fill_table
 
-    return fill_cifar10_table(parse(Cifar10Table, argv, description=__doc__ or ""))
+    return fill_table(CIFAR10_TABLE, options)
 
 
 if __name__ == "__main__":

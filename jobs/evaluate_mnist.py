@@ -9,13 +9,16 @@ python jobs/evaluate_mnist.py --model models:/dcgan-mnist-generator@candidate --
 from __future__ import annotations
 
 from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.tables.table_options import MnistTableOptions
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, write result.json."""
-    from dcgan_dist.tables.mnist_table import MnistTable, fill_mnist_table
+    options = parse(MnistTableOptions, argv, description=__doc__ or "")
+    from dcgan_dist.tables.job import fill_table
+    from dcgan_dist.tables.mnist_table import MNIST_TABLE
 
-    return fill_mnist_table(parse(MnistTable, argv, description=__doc__ or ""))
+    return fill_table(MNIST_TABLE, options)
 
 
 if __name__ == "__main__":

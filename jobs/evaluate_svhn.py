@@ -1,4 +1,4 @@
-"""Fill the SVHN table: test error of a linear machine on a discriminator's features, with 1000 labels.
+"""Fill the SVHN table: test error of a linear SVM on a discriminator's features, with 1000 labels.
 
 C is chosen on 10,000 validation images by 10 draws of 100 labels per class, the error is the mean of 100 new draws. With
 --protocol small: five splits of the first 946 digits, for a look within minutes.
@@ -9,13 +9,16 @@ python jobs/evaluate_svhn.py --model models:/dcgan-svhn-discriminator@candidate 
 from __future__ import annotations
 
 from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.tables.table_options import SvhnTableOptions
 
 
 def main(argv: list[str]) -> int:
     """Measure, print, write result.json."""
-    from dcgan_dist.tables.svhn_table import SvhnTable, fill_svhn_table
+    options = parse(SvhnTableOptions, argv, description=__doc__ or "")
+    from dcgan_dist.tables.job import fill_table
+    from dcgan_dist.tables.svhn_table import SVHN_TABLE
 
-    return fill_svhn_table(parse(SvhnTable, argv, description=__doc__ or ""))
+    return fill_table(SVHN_TABLE, options)
 
 
 if __name__ == "__main__":

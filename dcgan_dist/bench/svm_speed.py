@@ -26,8 +26,9 @@ from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.load import untrained_discriminator
 from dcgan_dist.tables.features import discriminator_features
-from dcgan_dist.tables.job import TableOptions, open_data
+from dcgan_dist.tables.job import open_data
 from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm
+from dcgan_dist.tables.table_options import TableOptions
 
 T = TypeVar("T")
 

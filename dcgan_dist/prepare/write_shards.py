@@ -124,7 +124,7 @@ def _finished_before(folder: Path, preparation: str) -> Prepared:
         listed = json.loads((folder / REJECTED_NAME).read_text(encoding="utf-8"))
     except OSError:
         listed = []
-    rejected = tuple(Rejected(**one) for one in listed)
+    rejected = tuple(Rejected(**fields) for fields in listed)
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])
 
 
@@ -154,14 +154,14 @@ def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:
     shard = Shard(**content["shard"]) if content["shard"] else None
     if shard and (not (folder / shard.name).exists() or (folder / shard.name).stat().st_size != shard.bytes):
         return None
-    rejected = tuple(Rejected(**one) for one in content["rejected"])
+    rejected = tuple(Rejected(**fields) for fields in content["rejected"])
     return ShardResult(shard=shard, rejected=rejected, items_by_samples=content["items_by_samples"])
 
 
 def _finish(
     source: Source, options: ShardOptions, folder: Path, results: Sequence[ShardResult], preparation: str
 ) -> Prepared:
-    rejected = tuple(one for result in results for one in result.rejected)
+    rejected = tuple(item for result in results for item in result.rejected)
     items_by_samples = dict(sum((Counter(result.items_by_samples) for result in results), Counter()))
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
@@ -170,7 +170,7 @@ def _finish(
             f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
         )
     preprocessing, origin = source.describe()
-    (folder / REJECTED_NAME).write_text(json.dumps([dataclasses.asdict(one) for one in rejected]), encoding="utf-8")
+    (folder / REJECTED_NAME).write_text(json.dumps([dataclasses.asdict(item) for item in rejected]), encoding="utf-8")
     manifest = Manifest(
         dataset=source.dataset,
         image_size=source.image_size,

@@ -28,6 +28,7 @@ from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.tables.feature_table import FeatureTable, rows_per_part
 from dcgan_dist.tables.features import STATISTICS_BATCH, check_images_fit, discriminator_features, feature_dimensions
 from dcgan_dist.tables.linear_probe import NOT_FINITE
+from dcgan_dist.tables.table_options import ProbeOptions
 
 BATCH = 128
 BATCHES_PER_TASK = 16
@@ -43,6 +44,11 @@ class Workers:
     """Each on a GPU."""
     dtype: Literal["float16", "float32"] = "float16"
     """Of the files."""
+
+    @classmethod
+    def of(cls, options: ProbeOptions) -> Workers:
+        """Those that the flags of a table ask for."""
+        return cls(count=options.cpus, use_gpu=options.use_gpu, dtype=options.dtype)
 
     @property
     def device(self) -> torch.device:

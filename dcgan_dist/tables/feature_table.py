@@ -106,7 +106,7 @@ class FeatureTable:
         """Store one part, float16 or float32.
 
         Raises:
-            InputError: a feature is no number, or too large for the dtype; or the folder cannot be written.
+            InputError: a feature is non-finite, or too large for the dtype; or the folder cannot be written.
         """
         assert features.shape == (len(self.part_range(number)), self.dimensions), features.shape
         stored = features.to(dtype)

@@ -1,98 +1,112 @@
-"""What the jobs that fill a table of the paper share: options, data, discriminators to compare, and what they write."""
+"""The course of filling a table of the paper: model, data, measurements, result.json, text, MLflow."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import Any, NamedTuple
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
 from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Manifest, load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
-from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
 from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.registry.load import is_untrained
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.storage.uri import is_uri
-from dcgan_dist.tables.extract import Workers
 from dcgan_dist.tables.paper_tables import Row, as_text
+from dcgan_dist.tables.table_options import TableOptions
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
 
-SHARDS, FEATURES = "shards", "features"
+SHARDS = "shards"
+
+
+class Measured(NamedTuple):
+    """What a table's measurement gives."""
+
+    ours: Row
+    """The row of `model`."""
+    others: list[Row]
+    """Further rows that were measured."""
+    details: dict[str, Any]
+    """Further keys of result.json: about data and protocol."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TableOptions:
-    """How a table of the paper is filled."""
+class Table:
+    """In what the tables differ; the options are those of the table's own job."""
 
-    model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, a checkpoint folder, a folder of the authors' arrays, or,
-    where a discriminator is wanted, untrained:PRESET, that of a preset before training."""
-    data: str
-    """What jobs/prepare_* read, or the shards that they write."""
-    out: str
-    """Folder for result.json and all that is kept between calls; the same command again goes on."""
-    protocol: Literal["paper", "small"] = "paper"
-    """paper: as published; small: fewer images, for a look within minutes, not comparable."""
-    seed: int = 0
-    """Of the splits, of the draws of labels, and of a random or untrained discriminator."""
-    cpus: int = 1
-    """Processes that compute features, by Ray; 1: this one; 0: as many as the cluster has CPUs."""
-    use_gpu: bool = False
-    """Compute on a GPU."""
-    tracking_uri: str = ""
-    """MLflow server or database; default $MLFLOW_TRACKING_URI, else the default storage's."""
-    experiment: str = "dcgan_dist"
-    """MLflow experiment."""
-    track: bool = True
-    """Keep the result in MLflow too."""
-    dry_run: bool = False
-    """Check model and data, say what would be done, and write nothing."""
-
-    def __post_init__(self) -> None:
-        if self.cpus < 0 or self.seed < 0:
-            raise InputError(f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
-        if self.use_gpu and not torch.cuda.is_available():
-            raise InputError("`use_gpu`: this machine has no GPU that torch can use; leave it out")
+    name: str
+    source: Callable[[str], Source]
+    """The data set as it is published, from its path."""
+    paper: dict[str, Row]
+    """Published rows; "dcgan" is the one that ours is to be compared with."""
+    columns: Callable[[Any], Sequence[str]]
+    """Columns that are printed, from the options."""
+    load: Callable[[Any], Any]
+    """The network that `model` names, from the options; raises InputError for one that does not fit."""
+    work: Callable[[Any, dict[str, int], Any], str]
+    """What a dry run says will be done, from the options, the images of every split and the network."""
+    measure: Callable[[Any, Any, Manifest], Measured]
+    """All rows, from the options, the network and the data."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProbeOptions(TableOptions):
-    """How a table of linear machines on features is filled."""
+def fill_table(table: Table, options: TableOptions) -> int:
+    """Measure every row, write result.json, print the table, and hand it to MLflow.
 
-    dtype: Literal["float16", "float32"] = "float16"
-    """Of the features' files."""
-    controls: bool = True
-    """Also the rows that show what training is worth: a random discriminator of the same shape, pixels."""
-
-    @property
-    def workers(self) -> Workers:
-        """Who computes features."""
-        return Workers(count=self.cpus, use_gpu=self.use_gpu, dtype=self.dtype)
-
-
-def complete(options: Any) -> Any:
-    """The same options with every place absolute.
+    Returns:
+        Exit code 0.
 
     Raises:
-        InputError: a relative path inside a Ray job, or a tracking URI that shows a password.
+        InputError: model, data, folder or tracking server cannot be used; where only the tracking server failed at the
+            end, the result is written all the same.
     """
-    named = options.model
+    options = _complete(options)
+    network = table.load(options)
+    if options.dry_run:
+        counts = count_images(options, table.source)
+        print(f"{options}\n{counts} images; {table.work(options, counts, network)}\nnothing was written")
+        return 0
+    if options.track:
+        check_reachable(options.tracking_uri)  # better known before the work than after it
+    began = time.monotonic()
+    measured = table.measure(options, network, open_data(options, table.source))
+    rows = [measured.ours, *measured.others, *table.paper.values()]
+    result = {
+        "table": table.name,
+        "protocol": options.protocol,
+        "row": dataclasses.asdict(measured.ours),
+        "paper_row": dataclasses.asdict(table.paper["dcgan"]),
+        "deviations": list(measured.ours.deviations),
+        "rows": [dataclasses.asdict(row) for row in rows],
+        "model": options.model,
+        "seed": options.seed,
+        "seconds": round(time.monotonic() - began, 1),
+        **measured.details,
+    }
+    folder = Path(options.out)
+    path = write_result(folder, result)
+    print(as_text(rows, list(table.columns(options))))
+    print(f"result in {path}")
+    if options.track:
+        write_result(folder, result | {"mlflow_run_id": _track(options, measured, result)})
+    return 0
+
+
+def _complete(options: TableOptions) -> TableOptions:
+    """The same options with every place absolute."""
+    model = options.model
     return dataclasses.replace(
         options,
-        model=named if in_registry(named) or is_untrained(named) else absolute(named, "model"),
+        model=model if in_registry(model) or is_untrained(model) else absolute(model, "model"),
         data=absolute(options.data, "data"),
         out=absolute(options.out, "out"),
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
@@ -100,7 +114,7 @@ def complete(options: Any) -> Any:
 
 
 def is_prepared(data: str) -> bool:
-    """Whether --data is a folder or URI of shards, not a data set as it is published."""
+    """Whether `data` is a folder or URI of shards, not a data set as it is published."""
     return is_uri(data) or Path(data).name == MANIFEST_NAME or (Path(data) / MANIFEST_NAME).is_file()
 
 
@@ -119,24 +133,8 @@ def count_images(options: TableOptions, source: Callable[[str], Source]) -> dict
     return counts
 
 
-def describe_features(options: ProbeOptions, counts: dict[str, int], images: int, dimensions: int) -> str:
-    """What a dry run says.
-
-    Args:
-        options: of the job.
-        counts: images of every split.
-        images: of them that are used.
-        dimensions: features of an image.
-    """
-    size = images * dimensions * (2 if options.dtype == "float16" else 4) / 1e9
-    return (
-        f"{options}\n{counts} images; {images:,} x {dimensions} features of each discriminator, {size:.2f} GB\n"
-        "nothing was written"
-    )
-
-
 def open_data(options: TableOptions, source: Callable[[str], Source]) -> Manifest:
-    """The data set as shards; one that is given as it is published is written as shards below --out first.
+    """The data set as shards; one that is given as it is published is written as shards below `out` first.
 
     Raises:
         InputError: the data cannot be used.
@@ -155,86 +153,22 @@ def _of_data(read: Callable[[], Any]) -> Any:
         raise error.renamed(source="data") from error
 
 
-def turned(discriminator: Discriminator) -> Discriminator:
-    """The same with every kernel turned by 180 degrees, as if the authors' arrays were read without their turn."""
-    network = copy.deepcopy(discriminator)
-    with torch.no_grad():
-        for layer in network.convolutions:
-            assert isinstance(layer, torch.nn.Conv2d)
-            layer.weight.copy_(layer.weight.flip(2, 3))
-    return network
-
-
-class TableJob:
-    """A table from its start on: at its end it is written to result.json, printed and handed to MLflow."""
-
-    def __init__(self, table: str, options: TableOptions, columns: Sequence[str]) -> None:
-        """Begin.
-
-        Args:
-            table: name.
-            options: of the job.
-            columns: that are printed.
-
-        Raises:
-            InputError: the tracking server cannot be used, which is better known before the work than after it.
-        """
-        if options.track:
-            check_reachable(options.tracking_uri)
-        self.table, self.options, self.columns = table, options, list(columns)
-        self.began = time.monotonic()
-
-    def finish(self, ours: Row, others: Sequence[Row], paper: dict[str, Row], details: dict[str, Any]) -> int:
-        """Write, print, and record.
-
-        Args:
-            ours: the row of --model.
-            others: further rows that were measured.
-            paper: published rows; "dcgan" is the one that ours is to be compared with.
-            details: of data and protocol.
-
-        Returns:
-            Exit code 0.
-
-        Raises:
-            InputError: the folder cannot be written, or the tracking server cannot be used; then the result is written
-                all the same.
-        """
-        rows = [ours, *others, *paper.values()]
-        result = {
-            "table": self.table,
-            "protocol": self.options.protocol,
-            "row": dataclasses.asdict(ours),
-            "paper_row": dataclasses.asdict(paper["dcgan"]),
-            "deviations": list(ours.deviations),
-            "rows": [dataclasses.asdict(row) for row in rows],
-            "model": self.options.model,
-            "seed": self.options.seed,
-            "seconds": round(time.monotonic() - self.began, 1),
-            **details,
-        }
-        folder = Path(self.options.out)
-        path = write_result(folder, result)
-        print(as_text(rows, self.columns))
-        print(f"result in {path}")
-        if self.options.track:
-            write_result(folder, result | {"mlflow_run_id": self._track(result, ours, others)})
-        return 0
-
-    def _track(self, result: dict[str, Any], ours: Row, others: Sequence[Row]) -> str:
-        params = {key: value for key, value in dataclasses.asdict(self.options).items() if key != "tracking_uri"}
-        run = TrackedRun.create(
-            self.options.tracking_uri,
-            self.options.experiment,
-            f"table-{self.table}-{self.options.protocol}",
-            params,
-            environment_tags() | {"table": self.table, "deviations": "; ".join(ours.deviations)},
-        )
-        metrics = {f"table/{column}": value for column, value in ours.figures.items() if value is not None}
-        for row in others:
-            name = row.details.get("key", row.name)
-            metrics |= {f"table/{name}/{column}": value for column, value in row.figures.items() if value is not None}
-        run.log_metrics(metrics, 0)
-        run.log_dict(result, RESULT_NAME)
-        run.finish("FINISHED")
-        return run.run_id
+def _track(options: TableOptions, measured: Measured, result: dict[str, Any]) -> str:
+    """Record the table as a run of its own; returns the run's id."""
+    ours, others = measured.ours, measured.others
+    params = {key: value for key, value in dataclasses.asdict(options).items() if key != "tracking_uri"}
+    run = TrackedRun.create(
+        options.tracking_uri,
+        options.experiment,
+        f"table-{result['table']}-{options.protocol}",
+        params,
+        environment_tags() | {"table": result["table"], "deviations": "; ".join(ours.deviations)},
+    )
+    metrics = {f"table/{column}": value for column, value in ours.figures.items() if value is not None}
+    for row in others:
+        name = row.details.get("key", row.name)
+        metrics |= {f"table/{name}/{column}": value for column, value in row.figures.items() if value is not None}
+    run.log_metrics(metrics, 0)
+    run.log_dict(result, RESULT_NAME)
+    run.finish("FINISHED")
+    return run.run_id

@@ -92,7 +92,7 @@ def sketch_rows(blocks: Blocks, dimensions: int, *, rank: int = RANK) -> Nystroe
     """What makes `fit_linear_svm` quick for every C and every choice of labelled rows: in one pass, some large products.
 
     Raises:
-        InputError: a feature is no number.
+        InputError: a non-finite feature.
     """
     first = next(blocks())
     dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
@@ -128,11 +128,11 @@ def fit_linear_svm(
         classes: number of classes.
         dimensions: features of a row.
         start: where to begin, for example the solution for a smaller C; changes the time, not the result.
-        sketch: of the rows (`sketch_rows`), where several machines learn from them; changes the time, not the result.
+        sketch: of the rows (`sketch_rows`), where several SVMs learn from them; changes the time, not the result.
         tol: the search ends where every class's gradient is below tol times its gradient at 0.
 
     Raises:
-        InputError: a class without a row, or a feature that is no number.
+        InputError: a class without a row, or a non-finite feature.
     """
     first = next(blocks())
     device, dtype = first.device, torch.float64 if first.dtype == torch.float64 else torch.float32
@@ -156,7 +156,7 @@ class FewRows:
         """Take rows (n, d) of any precision and labels (n,) int64.
 
         Raises:
-            InputError: a class without a row, or a feature that is no number.
+            InputError: a class without a row, or a non-finite feature.
         """
         self.features, self.classes = features, classes
         gram = features.float() @ features.float().T if features.dtype != torch.float64 else features @ features.T

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +22,13 @@ from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.quality.sampling import sample_batches
 from dcgan_dist.registry.load import describe_training, load_generator
 from dcgan_dist.tables.extract import parameters_hash
-from dcgan_dist.tables.job import TableJob, TableOptions, complete, count_images, open_data
+from dcgan_dist.tables.job import Measured, Table
 from dcgan_dist.tables.nearest_error import NearestError
 from dcgan_dist.tables.paper_tables import MNIST, Row
+from dcgan_dist.tables.table_options import MnistTableOptions
 
 SAMPLES = {"train": 60_000, "test": 10_000}
-"""Images of the official files; --data may have cut a validation split from the first."""
+"""Images of the official files; the data may have cut a validation split from the first."""
 COUNTS = {"paper": (1_000, 10_000, 50_000, 10_000_000), "small": (1_000, 10_000)}
 TRAINED_ON = 50_000
 """Real digits that the authors' generator learns from."""
@@ -39,30 +38,10 @@ BATCH = 128
 BLOCK = 10_000
 """Digits searched at once: 31 MB."""
 SAVE_EVERY = 50_000
-KEPT_NAME = "nearest.npz"
+PROGRESS_NAME = "nearest.npz"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MnistTable(TableOptions):
-    """The MNIST table."""
-
-    samples: tuple[int, ...] = ()
-    """Numbers of generated digits to learn from, one column each; default 1000 10000 50000 10000000 (small: 1000 10000)."""
-    mode: Literal["batch", "standing"] = "batch"
-    """Batch normalisation of the generator: by the statistics of each batch of 128, as the authors sample, or standing ones."""
-    real: bool = True
-    """Also the rows learnt from the real training digits: all 60,000 and the first 50,000."""
-
-
-def fill_mnist_table(options: MnistTable) -> int:
-    """Measure every row; returns the exit code.
-
-    Raises:
-        InputError: model or data cannot be used.
-    """
-    options = complete(options)
-    counts = tuple(sorted(options.samples or COUNTS[options.protocol]))
-    require(counts[0] >= 1, "`samples` must be at least 1")
+def _load(options: MnistTableOptions) -> Generator:
     generator = load_generator(options.model, options.tracking_uri)
     config = generator.config
     require(
@@ -70,47 +49,63 @@ def fill_mnist_table(options: MnistTable) -> int:
         f"this generator draws {config.image_channels} x {config.image_size} x {config.image_size} images of {config.classes} "
         "classes, and the table needs 1 x 28 x 28 digits of 10 classes: name a model of preset mnist28",
     )
-    if options.dry_run:
-        found = count_images(options, lambda path: MnistSource(path=path, val=0))
-        print(f"{options}\n{found} images; {counts[-1]:,} generated digits, none of which is kept\nnothing was written")
-        return 0
-    names = [short(n) for n in counts]
-    job = TableJob("mnist", options, [*names, *(c for c in ("50K", "10M") if c not in names), "real"])
-    manifest = open_data(options, lambda path: MnistSource(path=path, val=0))
+    return generator
+
+
+def _sample_counts(options: MnistTableOptions) -> tuple[int, ...]:
+    """Numbers of generated digits to learn from, rising."""
+    return tuple(sorted(options.samples or COUNTS[options.protocol]))
+
+
+def _columns(options: MnistTableOptions) -> list[str]:
+    names = [short(count) for count in _sample_counts(options)]
+    return [*names, *(name for name in ("50K", "10M") if name not in names), "real"]
+
+
+def _work(options: MnistTableOptions, counts: dict[str, int], generator: Generator) -> str:
+    return f"{_sample_counts(options)[-1]:,} generated digits, none of which is kept"
+
+
+def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifest) -> Measured:
     train, train_labels = _digits(manifest, ("train", "val"), "train", options)
     test, truth = _digits(manifest, ("test",), "test", options)
-    deviations: list[str] = [f"generator: {describe_training(options.model)}"]
+    cut = []
     if options.protocol == "small":
         test, truth = test[:SMALL_TEST], truth[:SMALL_TEST]
-        deviations.append(f"small: the first {len(test):,} test digits")
-    if options.mode == "standing":
-        deviations.append("standing statistics instead of those of each batch of 128")
-    missing = [name for name in map(short, COUNTS["paper"]) if name not in names]
-    if missing:
-        deviations.append(f"columns {', '.join(missing)} not measured")
-
+        cut.append(f"small: the first {len(test):,} test digits")
+    counts = _sample_counts(options)
     figures = _generated_errors(options, generator, manifest, counts, test, truth)
     ours = Row(
         name="DCGAN",
-        figures={name: figures[name] for name in names},
+        figures={short(count): figures[short(count)] for count in counts},
         source="this run",
-        deviations=tuple(deviations),
+        deviations=(f"generator: {describe_training(options.model)}", *cut, *_deviations(options)),
         details={"key": "model"},
     )
-    others = []
-    if options.real:
-        for count, error in _real_errors(train, train_labels, test, truth).items():
-            others.append(
-                Row(
-                    name=f"real data, {count:,} digits",
-                    figures={"real": error},
-                    source="this run",
-                    deviations=tuple(deviations[1:2]) if options.protocol == "small" else (),
-                    details={"key": f"real_{count}"},
-                )
-            )
+    real = _real_errors(train, train_labels, test, truth) if options.real else {}
+    others = [
+        Row(
+            name=f"real data, {count:,} digits",
+            figures={"real": error},
+            source="this run",
+            deviations=tuple(cut),
+            details={"key": f"real_{count}"},
+        )
+        for count, error in real.items()
+    ]
     details = {"data": {"manifest_hash": manifest.hash, "images": {"train": len(train), "test": len(test)}}}
-    return job.finish(ours, others, MNIST, details)
+    return Measured(ours, others, details)
+
+
+def _deviations(options: MnistTableOptions) -> list[str]:
+    """In what the options are not the paper's measurement of generated digits."""
+    measured = {short(count) for count in _sample_counts(options)}
+    missing = [name for name in map(short, COUNTS["paper"]) if name not in measured]
+    standing = "standing statistics instead of those of each batch of 128"
+    return [
+        *([standing] if options.mode == "standing" else []),
+        *([f"columns {', '.join(missing)} not measured"] if missing else []),
+    ]
 
 
 def short(count: int) -> str:
@@ -122,19 +117,19 @@ def short(count: int) -> str:
 
 
 def _digits(
-    manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTable
+    manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTableOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """(n, 784) in [0, 1] and classes (n,), in official order."""
-    parts = [manifest.split(split) for split in splits if split in manifest.splits or split == splits[0]]
-    images = [read_images(part, part.samples, image_size=28, image_channels=1) for part in parts]
-    labels = np.concatenate([read_labels(part).numpy() for part in parts])
+    manifests = [manifest.split(split) for split in splits if split in manifest.splits or split == splits[0]]
+    images = [read_images(split, split.samples, image_size=28, image_channels=1) for split in manifests]
+    labels = np.concatenate([read_labels(split).numpy() for split in manifests])
     check_labels(name, labels)
     if options.protocol == "paper" and len(labels) != SAMPLES[name]:
         raise InputError(
             f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or "
             "add `protocol=small`"
         )
-    pixels = np.concatenate([from_uint8(part, "sigmoid").flatten(1).numpy() for part in images])
+    pixels = np.concatenate([from_uint8(block, "sigmoid").flatten(1).numpy() for block in images])
     return pixels, labels
 
 
@@ -142,16 +137,16 @@ def _real_errors(
     train: NDArray[np.float32], labels: NDArray[np.int64], test: NDArray[np.float32], truth: NDArray[np.int64]
 ) -> dict[int, float]:
     """Error with the first 50,000 real digits and with all of them, by their number."""
-    nearest, found = NearestError(test, truth), {}
+    nearest, errors = NearestError(test, truth), {}
     for first in tqdm(range(0, len(train), BLOCK), desc=f"{len(train):,} real digits", unit="block"):
         nearest.add(train[first : first + BLOCK], labels[first : first + BLOCK])
         if nearest.seen in (TRAINED_ON, len(train)):
-            found[nearest.seen] = nearest.percent()
-    return found
+            errors[nearest.seen] = nearest.percent()
+    return errors
 
 
 def _generated_errors(
-    options: MnistTable,
+    options: MnistTableOptions,
     generator: Generator,
     manifest: Manifest,
     counts: tuple[int, ...],
@@ -164,10 +159,10 @@ def _generated_errors(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
-    kept = folder / KEPT_NAME
+    progress = folder / PROGRESS_NAME
     identity = content_hash([parameters_hash(generator), manifest.hash, len(test), options.seed, options.mode])
     nearest = NearestError(test, truth)
-    figures = nearest.load(kept, identity)
+    figures = nearest.load(progress, identity)
     saved = nearest.seen
     with progress_bar(counts[-1], "generated digits") as bar:
         bar.update(min(saved, counts[-1]))
@@ -180,18 +175,18 @@ def _generated_errors(
                 figures[short(nearest.seen)] = nearest.percent()
                 bar.write(f"{nearest.seen:,} generated digits: {nearest.percent():.2f} % error")
             if nearest.seen in counts or nearest.seen - saved >= SAVE_EVERY:
-                nearest.save(kept, identity, figures)
+                nearest.save(progress, identity, figures)
                 saved = nearest.seen
     absent = [short(n) for n in counts if short(n) not in figures]
     require(
         not absent,
-        f"{kept} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another `out` for these",
+        f"{progress} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another `out` for these",
     )
     return figures
 
 
 def _blocks(
-    generator: Generator, seen: int, counts: tuple[int, ...], options: MnistTable
+    generator: Generator, seen: int, counts: tuple[int, ...], options: MnistTableOptions
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Generated digits from number `seen` on, in blocks that end at every count: (b, 784) in [0, 1], classes (b,)."""
     ends = sorted({*range(BLOCK, counts[-1], BLOCK), *counts})
@@ -200,3 +195,14 @@ def _blocks(
         batches = sample_batches(generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=first)
         pixels = np.concatenate([batch.flatten(1).float().cpu().numpy() for batch in batches])[start - first :]
         yield pixels, np.arange(start, stop) % 10
+
+
+MNIST_TABLE = Table(
+    name="mnist",
+    source=lambda path: MnistSource(path=path, val=0),
+    paper=MNIST,
+    columns=_columns,
+    load=_load,
+    work=_work,
+    measure=_measure,
+)

@@ -1,4 +1,4 @@
-"""Errors of linear machines on features, draw by draw of labels, as the paper's tables have them.
+"""Errors of linear SVMs on features, draw by draw of labels, as the paper's tables have them.
 
 Source: the released `svhn_semisup_analysis.py` for SVHN: C from a grid by the mean validation error of 10 draws of labels, then
 100 new draws. The script for CIFAR-10 was never released; the same rules are used.
@@ -18,7 +18,6 @@ from tqdm import tqdm
 from dcgan_dist.tables.feature_table import Rows
 from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm, sketch_rows
 
-C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 CLASSES = 10
 FEW_ROWS = 6000
 """Up to here the Gram matrix of the rows is quicker than the rows, and small: 290 MB in float64."""
@@ -58,7 +57,7 @@ def fit_path(
     device: torch.device,
     start: LinearSvm | None = None,
 ) -> list[LinearSvm]:
-    """A machine per C on the rows at positions, each begun at the solution of the one before.
+    """A linear SVM per C on the rows at positions, each begun at the solution of the one before.
 
     Args:
         rows: features.
@@ -69,7 +68,7 @@ def fit_path(
         start: where the first begins, where there are many rows.
 
     Raises:
-        InputError: a class without a row, or a feature that is no number.
+        InputError: a class without a row, or a non-finite feature.
     """
     if len(positions) <= FEW_ROWS and len(positions) < rows.dimensions:
         few = FewRows(rows.take(positions).to(device), torch.from_numpy(labels[positions]), classes=CLASSES)
@@ -102,17 +101,17 @@ def on_device(rows: Rows, device: torch.device) -> Callable[[], Iterator[Tensor]
 
 
 def errors(path: Sequence[LinearSvm], held_out: HeldOut) -> NDArray[np.float64]:
-    """Error of each machine in percent: (machines,); the rows are read once for all of them."""
+    """Error of each SVM in percent: (len(path),); the rows are read once for all of them."""
     device = path[0].weights.device
     weights = torch.cat([svm.weights for svm in path], 1)
     intercepts = torch.cat([svm.intercept for svm in path])
-    wrong, seen = torch.zeros(len(path), device=device), 0
+    wrong, count = torch.zeros(len(path), device=device), 0
     for block in held_out.rows.blocks(held_out.positions):
-        truth = torch.from_numpy(held_out.labels[seen : seen + len(block)]).to(device)
+        truth = torch.from_numpy(held_out.labels[count : count + len(block)]).to(device)
         scores = torch.addmm(intercepts, block.to(weights), weights)
         wrong += (scores.view(len(block), len(path), CLASSES).argmax(2) != truth[:, None]).sum(0)
-        seen += len(block)
-    return (100 * wrong.double() / seen).cpu().numpy()
+        count += len(block)
+    return (100 * wrong.double() / count).cpu().numpy()
 
 
 def errors_of_draws(
@@ -139,17 +138,12 @@ def errors_of_draws(
     Returns:
         (draws, len(cs), 1 + number of held-out sets): error on the labelled images themselves, then on each set.
     """
-    found = []
+    errors_by_draw = []
     for number, positions in enumerate(tqdm(draws, desc=name, unit="draw")):
         path = fit_path(rows, labels, positions, cs, device=device)
         sets = [HeldOut(rows, positions, labels[positions]), *held_out(number)]
-        found.append(np.stack([errors(path, one) for one in sets], axis=1))
-    return np.stack(found)
-
-
-def best_c(validation_errors: NDArray[np.float64], cs: Sequence[float] = C_GRID) -> float:
-    """The C with the least mean error of (draws, len(cs)); among equals the smallest."""
-    return cs[int(validation_errors.mean(0).argmin())]
+        errors_by_draw.append(np.stack([errors(path, images) for images in sets], axis=1))
+    return np.stack(errors_by_draw)
 
 
 def summarise(values: NDArray[np.float64]) -> Summary:

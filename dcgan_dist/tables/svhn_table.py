@@ -1,13 +1,13 @@
-"""The SVHN table: error of a linear machine on a discriminator's features, with 1000 labels."""
+"""The SVHN table: error of a linear SVM on a discriminator's features, with 1000 labels."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dcgan_dist.data.label_draws import (
@@ -20,89 +20,30 @@ from dcgan_dist.data.label_draws import (
 )
 from dcgan_dist.data.shards.manifest import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
-from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.prepare.sources.svhn import SvhnSource
-from dcgan_dist.registry.load import (
-    describe_training,
-    is_authors_folder,
-    is_untrained,
-    load_discriminator,
-    untrained_discriminator,
-)
-from dcgan_dist.tables.extract import extract_features, fit_to
+from dcgan_dist.registry.load import is_authors_folder
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
-from dcgan_dist.tables.features import feature_dimensions
-from dcgan_dist.tables.job import (
-    FEATURES,
-    ProbeOptions,
-    TableJob,
-    complete,
-    count_images,
-    describe_features,
-    open_data,
-    turned,
-)
+from dcgan_dist.tables.job import Measured, Table
 from dcgan_dist.tables.paper_tables import SVHN, Row
-from dcgan_dist.tables.probe_protocol import C_GRID, HeldOut, best_c, errors_of_draws, summarise
+from dcgan_dist.tables.probe_protocol import HeldOut, errors_of_draws, summarise
+from dcgan_dist.tables.probe_rows import ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.svm_c import C_GRID, best_c
+from dcgan_dist.tables.table_options import SvhnTableOptions
 
 SMALL_IMAGES, SMALL_TEST_SHARE, SMALL_SPLITS = 946, 0.26, 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SvhnTable(ProbeOptions):
-    """The SVHN table."""
+class SvhnRows(ProbeRows):
+    """The protocol of the SVHN table."""
 
-    c_draws: int = 10
-    """Draws of 1000 labels that C is chosen by (paper protocol)."""
-    draws: int = 100
-    """Further draws that the error is the mean of (paper protocol)."""
+    options: SvhnTableOptions
 
-
-def fill_svhn_table(options: SvhnTable) -> int:
-    """Measure every row; returns the exit code.
-
-    Raises:
-        InputError: model or data cannot be used.
-    """
-    options = complete(options)
-    require(options.c_draws >= 1 and options.draws >= 1, "`c_draws` and `draws` must be at least 1")
-    model = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
-    dimensions = feature_dimensions(model.config)
-    if options.dry_run:
-        counts = count_images(options, lambda path: SvhnSource(path=path))
-        images = sum(counts.values()) if options.protocol == "paper" else min(SMALL_IMAGES, counts.get("train", 0))
-        print(describe_features(options, counts, images, dimensions))
-        return 0
-    job = TableJob("svhn", options, ["test", "validation", "train"])
-    manifest = open_data(options, lambda path: SvhnSource(path=path))
-    measure = _Measurement(options, manifest)
-    kind = "untrained" if is_untrained(options.model) else "DCGAN"
-    ours = measure.discriminator(model, f"{kind} discriminator + L2-SVM", "model")
-    others = []
-    if options.controls:
-        if is_authors_folder(Path(options.model)):
-            others.append(measure.discriminator(turned(model), "the same, kernels turned by 180 degrees", "turned"))
-        if not is_untrained(options.model):
-            network = untrained_discriminator(model.config, seed=options.seed)
-            others.append(measure.discriminator(network, "random discriminator of the same shape", "random"))
-        others.append(measure.pixels())
-    ours.details["trained_on"] = describe_training(options.model)
-    deviations = (*ours.deviations, f"trained on: {ours.details['trained_on']}")
-    ours = dataclasses.replace(ours, deviations=deviations)
-    details = {"data": {"manifest_hash": manifest.hash, "images": measure.counts}, "dimensions": dimensions}
-    return job.finish(ours, others, SVHN, details)
-
-
-class _Measurement:
-    """One protocol on one data set, for any features."""
-
-    def __init__(self, options: SvhnTable, manifest: Manifest) -> None:
-        self.options, self.manifest = options, manifest
+    def __init__(self, options: SvhnTableOptions, manifest: Manifest) -> None:
+        super().__init__(options, manifest)
         self.train = manifest.split("train")
         self.labels = read_labels(self.train).numpy()
-        self.deviations: list[str] = []
         if options.protocol == "paper":
             self.test = manifest.split("test")
             self.test_labels = read_labels(self.test).numpy()
@@ -110,9 +51,8 @@ class _Measurement:
             check_svhn("test", self.test_labels)
             self._draw_labels()
         else:
+            self.test = None
             self._split()
-        self.images = len(self.labels)
-        self.counts = {"train": self.images, "test": len(self.test_labels)}
 
     def _draw_labels(self) -> None:
         options = self.options
@@ -141,36 +81,40 @@ class _Measurement:
             f"mean of {SMALL_SPLITS} splits, C chosen on the test images, statistics on all {len(self.labels)}"
         )
 
-    def discriminator(self, network: Discriminator, name: str, key: str) -> Row:
-        """A row of a discriminator's features."""
-        options, folder = self.options, Path(self.options.out) / FEATURES
-        extractor = fit_to(network, self.train, folder, options.workers, name=key, images=self.images)
-        train = extract_features(extractor, self.train, folder, options.workers, images=self.images)
-        test = extract_features(extractor, self.test, folder, options.workers) if options.protocol == "paper" else None
-        return self._row(train, test, name, key)
+    def other_rows(self, discriminator: Discriminator) -> Iterator[Row]:
+        """As `ProbeRows`."""
+        if not self.options.controls:
+            return
+        if is_authors_folder(Path(self.options.model)):
+            yield self.network_row(flip_kernels(discriminator), "the same, kernels flipped", "turned")
+        yield from self.random_row(discriminator)
+        yield self._pixel_row()
 
-    def pixels(self) -> Row:
-        """A row of the pixels as they are."""
+    def _pixel_row(self) -> Row:
+        """The row of the pixels as they are."""
 
         def rows(manifest: Manifest, count: int) -> MemoryRows:
             images = read_images(manifest, np.arange(count), image_size=manifest.image_size)
             return MemoryRows(values=from_uint8(images, "tanh").flatten(1))
 
-        test = rows(self.test, len(self.test_labels)) if self.options.protocol == "paper" else None
-        return self._row(rows(self.train, self.images), test, "pixels", "pixels")
+        test = rows(self.test, len(self.test_labels)) if self.test else None
+        return self.fit(rows(self.train, len(self.labels)), test, "pixels", "pixels")
 
-    def _row(self, train: Rows, test: Rows | None, name: str, key: str) -> Row:
-        device, labels, n = self.options.workers.device, self.labels, self.options.c_draws
+    def fit(self, train: Rows, test: Rows | None, name: str, key: str) -> Row:
+        """As `ProbeRows`."""
+        device, labels, n = self.workers.device, self.labels, self.options.c_draws
 
         def run(
-            draws: list[NDArray[np.int64]], cs: tuple[float, ...], sets: Callable[[int], list[HeldOut]], words: str
+            draws: list[NDArray[np.int64]], cs: tuple[float, ...], sets: Callable[[int], list[HeldOut]], stage: str
         ) -> NDArray[np.float64]:
-            return errors_of_draws(train, labels, draws, cs, sets, device=device, name=f"{key}: {words}")
+            return errors_of_draws(train, labels, draws, cs, sets, device=device, name=f"{key}: {stage}")
 
         if test is None:
-            found = run(self.draws, C_GRID, lambda i: [HeldOut(train, self.tests[i], labels[self.tests[i]])], "C grid")
-            c, curve = best_c(found[:, :, 1]), found[:, :, 1].mean(0)
-            columns = {"train": found[:, C_GRID.index(c), 0], "test": found[:, C_GRID.index(c), 1]}
+            by_split = run(
+                self.draws, C_GRID, lambda i: [HeldOut(train, self.tests[i], labels[self.tests[i]])], "C grid"
+            )
+            c, curve = best_c(by_split[:, :, 1]), by_split[:, :, 1].mean(0)
+            columns = {"train": by_split[:, C_GRID.index(c), 0], "test": by_split[:, C_GRID.index(c), 1]}
         else:
             validation = HeldOut(train, self.validation, labels[self.validation])
             grid = run(self.draws[:n], C_GRID, lambda _: [validation], "C grid")
@@ -192,3 +136,33 @@ class _Measurement:
                 "error_by_c": dict(zip(map(str, C_GRID), curve.tolist(), strict=True)),
             },
         )
+
+
+def flip_kernels(discriminator: Discriminator) -> Discriminator:
+    """A copy with every kernel flipped along both axes, as if the authors' arrays were read without their flip."""
+    network = copy.deepcopy(discriminator)
+    with torch.no_grad():
+        for layer in network.convolutions:
+            assert isinstance(layer, torch.nn.Conv2d)
+            layer.weight.copy_(layer.weight.flip(2, 3))
+    return network
+
+
+def _work(options: SvhnTableOptions, counts: dict[str, int], discriminator: Discriminator) -> str:
+    images = sum(counts.values()) if options.protocol == "paper" else min(SMALL_IMAGES, counts.get("train", 0))
+    return feature_work(options, images, discriminator)
+
+
+def _measure(options: SvhnTableOptions, discriminator: Discriminator, manifest: Manifest) -> Measured:
+    return SvhnRows(options, manifest).measure(discriminator)
+
+
+SVHN_TABLE = Table(
+    name="svhn",
+    source=lambda path: SvhnSource(path=path),
+    paper=SVHN,
+    columns=lambda _: ("test", "validation", "train"),
+    load=load_probed,
+    work=_work,
+    measure=_measure,
+)

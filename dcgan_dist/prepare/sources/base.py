@@ -80,7 +80,7 @@ class TravelsLight:
 
     def __getstate__(self) -> dict[str, Any]:
         """Its fields only."""
-        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ import numpy as np
 
 from dcgan_dist.data.shards.images import ImageFault, decode
 from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
-from dcgan_dist.data.shards.writer import Encoding
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
 
@@ -30,17 +29,11 @@ class Cifar10Source(LabelledSource):
     path: str
     """Folder with data_batch_1..5 and test_batch (or above it), or with the JPEG tars; of both the one with more images."""
     dataset: str = "cifar10"
-    image_size: int = 32
-    image_channels: int = 3
-    encoding: Encoding = "png"
+    CLASSES: ClassVar = CLASSES
 
-    def class_names(self) -> tuple[str, ...]:
-        """The ten classes."""
-        return CLASSES
-
-    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Preprocessing and origin."""
-        return {"size": 32}, {"kind": "cifar10", "form": self._form_and_splits[0]}
+    def origin(self) -> dict[str, Any]:
+        """Whether the images are those of the batches or JPEG copies."""
+        return {"form": self._form_and_splits[0]}
 
     def read_splits(self) -> list[SplitArrays]:
         """As `LabelledSource`, of the form with more images."""
@@ -51,7 +44,7 @@ class Cifar10Source(LabelledSource):
         root = Path(self.path).expanduser()
         form, splits = "batches", _read_batches(sorted(root.rglob("data_batch_*")) + sorted(root.rglob("test_batch")))
         if _images(splits) < IMAGES and (tars := sorted(root.glob("*.tar"))):
-            form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda found: _images(found[1]))
+            form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda candidate: _images(candidate[1]))
         if not splits:
             raise InputError(
                 f"`source` {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
@@ -70,7 +63,7 @@ def holds_jpegs(tar: Path) -> bool:
 
 
 def _images(splits: Sequence[SplitArrays]) -> int:
-    return sum(len(part.labels) for part in splits)
+    return sum(len(split.labels) for split in splits)
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -112,7 +105,7 @@ def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
-    found: dict[str, dict[int, tuple[np.ndarray, int]]] = {"train": {}, "test": {}}
+    images: dict[str, dict[int, tuple[np.ndarray, int]]] = {"train": {}, "test": {}}
     for path in paths:
         try:
             with path.open("rb") as file:
@@ -120,11 +113,15 @@ def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
                     if match := _JPEG_NAME.fullmatch(member.name):
                         file.seek(member.offset)
                         split, number, name = match.groups()
-                        found[split][int(number)] = decode(file.read(member.size), 3), CLASSES.index(name)
+                        images[split][int(number)] = decode(file.read(member.size), 3), CLASSES.index(name)
         except (TarFault, ImageFault) as error:
             raise InputError(f"{path} is damaged ({error}): copy it again") from error
     return [
-        SplitArrays(split, np.stack([part[i][0] for i in sorted(part)]), np.array([part[i][1] for i in sorted(part)]))
-        for split, part in found.items()
-        if part
+        SplitArrays(
+            split,
+            np.stack([numbered[i][0] for i in sorted(numbered)]),
+            np.array([numbered[i][1] for i in sorted(numbered)]),
+        )
+        for split, numbered in images.items()
+        if numbered
     ]

@@ -67,15 +67,15 @@ class ShardSource(TravelsLight):
 
     def items(self) -> Sequence[Item]:
         """One item per sample that stays."""
-        found: list[Item] = []
+        items: list[Item] = []
         for number, manifest in enumerate(self.manifests):
             ends = np.cumsum(manifest.shard_samples)
             starts = ends - manifest.shard_samples
             shards = np.searchsorted(ends, self.positions[number], side="right")
             rows = self.positions[number] - starts[shards]
             for key, shard, row in zip(self.keys[number].tolist(), shards.tolist(), rows.tolist(), strict=True):
-                found.append(Item(key.decode(), (number, shard, row), manifest.shards[shard].split))
-        return found
+                items.append(Item(key.decode(), (number, shard, row), manifest.shards[shard].split))
+        return items
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """Copy one sample with its label and details."""
@@ -111,8 +111,8 @@ def check_alike(manifests: Iterable[Manifest]) -> None:
         InputError: they differ in layout, channels, classes, or size of their blocks.
     """
     forms = {
-        (one.layout, one.image_channels, one.class_names, one.image_size if one.layout == "blocks" else 0)
-        for one in manifests
+        (data.layout, data.image_channels, data.class_names, data.image_size if data.layout == "blocks" else 0)
+        for data in manifests
     }
     require(
         len(forms) == 1,

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan_dist.data.shards.images import ImageFault, open_image, to_array
-from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.base import Item, Rejected, UnlabelledSource
-from dcgan_dist.prepare.sources.image_files import find_images
+from dcgan_dist.prepare.sources.image_files import image_items
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""
@@ -77,10 +76,9 @@ class YuNetDetector:
     def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
         """Faces; the score is a probability."""
         self._network.setInputSize((pixels.shape[1], pixels.shape[0]))
-        _, found = self._network.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-        rows = [] if found is None else found
+        _, detections = self._network.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         faces = []
-        for x, y, w, h, *_, score in rows:
+        for x, y, w, h, *_, score in [] if detections is None else detections:
             side = max(w, h)
             faces.append(Face(float(x + w / 2 - side / 2), float(y + h / 2 - side / 2), float(side), float(score)))
         return sorted(faces)
@@ -110,9 +108,7 @@ class FacesSource(UnlabelledSource):
             InputError: a path is missing or unreadable, there is no image, or the detector cannot be loaded.
         """
         _open_detector(self.detector, self.detector_model)
-        found = find_images(self.paths)
-        keys = keys_of_paths([name for name, _ in found])
-        return [Item(key, place) for key, (_, place) in zip(keys, found, strict=True)]
+        return image_items(self.paths)
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """Find the faces of one photograph and cut them out; key is the photograph's with -0, -1, ..."""

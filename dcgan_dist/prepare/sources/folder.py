@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.prepare.sources.base import Item, Rejected, UnlabelledSource
-from dcgan_dist.prepare.sources.image_files import find_images, read_square
+from dcgan_dist.prepare.sources.image_files import image_items, read_square, square_preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +27,7 @@ class FolderSource(UnlabelledSource):
         Raises:
             InputError: a path is missing or unreadable, or there is no image.
         """
-        found = find_images(self.paths)
-        keys = keys_of_paths([name for name, _ in found])
-        return [Item(key, place) for key, (_, place) in zip(keys, found, strict=True)]
+        return image_items(self.paths)
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """Decode, resize and crop a file."""
@@ -38,5 +35,7 @@ class FolderSource(UnlabelledSource):
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        preprocessing = {"resize": "shorter side, antialiased bicubic", "crop": "centre", "size": self.image_size}
-        return preprocessing, {"kind": "folder", "names": [Path(path).name for path in self.paths]}
+        return square_preprocessing(self.image_size), {
+            "kind": "folder",
+            "names": [Path(path).name for path in self.paths],
+        }

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from dcgan_dist.data.shards.images import (
     IMAGE_SUFFIXES,
@@ -18,6 +19,7 @@ from dcgan_dist.data.shards.images import (
     resize_and_crop,
     to_array,
 )
+from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.base import Item, Rejected
@@ -66,7 +68,7 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
     Raises:
         InputError: a source is missing or cannot be read, or there is no image in any.
     """
-    found: list[tuple[str, Place]] = []
+    images: list[tuple[str, Place]] = []
     for prefix, path in zip(_prefixes(paths), paths, strict=True):
         root = Path(path).expanduser().absolute()
         if root.is_dir():
@@ -75,18 +77,34 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
             files = _walk_file(root, root.name, whole=True)
         else:
             raise InputError(f"`source` {path} does not exist: give a folder, tar or zip of images")
-        found += sorted((prefix + name, place) for name, place in files if _is_image(name))
-    if not found:
+        images += sorted((prefix + name, place) for name, place in files if _is_image(name))
+    if not images:
         raise InputError(
             f"no image in {', '.join(paths)}: give a folder, tar or zip with files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
-    return found
+    return images
+
+
+def image_items(paths: Sequence[str]) -> list[Item]:
+    """One item, without a label, per image that `find_images` finds.
+
+    Raises:
+        InputError: as `find_images`.
+    """
+    images = find_images(paths)
+    keys = keys_of_paths([name for name, _ in images])
+    return [Item(key, place) for key, (_, place) in zip(keys, images, strict=True)]
+
+
+def square_preprocessing(image_size: int) -> dict[str, Any]:
+    """What `read_square` does, for the manifest."""
+    return {"resize": "shorter side, antialiased bicubic", "crop": "centre", "size": image_size}
 
 
 def read_square(item: Item, image_size: int, channels: int, *, note_size: bool = False) -> Iterator[Sample | Rejected]:
     """One file as a square: shorter side to `image_size` with antialias, centre cut out.
 
-    With `note_size` the details say how large it was, so that of near duplicates the best can be kept.
+    With `note_size` the details say how large it was, so that the best of near duplicates can be kept.
     """
     try:
         with open_image(item.ref.read_bytes()) as image:
@@ -121,11 +139,9 @@ def _walk_tar(path: Path) -> Iterator[tuple[str, Place]]:
                 if member.isfile() and member.name.endswith(".tar"):
                     inner = member.name.removesuffix(".tar")
                     with tarfile.open(fileobj=tar.extractfile(member), mode="r:") as nested:
-                        for one in nested:
-                            yield (
-                                f"{inner}/{one.name}",
-                                Place(str(path), member.offset_data + one.offset_data, one.size),
-                            )
+                        for image in nested:
+                            offset = member.offset_data + image.offset_data
+                            yield f"{inner}/{image.name}", Place(str(path), offset, image.size)
                 elif member.isfile():
                     yield member.name, Place(str(path), member.offset_data, member.size)
     except tarfile.TarError as error:

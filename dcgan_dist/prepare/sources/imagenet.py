@@ -16,7 +16,7 @@ from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Encoding, Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source, TravelsLight
-from dcgan_dist.prepare.sources.image_files import Place, find_images, read_square
+from dcgan_dist.prepare.sources.image_files import Place, find_images, read_square, square_preprocessing
 
 _SPLITS = ("train", "val", "test")
 
@@ -34,7 +34,7 @@ class ImageNetSource(TravelsLight):
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the class folders, such as n01440764."""
-        return tuple(sorted({_class_of(name) for name, _ in self._found}))
+        return tuple(sorted({_class_of(name) for name, _ in self._images}))
 
     def items(self) -> Sequence[Item]:
         """One item per image.
@@ -44,12 +44,12 @@ class ImageNetSource(TravelsLight):
         """
         numbers = {name: number for number, name in enumerate(self.class_names())}
         if "" in numbers:
-            stray = next(name for name, _ in self._found if not _class_of(name))
+            stray = next(name for name, _ in self._images if not _class_of(name))
             raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use the job `prepare_folder`")
-        names = [name for name, _ in self._found]
+        names = [name for name, _ in self._images]
         return [
             Item(key, place, _split_of(name), numbers[_class_of(name)])
-            for key, (name, place) in zip(keys_of_paths(names), self._found, strict=True)
+            for key, (name, place) in zip(keys_of_paths(names), self._images, strict=True)
         ]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
@@ -58,11 +58,13 @@ class ImageNetSource(TravelsLight):
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        preprocessing = {"resize": "shorter side, antialiased bicubic", "crop": "centre", "size": self.image_size}
-        return preprocessing, {"kind": "imagenet", "names": [Path(path).name for path in self.paths]}
+        return square_preprocessing(self.image_size), {
+            "kind": "imagenet",
+            "names": [Path(path).name for path in self.paths],
+        }
 
     @cached_property
-    def _found(self) -> list[tuple[str, Place]]:
+    def _images(self) -> list[tuple[str, Place]]:
         return find_images(self.paths)
 
 

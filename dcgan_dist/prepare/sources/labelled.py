@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.data.shards.writer import Sample
+from dcgan_dist.data.shards.writer import Encoding, Sample
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.base import Item, Rejected, TravelsLight
 
@@ -26,8 +28,27 @@ class SplitArrays:
         self.split, self.images, self.labels = split, images, labels
 
 
+@dataclass(frozen=True, kw_only=True)
 class LabelledSource(TravelsLight, ABC):
     """Labelled images of one size that are read at once, in official splits and order."""
+
+    dataset: str
+    image_size: int = 32
+    image_channels: int = 3
+    encoding: Encoding = "png"
+    CLASSES: ClassVar[tuple[str, ...]] = tuple("0123456789")
+
+    def class_names(self) -> tuple[str, ...]:
+        """The ten classes."""
+        return self.CLASSES
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Preprocessing and origin."""
+        return {"size": self.image_size}, {"kind": self.dataset, **self.origin()}
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """What else the manifest says about the origin."""
 
     @abstractmethod
     def read_splits(self) -> list[SplitArrays]:
@@ -49,9 +70,9 @@ class LabelledSource(TravelsLight, ABC):
             InputError: as `read_splits`.
         """
         return [
-            Item(f"{part.split}/{row:06d}", (number, row), part.split, int(label))
-            for number, part in enumerate(self.splits)
-            for row, label in enumerate(part.labels)
+            Item(f"{split.split}/{row:06d}", (number, row), split.split, int(label))
+            for number, split in enumerate(self.splits)
+            for row, label in enumerate(split.labels)
         ]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:

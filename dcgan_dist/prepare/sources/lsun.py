@@ -16,6 +16,7 @@ from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source, UnlabelledSource
 from dcgan_dist.prepare.sources.folder import FolderSource
+from dcgan_dist.prepare.sources.image_files import square_preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,7 @@ class LmdbSource(UnlabelledSource):
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        preprocessing = {"resize": "shorter side, antialiased bicubic", "crop": "centre", "size": self.image_size}
-        return preprocessing, {"kind": "lmdb", "name": Path(self.path).name}
+        return square_preprocessing(self.image_size), {"kind": "lmdb", "name": Path(self.path).name}
 
 
 def lsun_source(paths: tuple[str, ...], image_size: int) -> Source:

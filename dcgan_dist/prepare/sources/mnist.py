@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from dcgan_dist.data.shards.writer import Encoding
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
 
@@ -30,24 +29,19 @@ class MnistSource(LabelledSource):
     dataset: str = "mnist"
     image_size: int = 28
     image_channels: int = 1
-    encoding: Encoding = "png"
 
-    def class_names(self) -> tuple[str, ...]:
-        """The ten classes."""
-        return tuple("0123456789")
-
-    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Preprocessing and origin."""
-        return {"size": 28}, {"kind": "mnist", "val": self.val}
+    def origin(self) -> dict[str, Any]:
+        """How many training digits are held out."""
+        return {"val": self.val}
 
     def read_splits(self) -> list[SplitArrays]:
         """As `LabelledSource`; the validation split is cut from the train split."""
         root = Path(self.path).expanduser()
         splits = []
         for split, prefix in _FILES.items():
-            found = [_find(root, f"{prefix}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-            if all(path.name for path in found):
-                splits.append(SplitArrays(split, *_read(*found)))
+            files = [_find(root, f"{prefix}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+            if all(path.name for path in files):
+                splits.append(SplitArrays(split, *_read(*files)))
         if not splits:
             raise InputError(
                 f"`source` {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files"

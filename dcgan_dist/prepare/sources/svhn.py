@@ -10,7 +10,6 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from dcgan_dist.data.shards.writer import Encoding
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
 
@@ -24,17 +23,10 @@ class SvhnSource(LabelledSource):
     extra: bool = False
     """Append the 531,131 easier digits of extra_32x32.mat to the train split."""
     dataset: str = "svhn"
-    image_size: int = 32
-    image_channels: int = 3
-    encoding: Encoding = "png"
 
-    def class_names(self) -> tuple[str, ...]:
-        """The ten classes."""
-        return tuple("0123456789")
-
-    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Preprocessing and origin."""
-        return {"size": 32}, {"kind": "svhn", "extra": self.extra}
+    def origin(self) -> dict[str, Any]:
+        """Whether the extra digits are among them."""
+        return {"extra": self.extra}
 
     def read_splits(self) -> list[SplitArrays]:
         """As `LabelledSource`; the extra digits are part of the train split."""
@@ -43,16 +35,16 @@ class SvhnSource(LabelledSource):
         parts = {kind: _read_mat(file) for file in files for kind in [file.name.partition("_")[0]]}
         train = [parts[kind] for kind in ("train", *(("extra",) if self.extra else ())) if kind in parts]
         splits = [("train", train), ("test", [parts["test"]] if "test" in parts else [])]
-        found = [
-            SplitArrays(split, np.concatenate([one[0] for one in some]), np.concatenate([one[1] for one in some]))
-            for split, some in splits
-            if some
+        arrays = [
+            SplitArrays(split, *(np.concatenate(column) for column in zip(*files, strict=True)))
+            for split, files in splits
+            if files
         ]
-        if not found:
+        if not arrays:
             raise InputError(
                 f"`source` {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
             )
-        return found
+        return arrays
 
 
 def _read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:

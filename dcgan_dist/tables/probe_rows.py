@@ -1,0 +1,107 @@
+"""Rows of linear SVMs on a discriminator's features: what the CIFAR-10 and the SVHN table have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.registry.load import describe_training, is_untrained, load_discriminator, untrained_discriminator
+from dcgan_dist.tables.extract import Extractor, Workers, extract_features, fit_to
+from dcgan_dist.tables.feature_table import FeatureTable, Rows
+from dcgan_dist.tables.features import feature_dimensions
+from dcgan_dist.tables.job import Measured
+from dcgan_dist.tables.paper_tables import Row
+from dcgan_dist.tables.table_options import ProbeOptions
+
+FEATURES = "features"
+
+
+def load_probed(options: ProbeOptions) -> Discriminator:
+    """The discriminator that `model` names.
+
+    Raises:
+        InputError: there is none, or it gives no features.
+    """
+    discriminator = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
+    feature_dimensions(discriminator.config)
+    return discriminator
+
+
+def feature_work(options: ProbeOptions, images: int, discriminator: Discriminator) -> str:
+    """What a dry run says about the features of so many images."""
+    dimensions = feature_dimensions(discriminator.config)
+    size = images * dimensions * (2 if options.dtype == "float16" else 4) / 1e9
+    return f"{images:,} x {dimensions} features of each discriminator, {size:.2f} GB"
+
+
+class ProbeRows(ABC):
+    """One protocol on one data set, for any features; a subclass sets the attributes and knows the protocol."""
+
+    train: Manifest
+    labels: NDArray[Any]
+    """(n,) of the first images of `train`, those that are used."""
+    test: Manifest | None
+    """None: tested on images of `train`."""
+    test_labels: NDArray[Any]
+    """(n,) of the first images of `test`, those that are used."""
+
+    def __init__(self, options: Any, manifest: Manifest) -> None:
+        self.options, self.manifest = options, manifest
+        self.workers, self.folder = Workers.of(options), Path(options.out) / FEATURES
+        self.deviations: list[str] = []
+
+    @abstractmethod
+    def other_rows(self, discriminator: Discriminator) -> Iterator[Row]:
+        """Rows that stand beside that of the discriminator."""
+
+    @abstractmethod
+    def fit(self, train: Rows, test: Rows | None, name: str, key: str) -> Row:
+        """The row of some features: choose C, fit, measure.
+
+        Args:
+            train: features of the training images.
+            test: features of the test images; None where `test` is None.
+            name: of the row.
+            key: short name, by which MLflow and result.json know the row.
+        """
+
+    def measure(self, discriminator: Discriminator) -> Measured:
+        """The row of the discriminator, with what it was trained on, and all others."""
+        model = self.options.model
+        kind = "untrained" if is_untrained(model) else "DCGAN"
+        ours = self.network_row(discriminator, f"{kind} discriminator + L2-SVM", "model")
+        others = list(self.other_rows(discriminator))
+        training = describe_training(model)
+        ours.details["trained_on"] = training
+        ours = dataclasses.replace(ours, deviations=(*ours.deviations, f"trained on: {training}"))
+        images = {"train": len(self.labels), "test": len(self.test_labels)}
+        details = {
+            "data": {"manifest_hash": self.manifest.hash, "images": images},
+            "dimensions": feature_dimensions(discriminator.config),
+        }
+        return Measured(ours, others, details)
+
+    def random_row(self, discriminator: Discriminator) -> Iterator[Row]:
+        """The row of an untrained discriminator of the same shape, unless `model` is one."""
+        if not is_untrained(self.options.model):
+            network = untrained_discriminator(discriminator.config, seed=self.options.seed)
+            yield self.network_row(network, "random discriminator of the same shape", "random")
+
+    def network_row(self, network: Discriminator, name: str, key: str) -> Row:
+        """The row of a discriminator's features."""
+        extractor = fit_to(network, self.train, self.folder, self.workers, name=key, images=len(self.labels))
+        return self.fit(*self.extract(extractor), name, key)
+
+    def extract(self, extractor: Extractor) -> tuple[FeatureTable, FeatureTable | None]:
+        """Features of the training images and of the test images."""
+        train = extract_features(extractor, self.train, self.folder, self.workers, images=len(self.labels))
+        if self.test is None:
+            return train, None
+        return train, extract_features(extractor, self.test, self.folder, self.workers, images=len(self.test_labels))

@@ -1,0 +1,113 @@
+"""The flags of the jobs that fill the paper's tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dcgan_dist.errors import require
+from dcgan_dist.tables.svm_c import C_GRID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableOptions:
+    """How a table of the paper is filled."""
+
+    model: str
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, a checkpoint folder, a folder of the authors' arrays, or,
+    where a discriminator is wanted, untrained:PRESET, that of a preset before training."""
+    data: str
+    """What jobs/prepare_* read, or the shards that they write."""
+    out: str
+    """Folder for result.json and all that is kept between calls; the same command again goes on."""
+    protocol: Literal["paper", "small"] = "paper"
+    """paper: as published; small: fewer images, for a look within minutes, not comparable."""
+    seed: int = 0
+    """Of the splits, of the draws of labels, and of a random or untrained discriminator."""
+    cpus: int = 1
+    """Processes that compute features, by Ray; 1: this one; 0: as many as the cluster has CPUs."""
+    use_gpu: bool = False
+    """Compute on a GPU."""
+    tracking_uri: str = ""
+    """MLflow server or database; default $MLFLOW_TRACKING_URI, else the default storage's."""
+    experiment: str = "dcgan_dist"
+    """MLflow experiment."""
+    track: bool = True
+    """Keep the result in MLflow too."""
+    dry_run: bool = False
+    """Check model and data, say what would be done, and write nothing."""
+
+    def __post_init__(self) -> None:
+        require(self.cpus >= 0 and self.seed >= 0, f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
+        if self.use_gpu:
+            import torch  # late: --help loads this module
+
+            require(torch.cuda.is_available(), "`use_gpu`: this machine has no GPU that torch can use; leave it out")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeOptions(TableOptions):
+    """How a table of linear SVMs on features is filled."""
+
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of the features' files."""
+    controls: bool = True
+    """Also the rows that show what training is worth: a random discriminator of the same shape, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SvhnTableOptions(ProbeOptions):
+    """The SVHN table."""
+
+    c_draws: int = 10
+    """Draws of 1000 labels that C is chosen by (paper protocol)."""
+    draws: int = 100
+    """Further draws that the error is the mean of (paper protocol)."""
+
+    def __post_init__(self) -> None:
+        ProbeOptions.__post_init__(self)
+        require(self.c_draws >= 1 and self.draws >= 1, "`c_draws` and `draws` must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cifar10TableOptions(ProbeOptions):
+    """The CIFAR-10 table."""
+
+    c_draws: int = 1
+    """Draws of 400 labels per class that C is chosen by."""
+    draws: int = 10
+    """Further draws that the accuracy with few labels is the mean of."""
+    full: bool = True
+    """Also learn from all labels: the longest part on a CPU."""
+    c_values: tuple[float, ...] = C_GRID
+    """Values of C that are compared, rising."""
+    kmeans: bool = True
+    """Also the row of one layer of K-means."""
+    centroids: int = 0
+    """Of that row; 0: 4800, as in the paper (small: 400)."""
+    train_images: int = 0
+    """First images of the train split that are used; 0: all (small: 6000)."""
+    test_images: int = 0
+    """First images of the test split that are used; 0: all (small: 4000)."""
+
+    def __post_init__(self) -> None:
+        ProbeOptions.__post_init__(self)
+        require(self.c_draws >= 1 and self.draws >= 1, "`c_draws` and `draws` must be at least 1")
+        rising = list(self.c_values) == sorted(set(self.c_values))
+        require(rising and min(self.c_values, default=0) > 0, "`c_values` must be rising numbers above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MnistTableOptions(TableOptions):
+    """The MNIST table."""
+
+    samples: tuple[int, ...] = ()
+    """Numbers of generated digits to learn from, one column each; default 1000 10000 50000 10000000 (small: 1000 10000)."""
+    mode: Literal["batch", "standing"] = "batch"
+    """Batch normalisation of the generator: by the statistics of each batch of 128, as the authors sample, or standing ones."""
+    real: bool = True
+    """Also the rows learnt from the real training digits: all 60,000 and the first 50,000."""
+
+    def __post_init__(self) -> None:
+        TableOptions.__post_init__(self)
+        require(min(self.samples, default=1) >= 1, "`samples` must be at least 1")
