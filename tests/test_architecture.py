@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -191,3 +192,75 @@ def test_training_runs_where_there_is_nothing_but_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def lengths(path: Path) -> list[tuple[str, int]]:
+    """Name and lines of every function of a file."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    return [(node.name, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions]
+
+
+def test_files_and_functions_are_short_enough_to_be_read_at_once(sources: list[Path], repository: Path) -> None:
+    read_at_once = [path for path in sources if path.name != "config.py"]
+    long_files = [path.name for path in read_at_once if len(path.read_text().splitlines()) > 300]
+    long_functions = [
+        f"{path.relative_to(repository)}: {name}" for path in read_at_once for name, n in lengths(path) if n > 60
+    ]
+
+    assert not long_files
+    assert not long_functions
+
+
+def test_help_of_every_job_loads_neither_torch_nor_ray_nor_mlflow(repository: Path) -> None:
+    """So that it is shown at once."""
+    commands = [[path.stem] for path in sorted((repository / "jobs").glob("*.py")) if path.stem != "explore"]
+    commands += [["explore", name] for name in ("walk", "filters", "windows", "arithmetic", "turn")]
+    code = (
+        "import contextlib, importlib, io, json, sys\n"
+        "loaded = {}\n"
+        "for name, *sub in json.loads(sys.argv[1]):\n"
+        "    sys.path[:0] = ['jobs']\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):\n"
+        "        importlib.import_module(name).main([*sub, '--help'])\n"
+        "    assert 'usage:' in shown.getvalue(), name\n"
+        "    loaded[' '.join([name, *sub])] = [m for m in ('torch', 'ray', 'mlflow') if m in sys.modules]\n"
+        "print(json.dumps(loaded))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)], cwd=repository, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout)
+    assert len(loaded) == len(commands) > 20
+    assert not {name: modules for name, modules in loaded.items() if modules}
+
+
+def names_given(path: Path) -> set[str]:
+    """Names of a file's module, classes, functions, parameters, variables and attributes."""
+    names = {path.stem}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+    return names
+
+
+def test_names_are_the_words_of_the_field(sources: list[Path], repository: Path) -> None:
+    own_words = {"Board", "Notice", "RankOfRun", "Keeper", "SampleJudge", "HangWatch", "RoomWatch", "patiently"} | {
+        *("HurriedError", "hurry", "judge_again", "told_bad", "hears", "superfluous")
+    }
+    tests = [path for path in (repository / "tests").rglob("*.py") if path.name != Path(__file__).name]
+    wrong = [
+        f"{path.relative_to(repository)}: {name}"
+        for path in [*sources, *tests]
+        for name in sorted(names_given(path) & own_words)
+    ]
+
+    assert not wrong, "\n".join(wrong)
