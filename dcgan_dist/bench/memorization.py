@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dcgan_dist.cli.command_line import absolute, parse
-from dcgan_dist.memorization.check import PLANTED, find_nearest, learn_coder
+from dcgan_dist.memorization.check import PLANTED, learn_coder
 from dcgan_dist.memorization.copying import calibrate, clopper_pearson, copy_rate
 from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying, data_copying
 from dcgan_dist.memorization.distances import cell_of, make_cells
 from dcgan_dist.memorization.image_sets import read_image_set
+from dcgan_dist.memorization.nearest_images import find_nearest
 from dcgan_dist.memorization.planted_copies import plant
 from dcgan_dist.similarity import verifier
 

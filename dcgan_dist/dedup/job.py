@@ -31,9 +31,10 @@ from dcgan_dist.dedup.null_pairs import (
     random_distances,
     separating_threshold,
 )
-from dcgan_dist.dedup.options import DedupOptions, describe
+from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.picture_table import PictureTable
+from dcgan_dist.dedup.plan import describe
 from dcgan_dist.dedup.result import KEEP_NAME, PAIRS_NAME, REPORT_NAME, finish, summary, write_pairs_csv
 from dcgan_dist.dedup.rewrite import rewrite
 from dcgan_dist.errors import InputError

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from dcgan_dist.memorization.copying import (
     Calibration,
-    CopyRate,
     calibrate,
     clopper_pearson,
     copy_rate,
@@ -28,16 +27,13 @@ from dcgan_dist.memorization.distances import (
     make_cells,
     mann_whitney,
 )
+from dcgan_dist.memorization.nearest_images import SPACES, Nearest, Pixels, _search, find_nearest
 from dcgan_dist.memorization.planted_copies import KINDS, plant
 from dcgan_dist.memorization.verdict import Verdict, decide
-from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
 from dcgan_dist.similarity import verifier
 from dcgan_dist.similarity.codes import Coder
 from dcgan_dist.similarity.recommended_codes import fit_recommended
 
-Pixels = NDArray[np.uint8]
-CANDIDATES = 4
-"""Nearest training images of each space that the verifier looks at."""
 PLANTED = 600
 AUTHENTICITY = 2000
 """Images of each set for the authenticity in pixels, which needs a search of its own."""
@@ -46,31 +42,6 @@ FITTED = 20_000
 MOST_IN_CELLS = 60_000
 """Training images that the data-copying test compares with, at most."""
 PER_CELL, MOST_CELLS = 250, 20
-BLOCK = 8192
-SPACES = ("pixels", "code", "features")
-
-
-@dataclass(kw_only=True, slots=True)
-class Nearest:
-    """Nearest training images of some images."""
-
-    distances: dict[str, NDArray[np.float64]]
-    """Space -> (n,) to the nearest one: L2 of pixels of 255, bits, L2 of features."""
-    ids: dict[str, NDArray[np.int64]]
-    """Space -> (n,) which one."""
-    scores: NDArray[np.float32]
-    """(n,) verifier's score of the most similar one."""
-    most_similar: NDArray[np.int64]
-    """(n,) which one; -1 where there is none."""
-
-    def part(self, rows: slice | NDArray[np.bool_]) -> Nearest:
-        """The same of some of the images."""
-        return Nearest(
-            distances={space: values[rows] for space, values in self.distances.items()},
-            ids={space: values[rows] for space, values in self.ids.items()},
-            scores=self.scores[rows],
-            most_similar=self.most_similar[rows],
-        )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -151,21 +122,17 @@ def check_memorization(
         "verifier_threshold": float(verifier.THRESHOLD),
         "seed": seed,
     }
-    calibration: Calibration | None = None
-    rate: CopyRate | None = None
-    copying: DataCopying | None = None
-    if len(held_out):
-        calibration = calibrate(of_held_out.scores, kept, planted_scores, len(samples))
-        rate = copy_rate(of_samples.scores, calibration)
-        statistics["copy_rate"] = asdict(rate)
-        statistics["calibration"] = asdict(calibration)
-        statistics["detection_limit"] = calibration.limit
-        statistics["planted"] = planted_by_kind(calibration, planted_scores, kinds)
-        tell("testing for copies by cell (C_T)")
-        copying = _data_copying(samples, train, held_out, coder, seed)
-        statistics["c_t"] = asdict(copying) if copying else None
-    else:
-        statistics |= {"copy_rate": None, "calibration": None, "detection_limit": None, "planted": {}, "c_t": None}
+    calibration = calibrate(of_held_out.scores, kept, planted_scores, len(samples)) if len(held_out) else None
+    rate = copy_rate(of_samples.scores, calibration) if calibration else None
+    tell("testing for copies by cell (C_T)")
+    copying = _data_copying(samples, train, held_out, coder, seed) if len(held_out) else None
+    statistics |= {
+        "copy_rate": asdict(rate) if rate else None,
+        "calibration": asdict(calibration) if calibration else None,
+        "detection_limit": calibration.limit if calibration else None,
+        "planted": planted_by_kind(calibration, planted_scores, kinds) if calibration else {},
+        "c_t": asdict(copying) if copying else None,
+    }
     tell("comparing distances")
     statistics["spaces"] = {
         space: _compare(space, of_samples, of_held_out.part(kept), (samples, held_out[kept], train), coder)
@@ -181,47 +148,6 @@ def check_memorization(
         duplicates=duplicates,
         calibration=calibration,
     )
-
-
-def find_nearest(queries: Pixels, train: Pixels, coder: Coder, tell: Callable[[str], None]) -> Nearest:
-    """Nearest training images in every space, and the most similar one of all of them by the verifier."""
-    k = min(CANDIDATES, len(train))
-    found = {}
-    for space in SPACES:
-        tell(f"  nearest by {space}")
-        found[space] = _search(space, queries, train, coder, k)
-    candidates = np.concatenate([ids for _, ids in found.values()], 1)
-    tell(f"  comparing up to {candidates.size:,} pairs")
-    scores = np.full(len(queries), -np.inf, np.float32)
-    most_similar = np.full(len(queries), -1, np.int64)
-    for start in range(0, len(queries), BLOCK):
-        part = np.sort(candidates[start : start + BLOCK], 1)
-        first = np.ones_like(part, bool)
-        first[:, 1:] = part[:, 1:] != part[:, :-1]
-        rows, columns = np.nonzero(first & (part >= 0))
-        ids = part[rows, columns]
-        values = verifier.score_pairs(queries[start + rows], train[ids])
-        best = np.lexsort((values, rows))  # the last of each row is its highest
-        last = np.flatnonzero(np.append(rows[best][1:] != rows[best][:-1], True))
-        scores[start + rows[best][last]] = values[best][last]
-        most_similar[start + rows[best][last]] = ids[best][last]
-    return Nearest(
-        distances={space: distances[:, 0].astype(np.float64) for space, (distances, _) in found.items()},
-        ids={space: ids[:, 0] for space, (_, ids) in found.items()},
-        scores=scores,
-        most_similar=most_similar,
-    )
-
-
-def _search(
-    space: str, queries: Pixels, train: Pixels, coder: Coder, k: int
-) -> tuple[NDArray[np.floating | np.integer], NDArray[np.int64]]:
-    if space == "code":
-        return nearest_codes(coder.encode(queries), coder.encode(train), k)
-    if space == "pixels":
-        blocks = (train[i : i + BLOCK].reshape(-1, 3072) for i in range(0, len(train), BLOCK))
-        return nearest_l2(queries.reshape(len(queries), -1), blocks, k)
-    return nearest_l2(coder.embed(queries), (coder.embed(train[i : i + BLOCK]) for i in range(0, len(train), BLOCK)), k)
 
 
 def planted_by_kind(

@@ -15,6 +15,7 @@ the permutations are ours; sequential p-value: Besag and Clifford, Biometrika 19
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,16 +135,7 @@ def data_copying(
 
     z = np.array([cell.z(cell.held_out) for cell in cells])
     c_t, together = float(weights @ z), sum(cell.together(cell.held_out) for cell in cells)
-    rng = np.random.default_rng(seed)
-    permuted: list[tuple[float, int]] = []
-    as_low = 0
-    while len(permuted) < permutations:
-        arrangements = [rng.permutation(cell.held_out) for cell in cells]
-        one = float(weights @ [cell.z(a) for cell, a in zip(cells, arrangements, strict=True)])
-        permuted.append((one, sum(cell.together(a) for cell, a in zip(cells, arrangements, strict=True))))
-        as_low += one <= c_t
-        if as_low == EXCEEDANCES:
-            break
+    permuted, as_low = _permuted(cells, weights, c_t, permutations, np.random.default_rng(seed))
     done = len(permuted)
     p_value = as_low / done if as_low == EXCEEDANCES else (as_low + 1) / (done + 1)
     as_many = sum(count >= together for _, count in permuted)
@@ -159,6 +151,25 @@ def data_copying(
         ),
         p_exchangeable=(as_many + 1) / (done + 1),
     )
+
+
+def _permuted(
+    cells: Sequence[_Cell], weights: NDArray[np.float64], c_t: float, most: int, rng: np.random.Generator
+) -> tuple[list[tuple[float, int]], int]:
+    """Statistics of arrangements in which chance alone says what is held out.
+
+    Returns:
+        C_T and pairs together of each arrangement, until there are `most` or EXCEEDANCES as low as `c_t`; and the number
+        of those.
+    """
+    permuted: list[tuple[float, int]] = []
+    as_low = 0
+    while len(permuted) < most and as_low < EXCEEDANCES:
+        arrangements = [rng.permutation(cell.held_out) for cell in cells]
+        value = float(weights @ [cell.z(a) for cell, a in zip(cells, arrangements, strict=True)])
+        permuted.append((value, sum(cell.together(a) for cell, a in zip(cells, arrangements, strict=True))))
+        as_low += value <= c_t
+    return permuted, as_low
 
 
 def _to_training(

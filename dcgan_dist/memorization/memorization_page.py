@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan_dist.cli.html_page import banner, bullets, chart, figure, heading, page, paragraph, table
-from dcgan_dist.memorization.check import SPACES, Memorization
+from dcgan_dist.memorization.check import Memorization
 from dcgan_dist.memorization.copying import power
 from dcgan_dist.memorization.data_copying import SIGNIFICANT
 from dcgan_dist.memorization.distances import band_half_width, ecdf
+from dcgan_dist.memorization.nearest_images import SPACES
 from dcgan_dist.quality.pictures import tile
 
 Pixels = NDArray[np.uint8]

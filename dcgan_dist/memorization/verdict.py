@@ -74,12 +74,17 @@ def decide(
         return Verdict(verdict="inconclusive", reasons=tuple(doubts))
     assert rate is not None
     assert calibration is not None
+    return Verdict(verdict="pass", reasons=tuple(_reasons_to_pass(rate, calibration, copying)))
+
+
+def _reasons_to_pass(rate: CopyRate, calibration: Calibration, copying: DataCopying | None) -> list[str]:
+    """What speaks for a generator: each test that found nothing, and how little it would have found."""
     assert calibration.limit is not None
-    words = [
+    reasons = [
         f"{rate.copies:,} of {rate.samples:,} samples copy a training image ({rate.rate:.2%}), no more than held-out images "
         f"do ({calibration.held_out_copies:,} of {calibration.held_out:,})",
         f"copies would have been found from {calibration.limit:.2%} of the samples on (95 % power)",
     ]
     if copying is not None:
-        words.append(f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g})")
-    return Verdict(verdict="pass", reasons=tuple(words))
+        reasons.append(f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g})")
+    return reasons

@@ -1,0 +1,110 @@
+"""Nearest training images of many images, and how alike they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
+from dcgan_dist.similarity import verifier
+from dcgan_dist.similarity.codes import Coder
+
+Pixels = NDArray[np.uint8]
+
+
+CANDIDATES = 4
+"""Nearest training images of each space that the verifier looks at."""
+
+
+BLOCK = 8192
+
+
+SPACES = ("pixels", "code", "features")
+
+
+@dataclass(kw_only=True, slots=True)
+class Nearest:
+    """Nearest training images of some images."""
+
+    distances: dict[str, NDArray[np.float64]]
+    """Space -> (n,) to the nearest one: L2 of pixels of 255, bits, L2 of features."""
+    ids: dict[str, NDArray[np.int64]]
+    """Space -> (n,) which one."""
+    scores: NDArray[np.float32]
+    """(n,) verifier's score of the most similar one."""
+    most_similar: NDArray[np.int64]
+    """(n,) which one; -1 where there is none."""
+
+    def part(self, rows: slice | NDArray[np.bool_]) -> Nearest:
+        """The same of some of the images."""
+        return Nearest(
+            distances={space: values[rows] for space, values in self.distances.items()},
+            ids={space: values[rows] for space, values in self.ids.items()},
+            scores=self.scores[rows],
+            most_similar=self.most_similar[rows],
+        )
+
+
+def find_nearest(queries: Pixels, train: Pixels, coder: Coder, tell: Callable[[str], None]) -> Nearest:
+    """Nearest training images in every space, and the most similar one of all of them by the verifier.
+
+    Args:
+        queries: (q, 3, 32, 32) thumbnails.
+        train: (t, 3, 32, 32) thumbnails.
+        coder: of the spaces "code" and "embedding".
+        tell: told what is being done.
+    """
+    k = min(CANDIDATES, len(train))
+    nearest = {}
+    for space in SPACES:
+        tell(f"  nearest by {space}")
+        nearest[space] = _search(space, queries, train, coder, k)
+    candidates = np.concatenate([ids for _, ids in nearest.values()], 1)
+    tell(f"  comparing up to {candidates.size:,} pairs")
+    scores, most_similar = _most_similar(queries, train, candidates)
+    return Nearest(
+        distances={space: distances[:, 0].astype(np.float64) for space, (distances, _) in nearest.items()},
+        ids={space: ids[:, 0] for space, (_, ids) in nearest.items()},
+        scores=scores,
+        most_similar=most_similar,
+    )
+
+
+def _most_similar(
+    queries: Pixels, train: Pixels, candidates: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Score (q,) and id (q,) of the candidate that the verifier finds most alike; of equals the higher id.
+
+    Args:
+        queries: (q, 3, 32, 32).
+        train: (t, 3, 32, 32).
+        candidates: (q, k) ids of training images; an id may occur twice, and below 0 there is none.
+    """
+    scores = np.full(len(queries), -np.inf, np.float32)
+    most_similar = np.full(len(queries), -1, np.int64)
+    for start in range(0, len(queries), BLOCK):
+        part = np.sort(candidates[start : start + BLOCK], 1)
+        first = np.ones_like(part, bool)
+        first[:, 1:] = part[:, 1:] != part[:, :-1]
+        rows, columns = np.nonzero(first & (part >= 0))
+        ids = part[rows, columns]
+        values = verifier.score_pairs(queries[start + rows], train[ids])
+        best = np.lexsort((values, rows))  # the last of each row is its highest
+        last = np.flatnonzero(np.append(rows[best][1:] != rows[best][:-1], True))
+        scores[start + rows[best][last]] = values[best][last]
+        most_similar[start + rows[best][last]] = ids[best][last]
+    return scores, most_similar
+
+
+def _search(
+    space: str, queries: Pixels, train: Pixels, coder: Coder, k: int
+) -> tuple[NDArray[np.floating | np.integer], NDArray[np.int64]]:
+    if space == "code":
+        return nearest_codes(coder.encode(queries), coder.encode(train), k)
+    if space == "pixels":
+        blocks = (train[i : i + BLOCK].reshape(-1, 3072) for i in range(0, len(train), BLOCK))
+        return nearest_l2(queries.reshape(len(queries), -1), blocks, k)
+    return nearest_l2(coder.embed(queries), (coder.embed(train[i : i + BLOCK]) for i in range(0, len(train), BLOCK)), k)
