@@ -73,28 +73,25 @@ def stream_batches(
     ...     assert images.shape == (16, 3, 32, 32)
 
     Args:
-        manifest_or_path: of `open_shards`, or what it takes. The train split is read where there is one; for another,
-            give `open_shards(path).split("val")`.
+        manifest_or_path: of `open_shards`, or what it takes; its train split is read where it has one.
         batch_size: rows of the global batch, which all ranks share.
         seed: of the order.
         keep_list: file that de-duplication wrote; empty: all samples.
         rank: 0 to world_size - 1.
         world_size: number of ranks; it does not change what a global batch holds.
         epochs: passes over the data; samples that do not fill a batch are left out, others in each epoch.
-        start_step: global batches to skip, so that an interrupted loop goes on where it was.
+        start_step: global batches to skip.
         image_size: pixels per side; 0: as stored.
         crop: "centre" takes the middle of larger images.
         loader_workers: processes that read and decode; 0: a thread.
 
     Returns:
-        Batches of images (b, c, s, s) uint8 and labels (b,) int64, None for data without labels. Closing the generator
-        ends the reading.
+        Batches of images (b, c, s, s) uint8 and labels (b,) int64, None for data without labels.
 
     Raises:
         InputError: no shards, a keep list of other shards, or sizes that do not fit together.
     """
-    is_manifest = isinstance(manifest_or_path, Manifest)
-    manifest = manifest_or_path if is_manifest else load_manifest(str(manifest_or_path))
+    manifest = manifest_or_path if isinstance(manifest_or_path, Manifest) else load_manifest(str(manifest_or_path))
     if "train" in manifest.splits:
         manifest = manifest.split("train")
     plan = ShardPlan(

@@ -1,4 +1,4 @@
-"""Linear machines on discriminator features: ours against scikit-learn's LinearSVC, same objective, same tolerance.
+"""Linear solvers on discriminator features: ours against scikit-learn's LinearSVC, same objective, same tolerance.
 
 Features of a random discriminator of --preset on the first images of a labelled data set; both learn from the same rows, one
 after the other, and are compared in time, weights, and accuracy on the rows after them.
@@ -67,38 +67,8 @@ def main(argv: list[str]) -> int:
         ProbeBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench probe"
     )
     features, labels, test, truth = _features(options)
-    device = torch.device("cuda" if options.use_gpu else "cpu")
-    classes = int(labels.max()) + 1
-    rows = features.to(device)
-
-    machines: dict[str, tuple[float, LinearSvm]] = {
-        "ours, Gram matrix": _timed(lambda: FewRows(rows, labels, classes=classes).fit(options.c, tol=options.tol))
-    }
-    if options.blocks:
-        machines["ours, blocks"] = _timed(
-            lambda: fit_linear_svm(
-                lambda: iter(rows.split(512)),
-                labels,
-                options.c,
-                classes=classes,
-                dimensions=rows.shape[1],
-                tol=options.tol,
-            )
-        )
-    if options.reference:
-        seconds, svc = _timed(
-            lambda: LinearSVC(C=options.c, tol=options.tol, max_iter=100_000).fit(features.numpy(), labels.numpy())
-        )
-        theirs = LinearSvm(
-            weights=torch.from_numpy(svc.coef_.T),
-            intercept=torch.from_numpy(svc.intercept_),
-            converged=True,
-            steps=int(np.max(svc.n_iter_)),
-            passes=0,
-        )
-        machines["scikit-learn LinearSVC"] = seconds, theirs
-
-    last = list(machines.values())[-1][1]
+    solvers = _solve(options, features, labels)
+    last = list(solvers.values())[-1][1]
     entries = [
         {
             "solver": name,
@@ -110,7 +80,7 @@ def main(argv: list[str]) -> int:
                 100 * float((svm.scores(test.to(svm.weights)).argmax(1).cpu() == truth).double().mean()), 3
             ),
         }
-        for name, (seconds, svm) in machines.items()
+        for name, (seconds, svm) in solvers.items()
     ]
     shape = {
         "rows": len(features),
@@ -133,6 +103,42 @@ def main(argv: list[str]) -> int:
         )
     write_json(options.json, result)
     return 0
+
+
+def _solve(options: ProbeBenchmark, features: Tensor, labels: Tensor) -> dict[str, tuple[float, LinearSvm]]:
+    """Seconds and solution of each solver that was asked for, the reference last."""
+    device = torch.device("cuda" if options.use_gpu else "cpu")
+    classes = int(labels.max()) + 1
+    rows = features.to(device)
+
+    solvers: dict[str, tuple[float, LinearSvm]] = {
+        "ours, Gram matrix": _timed(lambda: FewRows(rows, labels, classes=classes).fit(options.c, tol=options.tol))
+    }
+    if options.blocks:
+        solvers["ours, blocks"] = _timed(
+            lambda: fit_linear_svm(
+                lambda: iter(rows.split(512)),
+                labels,
+                options.c,
+                classes=classes,
+                dimensions=rows.shape[1],
+                tol=options.tol,
+            )
+        )
+    if options.reference:
+        seconds, svc = _timed(
+            lambda: LinearSVC(C=options.c, tol=options.tol, max_iter=100_000).fit(features.numpy(), labels.numpy())
+        )
+        theirs = LinearSvm(
+            weights=torch.from_numpy(svc.coef_.T),
+            intercept=torch.from_numpy(svc.intercept_),
+            converged=True,
+            steps=int(np.max(svc.n_iter_)),
+            passes=0,
+        )
+        solvers["scikit-learn LinearSVC"] = seconds, theirs
+
+    return solvers
 
 
 def _features(options: ProbeBenchmark) -> tuple[Tensor, Tensor, Tensor, Tensor]:

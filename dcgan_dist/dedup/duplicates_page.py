@@ -68,21 +68,7 @@ def build_report(found: Findings) -> str:
             )
         ),
         table(("what", "figure"), _figures(result)),
-        heading("Removed against the radius"),
-        figure(
-            chart(lambda axes: _draw_removed(axes, result["removed_by_radius"])), "Images that would go at each radius."
-        ),
-        heading("Distances against the null"),
-        figure(
-            chart(lambda axes: _draw_distances(axes, found)),
-            "Pairs at each Hamming distance. Random pairs, and pairs that images find upside down, are unrelated; so are those "
-            "found in a mirror, except copies that really are mirrored. All are scaled to all pairs of the images.",
-        ),
-        heading("Scores of candidates"),
-        figure(
-            chart(lambda axes: _draw_scores(axes, found)),
-            "How alike the verifier finds the images of each candidate pair, and of the pairs that flipped images find.",
-        ),
+        *_charts(found),
         heading("Groups"),
         table(("members", "leader clusters", "connected components"), _sizes(found.choice)),
         paragraph(
@@ -115,6 +101,28 @@ def build_report(found: Findings) -> str:
             bullets(f"{found.name(row)}: {fault}" for row, fault in sorted(found.faults.items())[:50]),
         ]
     return page("Near duplicates", *parts)
+
+
+def _charts(found: Findings) -> list[Markup]:
+    """Images removed, distances and scores, each with what it shows."""
+    result = found.result
+    return [
+        heading("Removed against the radius"),
+        figure(
+            chart(lambda axes: _draw_removed(axes, result["removed_by_radius"])), "Images that would go at each radius."
+        ),
+        heading("Distances against the null"),
+        figure(
+            chart(lambda axes: _draw_distances(axes, found)),
+            "Pairs at each Hamming distance. Random pairs, and pairs that images find upside down, are unrelated; so are those "
+            "found in a mirror, except copies that really are mirrored. All are scaled to all pairs of the images.",
+        ),
+        heading("Scores of candidates"),
+        figure(
+            chart(lambda axes: _draw_scores(axes, found)),
+            "How alike the verifier finds the images of each candidate pair, and of the pairs that flipped images find.",
+        ),
+    ]
 
 
 def _figures(result: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -15,11 +15,11 @@ from dcgan_dist.cli.result_file import RESULT_NAME, write_result
 from dcgan_dist.data.shards.keep_list import KeepList
 from dcgan_dist.dedup.duplicates_page import Findings
 from dcgan_dist.dedup.groups import diameters, members
-from dcgan_dist.dedup.make_shards import Originals, Say
+from dcgan_dist.dedup.make_shards import Say
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.dedup.stages import EncodedCorpus
 from dcgan_dist.files import whole_file
-from dcgan_dist.similarity.codes import Coder
 from dcgan_dist.similarity.entropy import code_entropy
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
@@ -45,21 +45,25 @@ def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, a
 def summary(
     options: DedupOptions,
     found: Findings,
-    coder: Coder,
-    digest: str,
-    codes: NDArray[np.uint8],
-    originals: Originals,
+    encoded: EncodedCorpus,
     lists: list[KeepList],
-    radius: int,
     removed: list[tuple[int, int]],
 ) -> dict[str, Any]:
-    """What result.json holds."""
-    corpus, choice = found.corpus, found.choice
+    """What result.json holds.
+
+    Args:
+        options: what was asked for.
+        found: what the report shows.
+        encoded: images, codes and radius.
+        lists: keep list of each data set that is thinned out.
+        removed: radius and number of images that would go at it.
+    """
+    corpus, choice, codes, radius = found.corpus, found.choice, encoded.images.codes, encoded.radius
     groups, clusters = members(choice.components), members(choice.leaders)
     widths = diameters(codes, groups)
     duplicates = found.pairs.where(found.accepted)
     protected = corpus.protected
-    usable = ~originals.unreadable
+    usable = encoded.images.usable
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     return {
         "images": len(corpus),
@@ -67,10 +71,10 @@ def summary(
         "protected_images": int(protected.sum()),
         "kept": int((choice.kept & ~protected).sum()),
         "near_duplicates": int(choice.near_duplicates.sum()),
-        "unreadable": len(originals.faults),
+        "unreadable": len(found.faults),
         "codes": options.codes,
-        "code_bits": coder.code_bits,
-        "coder": digest,
+        "code_bits": encoded.coder.code_bits,
+        "coder": encoded.coder_hash,
         "radius": radius,
         "threshold": found.threshold,
         "candidate_pairs": len(found.pairs.first),

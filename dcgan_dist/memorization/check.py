@@ -96,58 +96,60 @@ def check_memorization(
         seed: of planted copies, cells and permutations.
         say: told what is being done.
     """
-    began = time.monotonic()
-    rng = np.random.default_rng(seed)
+    began, rng = time.monotonic(), np.random.default_rng(seed)
 
-    def tell(words: str) -> None:
-        say(f"{time.monotonic() - began:6.0f} s  {words}")
+    def tell(line: str) -> None:
+        say(f"{time.monotonic() - began:6.0f} s  {line}")
 
-    planted_from = rng.permutation(len(train))[:PLANTED]
-    planted, kinds = plant(train[planted_from], seed=seed)
+    planted, kinds = plant(train[rng.permutation(len(train))[:PLANTED]], seed=seed)
     tell(f"looking for the nearest of {len(train):,} training images")
-    queries = np.concatenate([samples, held_out, planted])
-    nearest = find_nearest(queries, train, coder, tell)
+    nearest = find_nearest(np.concatenate([samples, held_out, planted]), train, coder, tell)
     of_samples, of_held_out = nearest.part(slice(len(samples))), nearest.part(slice(len(samples), -len(planted)))
     planted_scores = nearest.scores[-len(planted) :]
 
     duplicates = of_held_out.scores >= verifier.THRESHOLD
-    kept = ~duplicates
+    calibration = calibrate(of_held_out.scores, ~duplicates, planted_scores, len(samples)) if len(held_out) else None
+    rate = copy_rate(of_samples.scores, calibration) if calibration else None
+    tell("testing for copies by cell (C_T)")
+    copying = _data_copying(samples, train, held_out, coder, seed) if len(held_out) else None
     statistics: dict[str, Any] = {
         "samples": len(samples),
         "train": len(train),
         "held_out": len(held_out),
         "near_duplicates_removed": int(duplicates.sum()),
-        "held_out_kept": int(kept.sum()),
+        "held_out_kept": int((~duplicates).sum()),
         "code": coder.name,
         "verifier_threshold": float(verifier.THRESHOLD),
         "seed": seed,
-    }
-    calibration = calibrate(of_held_out.scores, kept, planted_scores, len(samples)) if len(held_out) else None
-    rate = copy_rate(of_samples.scores, calibration) if calibration else None
-    tell("testing for copies by cell (C_T)")
-    copying = _data_copying(samples, train, held_out, coder, seed) if len(held_out) else None
-    statistics |= {
-        "copy_rate": asdict(rate) if rate else None,
-        "calibration": asdict(calibration) if calibration else None,
-        "detection_limit": calibration.limit if calibration else None,
         "planted": planted_by_kind(calibration, planted_scores, kinds) if calibration else {},
-        "c_t": asdict(copying) if copying else None,
+        **_of_copies(rate, calibration, copying),
     }
     tell("comparing distances")
     statistics["spaces"] = {
-        space: _compare(space, of_samples, of_held_out.part(kept), (samples, held_out[kept], train), coder)
+        space: _compare(
+            space, of_samples, of_held_out.part(~duplicates), (samples, held_out[~duplicates], train), coder
+        )
         for space in SPACES
     }
-    verdict = decide(int(kept.sum()), int(duplicates.sum()), rate, calibration, copying)
     statistics["seconds"] = round(time.monotonic() - began, 1)
     return Memorization(
-        verdict=verdict,
+        verdict=decide(int((~duplicates).sum()), int(duplicates.sum()), rate, calibration, copying),
         statistics=statistics,
         samples=of_samples,
         held_out=of_held_out,
         duplicates=duplicates,
         calibration=calibration,
     )
+
+
+def _of_copies(rate: CopyRate | None, calibration: Calibration | None, copying: DataCopying | None) -> dict[str, Any]:
+    """What the two tests for copies measured, as it is written; None where there were no held-out images."""
+    return {
+        "copy_rate": asdict(rate) if rate else None,
+        "calibration": asdict(calibration) if calibration else None,
+        "detection_limit": calibration.limit if calibration else None,
+        "c_t": asdict(copying) if copying else None,
+    }
 
 
 def planted_by_kind(

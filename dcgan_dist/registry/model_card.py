@@ -7,6 +7,13 @@ from typing import Literal
 
 from dcgan_dist.config import ModelConfig, SupervisedConfig, flatten
 
+LIMITS = """
+## Limits
+
+It knows what is in its training images, their gaps and biases too. Images made by it show nothing that exists; they may
+resemble training images. It was made for research on representation learning; it was not tested for any other use.
+"""
+
 
 def model_card(
     *,
@@ -33,8 +40,7 @@ def model_card(
         dataset: what the images are.
         model: shape of the networks.
         images_seen: real images that were drawn while it was trained.
-        updates_d: optimiser steps of the discriminator.
-        updates_g: optimiser steps of the generator.
+        updates_d, updates_g: optimiser steps of the discriminator and of the generator.
         schedule: "both" or "alternate".
         manifest_hash: of the shards it was trained on.
         quality: metric key -> value at the time of export; empty where nothing was measured.
@@ -42,8 +48,6 @@ def model_card(
         alias: under which the loading examples name it.
     """
     uri = f"models:/{name}@{alias}"
-    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
-    table = f"| metric | value |\n|---|---|\n{figures}" if quality else "Not measured."
     return f"""# {name}
 
 The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{preset}`, trained on {dataset}.
@@ -59,25 +63,30 @@ The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{pres
 
 ## Quality
 
-{table}
-
-Frechet distances on random features compare runs of one data set and image size with each other, nothing else.
+{_quality(quality)}
 
 ## Use
 
 ```python
 import torch
-from dcgan_dist.registry.load import load_{kind}
+from dcgan_dist import load_{kind}
 
 {kind} = load_{kind}("{uri}", TRACKING_URI)  # the address of this server
 {_example(kind, model)}
 ```
-{_command(kind, uri)}
-## Limits
+{_command(kind, uri)}{LIMITS}"""
 
-It knows what is in its training images, their gaps and biases too. Images made by it show nothing that exists; they may
-resemble training images. It was made for research on representation learning; it was not tested for any other use.
-"""
+
+def _quality(quality: Mapping[str, float]) -> str:
+    """Table of the figures, and what they can be compared with."""
+    if not quality:
+        return "Not measured."
+    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
+    return f"""| metric | value |
+|---|---|
+{figures}
+
+Frechet distances on random features compare runs of one data set and image size with each other, nothing else."""
 
 
 def classifier_card(

@@ -98,11 +98,7 @@ def register_network(
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=images_seen)])
 
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        _make_name(client, name)
         made = client.create_model_version(
             name,
             logged.artifact_location,  # not models:/<id>: a database would look that up at MLflow's process-wide server
@@ -114,6 +110,15 @@ def register_network(
         if alias:
             client.set_registered_model_alias(name, alias, made.version)
     return RegisteredNetwork(uri=f"models:/{name}/{made.version}", version=int(made.version))
+
+
+def _make_name(client: MlflowClient, name: str) -> None:
+    """Make a registered model of that name where there is none."""
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def load_generator(uri: str, tracking_uri: str) -> Generator:

@@ -64,9 +64,36 @@ def record_result(
         folder.write_bytes(picture.name, picture.read_bytes())
         run.log_artifact(picture)
 
+    result = _content(plan, folder, run, runs, outcomes, best, repeats) | {
+        "row": row,
+        "model": model,
+        "seconds_of_this_start": round(seconds, 1),
+    }
+    for draw, one in finished.items():
+        run.log_metrics({f"repeats/{key}": one[key] for key in (ERROR, TEST_ERROR) if one.get(key) is not None}, draw)
+    means = {f"{key}/{name}": value for key in (ERROR, TEST_ERROR) for name, value in (row.get(key) or {}).items()}
+    run.log_metrics(means, len(outcomes))
+    run.set_tags(
+        {"best.trial": str(best)} | {f"best.{path}": str(value) for path, value in result["best"]["config"].items()}
+    )
+    run.log_dict(result, "result.json")
+    folder.write_json("result.json", result)
+    return result
+
+
+def _content(
+    plan: SearchPlan,
+    folder: RunFolder,
+    run: TrackedRun,
+    runs: TrialRuns,
+    outcomes: Outcomes,
+    best: int,
+    repeats: Outcomes,
+) -> dict[str, Any]:
+    """What result.json says of a search, apart from the row of the table and the registered model."""
     counts = [one["status"] for one in outcomes.values()]
     run_ids = runs.run_ids()
-    result = {
+    return {
         "status": "FINISHED",
         "run_name": plan.name,
         "run_id": run.run_id,
@@ -82,30 +109,20 @@ def record_result(
             "run_id": run_ids.get(best),
             "config": {path: flatten(plan.trials[best])[path] for path in plan.space},
         },
-        "row": row,
+        "row": None,
         "paper_row": {
             "what": "supervised CNN of the same architecture, random search over 64 trials",
             ERROR: PAPER_ERROR_PERCENT,
         },
         "comparable": not plan.data.deviations,
         "deviations": deviations(plan),
-        "model": model,
+        "model": None,
         "trials": [_of_trial(plan, number, outcomes[number], run_ids) for number in sorted(outcomes)],
         "repeats": [{"draw": draw} | _figures(repeats[draw]) for draw in sorted(repeats)],
         "picture": f"{folder.path}/search.png",
-        "seconds_of_this_start": round(seconds, 1),
+        "seconds_of_this_start": 0.0,
         "config": dataclasses.asdict(plan.config),
     }
-    for draw, one in finished.items():
-        run.log_metrics({f"repeats/{key}": one[key] for key in (ERROR, TEST_ERROR) if one.get(key) is not None}, draw)
-    means = {f"{key}/{name}": value for key in (ERROR, TEST_ERROR) for name, value in (row.get(key) or {}).items()}
-    run.log_metrics(means, len(outcomes))
-    run.set_tags(
-        {"best.trial": str(best)} | {f"best.{path}": str(value) for path, value in result["best"]["config"].items()}
-    )
-    run.log_dict(result, "result.json")
-    folder.write_json("result.json", result)
-    return result
 
 
 def _row(plan: SearchPlan, finished: Outcomes) -> dict[str, Any]:

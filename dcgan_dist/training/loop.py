@@ -78,18 +78,16 @@ def train(
 ) -> int:
     """Take steps until the last one, or until any rank wants to stop.
 
-    Ranks look at each other at every report and at least every few seconds: then a value that is no number is found, and
-    the wish to stop is heard.
+    Ranks exchange their values at every report and at least every few seconds: then NaN and a wish to stop are found.
 
     Args:
-        step: (number from 0, batch) -> scalars by name, this rank's shares, still on the device. Nothing here reads
-            them before the next look, so that a GPU never waits for the loop.
+        step: (number from 0, batch) -> scalars by name, this rank's shares, still on the device until the next exchange.
         batches: this rank's batches from the first step on.
         intervals: the first and last step, and how often to report and to save.
         batch_size: rows of the global batch.
         synchronise: (k,) float64 of this rank -> (ranks, k) of all; called on every rank at the same steps.
         report: gets the means; called on every rank.
-        save: gets the number of steps done, after a look, so that what is saved is known to be finite.
+        save: gets the number of steps done; what is saved is known to be finite.
         stop: gets the number of steps done, tells whether this rank wants to stop; all stop together, after a save.
         history: what was seen since the last report, also by a run that this one resumes.
 
@@ -106,7 +104,6 @@ def train(
             batch = next(batches)
         seen.add(done, step(done, batch))
         done += 1
-
         if intervals.reports(done) or done > next_look:
             stopping, seconds_per_step = seen.look(synchronise, stop(done))
             next_look = done + int(LOOK_EVERY_SECONDS / seconds_per_step)

@@ -1,0 +1,88 @@
+"""Near duplicates of a folder of images, of tars or of shards, as a value: no result is written."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from dcgan_dist.data.shards.schema import MANIFEST_NAME
+from dcgan_dist.dedup.corpus import open_corpus
+from dcgan_dist.dedup.groups import members
+from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.stages import choose_representatives, encode_corpus, verify_pairs
+from dcgan_dist.prepare.preparations import ShardOptions
+from dcgan_dist.prepare.sources.folder import FolderSource
+from dcgan_dist.prepare.write_shards import prepare
+from dcgan_dist.storage.uri import is_uri
+
+PREPARED_SIZE = 64
+"""Pixels per side at which files are compared that are not shards yet."""
+
+
+class Pair(NamedTuple):
+    """Two images whose codes are near."""
+
+    key_a: str
+    key_b: str
+    distance: int
+    """Hamming distance of the codes, bits."""
+    score: float
+    """Of the verifier; higher is more alike."""
+    duplicate: bool
+    """Whether both show the same photograph."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Duplicates:
+    """What was found among the images."""
+
+    pairs: tuple[Pair, ...]
+    """Every candidate, duplicate or not."""
+    groups: tuple[tuple[str, ...], ...]
+    """Keys of images that show the same photograph; the first of each is the one to keep."""
+
+
+def find_duplicates(source: str | Sequence[str], *, radius: int | None = None) -> Duplicates:
+    """Find the images that show the same photograph, in this process.
+
+    >>> from dcgan_dist import find_duplicates
+    >>> duplicates = find_duplicates("photos/")
+    >>> assert all(len(keys) > 1 for keys in duplicates.groups)
+
+    Args:
+        source: folders, tars or zips of images, or shards (a folder with a manifest, or a URI).
+        radius: bits within which the codes of two images make them a candidate; None: as many as the codes bear.
+
+    Raises:
+        InputError: a path is missing or unreadable, or there are fewer than 256 images, too few to learn a code from.
+    """
+    paths = [source] if isinstance(source, str) else list(source)
+    shards = [path for path in paths if is_uri(path) or (Path(path) / MANIFEST_NAME).is_file()]
+    files = tuple(path for path in paths if path not in shards)
+    with tempfile.TemporaryDirectory(prefix="dcgan-dist-duplicates-") as scratch:
+        if files:
+            shards.append(f"{scratch}/shards")
+            prepare(FolderSource(paths=files, image_size=PREPARED_SIZE), ShardOptions(out=shards[-1], cpus=1))
+        options = DedupOptions(shards=shards, out=f"{scratch}/out", radius=radius, cpus=1)
+        options.folder.mkdir()
+        encoded = encode_corpus(options, open_corpus(shards, ()), {}, _quiet)
+        verified = verify_pairs(options, encoded, {}, _quiet)
+        choice = choose_representatives(encoded, verified)
+    names = [bytes(name).decode() for name in encoded.names]
+    columns = (verified.pairs.first, verified.pairs.second, verified.pairs.distances, verified.pairs.scores)
+    rows = zip(*(column.tolist() for column in columns), verified.accepted.tolist(), strict=True)
+    clusters = members(choice.leaders)
+    return Duplicates(
+        pairs=tuple(Pair(names[a], names[b], *figures) for a, b, *figures in rows),
+        groups=tuple(
+            tuple(names[row] for row in sorted(clusters.rows[start:end], key=lambda row: row != choice.leaders[row]))
+            for start, end in zip(clusters.starts[:-1], clusters.starts[1:], strict=True)
+        ),
+    )
+
+
+def _quiet(line: str) -> None:
+    """Nobody waits for lines of progress here."""
