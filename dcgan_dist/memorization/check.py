@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.memorization.copying import (
     Calibration,
+    CopyRate,
     calibrate,
     clopper_pearson,
     copy_rate,
@@ -89,8 +90,7 @@ def check_memorization(
     """Compare thumbnails (n, 3, 32, 32) of samples, training images and held-out images.
 
     Args:
-        samples: at least 1.
-        train: at least 2.
+        samples, train: at least 1 and at least 2.
         held_out: drawn as the training images were; may be none, which leaves the verdict inconclusive.
         coder: of `learn_coder`.
         seed: of planted copies, cells and permutations.
@@ -106,9 +106,9 @@ def check_memorization(
     nearest = find_nearest(np.concatenate([samples, held_out, planted]), train, coder, tell)
     of_samples, of_held_out = nearest.part(slice(len(samples))), nearest.part(slice(len(samples), -len(planted)))
     planted_scores = nearest.scores[-len(planted) :]
-
     duplicates = of_held_out.scores >= verifier.THRESHOLD
-    calibration = calibrate(of_held_out.scores, ~duplicates, planted_scores, len(samples)) if len(held_out) else None
+    distinct = ~duplicates
+    calibration = calibrate(of_held_out.scores, distinct, planted_scores, len(samples)) if len(held_out) else None
     rate = copy_rate(of_samples.scores, calibration) if calibration else None
     tell("testing for copies by cell (C_T)")
     copying = _data_copying(samples, train, held_out, coder, seed) if len(held_out) else None
@@ -117,7 +117,7 @@ def check_memorization(
         "train": len(train),
         "held_out": len(held_out),
         "near_duplicates_removed": int(duplicates.sum()),
-        "held_out_kept": int((~duplicates).sum()),
+        "held_out_kept": int(distinct.sum()),
         "code": coder.name,
         "verifier_threshold": float(verifier.THRESHOLD),
         "seed": seed,
@@ -126,14 +126,12 @@ def check_memorization(
     }
     tell("comparing distances")
     statistics["spaces"] = {
-        space: _compare(
-            space, of_samples, of_held_out.part(~duplicates), (samples, held_out[~duplicates], train), coder
-        )
+        space: _compare(space, of_samples, of_held_out.part(distinct), (samples, held_out[distinct], train), coder)
         for space in SPACES
     }
     statistics["seconds"] = round(time.monotonic() - began, 1)
     return Memorization(
-        verdict=decide(int((~duplicates).sum()), int(duplicates.sum()), rate, calibration, copying),
+        verdict=decide(int(distinct.sum()), int(duplicates.sum()), rate, calibration, copying),
         statistics=statistics,
         samples=of_samples,
         held_out=of_held_out,
