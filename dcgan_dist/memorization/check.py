@@ -110,8 +110,7 @@ def check_memorization(
     distinct = ~duplicates
     calibration = calibrate(of_held_out.scores, distinct, planted_scores, len(samples)) if len(held_out) else None
     rate = copy_rate(of_samples.scores, calibration) if calibration else None
-    tell("testing for copies by cell (C_T)")
-    copying = _data_copying(samples, train, held_out, coder, seed) if len(held_out) else None
+    copying = _data_copying(samples, train, held_out, coder, seed, tell) if len(held_out) else None
     statistics: dict[str, Any] = {
         "samples": len(samples),
         "train": len(train),
@@ -163,7 +162,10 @@ def planted_by_kind(
     return found
 
 
-def _data_copying(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, seed: int) -> DataCopying | None:
+def _data_copying(
+    samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, seed: int, tell: Callable[[str], None]
+) -> DataCopying | None:
+    tell("testing for copies by cell (C_T)")
     rng = np.random.default_rng(seed)
     if len(train) > MOST_IN_CELLS:
         train = train[np.sort(rng.permutation(len(train))[:MOST_IN_CELLS])]

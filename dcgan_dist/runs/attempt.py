@@ -144,7 +144,7 @@ class Attempt:
                 self.heard = time.monotonic()
                 self._relay(notice)
         except RayError as error:
-            self.say(f"warning: the notice board does not answer ({_cause(error)})")
+            self.say(f"warning: the event queue does not answer ({_cause(error)})")
 
     def _on_signal(self, number: int, _: object) -> None:
         """First signal: save and leave. Second: leave."""

@@ -1,4 +1,4 @@
-"""A notice board between ranks and driver: ranks say what happened, the driver says whether to stop.
+"""Events from ranks to the driver: ranks report what happened, the driver answers whether to stop.
 
 Ranks restart, move and die; the driver and this actor live as long as the job. So the driver alone prints, and alone
 talks to the tracking server: one run, one writer, whatever happens to the ranks.
@@ -43,16 +43,16 @@ class RankEvent:
 
 
 class EventQueue:
-    """Holds notices in order until the driver takes them; runs as an actor."""
+    """Holds events in order until the driver takes them; runs as an actor."""
 
     def __init__(self) -> None:
-        self._notices: list[RankEvent] = []
+        self._events: list[RankEvent] = []
         self._stop = False
         self._failed = False
 
     def post(self, notice: RankEvent) -> bool:
         """Add a notice; tells whether the driver wants the ranks to stop."""
-        self._notices.append(notice)
+        self._events.append(notice)
         self._failed = self._failed or bool(notice.failure)
         return self._stop
 
@@ -61,8 +61,8 @@ class EventQueue:
         return self._failed
 
     def take(self) -> list[RankEvent]:
-        """All notices since the last call."""
-        taken, self._notices = self._notices, []
+        """All events since the last call."""
+        taken, self._events = self._events, []
         return taken
 
     def request_stop(self) -> None:

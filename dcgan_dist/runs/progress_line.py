@@ -1,4 +1,4 @@
-"""Progress in words."""
+"""The line that shows how far a run is, how fast, and how D and G stand."""
 
 from __future__ import annotations
 
