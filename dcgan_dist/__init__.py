@@ -5,6 +5,7 @@
 >>> images = sample_images(generator, 16)
 
 Each name is loaded when it is first used, so that importing the package stays fast and needs neither torch nor Ray.
+Progress is logged to the logger `dcgan_dist` of the standard `logging`, from level INFO on.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, print_line, run
+from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, run
+from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.cli.result_file import write_json
 
 
@@ -32,7 +33,7 @@ class Promote:
 
 
 def main(argv: list[str]) -> int:
-    """Check, move, say so."""
+    """Check, move, print."""
     job = parse(Promote, argv, description=__doc__ or "")
     from dcgan_dist.registry.champion import ChampionRegistry
     from dcgan_dist.registry.promotion import gate
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
         return 0
 
     checks = gate(registry, version)
-    print_line("\n".join(map(str, checks)))
+    print(render_flags("\n".join(map(str, checks))))
     if job.json:
         content = {
             "model": version.uri,

@@ -1,4 +1,8 @@
-"""How a job's log reaches people: lines on standard output, as they happen."""
+"""How a job's log reaches people: lines on standard output, as they happen.
+
+Every module logs with `_log = logging.getLogger(__name__)` and `_log.info("run %s is finished", name)`; messages may name
+fields in backticks, which are shown as flags, and warnings are shown as "warning: ...".
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ def render_flags(message: object) -> str:
         message: an InputError, or text that may hold the message of one.
     """
     text = JOB.sub(r"jobs/\1.py", str(message))
-    return FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}" + (f" {found[2]}" if found[2] else ""), text)
+    return FIELD.sub(lambda field: f"--{field[1].replace('_', '-')}" + (f" {field[2]}" if field[2] else ""), text)
 
 
 class ConsoleHandler(logging.Handler):
@@ -39,4 +43,3 @@ def show_logs() -> None:
     if not any(isinstance(handler, ConsoleHandler) for handler in logger.handlers):
         logger.addHandler(ConsoleHandler())
     logger.setLevel(logging.INFO)
-    logger.propagate = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import subprocess
 import sys
 
 import pytest
 
-from dcgan_dist.cli.command_line import parse, print_line, run
-from dcgan_dist.cli.logs import render_flags
+from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.cli.logs import render_flags, show_logs
 from dcgan_dist.errors import InputError, require
 
 
@@ -73,10 +74,20 @@ def test_a_job_prints_the_error_with_flags_and_exits_2(
     assert capsys.readouterr().err == "error: --tracking-uri is away: start it, or run jobs/train_lsun.py elsewhere\n"
 
 
-def test_lines_of_a_job_are_printed_with_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    print_line("warning: lower `num_workers`")
+def test_what_a_job_logs_is_printed_once_with_flags_and_the_level_of_warnings(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("dcgan_dist.runs.driver")
+    for _ in range(2):
+        show_logs()
 
-    assert capsys.readouterr().out == "warning: lower --num-workers\n"
+    log.info("run %s goes on\nwith `use_gpu`", "a")
+    log.warning("lower `%s`", "num_workers")
+    log.error("stopped")
+
+    shown = "run a goes on\nwith --use-gpu\nwarning: lower --num-workers\nerror: stopped\n"
+    assert capsys.readouterr().out == shown
+    assert caplog.messages == ["run a goes on\nwith `use_gpu`", "lower `num_workers`", "stopped"]
 
 
 def test_a_value_that_the_dataclass_refuses_is_an_input_error_and_nothing_else_is_printed(
