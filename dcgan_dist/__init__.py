@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from dcgan_dist.data.shards.manifest import load_manifest as open_shards
     from dcgan_dist.dedup.find_duplicates import find_duplicates
     from dcgan_dist.memorization.check import check_memorization
-    from dcgan_dist.registry.load import load_discriminator, load_generator
+    from dcgan_dist.registry.load import load_classifier, load_discriminator, load_generator
 
 __all__ = [
     "check_memorization",
     "find_duplicates",
+    "load_classifier",
     "load_discriminator",
     "load_generator",
     "open_shards",
@@ -34,6 +35,7 @@ __all__ = [
 _ADDRESSES = {
     "check_memorization": "dcgan_dist.memorization.check:check_memorization",
     "find_duplicates": "dcgan_dist.dedup.find_duplicates:find_duplicates",
+    "load_classifier": "dcgan_dist.registry.load:load_classifier",
     "load_discriminator": "dcgan_dist.registry.load:load_discriminator",
     "load_generator": "dcgan_dist.registry.load:load_generator",
     "open_shards": "dcgan_dist.data.shards.manifest:load_manifest",

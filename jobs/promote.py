@@ -9,7 +9,7 @@ Exit code 0 if @champion is (or with --dry-run would be) that version, 1 if the 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, run
 from dcgan_dist.cli.logs import render_flags
@@ -33,7 +33,7 @@ class Promote:
 
 
 def main(argv: list[str]) -> int:
-    """Check, move, print."""
+    """Check and move the alias."""
     job = parse(Promote, argv, description=__doc__ or "")
     from dcgan_dist.registry.champion import ChampionRegistry
     from dcgan_dist.registry.promotion import gate
@@ -53,15 +53,12 @@ def main(argv: list[str]) -> int:
         return 0
 
     checks = gate(registry, version)
+    passed = all(check.passed is not False for check in checks)
     print(render_flags("\n".join(map(str, checks))))
     if job.json:
-        content = {
-            "model": version.uri,
-            "passed": all(check.passed is not False for check in checks),
-            "checks": [*map(asdict, checks)],
-        }
+        content = {"model": version.uri, "passed": passed, "checks": [check._asdict() for check in checks]}
         write_json(absolute(job.json, "json"), content)
-    if any(check.passed is False for check in checks):
+    if not passed:
         print(f"{version.uri} does not become the champion")
         return 1
     if not job.dry_run:

@@ -14,12 +14,10 @@ from dcgan_dist.config import replace
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches, seeded
-from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.plan import plan_run, run_batches
 from tests.helpers.jobs import draw_rooms
+from tests.helpers.networks import drawn_generator
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +69,7 @@ def test_a_stream_goes_on_at_a_step(rooms: Path) -> None:
 
 
 def test_samples_are_bytes_and_show_the_wanted_classes() -> None:
-    model = preset("mnist28").model
-    generator = Generator(model)
-    initialise(generator, std=0.1, generator=seeded(0))
-    prior = prior_batches(model, batches=2, batch_size=16, seed=0, device="cpu", dtype=torch.float32)
-    generator = restandardise(generator, prior)
+    generator = drawn_generator("mnist28")
 
     taking_turns = dcgan_dist.sample_images(generator, 12)
     given = dcgan_dist.sample_images(generator, 12, labels=[i % 10 for i in range(12)])

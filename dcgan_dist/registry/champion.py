@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.registry.model_uri import parse_version_uri
-from dcgan_dist.registry.versions import NOT_THERE, find_version
+from dcgan_dist.registry.versions import find_version, if_there
 from dcgan_dist.tracking.server import connect, refusals_as_input_errors
 
 CHAMPION = "champion"
@@ -62,8 +60,8 @@ class ChampionRegistry:
     def champion(self, name: str) -> Version | None:
         """The version that @champion points at."""
         with refusals_as_input_errors(self._uri):
-            found = self._by_alias(name, CHAMPION)
-            return _version(found) if found else None
+            champion = if_there(lambda: self._client.get_model_version_by_alias(name, CHAMPION))
+            return _version(champion) if champion else None
 
     def tag(self, version: Version, tags: dict[str, str]) -> None:
         """Set or overwrite tags of a version."""
@@ -112,9 +110,9 @@ class ChampionRegistry:
         now = self.champion(name)
         with refusals_as_input_errors(self._uri):
             for number in reversed(self.former(name)):
-                found = self._by_number(name, number)
-                if found is not None and (now is None or number != now.version):
-                    return _version(found)
+                version = if_there(lambda number=number: self._client.get_model_version(name, number))
+                if version is not None and (now is None or number != now.version):
+                    return _version(version)
         return None
 
     def former(self, name: str) -> list[str]:
@@ -129,21 +127,7 @@ class ChampionRegistry:
     def _remember(self, name: str, former: list[str]) -> None:
         self._client.set_registered_model_tag(name, HISTORY, json.dumps(former[-REMEMBERED:]))
 
-    def _by_alias(self, name: str, alias: str) -> ModelVersion | None:
-        return self._or_none(lambda: self._client.get_model_version_by_alias(name, alias))
 
-    def _by_number(self, name: str, number: str) -> ModelVersion | None:
-        return self._or_none(lambda: self._client.get_model_version(name, number))
-
-    @staticmethod
-    def _or_none(get: Callable[[], ModelVersion]) -> ModelVersion | None:
-        try:
-            return get()
-        except MlflowException as error:
-            if error.error_code in NOT_THERE:
-                return None
-            raise
-
-
-def _version(found: ModelVersion) -> Version:
-    return Version(name=found.name, version=str(found.version), run_id=found.run_id or "", tags=dict(found.tags))
+def _version(version: ModelVersion) -> Version:
+    number, run_id = str(version.version), version.run_id or ""
+    return Version(name=version.name, version=number, run_id=run_id, tags=dict(version.tags))

@@ -8,6 +8,7 @@ from typing import Any
 
 from dcgan_dist.cli.command_line import absolute_tracking_uri
 from dcgan_dist.errors import InputError, require
+from dcgan_dist.files import sha256_of
 from dcgan_dist.models.authors_arrays import FILE, is_authors_folder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.standing_statistics import check_images_stand_alone
@@ -43,13 +44,10 @@ def identify(model: str, tracking_uri: str) -> dict[str, Any]:
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
         return {"asked_for": model, "uri": model, "sha256_of_arrays": _hash_arrays(folder)}
-    content = (folder / "checkpoint.json").read_bytes()
-    return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": hashlib.sha256(content).hexdigest()}
+    return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": sha256_of(folder / "checkpoint.json")}
 
 
 def _hash_arrays(folder: Path) -> str:
     """SHA-256 over the SHA-256 of every array, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if FILE.fullmatch(path.name)):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    paths = sorted(path for path in folder.iterdir() if FILE.fullmatch(path.name))
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256_of(path)) for path in paths)).hexdigest()

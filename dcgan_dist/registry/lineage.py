@@ -28,7 +28,7 @@ class Lineage:
     run_id: str
     """The run that trained it; empty where none is known."""
     tags: dict[str, str] = field(default_factory=dict)
-    """Of the version: manifest_hash, preset, images_seen."""
+    """The version's manifest_hash, preset and images_seen."""
 
 
 def find_lineage(uri: str, tracking_uri: str) -> Lineage:
@@ -42,8 +42,8 @@ def find_lineage(uri: str, tracking_uri: str) -> Lineage:
         match parse_model_uri(uri):
             case ModelOfRun(run_id=run_id, name=name):
                 registered = client.search_model_versions(f"run_id = '{run_id}'")
-                found = next((version for version in registered if version.name.endswith(f"-{name}")), None)
-                return _of_version(found) if found else Lineage(uri=uri, run_id=run_id)
+                version = next((version for version in registered if version.name.endswith(f"-{name}")), None)
+                return _of_version(version) if version else Lineage(uri=uri, run_id=run_id)
             case LoggedModelUri(model_id=model_id):
                 try:
                     logged = client.get_logged_model(model_id)
@@ -55,9 +55,9 @@ def find_lineage(uri: str, tracking_uri: str) -> Lineage:
                 return _of_version(find_version(client, named))
 
 
-def _of_version(found: ModelVersion) -> Lineage:
-    uri = f"models:/{found.name}/{found.version}"
-    return Lineage(uri=uri, run_id=str(found.run_id or ""), tags=dict(found.tags))
+def _of_version(version: ModelVersion) -> Lineage:
+    uri = f"models:/{version.name}/{version.version}"
+    return Lineage(uri=uri, run_id=str(version.run_id or ""), tags=dict(version.tags))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +90,11 @@ def sample_grids(run_id: str, tracking_uri: str, epochs: Sequence[float]) -> lis
             return []
         last = max(history, key=lambda point: point.step)
         per_image = last.value / last.step
-        chosen = {min(names, key=lambda seen: abs(seen * per_image - epoch)) for epoch in epochs}
+        chosen = {min(names, key=lambda images: abs(images * per_image - epoch)) for epoch in epochs}
         grids = []
-        for seen in sorted(chosen):
+        for images in sorted(chosen):
             path = mlflow.artifacts.download_artifacts(
-                run_id=run_id, artifact_path=names[seen], dst_path=folder, tracking_uri=client.tracking_uri
+                run_id=run_id, artifact_path=names[images], dst_path=folder, tracking_uri=client.tracking_uri
             )
-            grids.append(SampleGrid(epoch=seen * per_image, images_seen=seen, png=Path(path).read_bytes()))
+            grids.append(SampleGrid(epoch=images * per_image, images_seen=images, png=Path(path).read_bytes()))
     return grids

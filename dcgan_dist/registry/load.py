@@ -11,14 +11,15 @@ from dcgan_dist.cli.command_line import absolute_tracking_uri
 from dcgan_dist.config import ModelConfig
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
+from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches, seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
 from dcgan_dist.presets import preset
-from dcgan_dist.registry import registry
 from dcgan_dist.registry.model_uri import in_registry
+from dcgan_dist.registry.registry import load_registered
 from dcgan_dist.training.checkpoint import load_checkpoint
 
 Network = TypeVar("Network", Generator, Discriminator)
@@ -50,7 +51,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         not is_untrained(model), f"`model` {model} is a discriminator, and a generator is needed: name a trained model"
     )
     if in_registry(model):
-        return registry.load_generator(model, absolute_tracking_uri(tracking_uri))
+        return load_registered(model, absolute_tracking_uri(tracking_uri), Generator)
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
         generator = import_generator(folder)
@@ -58,16 +59,8 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
     if has_standing_statistics(generator):
         return generator.eval()
-    weight = next(generator.parameters())
-    prior = prior_batches(
-        generator.config,
-        batches=STANDING_BATCHES,
-        batch_size=STANDING_BATCH_SIZE,
-        seed=0,
-        device=weight.device,
-        dtype=weight.dtype,
-    )
-    return restandardise(generator, prior)
+    size, dtype = {"batches": STANDING_BATCHES, "batch_size": STANDING_BATCH_SIZE}, next(generator.parameters()).dtype
+    return restandardise(generator, prior_batches(generator.config, **size, seed=0, device="cpu", dtype=dtype))
 
 
 def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> Discriminator:
@@ -90,11 +83,29 @@ def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> 
     if is_untrained(model):
         return untrained_discriminator(preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
     if in_registry(model):
-        return registry.load_discriminator(model, absolute_tracking_uri(tracking_uri))
+        return load_registered(model, absolute_tracking_uri(tracking_uri), Discriminator)
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
         return import_discriminator(folder).eval()
     return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
+
+
+def load_classifier(model: str, tracking_uri: str = "") -> Classifier:
+    """A supervised network that a search registered, in eval mode with standing statistics, on the CPU.
+
+    >>> import torch
+    >>> from dcgan_dist import load_classifier
+    >>> classifier = load_classifier("models:/dcgan-svhn-supervised@candidate")
+    >>> classes = classifier(torch.rand(4, 3, 32, 32) * 2 - 1).argmax(1)
+
+    Args:
+        model: models:/NAME@ALIAS, models:/NAME/VERSION or runs:/RUN_ID/classifier.
+        tracking_uri: as `load_generator`.
+
+    Raises:
+        InputError: no such model, not a classifier, damaged, or no answer.
+    """
+    return load_registered(model, absolute_tracking_uri(tracking_uri), Classifier)
 
 
 def is_untrained(model: str) -> bool:
@@ -110,7 +121,7 @@ def untrained_discriminator(config: ModelConfig, *, seed: int) -> Discriminator:
 
 
 def describe_training(model: str) -> str:
-    """What a model was trained on and for how long, in words, as far as its files say."""
+    """One sentence: what a model was trained on and for how long, as far as its files say."""
     if is_untrained(model):
         return f"nothing: preset {model.removeprefix(UNTRAINED)} before training"
     if in_registry(model):

@@ -105,9 +105,9 @@ def classifier_card(
         name: its name in the registry.
         data: what it was trained and measured on, in one line.
         config: how it was trained.
-        search: how the configuration was found, and which of its trainings this is, in words.
+        search: how the configuration was found, and which of its trainings this is.
         quality: figure -> value; errors in percent.
-        deviations: from the paper's protocol, in words.
+        deviations: from the paper's protocol, a phrase each.
         alias: under which the loading examples name it.
     """
     figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
@@ -137,7 +137,7 @@ architecture alone reaches with few labels. Maps images (n, {config.classifier.m
 ## Use
 
 ```python
-from dcgan_dist.registry.registry import load_classifier
+from dcgan_dist import load_classifier
 
 classifier = load_classifier("models:/{name}@{alias}", TRACKING_URI)
 classes = classifier(images).argmax(1)

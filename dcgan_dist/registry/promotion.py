@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dcgan_dist.errors import require
 from dcgan_dist.registry.champion import ChampionRegistry, Version
@@ -21,14 +21,14 @@ CHECKED_DATA = "memorization_manifest"
 _ANSWERS = {True: "yes", False: "NO ", None: "-  "}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One condition of the gate."""
 
     name: str
     passed: bool | None
     """None: it could not be asked, and keeps no version back."""
     words: str
+    """Why: a phrase."""
 
     def __str__(self) -> str:
         return f"{_ANSWERS[self.passed]}  {self.name}: {self.words}"
@@ -55,48 +55,40 @@ def gate(registry: ChampionRegistry, candidate: Version) -> list[Check]:
 
 
 def _memorization(candidate: Version) -> Check:
-    verdict = candidate.tags.get(VERDICT, "")
-    words = (
-        f"the verdict is {verdict}"
-        if verdict
-        else "not checked: run the job `check_memorization` with it as `model` first"
-    )
-    reasons = candidate.tags.get(f"{VERDICT}_reasons", "")
-    return Check(name="no copies", passed=verdict == "pass", words=f"{words} ({reasons})" if reasons else words)
+    verdict, reasons = candidate.tags.get(VERDICT, ""), candidate.tags.get(f"{VERDICT}_reasons", "")
+    missing = "not checked: run the job `check_memorization` with it as `model` first"
+    text = f"the verdict is {verdict}" if verdict else missing
+    return Check("no copies", verdict == "pass", f"{text} ({reasons})" if reasons else text)
 
 
 def _quality(registry: ChampionRegistry, candidate: Version, champion: Version | None) -> Check:
-    def check(passed: bool, words: str) -> Check:
-        return Check(name="quality", passed=passed, words=words)
-
-    own = {key: registry.quality(candidate, key) for key in QUALITY}
-    measured = ", ".join(f"{key} {value:.4g}" for key, value in own.items() if value is not None) or "not measured"
+    quality = {key: registry.quality(candidate, key) for key in QUALITY}
+    measured = ", ".join(f"{key} {value:.4g}" for key, value in quality.items() if value is not None) or "not measured"
     if champion is None:
-        return check(True, f"{measured}; there is no champion to compare with")
+        return Check("quality", True, f"{measured}; there is no champion to compare with")
     if champion.version == candidate.version:
-        return check(True, f"{measured}; it is the champion")
-    for key, value in own.items():
+        return Check("quality", True, f"{measured}; it is the champion")
+    for key, value in quality.items():
         other = registry.quality(champion, key)
         if value is not None and other is not None:
             relation = "not worse than" if value <= other else "worse than"
-            return check(value <= other, f"{key} {value:.4g}, {relation} the champion's {other:.4g} ({champion.uri})")
-    return check(False, f"{measured}; the champion {champion.uri} has none of these: they cannot be compared")
+            text = f"{key} {value:.4g}, {relation} the champion's {other:.4g} ({champion.uri})"
+            return Check("quality", value <= other, text)
+    text = f"{measured}; the champion {champion.uri} has none of these: they cannot be compared"
+    return Check("quality", False, text)
 
 
 def _manifest(candidate: Version) -> Check:
     value = candidate.tags.get("manifest_hash", "")
     known = re.fullmatch(r"[0-9a-f]{64}", value) is not None
-    return Check(name="data", passed=known, words=f"trained on manifest {value}" if known else "no manifest recorded")
+    return Check("data", known, f"trained on manifest {value}" if known else "no manifest recorded")
 
 
 def _checked_data(candidate: Version) -> Check:
     checked, trained = candidate.tags.get(CHECKED_DATA, ""), candidate.tags.get("manifest_hash", "")
     if not checked:
-        return Check(
-            name="checked data",
-            passed=None,
-            words="not compared: the training images of the memorization check had no manifest",
-        )
-    same = checked == trained
-    words = "compared with the images it was trained on" if same else f"compared with other images, manifest {checked}"
-    return Check(name="checked data", passed=same, words=words)
+        text = "not compared: the training images of the memorization check had no manifest"
+        return Check("checked data", None, text)
+    if checked != trained:
+        return Check("checked data", False, f"compared with other images, manifest {checked}")
+    return Check("checked data", True, "compared with the images it was trained on")

@@ -121,29 +121,6 @@ def _make_name(client: MlflowClient, name: str) -> None:
             raise
 
 
-def load_generator(uri: str, tracking_uri: str) -> Generator:
-    """Rebuild a registered generator as our own module, in eval mode with standing statistics, on the CPU.
-
-    Args:
-        uri: models:/<name>@<alias>, models:/<name>/<version or latest>, models:/<model id>, or runs:/<run id>/generator.
-        tracking_uri: server or database that holds it.
-
-    Raises:
-        InputError: no such model (what there is is listed), not a generator, damaged, or no answer.
-    """
-    return _load(uri, tracking_uri, Generator)
-
-
-def load_discriminator(uri: str, tracking_uri: str) -> Discriminator:
-    """Rebuild a registered discriminator; otherwise as `load_generator`."""
-    return _load(uri, tracking_uri, Discriminator)
-
-
-def load_classifier(uri: str, tracking_uri: str) -> Classifier:
-    """Rebuild a registered classifier; otherwise as `load_generator`."""
-    return _load(uri, tracking_uri, Classifier)
-
-
 def _kind(network_class: type) -> str:
     return network_class.__name__.lower()
 
@@ -187,7 +164,17 @@ def _export(network: Generator | Discriminator | Classifier, folder: Path, card:
     )
 
 
-def _load(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
+def load_registered(uri: str, tracking_uri: str, network_class: type[Network]) -> Network:
+    """Rebuild a registered network as our own module, in eval mode with standing statistics, on the CPU.
+
+    Args:
+        uri: models:/<name>@<alias>, models:/<name>/<version or latest>, models:/<model id>, or runs:/<run id>/generator.
+        tracking_uri: server or database that holds it.
+        network_class: Generator, Discriminator or Classifier.
+
+    Raises:
+        InputError: no such model (what there is is listed), another kind of network, damaged, or no answer.
+    """
     client = connect(tracking_uri, must_exist=True)
     with refusals_as_input_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
         # Not by the uri itself: MLflow would look it up at its process-wide server instead of this one.
@@ -221,8 +208,8 @@ def _artifact_location(client: MlflowClient, uri: str) -> str:
         case LoggedModelUri(model_id=model_id):
             return client.get_logged_model(model_id).artifact_location
         case named:
-            found = find_version(client, named)
-            return client.get_model_version_download_uri(found.name, found.version)
+            version = find_version(client, named)
+            return client.get_model_version_download_uri(version.name, version.version)
 
 
 def _newest_of_run(client: MlflowClient, run_id: str, name: str) -> LoggedModel:

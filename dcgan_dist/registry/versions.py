@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -25,7 +27,7 @@ def find_version(client: MlflowClient, named: RegisteredVersion) -> ModelVersion
         # A server with accounts leaves out what ours may not see.
         there = f"there are {', '.join(known)}" if known else "there are none, or none that your account may see"
         raise InputError(f"no model is registered as {named.name!r}: {there}")
-    versions = {int(found.version): found for found in client.search_model_versions(f"name = '{named.name}'")}
+    versions = {int(version.version): version for version in client.search_model_versions(f"name = '{named.name}'")}
     number = named.version
     if named.alias:
         aliases = client.get_registered_model(named.name).aliases
@@ -64,9 +66,15 @@ def alias_tags(name: str, alias: str, tracking_uri: str) -> dict[str, str]:
     """
     client = connect(tracking_uri)
     with refusals_as_input_errors(tracking_uri):
-        try:
-            return dict(client.get_model_version_by_alias(name, alias).tags)
-        except MlflowException as error:
-            if error.error_code in NOT_THERE:
-                return {}
-            raise
+        version = if_there(lambda: client.get_model_version_by_alias(name, alias))
+    return dict(version.tags) if version else {}
+
+
+def if_there(get: Callable[[], ModelVersion]) -> ModelVersion | None:
+    """What a call to MLflow gives; None where there is no such name, alias or version."""
+    try:
+        return get()
+    except MlflowException as error:
+        if error.error_code in NOT_THERE:
+            return None
+        raise

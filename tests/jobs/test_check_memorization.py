@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from dcgan_dist.memorization import job as memorization_job
 from dcgan_dist.memorization.check import learn_coder
-from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches, seeded
-from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import restandardise
-from dcgan_dist.presets import preset
 from dcgan_dist.registry.champion import ChampionRegistry
 from dcgan_dist.registry.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job
+from tests.helpers.networks import drawn_generator
 from tests.memorization.test_image_sets import save, smooth
 
 check = load_job("check_memorization")
@@ -49,14 +43,6 @@ def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.C
     assert html.count("<img") == 7  # two galleries, power, scores, three spaces
     assert not re.search(r'src="(?!data:)', html)
     assert str(tmp_path) not in html + json.dumps(result)
-
-
-def drawn_generator() -> Generator:
-    config = dataclasses.replace(preset("demo32").model, generator_width=4)
-    generator = Generator(config)
-    initialise(generator, std=0.1, generator=seeded(0))
-    prior = prior_batches(config, batches=2, batch_size=8, seed=0, device="cpu", dtype=torch.float32)
-    return restandardise(generator, prior)
 
 
 def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of_its_run(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ class Model:
 
     @property
     def champion(self) -> str:
-        found = ChampionRegistry(self.uri).champion(self.name)
-        return found.uri if found else ""
+        champion = ChampionRegistry(self.uri).champion(self.name)
+        return champion.uri if champion else ""
 
 
 def test_a_good_version_becomes_champion_and_a_rollback_undoes_it(
@@ -78,7 +78,7 @@ def test_the_checks_are_written_as_json_whatever_they_say(tracking_uri: str, tmp
 
 
 @pytest.mark.parametrize(
-    ("quality", "tags", "words"),
+    ("quality", "tags", "reason"),
     [
         (10.0, {"memorization": "fail"}, "the verdict is fail"),
         (10.0, {"memorization": "inconclusive"}, "the verdict is inconclusive"),
@@ -90,7 +90,7 @@ def test_the_checks_are_written_as_json_whatever_they_say(tracking_uri: str, tmp
     ],
 )
 def test_one_failing_check_keeps_the_champion_and_is_printed(
-    quality: float | None, tags: dict[str, str], words: str, tracking_uri: str, capsys: pytest.CaptureFixture[str]
+    quality: float | None, tags: dict[str, str], reason: str, tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = Model(tracking_uri, f"bad-{abs(hash((quality, *tags.items())))}-generator")
     champion = model.add(10.0)
@@ -101,7 +101,7 @@ def test_one_failing_check_keeps_the_champion_and_is_printed(
 
     out = capsys.readouterr().out
     assert model.champion == champion
-    assert words in out
+    assert reason in out
     assert out.count("NO ") == 1
     assert out.count("yes") == 3
 

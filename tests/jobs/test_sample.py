@@ -48,7 +48,7 @@ def test_a_checkpoint_without_standing_statistics_gets_them_when_loaded(checkpoi
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--model", "nowhere"], "neither models:/NAME@ALIAS"),
         (["--model", "CHECKPOINT", "--n", "0"], "--n 0"),
@@ -56,12 +56,12 @@ def test_a_checkpoint_without_standing_statistics_gets_them_when_loaded(checkpoi
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing(
-    arguments: list[str], words: str, checkpoint: Path, tmp_path: Path
+    arguments: list[str], message: str, checkpoint: Path, tmp_path: Path
 ) -> None:
     arguments = [str(checkpoint) if a == "CHECKPOINT" else a for a in arguments]
 
     with pytest.raises(InputError) as refused:
         sample([*arguments, "--out", str(tmp_path / "grid.png")])
 
-    assert words in render_flags(refused.value)
+    assert message in render_flags(refused.value)
     assert not list(tmp_path.iterdir())

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches, seeded
-from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import restandardise
-from dcgan_dist.presets import preset
 from dcgan_dist.quality.sampling import fixed_latents, sample_images
+from tests.helpers.networks import drawn_generator
 
 
 @pytest.fixture(params=["demo32", "mnist28"])
 def generator(request: pytest.FixtureRequest) -> Generator:
-    model = dataclasses.replace(preset(request.param).model, generator_width=4)
-    network = Generator(dataclasses.replace(model, generator_dense=model.generator_dense and (8,)))
-    initialise(network, std=0.1, generator=seeded(0))
-    return restandardise(
-        network, prior_batches(model, batches=4, batch_size=16, seed=0, device="cpu", dtype=torch.float32)
-    )
+    return drawn_generator(request.param)
 
 
 def test_the_first_samples_do_not_depend_on_how_many_are_asked_for(generator: Generator) -> None:

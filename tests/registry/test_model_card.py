@@ -10,8 +10,9 @@ import torch
 
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.presets import preset
-from dcgan_dist.registry.model_card import model_card
+from dcgan_dist.presets import SVHN_SUPERVISED, preset
+from dcgan_dist.registry.model_card import classifier_card, model_card
+from tests.helpers.networks import drawn_network
 
 
 def card(name: str, kind: Literal["generator", "discriminator"], **changes: Any) -> str:
@@ -44,6 +45,12 @@ def test_card_holds_where_the_network_comes_from_and_how_good_it_is() -> None:
     assert len(text) < 5000, "the registry's description takes 5000 characters"
 
 
+def run_example(text: str, names: dict[str, Any]) -> None:
+    """Execute the Python lines of a card, all but what asks the server."""
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec("\n".join(line for line in example.splitlines() if "TRACKING_URI" not in line), names)
+
+
 @pytest.mark.parametrize("name", ["demo32", "svhn32", "mnist28"])
 def test_the_example_in_the_card_runs(name: str) -> None:
     model = preset(name).model
@@ -51,10 +58,7 @@ def test_the_example_in_the_card_runs(name: str) -> None:
     names["generator"], names["discriminator"] = Generator(model), Discriminator(model)
 
     for kind in ("generator", "discriminator"):
-        code = re.search(r"```python\n(.*?)```", card(name, kind), re.DOTALL)
-        assert code is not None
-        # All but what asks the server.
-        exec("\n".join(line for line in code[1].splitlines() if "TRACKING_URI" not in line), names)
+        run_example(card(name, kind), names)
         assert callable(names[f"load_{kind}"])
 
     assert names["images"].shape == (64, model.image_channels, model.image_size, model.image_size)
@@ -66,3 +70,21 @@ def test_only_generators_are_offered_for_sampling() -> None:
 
     assert command in card("lsun64", "generator")
     assert "jobs/sample.py" not in card("lsun64", "discriminator")
+
+
+def test_the_card_of_a_classifier_says_how_it_was_found_and_its_example_runs() -> None:
+    text = classifier_card(
+        name="dcgan-tests-supervised",
+        data="digits: 1,000 labels",
+        config=SVHN_SUPERVISED,
+        search="best of 64",
+        quality={"validation_error_percent": 2.123456789},
+        deviations=["not comparable"],
+    )
+
+    for part in ("| validation_error_percent | 2.12346 |", "- `optimizer.lr` = 0.0002", "not comparable"):
+        assert part in text
+    network, (images,) = drawn_network("classifier", "svhn32")
+    names = {"classifier": network, "images": images}
+    run_example(text, names)
+    assert names["classes"].shape == (9,)

@@ -17,21 +17,19 @@ import numpy as np
 import pytest
 import torch
 from mlflow.pytorch import load_model
-from torch import Tensor
 
-from dcgan_dist.config import ModelConfig
 from dcgan_dist.errors import InputError
-from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches, seeded
-from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import restandardise
-from dcgan_dist.presets import preset
 from dcgan_dist.registry.exported_weights import read_exported_weights
-from dcgan_dist.registry.registry import load_discriminator, load_generator, register_network
+from dcgan_dist.registry.load import load_classifier, load_discriminator, load_generator
+from dcgan_dist.registry.registry import Network, register_network
+from dcgan_dist.registry.versions import alias_tags, version_tags
 from dcgan_dist.tracking.runs import TrackedRun
+from tests.helpers.networks import drawn_generator, drawn_network
 
-Pair = tuple[Generator, Discriminator, tuple[Tensor | None, ...], tuple[Tensor | None, ...]]
+LOADERS = {"generator": load_generator, "discriminator": load_discriminator, "classifier": load_classifier}
+KINDS_AND_PRESETS = [(kind, name) for name in ("demo32", "mnist28") for kind in ("generator", "discriminator")]
+KINDS_AND_PRESETS += [("classifier", "svhn32")]
 
 
 @pytest.fixture(autouse=True)
@@ -48,70 +46,66 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def small(name: str) -> ModelConfig:
-    model = preset(name).model
-    dense = {
-        "generator_dense": model.generator_dense and (8,),
-        "discriminator_dense": model.discriminator_dense and (8,),
-    }
-    return dataclasses.replace(model, generator_width=4, discriminator_width=4, **dense)
-
-
-def networks(name: str, dtype: torch.dtype = torch.float32) -> Pair:
-    """Both networks of a preset, made narrow, ready for export, with inputs for each."""
-    config = small(name)
-    generator, discriminator = Generator(config).to(dtype), Discriminator(config).to(dtype)
-    for network in (generator, discriminator):
-        initialise(network, std=0.1, generator=seeded(name))
-    (z, labels), *_ = batches = prior_batches(config, batches=3, batch_size=9, seed=0, device="cpu", dtype=dtype)
-    restandardise(generator, batches)
-    images = torch.rand(9, config.image_channels, config.image_size, config.image_size, generator=seeded(1)).to(dtype)
-    restandardise(discriminator, [(images, labels)])
-    return generator, discriminator, (z, labels), (images, labels)
-
-
 @pytest.fixture
 def run(tracking_uri: str) -> TrackedRun:
     return TrackedRun.create(tracking_uri, "registry", "a run", {}, {})
 
 
-def register(run: TrackedRun, network: Generator | Discriminator, name: str = "", alias: str = "candidate") -> str:
+@pytest.fixture
+def run_in_database(database: str) -> TrackedRun:
+    return TrackedRun.create(database, "registry", "a run", {}, {})
+
+
+def register(run: TrackedRun, network: Network, name: str = "", alias: str = "candidate") -> str:
     name = name or f"dcgan-tests-{type(network).__name__.lower()}"
     return register_network(run, network, name, card="# A card", tags={"preset": "x"}, alias=alias).uri
 
 
+def location(run: TrackedRun, kind: str) -> str:
+    """Where the files of the run's newest network lie."""
+    logged = run.client.search_logged_models([run.experiment_id], filter_string=f"name = '{kind}'")
+    return max(logged, key=lambda model: model.creation_timestamp).artifact_location
+
+
+def download(run: TrackedRun, kind: str, folder: Path) -> Path:
+    """Files of the run's newest network."""
+    place = location(run, kind)
+    return Path(mlflow.artifacts.download_artifacts(place, dst_path=str(folder), tracking_uri=run.tracking_uri))
+
+
 @pytest.mark.parametrize(
-    ("name", "dtype"),
+    ("kind", "name", "dtype"),
     [
-        ("demo32", torch.float32),
-        ("imagenet32", torch.float32),
-        ("examples64", torch.float64),
-        ("mnist28", torch.float32),
+        *((kind, name, torch.float32) for kind, name in KINDS_AND_PRESETS),
+        ("generator", "imagenet32", torch.float32),
+        ("discriminator", "imagenet32", torch.float32),
+        ("generator", "examples64", torch.float64),
+        ("discriminator", "examples64", torch.float64),
     ],
 )
-def test_networks_come_back_bit_by_bit(run: TrackedRun, temporary: Path, name: str, dtype: torch.dtype) -> None:
-    generator, discriminator, latents, images = networks(name, dtype)
+def test_networks_come_back_bit_by_bit(
+    run: TrackedRun, temporary: Path, kind: str, name: str, dtype: torch.dtype
+) -> None:
+    network, inputs = drawn_network(kind, name, dtype)
     random_state = torch.get_rng_state()
 
-    g_uri, d_uri = register(run, generator), register(run, discriminator)
-    loaded_g, loaded_d = load_generator(g_uri, run.tracking_uri), load_discriminator(d_uri, run.tracking_uri)
+    loaded = LOADERS[kind](register(run, network), run.tracking_uri)
 
-    for original, loaded, inputs in ((generator, loaded_g, latents), (discriminator, loaded_d, images)):
-        assert loaded.config == original.config
-        assert not loaded.training
-        for key, value in original.state_dict().items():
-            assert torch.equal(loaded.state_dict()[key], value), key
-            assert loaded.state_dict()[key].dtype == dtype
-        assert torch.equal(loaded(*inputs), original(*inputs))
-    assert all(parameter.requires_grad for parameter in generator.parameters()), "the registered network is not changed"
-    left = [path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]  # torch's one cache
-    assert left == [], "no temporary folder is left"
+    assert loaded.config == network.config
+    assert not loaded.training
+    for key, value in network.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+        assert loaded.state_dict()[key].dtype == dtype
+    assert torch.equal(loaded(*inputs), network(*inputs))
+    assert all(parameter.requires_grad for parameter in network.parameters()), "the registered network is not changed"
+    caches = "torchinductor_"  # torch keeps one
+    assert [path for path in temporary.iterdir() if not path.name.startswith(caches)] == []
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
 def test_every_way_to_name_a_model_finds_it(run: TrackedRun) -> None:
-    first, discriminator, *_ = networks("demo32")
-    second, *_ = networks("svhn32")
+    first, second = drawn_generator("demo32"), drawn_generator("svhn32")
+    discriminator, _ = drawn_network("discriminator")
     register(run, first, "dcgan-named-generator", alias="champion")
     second_uri = register(run, second, "dcgan-named-generator")
     register(run, discriminator, "dcgan-named-discriminator")
@@ -134,9 +128,8 @@ def test_every_way_to_name_a_model_finds_it(run: TrackedRun) -> None:
 
 
 def test_what_is_not_there_is_said_with_what_is(run: TrackedRun) -> None:
-    generator, discriminator, *_ = networks("demo32")
-    register(run, generator, "dcgan-there-generator")
-    register(run, discriminator, "dcgan-there-discriminator")
+    for kind in LOADERS:
+        register(run, drawn_network(kind)[0], f"dcgan-there-{kind}")
 
     for uri, said in (
         ("models:/nothing@candidate", r"no model is registered as 'nothing': there are .*dcgan-there-generator"),
@@ -146,33 +139,38 @@ def test_what_is_not_there_is_said_with_what_is(run: TrackedRun) -> None:
         (f"runs:/{run.run_id}/discriminator", "is a discriminator, not a generator"),
         (f"runs:/{run.run_id}/nothing", "has no model 'nothing': there are"),
         ("runs:/unknown/generator", "refused: .*unknown not found"),
-        ("dcgan-there-generator", "names no model: write models:/NAME@ALIAS"),
+        ("dcgan-there-generator", "is neither models:/NAME@ALIAS"),
         ("models:/dcgan-there-generator", "names no model"),
     ):
         with pytest.raises(InputError, match=said):
             load_generator(uri, run.tracking_uri)
+    with pytest.raises(InputError, match="is a classifier, not a discriminator"):
+        load_discriminator("models:/dcgan-there-classifier@candidate", run.tracking_uri)
+    for uri, said in (
+        ("models:/dcgan-there-classifier@champion", "no alias 'champion': there are candidate"),
+        ("models:/nothing@candidate", "no model is registered as 'nothing'"),
+        (f"runs:/{run.run_id}/classifier", "names no registered version"),
+    ):
+        with pytest.raises(InputError, match=said):
+            version_tags(uri, run.tracking_uri)
+    for name, alias in (("dcgan-there-classifier", "champion"), ("nothing", "candidate")):
+        assert alias_tags(name, alias, run.tracking_uri) == {}
 
 
 def test_version_carries_card_tags_signature_and_the_run(run: TrackedRun, tmp_path: Path) -> None:
-    generator, *_ = networks("demo32")
+    generator, name, tags = drawn_generator(), "dcgan-card-generator", {"preset": "demo32"}
 
-    made = register_network(
-        run, generator, "dcgan-card-generator", card="# Card\n" + "x" * 9000, tags={"preset": "demo32"}
-    )
+    made = register_network(run, generator, name, card="# Card\n" + "x" * 9000, tags=tags)
 
-    version = run.client.get_model_version("dcgan-card-generator", str(made.version))
+    version = run.client.get_model_version(name, str(made.version))
     assert version.run_id == run.run_id
-    assert version.tags == {"preset": "demo32"}
+    assert version.tags == version_tags(made.uri, run.tracking_uri) == tags
+    assert alias_tags(name, "candidate", run.tracking_uri) == tags
     assert version.aliases == ["candidate"]
     assert version.description is not None
     assert version.description.startswith("# Card")
     assert len(version.description) <= 5000
-    (logged,) = run.client.search_logged_models([run.experiment_id], filter_string="name = 'generator'", max_results=1)
-    folder = Path(
-        mlflow.artifacts.download_artifacts(
-            logged.artifact_location, dst_path=str(tmp_path), tracking_uri=run.tracking_uri
-        )
-    )
+    folder = download(run, "generator", tmp_path)
     card, config = (folder / "extra_files" / name for name in ("model_card.md", "model_config.json"))
     assert card.read_text().endswith("x" * 9000)
     assert json.loads(config.read_text()) == json.loads(json.dumps(dataclasses.asdict(generator.config)))
@@ -182,15 +180,9 @@ def test_version_carries_card_tags_signature_and_the_run(run: TrackedRun, tmp_pa
 
 
 def test_files_hold_no_pickle(run: TrackedRun, tmp_path: Path) -> None:
-    generator, *_ = networks("mnist28")
-    register(run, generator)
-    (logged,) = run.client.search_logged_models([run.experiment_id], filter_string="name = 'generator'", max_results=1)
+    register(run, drawn_generator("mnist28"))
 
-    folder = Path(
-        mlflow.artifacts.download_artifacts(
-            logged.artifact_location, dst_path=str(tmp_path), tracking_uri=run.tracking_uri
-        )
-    )
+    folder = download(run, "generator", tmp_path)
 
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert "data/model.pt2" in names
@@ -200,36 +192,27 @@ def test_files_hold_no_pickle(run: TrackedRun, tmp_path: Path) -> None:
     assert not any(entry["use_pickle"] for index in indexes for entry in index["config"].values())
 
 
-@pytest.mark.parametrize("name", ["demo32", "mnist28"])
-def test_exported_graph_works_without_our_code_for_any_batch(run: TrackedRun, tmp_path: Path, name: str) -> None:
-    generator, discriminator, latents, images = networks(name)
+@pytest.mark.parametrize(("kind", "name"), KINDS_AND_PRESETS)
+def test_exported_graph_works_without_our_code_for_any_batch(
+    run: TrackedRun, tmp_path: Path, kind: str, name: str
+) -> None:
+    network, inputs = drawn_network(kind, name)
+    register(run, network)
+    folder = str(download(run, kind, tmp_path))
 
-    for network, inputs in ((generator, latents), (discriminator, images)):
-        register(run, network)
-        kind = type(network).__name__.lower()
-        logged = run.client.search_logged_models([run.experiment_id], filter_string=f"name = '{kind}'")
-        newest = max(logged, key=lambda model: model.creation_timestamp)
-        folder = mlflow.artifacts.download_artifacts(
-            newest.artifact_location, dst_path=str(tmp_path / kind), tracking_uri=run.tracking_uri
-        )
+    graph = load_model(folder)
 
-        graph = load_model(folder)
-
-        for rows in (1, 2, 9):
-            given = [x[:rows] for x in inputs if x is not None]
-            made = graph(*given)
-            torch.testing.assert_close(made, network(*given).detach())
-            assert not made.requires_grad
-        if name == "demo32":
-            (x, _) = inputs
-            assert x is not None
-            predicted = mlflow.pyfunc.load_model(folder).predict(x.numpy())
-            np.testing.assert_allclose(predicted, network(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    for rows in (1, 2, 9):
+        given = [x[:rows] for x in inputs]
+        torch.testing.assert_close(graph(*given), network(*given).detach())
+        assert not graph(*given).requires_grad
+    if len(inputs) == 1:
+        predicted = mlflow.pyfunc.load_model(folder).predict(inputs[0].numpy())
+        np.testing.assert_allclose(predicted, network(*inputs).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_only_a_finished_network_can_be_registered(database: str) -> None:
-    run = TrackedRun.create(database, "registry", "a run", {}, {})
-    generator, *_ = networks("demo32")
+def test_only_a_finished_network_can_be_registered(run_in_database: TrackedRun) -> None:
+    run, generator = run_in_database, drawn_generator()
 
     for network in (Generator(generator.config).eval(), generator.train()):
         with pytest.raises(ValueError, match="call restandardise first"):
@@ -238,18 +221,10 @@ def test_only_a_finished_network_can_be_registered(database: str) -> None:
     assert not run.client.search_registered_models(filter_string="name = 'dcgan-never-generator'")
 
 
-def model_file(database: str, run: TrackedRun) -> Path:
-    """The exported program of the run's newest generator, where the database keeps it."""
-    logged = run.client.search_logged_models([run.experiment_id], filter_string="name = 'generator'")
-    newest = max(logged, key=lambda model: model.creation_timestamp)
-    return Path(urlsplit(newest.artifact_location).path.replace("%20", " ")) / "data" / "model.pt2"
-
-
-def test_damaged_and_foreign_models_are_refused(database: str) -> None:
-    run = TrackedRun.create(database, "registry", "a run", {}, {})
-    generator, *_ = networks("demo32")
-    uri = register(run, generator, "dcgan-damaged-generator")
-    file = model_file(database, run)
+def test_damaged_and_foreign_models_are_refused(run_in_database: TrackedRun, database: str) -> None:
+    uri = register(run_in_database, drawn_generator(), "dcgan-damaged-generator")
+    place = urlsplit(location(run_in_database, "generator")).path.replace("%20", " ")
+    file = Path(place) / "data" / "model.pt2"
     config = file.parents[1] / "extra_files" / "model_config.json"
     original = config.read_text()
 

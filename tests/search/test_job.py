@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from dcgan_dist.config import flatten
 from dcgan_dist.errors import InputError
-from dcgan_dist.registry.registry import load_classifier
+from dcgan_dist.registry.load import load_classifier
 from dcgan_dist.search.few_labels import open_few_labels
 from dcgan_dist.search.job import run_search
 from dcgan_dist.search.plan import plan_search
