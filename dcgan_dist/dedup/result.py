@@ -66,6 +66,7 @@ def summary(
     usable = encoded.images.usable
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     return {
+        "job": "dedup",
         "images": len(corpus),
         "thinned_images": int((~protected).sum()),
         "protected_images": int(protected.sum()),

@@ -119,7 +119,7 @@ def _result(
         name: {"sha256": one.sha256, "manifest": one.manifest, "unreadable": one.unreadable}
         for name, one in (("train", train), ("held_out", held_out))
     }
-    return found.to_json() | source | {"data": data, "command": _command(options)}
+    return {"job": "check_memorization"} | found.to_json() | source | {"data": data, "command": _command(options)}
 
 
 def _command(options: MemorizationOptions) -> str:

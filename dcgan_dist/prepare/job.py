@@ -48,7 +48,7 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
     folder, manifest = Path(options.out), prepared.manifest
     images = read_images(manifest, SHEET_IMAGES, image_size=manifest.image_size)
     save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
-    write_result(folder, prepared.to_json())
+    write_result(folder, {"job": "prepare"} | prepared.to_json())
     print(f"{prepared}\ncontact sheet {folder / SHEET_NAME}")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,17 @@ from dcgan_dist.cli.html_page import banner, bullets, figure, heading, paragraph
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError
 
+EXPLORATIONS = ("walk", "filters", "windows", "arithmetic", "turn")
+EARLIER_RESULTS = {
+    "table": "evaluate",
+    "trials": "search",
+    "duplicate_pairs": "dedup",
+    "verdict": "check_memorization",
+    "images_seen": "train",
+}
+"""Key of a result that has no `job` -> the job that wrote it."""
+TRAINING_FIGURES = "run_name run_id images_seen status seconds_of_this_start manifest_hash sha256 quality"
+TRAINING_SETTINGS = "preset dataset epochs schedule norm_group seed ema_half_life_images model data"
 MOST_PIXELS = 1000
 """Width of a picture inside the page."""
 
@@ -28,7 +39,7 @@ MEMORIZATION = (
 )
 TABLES = {
     "cifar10": "5.1: CIFAR-10 from features of a discriminator trained on ImageNet-1k: 82.8 % (400 labels per class: 73.8 %).",
-    "svhn": "5.2: SVHN with 1000 labels from discriminator features and a linear machine: 22.48 % test error.",
+    "svhn": "5.2: SVHN with 1000 labels from discriminator features and a linear SVM: 22.48 % test error.",
     "mnist": "Released code and appendix: nearest neighbour error on MNIST from generated training digits.",
 }
 SEARCH = "5.2: a supervised CNN of the same architecture, best of 64 random settings: 28.87 % validation error."
@@ -48,7 +59,7 @@ def read_results(paths: Iterable[str]) -> list[Result]:
     Raises:
         InputError: a path without one, or a file that is not the result of a job.
     """
-    found = []
+    results = []
     for path in map(Path, paths):
         files = sorted(path.rglob(RESULT_NAME)) if path.is_dir() else [path]
         if not files:
@@ -60,40 +71,33 @@ def read_results(paths: Iterable[str]) -> list[Result]:
                 raise InputError(f"`results` {file} cannot be read ({error}): run that job again") from error
             if not isinstance(content, dict):
                 raise InputError(f"`results` {file} holds a {type(content).__name__}, not the result of a job")
-            found.append(Result(file, content))
-    return found
+            results.append(Result(file, content))
+    return results
+
+
+def job_of(result: Result) -> str:
+    """The job that wrote a result: the first word of its `job`; results of earlier versions are known by a key of theirs."""
+    name = str(result.content.get("job", ""))
+    return name.partition(" ")[0] or next((job for key, job in EARLIER_RESULTS.items() if key in result.content), "")
 
 
 def section(result: Result) -> list[Markup]:
-    """What a result says, beside what the paper says; a result of an unknown job as a table of its values."""
-    return _kind(result)[1](result)
+    """What a result says, beside what the paper says; a result of another job as a table of its values."""
+    return WRITERS.get(job_of(result), _values_alone)(result)
 
 
-def order(result: Result) -> tuple[int, str]:
-    """Place of a result's section in the report."""
-    return _kind(result)[0], str(result.content.get("job", result.path))
+def order(result: Result) -> tuple[int, int, str]:
+    """Place of a result's section in the report: by job, explorations as the paper has them, then by name or path."""
+    job, name = job_of(result), str(result.content.get("job", result.path))
+    exploration = name.removeprefix("explore ")
+    return _place(job, tuple(WRITERS)), _place(exploration, EXPLORATIONS), name
 
 
-def _kind(result: Result) -> tuple[int, Callable[[Result], list[Markup]]]:
-    content = result.content
-    if str(content.get("job", "")).startswith("explore "):
-        names = ["walk", "filters", "windows", "arithmetic", "turn"]
-        name = content["job"].removeprefix("explore ")
-        return 10 + (names.index(name) if name in names else len(names)), _explored
-    kinds = (
-        ("table", 20, _table),
-        ("trials", 30, _search),
-        ("duplicate_pairs", 40, _deduplication),
-        ("verdict", 50, _memorization),
-        ("images_seen", 0, _training),
-    )
-    for key, place, write in kinds:
-        if key in content:
-            return place, write
-    return 90, _unknown
+def _place(name: str, names: tuple[str, ...]) -> int:
+    return names.index(name) if name in names else len(names)
 
 
-def _explored(result: Result) -> list[Markup]:
+def _exploration(result: Result) -> list[Markup]:
     content = result.content
     name = content["job"].removeprefix("explore ").capitalize()
     parts = [heading(name), paragraph(f"The paper: {content['paper']}")]
@@ -120,28 +124,31 @@ def _table(result: Result) -> list[Markup]:
             shown = "" if value is None else f"{value:.2f}"
             figures.append(f"{shown} +- {spread:.2f}" if shown and spread is not None else shown)
         rows.append([row["name"], *figures, row["source"]])
-    said = TABLES.get(content["table"], "")
+    paper = TABLES.get(content["table"], "")
     return [
         heading(f"Table: {content['table']}"),
-        *([paragraph(f"The paper: {said}")] if said else []),
+        *([paragraph(f"The paper: {paper}")] if paper else []),
         table(["", *columns, "from"], rows, f"Protocol {content.get('protocol', '')}; percent."),
-        *([paragraph("In what ours differs:"), bullets(content["deviations"])] if content.get("deviations") else []),
+        *_deviations(content),
         _origin(content),
     ]
 
 
+def _deviations(content: dict[str, Any]) -> list[Markup]:
+    """What our protocol does otherwise than the paper's."""
+    deviations = content.get("deviations")
+    return [paragraph("In what ours differs:"), bullets(deviations)] if deviations else []
+
+
 def _search(result: Result) -> list[Markup]:
     content = result.content
-    shown = {
-        key: content[key] for key in ("finished", "failed", "stopped", "best", "row", "paper_row") if key in content
-    }
+    names = ("error", "finished", "failed", "stopped", "best", "row", "paper_row")
     parts = [
         heading("Search: a supervised network of the same shape"),
         paragraph(f"The paper: {SEARCH}"),
-        values(shown),
+        values({name: content[name] for name in names if name in content}),
+        *_deviations(content),
     ]
-    if content.get("deviations"):
-        parts += [paragraph("In what ours differs:"), bullets(content["deviations"])]
     picture = result.path.parent / "search.png"
     if picture.is_file():
         parts.append(figure(shrunk(picture.read_bytes()), "Validation error of the trials."))
@@ -150,6 +157,7 @@ def _search(result: Result) -> list[Markup]:
 
 def _deduplication(result: Result) -> list[Markup]:
     content = {key: value for key, value in result.content.items() if not isinstance(value, list)}
+    content.pop("job", None)
     removed, images = content.get("near_duplicates"), content.get("thinned_images")
     parts = [heading("De-duplication"), paragraph(f"The paper: {DEDUPLICATION}")]
     if removed is not None and images:
@@ -159,6 +167,7 @@ def _deduplication(result: Result) -> list[Markup]:
 
 def _memorization(result: Result) -> list[Markup]:
     content = dict(result.content)
+    content.pop("job", None)
     verdict, reasons = content.pop("verdict"), content.pop("reasons", [])
     kind = {"pass": "good", "fail": "bad"}.get(verdict, "unsure")
     parts = [heading("Memorization"), paragraph(f"The paper: {MEMORIZATION}"), banner(f"Verdict: {verdict}", kind)]
@@ -168,38 +177,25 @@ def _memorization(result: Result) -> list[Markup]:
 
 def _training(result: Result) -> list[Markup]:
     content = result.content
-    names = (
-        "run_name",
-        "run_id",
-        "images_seen",
-        "status",
-        "seconds_of_this_start",
-        "manifest_hash",
-        "sha256",
-        "quality",
-    )
     config = content.get("config", {})
-    shown = {name: content[name] for name in names if name in content}
-    shown["config"] = {
-        name: config[name]
-        for name in (
-            "preset",
-            "dataset",
-            "epochs",
-            "schedule",
-            "norm_group",
-            "seed",
-            "ema_half_life_images",
-            "model",
-            "data",
-        )
-        if name in config
-    }
+    shown = {name: content[name] for name in TRAINING_FIGURES.split() if name in content}
+    shown["config"] = {name: config[name] for name in TRAINING_SETTINGS.split() if name in config}
     return [heading("Training"), paragraph(f"The paper: {TRAINING}"), values(shown)]
 
 
-def _unknown(result: Result) -> list[Markup]:
+def _values_alone(result: Result) -> list[Markup]:
     return [heading(f"Result: {result.path.parent.name}"), values(result.content), _origin(result.content)]
+
+
+WRITERS = {
+    "train": _training,
+    "explore": _exploration,
+    "evaluate": _table,
+    "search": _search,
+    "dedup": _deduplication,
+    "check_memorization": _memorization,
+}
+"""Sections by job, in their order on the page."""
 
 
 def values(content: dict[str, Any]) -> Markup:

@@ -210,6 +210,7 @@ class Attempt:
     def _finish(self, status: str, code: int, more: dict[str, Any]) -> int:
         """Write result.json, print the summary and close the tracked run; returns the exit code."""
         result = last_checkpoint(self.store) | {
+            "job": "train",
             "status": status,
             "run_name": self.plan.name,
             "run_id": self.run.run_id,

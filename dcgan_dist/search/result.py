@@ -94,6 +94,7 @@ def _content(
     counts = [one["status"] for one in outcomes.values()]
     run_ids = runs.run_ids()
     return {
+        "job": "search",
         "status": "FINISHED",
         "run_name": plan.name,
         "run_id": run.run_id,

@@ -184,7 +184,8 @@ class Search:
             raise Interrupted(self.signal)
 
     def _fail(self, error: str) -> int:
-        self.folder.write_json("result.json", {"status": "FAILED", "run_name": self.plan.name, "error": error})
+        result = {"job": "search", "status": "FAILED", "run_name": self.plan.name, "error": error}
+        self.folder.write_json("result.json", result)
         self.spool.finish("FAILED", patience=PATIENCE_SECONDS)
         self.say(f"error: {error}")
         return 1

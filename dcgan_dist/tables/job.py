@@ -81,6 +81,7 @@ def fill_table(table: Table, options: TableOptions) -> int:
     measured = table.measure(options, network, open_data(options, table.source))
     rows = [measured.ours, *measured.others, *table.paper.values()]
     result = {
+        "job": f"evaluate {table.name}",
         "table": table.name,
         "protocol": options.protocol,
         "row": dataclasses.asdict(measured.ours),

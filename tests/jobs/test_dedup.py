@@ -185,7 +185,7 @@ def test_protected_samples_never_go(rooms: Manifest, finished: Path, tracking: s
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     keep_list = load_keep_list(str(tmp_path / "out" / "keep_list.json"), load_manifest(shards))
     protected = set(read_keys(load_manifest(test)))
-    assert (result["thinned_images"], result["protected_images"]) == (400, 200)
+    assert (result["job"], result["thinned_images"], result["protected_images"]) == ("dedup", 400, 200)
     assert duplicates(tmp_path / "out") == duplicates(finished)
     for pair in duplicates(finished):
         dropped = {one.key for one in keep_list.dropped}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -338,29 +337,3 @@ def test_results_that_are_none_are_refused(checkpoint: Path, tmp_path: Path) -> 
             report(["--model", str(checkpoint), "--results", str(place), "--out", str(tmp_path / "r.html")])
 
     assert not (tmp_path / "r.html").exists()
-
-
-def test_values_with_the_same_names_stand_side_by_side() -> None:
-    from dcgan_dist.report.sections import values
-
-    share = {"k": 3, "n": 4, "share": 0.75, "low": 0.3, "high": 0.95}
-    html = values(
-        {"walk": {"mean": 1.0, "most": 2.0}, "real": {"mean": 3.0, "most": 4.5}, "rate": share, "list": [1, 2]}
-    )
-
-    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", html)
-    assert cells[:9] == ["", "mean", "most", "walk", "1", "2", "real", "3", "4.5"]
-    assert cells[9:] == ["figure", "value", "rate", "75.0% (3 of 4; 95 % interval 30.0% to 95.0%)", "list", "1, 2"]
-
-
-def test_pictures_in_the_report_are_small() -> None:
-    from dcgan_dist.report.sections import MOST_PIXELS, shrunk
-
-    noise = torch.randint(0, 255, (900, 2800, 3), dtype=torch.uint8).numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "PNG")
-
-    made = Image.open(io.BytesIO(shrunk(buffer.getvalue())))
-
-    assert made.size == (MOST_PIXELS, round(900 * MOST_PIXELS / 2800))
-    assert made.format == "JPEG"

@@ -109,7 +109,8 @@ def test_the_same_command_again_prints_the_same_result(tmp_path: Path, capsys: p
     assert run(photos, tmp_path / "out") == 0
 
     assert capsys.readouterr().out == first
-    assert json.loads((tmp_path / "out" / "result.json").read_text())["samples"] == {"train": 5}
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["job"], result["samples"]) == ("prepare", {"train": 5})
 
 
 def test_a_folder_of_other_shards_is_not_overwritten(tmp_path: Path) -> None:

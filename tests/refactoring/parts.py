@@ -119,7 +119,9 @@ def memorization(workspace: Workspace) -> Values:
     sets = ["--samples", "generated", "--train", rooms, "--held-out", rooms]
     workspace.run("check_memorization", *sets, "--out", "memorization")
     result = workspace.read_json("memorization/result.json")
-    return flatten({name: value for name, value in result.items() if name not in ("seconds", "reasons", "command")})
+    return flatten(
+        {name: value for name, value in result.items() if name not in ("seconds", "reasons", "command", "job")}
+    )
 
 
 def probe(_: Workspace) -> Values:

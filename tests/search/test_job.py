@@ -83,6 +83,7 @@ def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(make: Make) -> No
     failing = {number for number, trial in enumerate(plan.trials) if trial.optimizer.lr == 1e30}
     assert 2 < len(failing) < 20
     assert (len(result["trials"]), result["finished"], result["failed"]) == (64, 64 - len(failing), len(failing))
+    assert result["job"] == "search"
     assert sum(" | trial " in line and "ETA" in line for line in said) == 64
 
     nested = children(config.tracking_uri, result["run_id"])
