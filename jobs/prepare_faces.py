@@ -3,16 +3,12 @@
 python jobs/prepare_faces.py --source photos/ --out shards/faces
 """
 
-from __future__ import annotations
+from functools import partial
 
 from dcgan_dist.cli.command_line import run
 from dcgan_dist.prepare.preparations import PrepareFaces, run_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Prepare shards of faces."""
-    return run_from_flags(PrepareFaces, argv, description=__doc__ or "")
-
+main = partial(run_from_flags, PrepareFaces, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

@@ -3,16 +3,12 @@
 python jobs/prepare_folder.py --source photos/ --out shards/ --image-size 64
 """
 
-from __future__ import annotations
+from functools import partial
 
 from dcgan_dist.cli.command_line import run
 from dcgan_dist.prepare.preparations import PrepareFolder, run_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Prepare shards from photographs."""
-    return run_from_flags(PrepareFolder, argv, description=__doc__ or "")
-
+main = partial(run_from_flags, PrepareFolder, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

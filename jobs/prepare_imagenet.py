@@ -3,16 +3,12 @@
 python jobs/prepare_imagenet.py --source ILSVRC2012_img_train.tar --out shards/imagenet
 """
 
-from __future__ import annotations
+from functools import partial
 
 from dcgan_dist.cli.command_line import run
 from dcgan_dist.prepare.preparations import PrepareImageNet, run_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Prepare shards of ImageNet."""
-    return run_from_flags(PrepareImageNet, argv, description=__doc__ or "")
-
+main = partial(run_from_flags, PrepareImageNet, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

@@ -3,16 +3,12 @@
 python jobs/prepare_mnist.py --source mnist/ --out shards/mnist
 """
 
-from __future__ import annotations
+from functools import partial
 
 from dcgan_dist.cli.command_line import run
 from dcgan_dist.prepare.preparations import PrepareMnist, run_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Prepare shards of MNIST."""
-    return run_from_flags(PrepareMnist, argv, description=__doc__ or "")
-
+main = partial(run_from_flags, PrepareMnist, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

@@ -3,16 +3,12 @@
 python jobs/prepare_svhn.py --source svhn/ --out shards/svhn
 """
 
-from __future__ import annotations
+from functools import partial
 
 from dcgan_dist.cli.command_line import run
 from dcgan_dist.prepare.preparations import PrepareSvhn, run_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Prepare shards of SVHN."""
-    return run_from_flags(PrepareSvhn, argv, description=__doc__ or "")
-
+main = partial(run_from_flags, PrepareSvhn, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

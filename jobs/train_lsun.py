@@ -5,16 +5,12 @@ storage, records everything with MLflow and registers generator and discriminato
 is a flag by its dotted path. On a cluster: ray job submit -- python jobs/train_lsun.py --shards /shared/lsun.
 """
 
-from __future__ import annotations
+from functools import partial
 
 from dcgan_dist.cli.command_line import run
 from dcgan_dist.runs.job import train
 
-
-def main(argv: list[str]) -> int:
-    """Exit code of a training run."""
-    return train(argv, default_preset="lsun64", description=__doc__ or "")
-
+main = partial(train, default_preset="lsun64", description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +11,7 @@ JOBS = Path(__file__).parents[2] / "jobs"
 
 def load_job(name: str) -> Callable[[list[str]], int]:
     """`main` of jobs/<name>.py."""
-    spec = importlib.util.spec_from_file_location(f"jobs_{name}", JOBS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module.main
+    return importlib.import_module(f"jobs.{name}").main
 
 
 def draw_rooms(folder: Path, n: int, *flags: str, image_size: int = 32) -> Path:
