@@ -1,12 +1,11 @@
-"""The search from the driver's side: start or go on, sweep, repeat the best, register, sum up."""
+"""The search from the driver's side: start it or go on with it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import logging
 from typing import Any
 
-from dcgan_dist.cli.command_line import print_line
 from dcgan_dist.cli.prices import find_price
 from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import flatten
@@ -25,13 +24,14 @@ from dcgan_dist.tracking.server import check_reachable
 
 PROBE_STEPS = 20
 
+_log = logging.getLogger(__name__)
 
-def run_search(config: SearchConfig, *, say: Callable[[str], None] = print_line) -> int:
+
+def run_search(config: SearchConfig) -> int:
     """Search, or go on where an earlier start of the same search ended, and register the best network.
 
     Args:
         config: with absolute paths.
-        say: prints a line.
 
     Returns:
         Exit code: 0 finished, 1 failed, 130 or 143 stopped by a signal.
@@ -42,15 +42,15 @@ def run_search(config: SearchConfig, *, say: Callable[[str], None] = print_line)
     plan = plan_search(config)
     find_price(config.price)  # refuses what is none, before anything starts
     if config.dry_run:
-        say(f"{describe(plan)}\nnothing was written")
+        _log.info("%s\nnothing was written", describe(plan))
         return 0
     if config.plan:
-        return _probe(plan, say)
+        return _probe(plan)
     folder = RunFolder(config.storage, plan.name)
     try:
         if finished := _finished_result(plan, folder):
-            say(f"search {plan.name} is finished; for more give more `trials` or `repeats`")
-            say(summary(finished))
+            _log.info("search %s is finished; for more give more `trials` or `repeats`", plan.name)
+            _log.info(summary(finished))
             return 0
         folder.refuse_if_alive()
     except OSError as error:
@@ -59,12 +59,14 @@ def run_search(config: SearchConfig, *, say: Callable[[str], None] = print_line)
     join_cluster(verbose=config.verbose)
     check_room(config)
 
-    say(f"search {plan.name}: {config.trials} trials on {plan.data.describe()}")
-    say(f"storage {config.storage}, tracking {without_password(config.tracking_uri)}")
+    _log.info("search %s: %d trials on %s", plan.name, config.trials, plan.data.describe())
+    _log.info("storage %s, tracking %s", config.storage, without_password(config.tracking_uri))
     with folder.heartbeat(config.heartbeat_seconds):
         _finished_result(plan, folder)  # again: another start of this name may have come first
         tags = environment_tags() | {"data_hash": plan.data.hash, "storage": config.storage}
-        params = flatten(config) | {f"space.{path}": str(one) for path, one in plan.identity["space"].items()}
+        params = flatten(config) | {
+            f"space.{path}": str(distribution) for path, distribution in plan.identity["space"].items()
+        }
         run = TrackedRun.attach_or_create(
             folder.read_json("run.json"), config.tracking_uri, config.experiment, plan.name, params, tags
         )
@@ -80,7 +82,7 @@ def run_search(config: SearchConfig, *, say: Callable[[str], None] = print_line)
             },
         )
         with run.system_metrics():
-            return Search(plan, folder, run, say).exit_code()
+            return Search(plan, folder, run).exit_code()
 
 
 def _finished_result(plan: SearchPlan, folder: RunFolder) -> dict[str, Any] | None:
@@ -106,16 +108,19 @@ def _finished_result(plan: SearchPlan, folder: RunFolder) -> dict[str, Any] | No
     return result if done else None
 
 
-def _probe(plan: SearchPlan, say: Callable[[str], None]) -> int:
+def _probe(plan: SearchPlan) -> int:
     config = plan.config
-    say(describe(plan))
-    say(
-        f"starting: {PROBE_STEPS} steps of trial 0 on {config.cpus_per_trial:g} CPU and {config.gpus_per_trial:g} GPU, on the "
-        "cluster that RAY_ADDRESS names, else on a Ray of its own on this machine, which ends with this command"
+    _log.info(describe(plan))
+    _log.info(
+        "starting: %d steps of trial 0 on %g CPU and %g GPU, on the cluster that RAY_ADDRESS names, else on a Ray of its own "
+        "on this machine, which ends with this command",
+        PROBE_STEPS,
+        config.cpus_per_trial,
+        config.gpus_per_trial,
     )
     join_cluster(verbose=config.verbose)
     check_room(config)
     context = context_of(plan, {0: trial_task(plan, 0)}, keep_network=False)
-    say(describe_probe(plan, probe(config, context, PROBE_STEPS), places(config)))
-    say("nothing was written")
+    _log.info(describe_probe(plan, probe(config, context, PROBE_STEPS), places(config)))
+    _log.info("nothing was written")
     return 0

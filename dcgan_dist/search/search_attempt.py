@@ -1,8 +1,9 @@
-"""One start of a search: what is left of the sweep, the best again, the result."""
+"""One start of a search: trials that have no outcome yet, the best one again on fresh labels, the result."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import signal
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any
 from dcgan_dist.cli.signals import listening_to_signals
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.search.plan import SearchPlan
-from dcgan_dist.search.result import record_result
+from dcgan_dist.search.result import CompletedSearch
 from dcgan_dist.search.summary import ERROR, best_of, repeat_line, summary, top_table, trial_line
 from dcgan_dist.search.sweep import Listener, sweep
 from dcgan_dist.search.trial import OUTCOME, VALIDATION, Context, Task
@@ -25,6 +26,8 @@ from dcgan_dist.tracking.spool import Spool
 
 SEARCH_DRAW = 0  # the labels that all trials are compared on; the repeats have 1, 2, ...
 
+_log = logging.getLogger(__name__)
+
 
 class Interrupted(BaseException):
     """A signal asked the search to stop."""
@@ -34,20 +37,20 @@ class Interrupted(BaseException):
 
 
 class Search:
-    """Does what is left to do of a search, and leaves outcomes, tracked runs, result and model behind truthfully."""
+    """Does what a search still lacks, and leaves outcomes, tracked runs, result and model behind as they are."""
 
-    def __init__(self, plan: SearchPlan, folder: RunFolder, run: TrackedRun, say: Callable[[str], None]) -> None:
-        self.plan, self.folder, self.run, self.say = plan, folder, run, say
+    def __init__(self, plan: SearchPlan, folder: RunFolder, run: TrackedRun) -> None:
+        self.plan, self.folder, self.run = plan, folder, run
         self.began = time.monotonic()
         self._scratch = tempfile.TemporaryDirectory(prefix="dcgan_dist-")
         self.spool = Spool(run, Path(self._scratch.name) / "search")
-        self.runs = TrialRuns(run, folder, plan.trials, say)
+        self.runs = TrialRuns(run, folder, plan.trials)
         self.outcomes = self._outcomes(trial_folder, range(plan.config.trials))
         self.last: dict[int, dict[str, Any]] = {}
         """What each running trial has measured last."""
         self.signal = 0
-        self.paid = 0.0
-        """Arithmetic of the trials that ended since this start."""
+        self.flops_done = 0.0
+        """Of the trials that ended since this start."""
 
     def exit_code(self) -> int:
         """Search and sum up: 0 finished, 1 failed, 128 + signal number after a signal."""
@@ -57,51 +60,47 @@ class Search:
                 self._check()
                 best = best_of(self.outcomes)
                 if best is None:
-                    return self._fail(
-                        f"none of {self.plan.config.trials} trials finished, the first says: {self.outcomes[0].get('error')}"
-                    )
-                self.say(top_table(self.plan, self.outcomes))
+                    first = self.outcomes[0].get("error")
+                    return self._fail(f"none of {self.plan.config.trials} trials finished, the first says: {first}")
+                _log.info(top_table(self.plan, self.outcomes))
                 repeats = self._repeat(best)
                 self._check()
-                result = record_result(
-                    self.plan,
-                    self.folder,
-                    self.run,
-                    self.runs,
-                    self.outcomes,
-                    best,
-                    repeats,
-                    time.monotonic() - self.began,
+                completed = CompletedSearch(
+                    plan=self.plan,
+                    folder=self.folder,
+                    run=self.run,
+                    runs=self.runs,
+                    outcomes=self.outcomes,
+                    best=best,
+                    repeats=repeats,
                 )
+                result = completed.record(time.monotonic() - self.began)
         except Interrupted as stopped:
             self.runs.leave()
             self.spool.finish("KILLED", patience=PATIENCE_SECONDS)
-            self.say(
-                f"{signal.Signals(stopped.number).name}: stopped; the same command goes on from the last checkpoints"
-            )
+            name = signal.Signals(stopped.number).name
+            _log.info("%s: stopped; the same command goes on from the last checkpoints", name)
             return 128 + stopped.number
         except Exception as error:  # the storage, the registry, the cluster: trials have outcomes of their own
             self.runs.leave()
             return self._fail(f"{type(error).__name__}: {str(error).strip()}")
         self.spool.finish("FINISHED", patience=PATIENCE_SECONDS)
-        self.say(summary(result))
+        _log.info(summary(result))
         return 0
 
     def _sweep(self) -> None:
-        done = len(self.outcomes)
+        """Train the trials that have no outcome yet."""
+        done, trials = len(self.outcomes), range(self.plan.config.trials)
         self.runs.settle(self.outcomes)
-        left = [number for number in range(self.plan.config.trials) if number not in self.outcomes]
+        tasks = {number: trial_task(self.plan, number) for number in trials if number not in self.outcomes}
         if done:
-            going_on = sum(bool(self.folder.files(trial_folder(number))) for number in left)
-            self.say(f"{done} of {len(self.plan.trials)} trials are done; {going_on} of the others had been started")
-        if left:
-            context = context_of(
-                self.plan, {number: trial_task(self.plan, number) for number in left}, keep_network=False
-            )
+            started = sum(bool(self.folder.files(task.name)) for task in tasks.values())
+            _log.info("%d of %d trials are done; %d of the others had been started", done, len(trials), started)
+        if tasks:
             listener = Listener(
                 started=self.runs.started, reported=self._reported, ended=self._ended, check=self._check
             )
-            sweep(self.plan.config, self.folder, context, listener)
+            sweep(self.plan.config, self.folder, context_of(self.plan, tasks, keep_network=False), listener)
         self.runs.settle(self.outcomes)
 
     def _reported(self, number: int, metrics: dict[str, float], images_seen: int) -> None:
@@ -113,49 +112,42 @@ class Search:
         self.outcomes[number] = outcome
         self.runs.ended(number, outcome)
         best = best_of(self.outcomes)
-        figures = {
+        metrics = {
             "search/trials_ended": float(len(self.outcomes)),
-            "search/trials_failed": float(sum(one["status"] == "FAILED" for one in self.outcomes.values())),
+            "search/trials_failed": float(sum(outcome["status"] == "FAILED" for outcome in self.outcomes.values())),
         } | ({"search/best_error_percent": self.outcomes[best][ERROR]} if best is not None else {})
-        self.spool.log_metrics(figures, len(self.outcomes))
-        self.say(trial_line(self.plan, self.outcomes, number, self._seconds_left(number)))
+        self.spool.log_metrics(metrics, len(self.outcomes))
+        _log.info(trial_line(self.plan, self.outcomes, number, self._seconds_left(number)))
 
-    def _seconds_left(self, number: int) -> float:
-        """By the arithmetic that is done and left, at the pace since this start."""
-        costs = {n: self.plan.flops(self.plan.trials[n]) for n in range(self.plan.config.trials)}
-        self.paid += costs[number]
-        left = sum(cost for n, cost in costs.items() if n not in self.outcomes)
-        return left * (time.monotonic() - self.began) / self.paid
+    def _seconds_left(self, ended: int) -> float:
+        """By the arithmetic that is done and still to do, at the pace since this start."""
+        flops = [self.plan.flops(trial) for trial in self.plan.trials]
+        self.flops_done += flops[ended]
+        flops_left = sum(cost for number, cost in enumerate(flops) if number not in self.outcomes)
+        return flops_left * (time.monotonic() - self.began) / self.flops_done
 
     def _repeat(self, best: int) -> dict[int, dict[str, Any]]:
         """Train the best configuration on fresh draws of labels; outcomes by draw."""
         draws = range(1, self.plan.config.repeats + 1)
-
-        def folder_of(draw: int) -> str:
-            return repeat_folder(best, draw)
-
-        outcomes = self._outcomes(folder_of, draws)
-        left = [draw for draw in draws if draw not in outcomes]
+        folders = {draw: repeat_folder(best, draw) for draw in draws}
+        outcomes = self._outcomes(folders.__getitem__, draws)
         if draws:
-            self.say(f"trial {best} again on {len(draws)} fresh draws of labels, {len(outcomes)} of them are done")
+            _log.info(
+                "trial %d again on %d fresh draws of labels, %d of them are done", best, len(draws), len(outcomes)
+            )
 
         def ended(draw: int, error: str) -> None:
-            outcomes[draw] = self._outcome(folder_of(draw), error, {})
-            self.say(repeat_line(outcomes, draw, len(draws)))
+            outcomes[draw] = self._outcome(folders[draw], error, {})
+            _log.info(repeat_line(outcomes, draw, len(draws)))
 
-        if left:
-            config = self.plan.trials[best]
-            tasks = {
-                draw: Task(name=folder_of(draw), config=dataclasses.asdict(self.plan.repeat(config, draw)), draw=draw)
-                for draw in left
-            }
-            listener = Listener(
-                started=lambda draw: None,
-                reported=lambda draw, metrics, seen: None,
-                ended=ended,
-                check=self._check,
-            )
-            sweep(self.plan.config, self.folder, context_of(self.plan, tasks, keep_network=True), listener)
+        configs = {draw: self.plan.repeat(self.plan.trials[best], draw) for draw in draws if draw not in outcomes}
+        tasks = {
+            draw: Task(name=folders[draw], config=dataclasses.asdict(config), draw=draw)
+            for draw, config in configs.items()
+        }
+        if tasks:
+            context = context_of(self.plan, tasks, keep_network=True)
+            sweep(self.plan.config, self.folder, context, Listener(ended=ended, check=self._check))
         return outcomes
 
     def _outcome(self, name: str, error: str, last: dict[str, Any]) -> dict[str, Any]:
@@ -169,15 +161,15 @@ class Search:
         return outcome
 
     def _outcomes(self, folder_of: Callable[[int], str], numbers: range) -> dict[int, dict[str, Any]]:
-        found = {number: self.folder.read_json(f"{folder_of(number)}/{OUTCOME}") for number in numbers}
-        return {number: outcome for number, outcome in found.items() if outcome}
+        outcomes = {number: self.folder.read_json(f"{folder_of(number)}/{OUTCOME}") for number in numbers}
+        return {number: outcome for number, outcome in outcomes.items() if outcome}
 
     def _on_signal(self, number: int, _: object) -> None:
         """First signal: leave at the next look. Second: leave. To raise here would break a call that Ray is in."""
         if self.signal:
             os._exit(128 + number)
         self.signal = number
-        self.say(f"{signal.Signals(number).name}: leaving; once more to leave at once")
+        _log.info("%s: leaving; once more to leave at once", signal.Signals(number).name)
 
     def _check(self) -> None:
         if self.signal:
@@ -187,7 +179,7 @@ class Search:
         result = {"job": "search", "status": "FAILED", "run_name": self.plan.name, "error": error}
         self.folder.write_json("result.json", result)
         self.spool.finish("FAILED", patience=PATIENCE_SECONDS)
-        self.say(f"error: {error}")
+        _log.error("%s", error)
         return 1
 
 

@@ -31,21 +31,21 @@ SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and an event file per trial, beside the tracked run
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the driver has its own
     "TUNE_GLOBAL_CHECKPOINT_S": "600",  # a record that nobody reads
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new one draws a box even where nothing is to be said
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one draws a box even where there is nothing to show
 }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listener:
-    """Who is told what happens to tasks, by number; called in the driver."""
+    """Callbacks for what happens to tasks, by number; called in the driver."""
 
-    started: Callable[[int], None]
-    reported: Callable[[int, dict[str, float], int], None]
-    """Number, metrics, images seen."""
     ended: Callable[[int, str], None]
     """Number, and what the cluster says went wrong; empty where nothing did."""
     check: Callable[[], None]
     """Called several times a second; may raise to end the sweep."""
+    started: Callable[[int], None] = lambda number: None
+    reported: Callable[[int, dict[str, float], int], None] = lambda number, metrics, images_seen: None
+    """Number, metrics, images seen."""
 
 
 def resources_per_trial(config: SearchConfig) -> dict[str, float]:
@@ -138,7 +138,7 @@ class Watch(tune.Callback):
         return {}  # Tune pickles what it is given; a listener holds connections
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Tune looks around."""
+        """Tune looks for something to do."""
         self.listener.check()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -167,7 +167,8 @@ def _cause(trial: Trial) -> str:
     text = Path(trial.error_file).read_text() if trial.error_file else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines or "actor died" in text:
-        return "its process died" + (f": {found[0]}" if (found := re.search(r"Worker exit type: \w+", text)) else "")
+        exit_type = re.search(r"Worker exit type: \w+", text)
+        return "its process died" + (f": {exit_type[0]}" if exit_type else "")
     return lines[-1][:500]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,8 @@ STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
 PATIENCE_SECONDS = 10.0
 """How long the end of a trial waits for a tracking server that is away; `settle` tries again."""
 
+_log = logging.getLogger(__name__)
+
 
 class TrialRuns:
     """Nested runs by trial number, the same ones however often the search is started.
@@ -31,10 +34,8 @@ class TrialRuns:
     A server that does not answer loses nothing: outcomes lie in the storage, and `settle` makes up for what is missing.
     """
 
-    def __init__(
-        self, parent: TrackedRun, folder: RunFolder, trials: list[SupervisedConfig], say: Callable[[str], None]
-    ) -> None:
-        self.parent, self.folder, self.trials, self.say = parent, folder, trials, say
+    def __init__(self, parent: TrackedRun, folder: RunFolder, trials: list[SupervisedConfig]) -> None:
+        self.parent, self.folder, self.trials = parent, folder, trials
         self._open: dict[int, Spool] = {}
         self._scratch = tempfile.TemporaryDirectory(prefix="dcgan_dist-")
         self._warned = False
@@ -74,8 +75,8 @@ class TrialRuns:
 
     def run_ids(self) -> dict[int, str]:
         """Run of each trial that has one."""
-        found = {number: self._remembered(number) for number in range(len(self.trials))}
-        return {number: one["run_id"] for number, one in found.items() if one}
+        tracked = {number: self._remembered(number) for number in range(len(self.trials))}
+        return {number: content["run_id"] for number, content in tracked.items() if content}
 
     def attach(self, number: int) -> TrackedRun | None:
         """The run of a trial that has ended, to add to it."""
@@ -91,9 +92,7 @@ class TrialRuns:
             )
         except Exception as error:  # whatever a store raises: trials go on, `settle` makes up for it
             if not self._warned:
-                self.say(
-                    f"warning: tracking refuses trial {number} ({error}); this is said once, and made up for later"
-                )
+                _log.warning("tracking refuses trial %d (%s); this is said once, and made up for later", number, error)
                 self._warned = True
             return None
         self._remember(number, run.run_id, "RUNNING")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import signal
 import tempfile
@@ -31,6 +32,7 @@ from tests.helpers.search import children, write_data, write_space
 from tests.helpers.training_job import Job
 
 Make = Callable[..., SearchConfig]
+Log = pytest.LogCaptureFixture
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +69,30 @@ def make(ray_cluster: str, data: Path, tracking_uri: str, tmp_path: Path) -> Mak
     return config
 
 
+@pytest.fixture
+def log(caplog: Log) -> Log:
+    """What the package logs, from level INFO on."""
+    caplog.set_level(logging.INFO, logger="dcgan_dist")
+    return caplog
+
+
 def result_of(config: SearchConfig) -> dict[str, Any]:
     return json.loads((Path(config.storage) / config.run_name / "result.json").read_text())
 
 
 @pytest.mark.timeout(600)
-def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(make: Make) -> None:
+def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(make: Make, log: Log) -> None:
     rates = {"choice": [1e30, 2e-3, 3e-3, 4e-3, 5e-3, 6e-3, 8e-3, 1e-2]}
     config = make(trials=64, space={"optimizer__lr": rates}, repeats=0, register_as="")
-    said: list[str] = []
 
-    assert run_search(config, say=said.append) == 0
+    assert run_search(config) == 0
 
     result, plan = result_of(config), plan_search(config)
     failing = {number for number, trial in enumerate(plan.trials) if trial.optimizer.lr == 1e30}
     assert 2 < len(failing) < 20
     assert (len(result["trials"]), result["finished"], result["failed"]) == (64, 64 - len(failing), len(failing))
     assert result["job"] == "search"
-    assert sum(" | trial " in line and "ETA" in line for line in said) == 64
+    assert sum(" | trial " in line and "ETA" in line for line in log.messages) == 64
 
     nested = children(config.tracking_uri, result["run_id"])
     assert sorted(nested) == list(range(64))
@@ -140,20 +148,20 @@ def test_the_best_is_repeated_registered_and_found_by_its_alias(make: Make, data
 
 
 @pytest.mark.slow
-def test_a_finished_search_can_be_made_longer_but_not_another(make: Make) -> None:
+def test_a_finished_search_can_be_made_longer_but_not_another(make: Make, log: Log) -> None:
     config = make(trials=2, register_as="", repeats=0)
     assert run_search(config) == 0
     before = result_of(config)
-    said: list[str] = []
+    log.clear()
 
-    assert run_search(config, say=said.append) == 0
-    assert "is finished" in said[0]
-    assert run_search(dataclasses.replace(config, trials=4), say=said.append) == 0
+    assert run_search(config) == 0
+    assert "is finished" in log.messages[0]
+    assert run_search(dataclasses.replace(config, trials=4)) == 0
 
     after = result_of(config)
     assert after["trials"][:2] == before["trials"]
     assert len(after["trials"]) == 4
-    assert "2 of 4 trials are done; 0 of the others had been started" in said
+    assert "2 of 4 trials are done; 0 of the others had been started" in log.messages
     assert len(children(config.tracking_uri, after["run_id"])) == 4
     assert after["run_id"] == before["run_id"]
     with pytest.raises(InputError, match="was started with 4 trials and now has 3: it can be made longer"):
@@ -222,30 +230,28 @@ def test_successive_halving_stops_the_worse_trials_early(make: Make) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_of_which_nothing_finishes_fails_in_words(make: Make) -> None:
+def test_a_search_of_which_nothing_finishes_fails_with_the_first_error(make: Make, log: Log) -> None:
     config = make(trials=2, space={"optimizer__lr": {"choice": [1e30]}})
-    said: list[str] = []
 
-    assert run_search(config, say=said.append) == 1
+    assert run_search(config) == 1
 
-    assert "error: none of 2 trials finished, the first says: NonFiniteError" in said[-1]
-    result = result_of(config)
-    assert result["status"] == "FAILED"
+    assert log.messages[-1].startswith("none of 2 trials finished, the first says: NonFiniteError")
+    assert log.records[-1].levelname == "ERROR"
+    assert result_of(config)["status"] == "FAILED"
 
 
 @pytest.mark.slow
-def test_a_practice_search_does_not_take_the_alias_from_the_real_one(make: Make) -> None:
+def test_a_practice_search_does_not_take_the_alias_from_the_real_one(make: Make, log: Log) -> None:
     config = make(trials=1, repeats=1, register_as="dcgan-guarded-supervised")
     assert run_search(config) == 0
     client = MlflowClient(config.tracking_uri)
     client.set_model_version_tag("dcgan-guarded-supervised", "1", "protocol", "paper")
-    said: list[str] = []
 
-    assert run_search(dataclasses.replace(config, trials=2, run_name="again"), say=said.append) == 0
+    assert run_search(dataclasses.replace(config, trials=2, run_name="again")) == 0
 
     assert str(client.get_model_version_by_alias("dcgan-guarded-supervised", "candidate").version) == "1"
     assert client.get_model_version("dcgan-guarded-supervised", "2").tags["protocol"] == "small"
-    assert "no alias moved" in said[-1]
+    assert "no alias moved" in log.messages[-1]
 
 
 def test_what_the_cluster_cannot_hold_is_refused(make: Make) -> None:
