@@ -7,6 +7,7 @@ says, our choice. Batch 128, Adam 2e-4, beta1 0.5 and N(0, 0.02) are P; beta2, e
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from dcgan_dist.config import (
     ClassifierConfig,
@@ -18,6 +19,19 @@ from dcgan_dist.config import (
     TrainConfig,
 )
 from dcgan_dist.errors import InputError, nearest
+
+
+def _mirrored(*, width: int, maps: tuple[int, ...], strides: tuple[int, ...]) -> dict[str, Any]:
+    """Fields of ModelConfig for a generator and the discriminator that is its mirror image, as in all networks of P and C."""
+    return {
+        "generator_width": width,
+        "generator_maps": maps,
+        "generator_strides": strides,
+        "discriminator_width": width,
+        "discriminator_maps": maps[::-1],
+        "discriminator_strides": strides[::-1],
+    }
+
 
 # P fig. 1: 1024@4, 512@8, 256@16, 128@32, 3@64 and its mirror image, 5x5, stride 2.
 LSUN64 = TrainConfig(
@@ -45,11 +59,8 @@ IMAGENET32 = TrainConfig(
     model=ModelConfig(
         image_size=32,
         latent_dim=256,
-        generator_maps=(4, 4, 2, 2, 1, 1),
-        generator_strides=(2, 1, 2, 1, 2, 1),
-        discriminator_maps=(1, 1, 2, 2, 4, 4),
-        discriminator_strides=(1, 2, 1, 2, 1, 2),
         kernel_size=3,
+        **_mirrored(width=128, maps=(4, 4, 2, 2, 1, 1), strides=(2, 1, 2, 1, 2, 1)),
     ),
     epochs=30,
 )
@@ -61,12 +72,7 @@ SVHN32 = TrainConfig(
     model=ModelConfig(
         image_size=32,
         latent_distribution="normal",
-        generator_width=64,
-        generator_maps=(4, 2, 1),
-        generator_strides=(2, 2, 2),
-        discriminator_width=64,
-        discriminator_maps=(1, 2, 4),
-        discriminator_strides=(2, 2, 2),
+        **_mirrored(width=64, maps=(4, 2, 1), strides=(2, 2, 2)),
     ),
     optimizer_g=OptimizerConfig(lr=5e-4),
     optimizer_d=OptimizerConfig(lr=5e-4),
@@ -82,14 +88,9 @@ MNIST28 = TrainConfig(
     model=ModelConfig(
         image_size=28,
         image_channels=1,
-        generator_width=64,
         generator_dense=(1024,),
-        generator_maps=(2, 1),
-        generator_strides=(2, 2),
-        discriminator_width=64,
-        discriminator_maps=(1, 2),
-        discriminator_strides=(2, 2),
         discriminator_dense=(1024,),
+        **_mirrored(width=64, maps=(2, 1), strides=(2, 2)),
         norm_affine=False,
         output="sigmoid",
         classes=10,
@@ -124,16 +125,7 @@ DEMO32 = replace(
     EXAMPLES64,
     preset="demo32",
     dataset="rooms",
-    model=replace(
-        EXAMPLES64.model,
-        image_size=32,
-        generator_width=32,
-        generator_maps=(4, 2, 1),
-        generator_strides=(2, 2, 2),
-        discriminator_width=32,
-        discriminator_maps=(1, 2, 4),
-        discriminator_strides=(2, 2, 2),
-    ),
+    model=replace(EXAMPLES64.model, image_size=32, **_mirrored(width=32, maps=(4, 2, 1), strides=(2, 2, 2))),
     quality=QualityConfig(samples=1000, held_out=1000),
     epochs=10,
 )
@@ -148,7 +140,7 @@ def preset(name: str) -> TrainConfig:
     """The full config of a preset.
 
     Raises:
-        InputError: there is none of that name; the nearest one is offered.
+        InputError: no preset has that name; the most similar one is offered.
     """
     if name not in PRESETS:
         raise InputError(f"no preset {name!r}{nearest(name, list(PRESETS))}")

@@ -33,7 +33,7 @@ from dcgan_dist.training.players import build_players
 
 
 def batches(images: Tensor, config: TrainConfig, rows: list[int], first_step: int) -> Iterator[tuple[Tensor, None]]:
-    """This rank's rows of every batch from a step on, without end."""
+    """Yield this rank's rows of every batch from a step on, without end."""
     for batch in batch_positions(len(images), config.data.batch_size, seed=config.seed, first_step=first_step):
         yield images[batch[rows]], None
 
@@ -73,8 +73,8 @@ def train_rank(
     """Train this rank's rows to the end of the last epoch, from the newest whole checkpoint of the folder."""
     size = config.data.batch_size
     steps_per_epoch = len(images) // size
-    kept = sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None)
-    before, progress, state = load_checkpoint(kept[-1]) if kept else (config, Progress(), None)
+    whole = sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None)
+    before, progress, state = load_checkpoint(whole[-1]) if whole else (config, Progress(), None)
     require(
         dataclasses.replace(before, epochs=config.epochs) == config,
         f"{folder} holds a run with another preset or seed: give those, or another --out",
@@ -84,24 +84,24 @@ def train_rank(
     if state is not None:
         players.load_state(state)
 
-    def report(seen: Report) -> None:
+    def show(report: Report) -> None:
         if rank == 0:
-            means = ", ".join(f"{name} {value:.3f}" for name, value in sorted(seen.metrics.items()))
-            print(f"{seen.images_seen:,} images, {seen.images_per_second:,.0f} images/s, {means}", flush=True)
+            means = ", ".join(f"{name} {value:.3f}" for name, value in sorted(report.metrics.items()))
+            print(f"{report.images_seen:,} images, {report.images_per_second:,.0f} images/s, {means}", flush=True)
 
     def save(step: int) -> None:
         if rank == 0:
             older = list(folder.glob("checkpoint_*"))
             progress = Progress(step=step, images_seen=step * size)
             save_checkpoint(folder / f"checkpoint_{progress.images_seen:012}", config, progress, players.state())
-            for path in older:  # only now that the new one is in place
+            for path in older:  # only now that the new one is whole
                 shutil.rmtree(path)
 
     last = config.epochs * steps_per_epoch
     intervals = Intervals(first=progress.step, last=last, report=10, save=steps_per_epoch)
     step = gan_step(config, players, rows=rows, world_size=world_size, steps_per_epoch=steps_per_epoch)
     stream = batches(images, config, rows, progress.step)
-    train(step, stream, intervals, batch_size=size, synchronise=gather_ranks, report=report, save=save)
+    train(step, stream, intervals, batch_size=size, synchronise=gather_ranks, report=show, save=save)
     if rank == 0:
         print(f"sha256 {state_sha256(players.state())}")
     if world_size > 1:

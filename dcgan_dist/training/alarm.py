@@ -18,7 +18,7 @@ class CollapseAlarm:
         self.config, self.count = config, count
 
     def check(self, metrics: Mapping[str, float]) -> str | None:
-        """The alarm in words, once, when `patience` consecutive reports looked collapsed; else None."""
+        """The message of the alarm, once, when `patience` consecutive reports looked collapsed; else None."""
         reason = self._reason(metrics)
         self.count = self.count + 1 if reason else 0
         if self.count != self.config.patience:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from dcgan_dist.config import SupervisedConfig, TrainConfig, from_dict
 from dcgan_dist.errors import InputError
-from dcgan_dist.files import content_hash
+from dcgan_dist.files import content_hash, sha256_of
 
 MANIFEST = "checkpoint.json"
 LOG = "metrics.jsonl"
@@ -41,7 +41,7 @@ class Progress:
     alarm_count: int = 0
     """Consecutive reports that looked collapsed."""
     rollbacks: int = 0
-    """How often the run went back because a loss was no number; each time with fresh draws of data and z."""
+    """How often the run went back because a loss was NaN or infinite; each time with fresh draws of data and z."""
     frechet: float | None = None
     """Frechet distance measured at this checkpoint."""
     pending: dict[str, Sequence[float]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Progress:
 
 
 State = dict[str, dict[str, Any]]
-"""State of every part by name, as `Players.state()` gives it."""
+"""State dicts of networks and optimisers by name, as `Players.state()` gives them."""
 
 
 def save_checkpoint(
@@ -65,21 +65,21 @@ def save_checkpoint(
         folder: must not exist yet, or be what a killed process left of it.
         config: resolved config of the run.
         progress: where the run is.
-        state: of every part that learns, by name.
-        log: what was reported so far, without anything that depends on the clock; one JSON object each.
+        state: tensors of everything that learns, as `Players.state()` gives them.
+        log: reports so far, without anything that depends on the clock; one JSON object each.
     """
     draft = folder.with_name(folder.name + ".tmp")
     for leftover in (draft, folder):
         shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir(parents=True)
-    for name, part in state.items():
-        buffer = io.BytesIO()  # torch's own file writer says RuntimeError where a disk is full, which is an OSError
-        torch.save(part, buffer)
+    for name, content in state.items():
+        buffer = io.BytesIO()  # torch's own file writer raises RuntimeError where a disk is full, which is an OSError
+        torch.save(content, buffer)
         (draft / f"{name}.pt").write_bytes(buffer.getbuffer())
     (draft / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1))
     (draft / "progress.json").write_text(json.dumps(dataclasses.asdict(progress), indent=1))
     (draft / LOG).write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in log))
-    files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+    files = {path.name: sha256_of(path) for path in sorted(draft.iterdir())}
     (draft / MANIFEST).write_text(json.dumps({"version": 1, "sha256": files}, indent=1))
     for path in draft.iterdir():
         with path.open("rb") as file:
@@ -89,13 +89,13 @@ def save_checkpoint(
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint folder in words, None if every file is as it was written."""
+    """The first fault of a checkpoint folder, as a message; None if every file is as it was written."""
     try:
         files = json.loads((folder / MANIFEST).read_text())["sha256"]
         for name, expected in files.items():
             if not (folder / name).is_file():
                 return f"{name} is missing"
-            if _sha256(folder / name) != expected:
+            if sha256_of(folder / name) != expected:
                 return f"{name} does not match its hash"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{MANIFEST} cannot be read ({error})"
@@ -113,13 +113,13 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tupl
 
 
 def load_state(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Progress, State]:
-    """Read a checkpoint back without its config, whatever was trained.
+    """Read progress and tensors of a checkpoint, whatever was trained.
 
     Raises:
         InputError: the folder is damaged.
     """
-    if wrong := damage(folder):
-        raise InputError(f"checkpoint {folder}: {wrong}; use another checkpoint")
+    if fault := damage(folder):
+        raise InputError(f"checkpoint {folder}: {fault}; use another checkpoint")
     progress = Progress(**json.loads((folder / "progress.json").read_text()))
     files = json.loads((folder / MANIFEST).read_text())["sha256"]
     state = {
@@ -131,13 +131,13 @@ def load_state(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Pro
 
 
 def load_log(folder: Path) -> list[dict[str, Any]]:
-    """What had been reported when a checkpoint was written."""
+    """Reports that had been made when a checkpoint was written, oldest first."""
     return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
 def to_memory(state: State) -> State:
     """A copy in main memory that training no longer changes."""
-    return {name: _copy(part) for name, part in state.items()}
+    return {name: _copy(content) for name, content in state.items()}
 
 
 def state_sha256(state: State) -> str:
@@ -158,8 +158,8 @@ def _copy(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {key: _copy(part) for key, part in value.items()}
-    return [_copy(part) for part in value] if isinstance(value, list) else value
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
 def _flush_folder(folder: Path) -> None:
@@ -177,8 +177,3 @@ def _tensors(state: Any, prefix: str) -> list[tuple[str, Tensor]]:
     if isinstance(state, dict):
         return [pair for key, value in state.items() for pair in _tensors(value, f"{prefix}.{key}")]
     return []
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -38,7 +38,7 @@ def set_arithmetic(config: TrainConfig, device: torch.device) -> None:
 
 
 def memory_format(engine: EngineConfig) -> torch.memory_format:
-    """Of images and kernels."""
+    """Layout in which images and kernels lie in memory."""
     return torch.channels_last if engine.channels_last else torch.contiguous_format
 
 

@@ -28,7 +28,7 @@ def gan_step(
 
     Args:
         config: the run's config.
-        players: what learns.
+        players: networks and optimisers that the step changes.
         rows: which rows of the global batch this rank holds, in the order of its batches.
         world_size: ranks over which gradients are averaged.
         steps_per_epoch: for the learning rate.
@@ -41,7 +41,7 @@ def gan_step(
     layout = memory_format(config.engine)
     batch_size = config.data.batch_size
     ema_decay = 0.5 ** (batch_size / config.ema_half_life_images) if config.ema_half_life_images else 0.0
-    own_rows = torch.tensor(rows)
+    rank_rows = torch.tensor(rows)
 
     def play(images: Tensor, z: Tensor, labels: Tensor | None, *, update_d: bool, update_g: bool) -> dict[str, Tensor]:
         real = to_float(images, config.model, dtype).contiguous(memory_format=layout)
@@ -61,7 +61,7 @@ def gan_step(
         images, labels = batch
         # Every rank draws the whole global z and keeps its rows, so that z does not depend on the number of ranks. Drawn in
         # main memory, it does not depend on the device either.
-        z = draw_latents(config.model, batch_size, seeded(config.seed, "z", number))[own_rows].to(dtype)
+        z = draw_latents(config.model, batch_size, seeded(config.seed, "z", number))[rank_rows].to(dtype)
         if device.type == "cuda":
             z = z.pin_memory()
         for optimizer, settings in (
@@ -84,7 +84,7 @@ def scalars(real: Tensor, result: StepResult, *, weight: float = 1.0) -> dict[st
 
     Args:
         real: the real images of the step.
-        result: of the step.
+        result: logits, losses and samples of the step.
         weight: rows of this rank over the mean rows of a rank.
     """
     values = {

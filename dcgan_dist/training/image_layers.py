@@ -65,12 +65,12 @@ def _centred(weight: Tensor, stride: int, padding: int) -> tuple[int, Tensor]:
     """
     before, after = padding, weight.shape[-1] - 1 - padding
     reach = max(-(-before // stride), after // stride)
-    left = reach * stride - before
-    right = (2 * reach + 1) * stride - left - weight.shape[-1]
-    return reach, F.pad(weight, (left, right, left, right))
+    first = reach * stride - before
+    last = (2 * reach + 1) * stride - first - weight.shape[-1]
+    return reach, F.pad(weight, (first, last, first, last))
 
 
 def _laid_out(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
-    """x in the memory format of the network; a kernel tells, as it has many maps where an image may have one channel."""
+    """x in the memory format of the network, read off a kernel: an image of one channel has both formats at once."""
     last = layer.weight.is_contiguous(memory_format=torch.channels_last) and not layer.weight.is_contiguous()
     return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -21,7 +21,7 @@ LOOK_EVERY_SECONDS = 2.0
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or gradient stopped being a number; raised on all ranks with the same words."""
+    """A loss or gradient became NaN or infinite; raised on all ranks with the same message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +88,8 @@ def train(
         synchronise: (k,) float64 of this rank -> (ranks, k) of all; called on every rank at the same steps.
         report: gets the means; called on every rank.
         save: gets the number of steps done; what is saved is known to be finite.
-        stop: gets the number of steps done, tells whether this rank wants to stop; all stop together, after a save.
-        history: what was seen since the last report, also by a run that this one resumes.
+        stop: gets the number of steps done, returns whether this rank wants to stop; all stop together, after a save.
+        history: scalars since the last report, also those of a run that this one resumes.
 
     Returns:
         Steps done.
@@ -97,15 +97,15 @@ def train(
     Raises:
         NonFiniteError: naming step, rank, metric and value, on all ranks alike.
     """
-    done, seen, clock = intervals.first, history or History(), Stopwatch()
+    done, history, clock = intervals.first, history or History(), Stopwatch()
     next_look = reported = done
     while done < intervals.last:
         with clock:
             batch = next(batches)
-        seen.add(done, step(done, batch))
+        history.add(done, step(done, batch))
         done += 1
         if intervals.reports(done) or done > next_look:
-            stopping, seconds_per_step = seen.look(synchronise, stop(done))
+            stopping, seconds_per_step = history.look(synchronise, stop(done))
             next_look = done + int(LOOK_EVERY_SECONDS / seconds_per_step)
             if intervals.reports(done):
                 seconds, waited = clock.lap()
@@ -113,7 +113,7 @@ def train(
                     Report(
                         step=done,
                         images_seen=done * batch_size,
-                        metrics=seen.means(),
+                        metrics=history.means(),
                         images_per_second=(done - reported) * batch_size / seconds,
                         data_wait_share=waited / seconds,
                     )
@@ -145,7 +145,7 @@ class History:
         self._unread.extend((name, step, value) for name, value in scalars.items())
 
     def look(self, synchronise: Callable[[Tensor], Tensor], stop: bool) -> tuple[bool, float]:
-        """Read what all ranks have seen.
+        """Read the scalars of all ranks.
 
         Returns:
             Whether any rank wants to stop, and the seconds per step of the slowest since the last look.

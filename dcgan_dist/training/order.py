@@ -18,7 +18,7 @@ def batch_positions(samples: int, batch_size: int, *, seed: int, first_step: int
     Args:
         samples: images there are, at least batch_size.
         batch_size: rows of a batch.
-        seed: of the permutations.
+        seed: decides all permutations.
         first_step: number of the first batch, counted from the start of the run.
 
     Yields:

@@ -61,29 +61,22 @@ class Players:
                     average.lerp_(parameter, 1 - decay)
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """State of every part by name, as a checkpoint keeps it."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        """State dicts of networks and optimisers by name, as a checkpoint keeps them."""
+        return {name: learner.state_dict() for name, learner in self._learners().items()}
 
     def load_state(self, state: dict[str, dict[str, Any]]) -> None:
-        """Put every part back; strict."""
-        for name, part in self._parts().items():
-            if isinstance(part, torch.optim.Optimizer):
+        """Restore networks and optimisers; every name and shape must be there."""
+        for name, learner in self._learners().items():
+            if isinstance(learner, torch.optim.Optimizer):
                 # Rates and the way of computing are the config's; a checkpoint of another device may have been computed otherwise.
-                present = part.state_dict()["param_groups"]
-                part.load_state_dict({"state": state[name]["state"], "param_groups": present})
+                present = learner.state_dict()["param_groups"]
+                learner.load_state_dict({"state": state[name]["state"], "param_groups": present})
             else:
-                part.load_state_dict(state[name])
+                learner.load_state_dict(state[name])
 
-    def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "optimizer_g": self.optimizer_g,
-            "optimizer_d": self.optimizer_d,
-        }
-        if self.generator_ema is not None:
-            parts["generator_ema"] = self.generator_ema
-        return parts
+    def _learners(self) -> dict[str, Any]:
+        names = ("generator", "discriminator", "optimizer_g", "optimizer_d", "generator_ema")
+        return {name: learner for name in names if (learner := getattr(self, name)) is not None}
 
     def plain_generator(self) -> Generator:
         """A copy of the generator that is to be used (the averaged one where there is one), free of ranks."""

@@ -33,7 +33,7 @@ def learning_rate(config: OptimizerConfig, step: int, *, steps_per_epoch: int, b
     101 constant epochs and 100 decaying ones give lr / 100 in the 200th.
 
     Args:
-        config: of one network.
+        config: settings of one network's optimiser.
         step: counted from 0.
         steps_per_epoch: global batches of an epoch.
         batch_size: rows of the global batch.

@@ -13,7 +13,7 @@ from dcgan_dist.training.players import Players
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """What one step saw, detached and still on the device; None where that player did not move."""
+    """Samples, logits and losses of one step, detached and still on the device; None where that player did not move."""
 
     fake: Tensor
     """(b, c, s, s), made before the update."""
@@ -53,7 +53,7 @@ def adversarial_step(
     Returns:
         Losses, logits and gradient norms.
     """
-    seen: dict[str, Tensor] = {}
+    measured: dict[str, Tensor] = {}
     with torch.set_grad_enabled(update_g):
         generator = players.ddp_generator if update_g else players.generator
         fake = generator(z, labels)
@@ -63,10 +63,10 @@ def adversarial_step(
         real_logits, fake_logits = players.ddp_real_and_fake(real, fake.detach(), labels)
         d_loss = row_weight * discriminator_loss(real_logits, fake_logits).sum()
         d_loss.backward()
-        seen["gradient_norm_d"] = gradient_norm(players.discriminator)
+        measured["gradient_norm_d"] = gradient_norm(players.discriminator)
         players.optimizer_d.step()
         players.optimizer_d.zero_grad()
-        seen |= {"d_loss": d_loss, "real_logits": real_logits, "fake_logits": fake_logits}
+        measured |= {"d_loss": d_loss, "real_logits": real_logits, "fake_logits": fake_logits}
 
     if update_g:
         # Frozen and unwrapped: no gradient of the discriminator is computed, none is all-reduced.
@@ -74,12 +74,12 @@ def adversarial_step(
         g_loss = row_weight * generator_loss(players.discriminator(fake, labels)).sum()
         g_loss.backward()
         players.discriminator.requires_grad_(True)
-        seen["gradient_norm_g"] = gradient_norm(players.generator)
+        measured["gradient_norm_g"] = gradient_norm(players.generator)
         players.optimizer_g.step()
         players.optimizer_g.zero_grad()
-        seen |= {"g_loss": g_loss}
+        measured |= {"g_loss": g_loss}
 
-    return StepResult(fake=fake.detach(), **{name: value.detach() for name, value in seen.items()})
+    return StepResult(fake=fake.detach(), **{name: value.detach() for name, value in measured.items()})
 
 
 def gradient_norm(network: nn.Module) -> Tensor:

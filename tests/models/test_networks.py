@@ -10,6 +10,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_labels, draw_latents, seeded
 from dcgan_dist.models.layers import BatchNorm, initialise
+from dcgan_dist.models.ranges import to_float
 from dcgan_dist.presets import PRESETS, preset
 
 COUNTS = {
@@ -145,3 +146,16 @@ def test_z_is_a_function_of_the_words_and_has_the_prior_s_range() -> None:
     assert z.max() <= 1
     assert z.std().item() == pytest.approx(3**-0.5, rel=0.02)
     assert draw_latents(normal, 1000, seeded(0)).std().item() == pytest.approx(1, rel=0.02)
+
+
+def test_pixels_span_the_generator_s_range() -> None:
+    pixels = torch.tensor([0, 255], dtype=torch.uint8)
+
+    assert to_float(pixels, preset("lsun64").model).tolist() == [-1, 1]
+    assert to_float(pixels, preset("mnist28").model).tolist() == [0, 1]
+
+
+def test_names_seed_generators_apart() -> None:
+    draws = {tuple(torch.rand(3, generator=seeded(*names)).tolist()) for names in ((0,), (1,), (0, "z"), ("0/z",))}
+
+    assert len(draws) == 3  # (0, "z") and "0/z" make the same seed

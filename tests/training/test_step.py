@@ -14,6 +14,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
+from dcgan_dist.training.checkpoint import state_sha256
 from dcgan_dist.training.players import Players, build_players
 from dcgan_dist.training.schedule import phases
 from dcgan_dist.training.step import adversarial_step
@@ -41,32 +42,15 @@ def play(c: TrainConfig, steps: int) -> Players:
     return players
 
 
-class PlainGenerator(nn.Module):
-    """The PyTorch examples' generator, layer by layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False), nn.BatchNorm2d(512), nn.ReLU()]
-        for m, n in ((512, 256), (256, 128), (128, 64)):
-            layers += [nn.ConvTranspose2d(m, n, 4, 2, 1, bias=False), nn.BatchNorm2d(n), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z[:, :, None, None])
-
-
-class PlainDiscriminator(nn.Module):
-    """The PyTorch examples' discriminator without its sigmoid."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
-        for m, n in ((64, 128), (128, 256), (256, 512)):
-            layers += [nn.Conv2d(m, n, 4, 2, 1, bias=False), nn.BatchNorm2d(n), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, 1, 0, bias=False))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images).flatten()
+def plain_networks() -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator of the PyTorch examples, layer by layer; the latter without its sigmoid."""
+    up: list[nn.Module] = [nn.Unflatten(1, (100, 1, 1)), nn.ConvTranspose2d(100, 512, 4, 1, 0, bias=False)]
+    for m, n in ((512, 256), (256, 128), (128, 64), (64, 3)):
+        up += [nn.BatchNorm2d(m), nn.ReLU(), nn.ConvTranspose2d(m, n, 4, 2, 1, bias=False)]
+    down: list[nn.Module] = [nn.Conv2d(3, 64, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+    for m, n in ((64, 128), (128, 256), (256, 512)):
+        down += [nn.Conv2d(m, n, 4, 2, 1, bias=False), nn.BatchNorm2d(n), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*up, nn.Tanh()), nn.Sequential(*down, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Flatten(0))
 
 
 def in_order(network: Generator | Discriminator) -> list[nn.Parameter]:
@@ -81,19 +65,11 @@ def in_order(network: Generator | Discriminator) -> list[nn.Parameter]:
     return [p for module in modules for p in module.parameters()]
 
 
-def copy_parameters(source: Generator | Discriminator, target: nn.Module) -> None:
-    """A dense layer is a convolution over the whole map."""
-    with torch.no_grad():
-        for ours, plain in zip(in_order(source), target.parameters(), strict=True):
-            plain.copy_(to_plain(ours, plain))
-
-
-def to_plain(ours: Tensor, plain: Tensor) -> Tensor:
-    if ours.shape == plain.shape:
-        return ours
+def to_plain(parameter: Tensor, plain: Tensor) -> Tensor:
+    """A parameter in the shape of the plain one: a dense layer is a convolution over the whole map."""
     if plain.shape[0] == 100:  # (512 * 16, 100) -> (100, 512, 4, 4)
-        return ours.T.reshape(plain.shape)
-    return ours.reshape(plain.shape)  # (1, 512 * 16) -> (1, 512, 4, 4)
+        parameter = parameter.T
+    return parameter.reshape(plain.shape)  # of D: (1, 512 * 16) -> (1, 512, 4, 4)
 
 
 def gradients(network: nn.Module) -> list[Tensor]:
@@ -120,11 +96,12 @@ def plain_step(generator: nn.Module, discriminator: nn.Module, adam_g, adam_d, r
 
 
 def plain_players(c: TrainConfig) -> tuple[nn.Module, nn.Module, torch.optim.Adam, torch.optim.Adam]:
-    ours = build_players(c)
-    plain_g, plain_d = PlainGenerator(), PlainDiscriminator()
-    for source, target in ((ours.generator, plain_g), (ours.discriminator, plain_d)):
+    players, (plain_g, plain_d) = build_players(c), plain_networks()
+    for source, target in ((players.generator, plain_g), (players.discriminator, plain_d)):
         target.to(getattr(torch, c.dtype))
-        copy_parameters(source, target)
+        with torch.no_grad():
+            for parameter, plain in zip(in_order(source), target.parameters(), strict=True):
+                plain.copy_(to_plain(parameter, plain))
     adams = [torch.optim.Adam(n.parameters(), lr=2e-4, betas=(0.5, 0.999)) for n in (plain_g, plain_d)]
     return plain_g, plain_d, adams[0], adams[1]
 
@@ -140,9 +117,9 @@ def test_five_steps_of_examples64_equal_the_examples_loop_to_1e_10_in_float64(en
     for step in range(5):
         plain_step(plain_g, plain_d, adam_g, adam_d, *batch(c, step))
 
-    ours = play(c, 5)
+    players = play(c, 5)
 
-    for network, plain in ((ours.generator, plain_g), (ours.discriminator, plain_d)):
+    for network, plain in ((players.generator, plain_g), (players.discriminator, plain_d)):
         for a, b in zip(in_order(network), plain.parameters(), strict=True):
             torch.testing.assert_close(to_plain(a, b), b, rtol=0, atol=1e-10)
 
@@ -164,15 +141,10 @@ def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop(
     for group in [] if d_moves else [*adam_d.param_groups, *players.optimizer_d.param_groups]:
         group["lr"] = 0.0
     d_loss, g_loss, gradients_d, gradients_g = plain_step(plain_g, plain_d, adam_g, adam_d, *batch(c, 0))
-    seen: dict[str, list[Tensor]] = {}
-    for name, optimizer, network in (
-        ("d", players.optimizer_d, players.discriminator),
-        ("g", players.optimizer_g, players.generator),
-    ):
+    used: list[list[Tensor]] = []
+    for optimizer, network in ((players.optimizer_d, players.discriminator), (players.optimizer_g, players.generator)):
         parameters = in_order(network)
-        optimizer.register_step_pre_hook(
-            lambda *_, name=name, parameters=parameters: seen.__setitem__(name, [p.grad.clone() for p in parameters])
-        )
+        optimizer.register_step_pre_hook(lambda *_, ps=parameters: used.append([p.grad.clone() for p in ps]))
 
     result = adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS)
 
@@ -180,8 +152,8 @@ def test_losses_and_gradients_of_the_first_step_equal_the_examples_loop(
     assert result.g_loss is not None
     torch.testing.assert_close(result.d_loss, d_loss, rtol=0, atol=loss_tolerance)
     torch.testing.assert_close(result.g_loss, g_loss, rtol=0, atol=loss_tolerance)
-    for name, expected in (("d", gradients_d), ("g", gradients_g)):
-        for a, b in zip(seen[name], expected, strict=True):
+    for gradients_used, expected in zip(used, (gradients_d, gradients_g), strict=True):
+        for a, b in zip(gradients_used, expected, strict=True):
             assert (to_plain(a, b) - b).norm() <= gradient_tolerance * b.norm()
 
 
@@ -203,16 +175,11 @@ def test_labels_of_a_joint_batch_go_with_their_images() -> None:
 def test_generator_moves_in_even_and_discriminator_in_odd_steps_of_alternate() -> None:
     c = config("demo32", schedule="alternate")
     players = build_players(c)
-    before = (
-        [p.clone() for p in players.generator.parameters()],
-        [p.clone() for p in players.discriminator.parameters()],
-    )
+    networks = {"generator": players.generator, "discriminator": players.discriminator}
+    before = {name: state_sha256({name: network.state_dict()}) for name, network in networks.items()}
 
     adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS, update_d=False)
-    moved = [
-        any(not torch.equal(a, b) for a, b in zip(old, network.parameters(), strict=True))
-        for old, network in zip(before, (players.generator, players.discriminator), strict=True)
-    ]
+    moved = [state_sha256({name: network.state_dict()}) != before[name] for name, network in networks.items()]
 
     assert phases("alternate", 0) == (False, True)
     assert phases("alternate", 1) == (True, False)
@@ -243,10 +210,10 @@ def test_l2_is_added_to_the_gradient_of_all_parameters() -> None:
     plain.optimizer_d.register_step_pre_hook(add_decay)
     adversarial_step(plain, *batch(without, 0), row_weight=1 / ROWS, update_g=False)
 
-    ours = build_players(c)
-    adversarial_step(ours, *batch(c, 0), row_weight=1 / ROWS, update_g=False)
+    players = build_players(c)
+    adversarial_step(players, *batch(c, 0), row_weight=1 / ROWS, update_g=False)
 
-    for a, b in zip(ours.discriminator.parameters(), parameters, strict=True):
+    for a, b in zip(players.discriminator.parameters(), parameters, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
 
 
