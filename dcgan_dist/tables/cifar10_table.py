@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from dcgan_dist.data.label_draws import check_labels, draw_labels, validation_split
+from dcgan_dist.data.label_draws import check_labels, validation_split
 from dcgan_dist.data.shards.manifest import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.tables.feature_table import Rows
-from dcgan_dist.tables.job import Measured, Table
-from dcgan_dist.tables.paper_tables import CIFAR10, Row
+from dcgan_dist.tables.job import Table
+from dcgan_dist.tables.paper_tables import CIFAR10, Figures, Row
 from dcgan_dist.tables.patch_features import PatchFeatures
-from dcgan_dist.tables.probe_protocol import HeldOut, errors, errors_of_draws, fit_path, summarise
-from dcgan_dist.tables.probe_rows import ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.probe_protocol import HeldOut, errors, fit_path, summarise
+from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
 from dcgan_dist.tables.svm_c import C_GRID, best_c
 from dcgan_dist.tables.table_options import Cifar10TableOptions
 
@@ -80,13 +81,10 @@ class Cifar10Rows(ProbeRows):
             f"a class has {smallest} images outside the {count:,} validation images, and at least {LEAST_PER_CLASS} are "
             "needed: give more train images",
         )
-        self.per_class = min(PER_CLASS, smallest)
-        self.draws = [
-            draw_labels(self.labels, self.pool, per_class=self.per_class, seed=options.seed, draw=number)
-            for number in range(options.c_draws + options.draws)
-        ]
+        per_class = min(PER_CLASS, smallest)
+        self.draws = self.draw_labels(self.pool, per_class)
         self.deviations.append(
-            f"few: {self.per_class} labels per class, mean of {options.draws} draws, C by {options.c_draws} on {count:,} "
+            f"few: {per_class} labels per class, mean of {options.draws} draws, C by {options.c_draws} on {count:,} "
             "validation images"
         )
 
@@ -107,9 +105,9 @@ class Cifar10Rows(ProbeRows):
         assert test is not None
         mean, scale = train.standardised()
         train, test = (dataclasses.replace(table, mean=mean, scale=scale) for table in (train, test))
-        return self.fit(train, test, f"1 layer K-means, {centroids} centroids", "kmeans")
+        return self.row(f"1 layer K-means, {centroids} centroids", "kmeans", train, test)
 
-    def fit(self, train: Rows, test: Rows | None, name: str, key: str) -> Row:
+    def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
         """As `ProbeRows`."""
         assert test is not None
         options, device, labels, cs = self.options, self.workers.device, self.labels, self.options.c_values
@@ -117,14 +115,11 @@ class Cifar10Rows(ProbeRows):
         tested = HeldOut(test, None, self.test_labels)
 
         chosen, final = self.draws[: options.c_draws], self.draws[options.c_draws :]
-        grid = errors_of_draws(train, labels, chosen, cs, lambda _: [validation], device=device, name=f"{key}: C grid")
-        few_c = best_c(grid[:, :, 1], cs)
-        few_errors = errors_of_draws(
-            train, labels, final, [few_c], lambda _: [tested], device=device, name=f"{key}: few"
-        )
+        few_c = best_c(self.errors(train, chosen, cs, lambda _: [validation], f"{key}: C grid")[:, :, 1], cs)
+        few_errors = self.errors(train, final, [few_c], lambda _: [tested], f"{key}: few")
         few = summarise(100 - few_errors[:, 0, 1])
-        figures: dict[str, float | None] = {"full": None, "few": few.mean}
-        details = {"key": key, "few_c": few_c, "dimensions": train.dimensions}
+        figures: Figures = {"full": None, "few": few.mean}
+        details: dict[str, Any] = {"few_c": few_c}
         if options.full:
             path = fit_path(train, labels, self.pool, cs, device=device)
             by_c = errors(path, validation)
@@ -134,23 +129,12 @@ class Cifar10Rows(ProbeRows):
             figures["full"] = 100 - float(errors(svm, tested)[0])
             details |= {"full_c": full_c, "converged": svm[0].converged}
             details |= {"validation_error_by_c": dict(zip(map(str, cs), by_c.tolist(), strict=True))}
-        return Row(
-            name=name,
-            figures=figures,
-            spread={"few": few.spread},
-            source="this run",
-            deviations=tuple(self.deviations),
-            details=details,
-        )
+        return Fitted(figures, {"few": few.spread}, details)
 
 
 def _work(options: Cifar10TableOptions, counts: dict[str, int], discriminator: Discriminator) -> str:
     images = sum(min(counts.get(split, 0), _wanted(options, split) or counts.get(split, 0)) for split in SAMPLES)
     return feature_work(options, images, discriminator)
-
-
-def _measure(options: Cifar10TableOptions, discriminator: Discriminator, manifest: Manifest) -> Measured:
-    return Cifar10Rows(options, manifest).measure(discriminator)
 
 
 CIFAR10_TABLE = Table(
@@ -160,5 +144,5 @@ CIFAR10_TABLE = Table(
     columns=lambda _: ("full", "few"),
     load=load_probed,
     work=_work,
-    measure=_measure,
+    measure=lambda options, discriminator, manifest: Cifar10Rows(options, manifest).measure(discriminator),
 )

@@ -6,9 +6,11 @@ A table is a folder of plain .npy parts; a part is written under a temporary nam
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from dcgan_dist.files import whole_file
 from dcgan_dist.tables.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20
-"""Of a part as float32, the form in which it is computed with; bounds the memory of whoever reads the table."""
+"""Size of a part as float32, the form in which it is computed with; bounds the memory of whoever reads the table."""
 SCALE_FLOOR = 1e-2
 """Added to the variance where columns are standardised: a feature that never changes is no signal."""
 
@@ -77,9 +79,9 @@ class FeatureTable:
     dimensions: int
     part_rows: int
     """Rows of each part but the last."""
-    mean: Tensor | None = field(default=None)
+    mean: Tensor | None = None
     """(dimensions,) taken from every row; None: rows are as stored."""
-    scale: Tensor | None = field(default=None)
+    scale: Tensor | None = None
     """(dimensions,) that every row is divided by after that."""
 
     def __len__(self) -> int:
@@ -114,11 +116,8 @@ class FeatureTable:
         require(
             bool(stored.isfinite().all()), f"features up to {features.abs().max():.3g} do not fit float16: use float32"
         )
-        try:
-            with whole_file(self.part(number)) as unfinished, unfinished.open("wb") as file:
-                np.save(file, stored.cpu().numpy(), allow_pickle=False)
-        except OSError as error:
-            raise InputError(f"`out` {self.folder} cannot be written ({error.strerror}): make room") from error
+        with written_whole(self.part(number)) as file:
+            np.save(file, stored.cpu().numpy(), allow_pickle=False)
 
     def take(self, positions: NDArray[np.int64]) -> Tensor:
         """As `Rows`."""
@@ -151,10 +150,8 @@ class FeatureTable:
 
     def _open(self, number: int) -> NDArray[Any]:
         path, shape = self.part(number), (len(self.part_range(number)), self.dimensions)
-        try:
+        with read_or_removed(path):
             part = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path} cannot be read ({error}): remove it and run the same command again") from error
         require(
             part.shape == shape and part.dtype.kind == "f",
             f"{path} holds {part.dtype} {part.shape} and this discriminator's features are floats {shape}: it belongs to "
@@ -172,3 +169,28 @@ class FeatureTable:
 def rows_per_part(dimensions: int) -> int:
     """Rows that are read at once."""
     return max(1, PART_BYTES // (4 * dimensions))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a file below `out` that appears whole or not at all; its folder is made.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            yield file
+    except OSError as error:
+        message = f"`out` {path.parent} cannot be written ({error.strerror}): make room, or choose another"
+        raise InputError(message) from error
+
+
+@contextmanager
+def read_or_removed(path: Path) -> Iterator[None]:
+    """Read a file of numpy arrays in the block; raises InputError, which says to remove it, where it is torn."""
+    try:
+        yield
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise InputError(f"{path} cannot be read ({error}): remove it and run the same command again") from error

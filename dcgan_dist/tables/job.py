@@ -1,4 +1,4 @@
-"""The course of filling a table of the paper: model, data, measurements, result.json, text, MLflow."""
+"""How a table of the paper is filled: model, data, measurements, result.json, text, MLflow."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SHARDS = "shards"
 
 
 class Measured(NamedTuple):
-    """What a table's measurement gives."""
+    """Rows that were measured."""
 
     ours: Row
     """The row of `model`."""
     others: list[Row]
     """Further rows that were measured."""
     details: dict[str, Any]
-    """Further keys of result.json: about data and protocol."""
+    """Further keys of result.json, about data and protocol."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,10 @@ def fill_table(table: Table, options: TableOptions) -> int:
     if options.track:
         check_reachable(options.tracking_uri)  # better known before the work than after it
     began = time.monotonic()
+    try:
+        Path(options.out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"`out` {options.out} cannot be written ({error.strerror}): choose another folder") from error
     measured = table.measure(options, network, open_data(options, table.source))
     rows = [measured.ours, *measured.others, *table.paper.values()]
     result = {

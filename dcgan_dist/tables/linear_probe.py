@@ -22,10 +22,15 @@ from dcgan_dist.tables.nystroem import Nystroem
 Blocks = Callable[[], Iterator[Tensor]]
 """Gives the rows again from the start, a block (b, d) of floats at a time, on the device that is computed on."""
 
+NOT_FINITE = (
+    "the features hold NaN or infinity: the discriminator diverged in training, or its weights are damaged; take an "
+    "earlier checkpoint"
+)
 NEWTON_STEPS, CONJUGATE_STEPS, HALVINGS = 100, 1000, 30
 RANK = 500
-"""Of the sketch that preconditions the conjugate gradients."""
+"""Directions of the sketch that preconditions the conjugate gradients."""
 ARMIJO = 1e-4
+"""A step must lower the objective by this share of what its slope promises."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,10 +52,6 @@ class LinearSvm:
         """(b, classes) of rows (b, d); the highest wins."""
         return block.to(self.weights) @ self.weights + self.intercept
 
-    def predict(self, blocks: Blocks) -> Tensor:
-        """Class of every row: (n,) int64 on the CPU."""
-        return torch.cat([self.scores(block).argmax(1).cpu() for block in blocks()])
-
 
 @dataclass(slots=True)
 class _Rows:
@@ -68,44 +69,45 @@ class _Rows:
             yield block.to(self.dtype), slice(start, start + len(block))
             start += len(block)
 
-    def one(self, block: Tensor, w: Tensor) -> Tensor:
+    def scores(self, block: Tensor, w: Tensor) -> Tensor:
         return block @ w if self.plain else torch.addmm(w[-1], block, w[:-1])
 
-    def back(self, block: Tensor, r: Tensor) -> Tensor:
+    def sum(self, block: Tensor, r: Tensor) -> Tensor:
         product = block.T @ r
         return product if self.plain else torch.cat([product, r.sum(0, keepdim=True)])
 
     def gradient(self, r: Tensor) -> Tensor:
         """(d + 1, k): the sum of the rows, each times its r."""
-        return sum((self.back(block, r[rows]) for block, rows in self.walk()), start=torch.zeros((), device=r.device))
+        return sum((self.sum(block, r[rows]) for block, rows in self.walk()), start=torch.zeros((), device=r.device))
 
     def through(self, w: Tensor, weigh: Callable[[Tensor, slice], Tensor]) -> tuple[Tensor, Tensor]:
         """Scores (n, k) of w, and the sum (d + 1, m) of the rows, each times what `weigh` makes of its scores; one pass."""
         scores, total = [], torch.zeros((), device=w.device)
         for block, rows in self.walk():
-            scores.append(self.one(block, w))
-            total = total + self.back(block, weigh(scores[-1], rows))
+            scores.append(self.scores(block, w))
+            total = total + self.sum(block, weigh(scores[-1], rows))
         return torch.cat(scores), total
+
+    def sketch(self, like: Tensor, rank: int = RANK) -> Nystroem:
+        """What preconditions every problem on these rows; `like` has the shape (d + 1, any), precision and device of w."""
+
+        def gram(v: Tensor) -> Tensor:
+            _, product = self.through(v, lambda scores, _: scores)
+            require(bool(product.isfinite().all()), NOT_FINITE)
+            return product
+
+        return Nystroem.sketch(gram, like, rank)
 
 
 def sketch_rows(blocks: Blocks, dimensions: int, *, rank: int = RANK) -> Nystroem:
-    """What makes `fit_linear_svm` quick for every C and every choice of labelled rows: in one pass, some large products.
+    """A sketch of the rows, in one pass, that makes `fit_linear_svm` quick for every C and choice of labelled rows.
 
     Raises:
         InputError: a non-finite feature.
     """
     first = next(blocks())
     dtype = torch.float64 if first.dtype == torch.float64 else torch.float32
-    return _sketch(_Rows(blocks, dtype), torch.empty(dimensions + 1, 0, dtype=dtype, device=first.device), rank)
-
-
-def _sketch(rows: _Rows, like: Tensor, rank: int = RANK) -> Nystroem:
-    def gram(v: Tensor) -> Tensor:
-        _, product = rows.through(v, lambda scores, _: scores)
-        require(bool(product.isfinite().all()), NOT_FINITE)
-        return product
-
-    return Nystroem.sketch(gram, like, rank)
+    return _Rows(blocks, dtype).sketch(torch.empty(dimensions + 1, 0, dtype=dtype, device=first.device), rank)
 
 
 def fit_linear_svm(
@@ -141,7 +143,8 @@ def fit_linear_svm(
     if start is not None:
         w = torch.cat([start.weights, start.intercept[None]]).to(w)
     rows = _Rows(blocks, dtype)
-    w, converged, steps = _newton(rows, targets, used, c, w, tol, sketch or _sketch(rows, w))
+    problem = _Problem(rows, sketch or rows.sketch(w), targets, used, c)
+    w, converged, steps = problem.minimise(w, tol)
     return LinearSvm(weights=w[:-1], intercept=w[-1], converged=converged, steps=steps, passes=rows.passes)
 
 
@@ -167,12 +170,13 @@ class FewRows:
         self.factor = torch.linalg.cholesky(gram)
         self._start = torch.zeros(len(features), classes, dtype=torch.float64, device=features.device)
         self._rows = _Rows(lambda: iter([self.factor]), torch.float64, plain=True)
-        self._sketch = _sketch(self._rows, self._start)
+        self._sketch = self._rows.sketch(self._start)
 
     def fit(self, c: float, *, tol: float = 1e-6) -> LinearSvm:
         """The solution for one C, begun at that of the C before."""
         before = self._rows.passes
-        u, converged, steps = _newton(self._rows, self.targets, self.used, c, self._start, tol, self._sketch)
+        problem = _Problem(self._rows, self._sketch, self.targets, self.used, c)
+        u, converged, steps = problem.minimise(self._start, tol)
         self._start = u
         alpha = torch.linalg.solve_triangular(self.factor.T, u, upper=True)
         weights = self.features.T.to(torch.float64 if self.features.dtype == torch.float64 else torch.float32)
@@ -183,12 +187,6 @@ class FewRows:
             steps=steps,
             passes=self._rows.passes - before,
         )
-
-
-NOT_FINITE = (
-    "the features hold NaN or infinity: the discriminator diverged in training, or its weights are damaged; take an "
-    "earlier checkpoint"
-)
 
 
 def one_against_rest(labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -204,87 +202,87 @@ def one_against_rest(labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[
     return targets, (labels >= 0)[:, None].to(dtype)
 
 
-def _newton(
-    rows: _Rows, y: Tensor, used: Tensor, c: float, w: Tensor, tol: float, sketch: Nystroem
-) -> tuple[Tensor, bool, int]:
-    """Minimise for all classes at once; (w, whether the gradient is small enough, steps)."""
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """The objective of every class for one C, and its minimisation by Newton's method."""
 
-    def pulls(scores: Tensor, at: slice) -> Tensor:
-        return y[at] * (1 - y[at] * scores).clamp(min=0) * used[at]
+    rows: _Rows
+    sketch: Nystroem
+    y: Tensor
+    """(n, classes) of +1 and -1."""
+    used: Tensor
+    """(n, 1): 1 for rows that count, else 0."""
+    c: float
 
-    scores, pulled = rows.through(w, lambda scores, at: torch.cat([pulls(scores, at), (y * used)[at]], 1))
-    pulled, at_zero = pulled.chunk(2, 1)
-    limit = tol * _norm(2 * c * at_zero)
-    require(bool(limit.isfinite().all() and scores.isfinite().all()), NOT_FINITE)
-    value = _value(w, y, scores, used, c)
-    for step in range(NEWTON_STEPS):
-        gradient = w - 2 * c * pulled
-        norm = _norm(gradient)
-        if bool((norm <= limit).all()):
-            return w, True, step
-        mask = 2 * c * used * (y * scores < 1)
-        # Far from the solution a rough direction is enough; near it the steps are Newton's own.
-        enough = torch.minimum(norm * (norm * tol / limit).sqrt().clamp(max=0.1), norm * 0.1).clamp(min=limit * 0.3)
-        direction, along = _solve(rows, mask, -gradient, enough, sketch)
-        size, better = _line_search(w, direction, scores, along, y, used, c, value, (gradient * direction).sum(0))
-        if not bool(better.any()):
-            return w, False, step  # rounding ends the descent
-        size = size.to(w.dtype)
-        w, scores = w + size * direction, scores + size * along
-        value = _value(w, y, scores, used, c)
-        pulled = rows.gradient(pulls(scores, slice(None)))
-    return w, False, NEWTON_STEPS
+    def minimise(self, w: Tensor, tol: float) -> tuple[Tensor, bool, int]:
+        """Begin at w (d + 1, classes); the solution, whether its gradient is small enough, and Newton steps."""
+        rows, y, used, c = self.rows, self.y, self.used, self.c
+        scores, pulled = rows.through(w, lambda scores, at: torch.cat([self._pulls(scores, at), (y * used)[at]], 1))
+        pulled, at_zero = pulled.chunk(2, 1)
+        limit = tol * _norm(2 * c * at_zero)
+        require(bool(limit.isfinite().all() and scores.isfinite().all()), NOT_FINITE)
+        value = self._value(w, scores)
+        for step in range(NEWTON_STEPS):
+            gradient = w - 2 * c * pulled
+            norm = _norm(gradient)
+            if bool((norm <= limit).all()):
+                return w, True, step
+            mask = 2 * c * used * (y * scores < 1)
+            # Far from the solution a rough direction is enough; near it the steps are Newton's own.
+            enough = torch.minimum(norm * (norm * tol / limit).sqrt().clamp(max=0.1), norm * 0.1).clamp(min=limit * 0.3)
+            direction, along = self._solve(mask, -gradient, enough)
+            size, better = self._line_search(w, direction, scores, along, value, (gradient * direction).sum(0))
+            if not bool(better.any()):
+                return w, False, step  # rounding ends the descent
+            size = size.to(w.dtype)
+            w, scores = w + size * direction, scores + size * along
+            value = self._value(w, scores)
+            pulled = rows.gradient(self._pulls(scores, slice(None)))
+        return w, False, NEWTON_STEPS
 
+    def _pulls(self, scores: Tensor, at: slice) -> Tensor:
+        """How far each row is inside the margin of each class, with the sign of its target."""
+        return self.y[at] * (1 - self.y[at] * scores).clamp(min=0) * self.used[at]
 
-def _solve(rows: _Rows, mask: Tensor, right: Tensor, enough: Tensor, sketch: Nystroem) -> tuple[Tensor, Tensor]:
-    """Conjugate gradients for every column of (I + X' mask X) x = right until its residual is below `enough`; x and X x."""
-    scale = mask.mean(0)  # as if every row were in the loss, with less weight
-    x, along = torch.zeros_like(right), torch.zeros_like(mask)
-    residual = right.clone()
-    p = z = sketch.solve(residual, scale)
-    squared = (residual * z).sum(0)
-    for _ in range(CONJUGATE_STEPS):
-        going = _norm(residual) > enough
-        if not bool(going.any()):
-            break
-        scores, q = rows.through(p, lambda scores, at: scores * mask[at])
-        q = q + p
-        size = torch.where(going, squared / (p * q).sum(0), torch.zeros_like(squared))
-        x += size * p
-        along += size * scores
-        residual -= size * q
-        z = sketch.solve(residual, scale)
-        before, squared = squared, torch.where(going, (residual * z).sum(0), squared)
-        p = torch.where(going, z + squared / before * p, p)
-    return x, along
+    def _value(self, w: Tensor, scores: Tensor) -> Tensor:
+        """The objective of each class, (classes,) float64."""
+        slack = (1 - self.y * scores).clamp(min=0) * self.used
+        return 0.5 * w.double().square().sum(0) + self.c * slack.double().square().sum(0)
 
+    def _solve(self, mask: Tensor, right: Tensor, enough: Tensor) -> tuple[Tensor, Tensor]:
+        """Conjugate gradients for every column of (I + X' mask X) x = right until its residual is below `enough`; x and X x."""
+        scale = mask.mean(0)  # as if every row were in the loss, with less weight
+        x, along = torch.zeros_like(right), torch.zeros_like(mask)
+        residual = right.clone()
+        p = z = self.sketch.solve(residual, scale)
+        squared = (residual * z).sum(0)
+        for _ in range(CONJUGATE_STEPS):
+            going = _norm(residual) > enough
+            if not bool(going.any()):
+                break
+            scores, q = self.rows.through(p, lambda scores, at: scores * mask[at])
+            q = q + p
+            size = torch.where(going, squared / (p * q).sum(0), torch.zeros_like(squared))
+            x += size * p
+            along += size * scores
+            residual -= size * q
+            z = self.sketch.solve(residual, scale)
+            before, squared = squared, torch.where(going, (residual * z).sum(0), squared)
+            p = torch.where(going, z + squared / before * p, p)
+        return x, along
 
-def _line_search(
-    w: Tensor,
-    direction: Tensor,
-    scores: Tensor,
-    along: Tensor,
-    y: Tensor,
-    used: Tensor,
-    c: float,
-    value: Tensor,
-    slope: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """The largest of 1, 1/2, 1/4, ... that lowers the objective of each class enough: (classes,), and which classes have one."""
-    size = torch.ones_like(value)
-    for _ in range(HALVINGS):
-        reached = _value(w + size * direction, y, scores + size * along, used, c)
-        better = reached <= value + ARMIJO * size * slope
-        if bool(better.all()):
-            break
-        size = torch.where(better, size, size / 2)
-    return torch.where(better, size, torch.zeros_like(size)), better & (slope < 0)
-
-
-def _value(w: Tensor, y: Tensor, scores: Tensor, used: Tensor, c: float) -> Tensor:
-    """The objective of each class, (classes,) float64."""
-    slack = (1 - y * scores).clamp(min=0) * used
-    return 0.5 * w.double().square().sum(0) + c * slack.double().square().sum(0)
+    def _line_search(
+        self, w: Tensor, direction: Tensor, scores: Tensor, along: Tensor, value: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The largest of 1, 1/2, 1/4, ... that lowers the objective of each class enough: (classes,), and which have one."""
+        size = torch.ones_like(value)
+        for _ in range(HALVINGS):
+            reached = self._value(w + size * direction, scores + size * along)
+            better = reached <= value + ARMIJO * size * slope
+            if bool(better.all()):
+                break
+            size = torch.where(better, size, size / 2)
+        return torch.where(better, size, torch.zeros_like(size)), better & (slope < 0)
 
 
 def _norm(columns: Tensor) -> Tensor:

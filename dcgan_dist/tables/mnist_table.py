@@ -154,21 +154,15 @@ def _generated_errors(
     truth: NDArray[np.int64],
 ) -> dict[str, float]:
     """Error per number of generated digits, by name; goes on where an earlier call stopped."""
-    folder = Path(options.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
-    progress = folder / PROGRESS_NAME
+    progress = Path(options.out) / PROGRESS_NAME
     identity = content_hash([parameters_hash(generator), manifest.hash, len(test), options.seed, options.mode])
     nearest = NearestError(test, truth)
     figures = nearest.load(progress, identity)
     saved = nearest.seen
     with progress_bar(counts[-1], "generated digits") as bar:
         bar.update(min(saved, counts[-1]))
-        for pixels, labels in _blocks(
-            generator.to("cuda" if options.use_gpu else "cpu"), nearest.seen, counts, options
-        ):
+        generator = generator.to("cuda" if options.use_gpu else "cpu")
+        for pixels, labels in _blocks(generator, nearest.seen, counts, options):
             nearest.add(pixels, labels)
             bar.update(len(labels))
             if nearest.seen in counts:
@@ -177,23 +171,23 @@ def _generated_errors(
             if nearest.seen in counts or nearest.seen - saved >= SAVE_EVERY:
                 nearest.save(progress, identity, figures)
                 saved = nearest.seen
-    absent = [short(n) for n in counts if short(n) not in figures]
+    missed = [short(count) for count in counts if short(count) not in figures]
     require(
-        not absent,
-        f"{progress} has already seen {nearest.seen:,} digits, past {', '.join(absent)}: choose another `out` for these",
+        not missed,
+        f"{progress} has already seen {nearest.seen:,} digits, past {', '.join(missed)}: choose another `out` for these",
     )
     return figures
 
 
 def _blocks(
-    generator: Generator, seen: int, counts: tuple[int, ...], options: MnistTableOptions
+    generator: Generator, first: int, counts: tuple[int, ...], options: MnistTableOptions
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Generated digits from number `seen` on, in blocks that end at every count: (b, 784) in [0, 1], classes (b,)."""
+    """Generated digits from number `first` on, in blocks that end at every count: (b, 784) in [0, 1], classes (b,)."""
     ends = sorted({*range(BLOCK, counts[-1], BLOCK), *counts})
-    for start, stop in itertools.pairwise([seen, *(end for end in ends if end > seen)]):
-        first = start // BATCH * BATCH  # a batch is always made whole, so that a digit does not depend on the blocks
-        batches = sample_batches(generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=first)
-        pixels = np.concatenate([batch.flatten(1).float().cpu().numpy() for batch in batches])[start - first :]
+    for start, stop in itertools.pairwise([first, *(end for end in ends if end > first)]):
+        whole = start // BATCH * BATCH  # batches are made whole, so that a digit does not depend on the blocks
+        batches = sample_batches(generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=whole)
+        pixels = np.concatenate([batch.flatten(1).float().cpu().numpy() for batch in batches])[start - whole :]
         yield pixels, np.arange(start, stop) % 10
 
 

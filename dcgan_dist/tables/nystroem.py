@@ -14,7 +14,7 @@ from torch import Tensor
 from dcgan_dist.models.latents import seeded
 
 NOISE = 1e-6
-"""Of the largest eigenvalue: below it the products of float32 rows say nothing."""
+"""Share of the largest eigenvalue below which the products of float32 rows are rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,23 +33,23 @@ class Nystroem:
         Args:
             gram: X'X v of (d, rank).
             like: (d, any), of the same precision and on the same device.
-            rank: of the sketch; at most d is of use.
-            seed: of the subspace.
+            rank: dimensions of the subspace; at most d is of use.
+            seed: what the subspace is drawn from.
         """
         d = len(like)
         drawn = torch.randn(d, min(rank, d), generator=seeded(seed, "sketch"), dtype=torch.float64)
         subspace = torch.linalg.qr(drawn)[0].to(like)
-        seen = gram(subspace).double()
-        # X'X is taken as seen (subspace' seen)^-1 seen' = roots roots', without directions that are rounding.
-        core, turn = torch.linalg.eigh(subspace.double().T @ seen)
-        kept = core > NOISE * core[-1]
-        roots = seen @ (turn[:, kept] / core[kept].sqrt())
-        values, turn = torch.linalg.eigh(roots.T @ roots)
-        return cls(vectors=(roots @ (turn / values.sqrt())).to(like), values=values.to(like))
+        product = gram(subspace).double()
+        # X'X is taken as product (subspace' product)^-1 product' = roots roots', without directions that are rounding.
+        core, rotation = torch.linalg.eigh(subspace.double().T @ product)
+        above_noise = core > NOISE * core[-1]
+        roots = product @ (rotation[:, above_noise] / core[above_noise].sqrt())
+        values, rotation = torch.linalg.eigh(roots.T @ roots)
+        return cls(vectors=(roots @ (rotation / values.sqrt())).to(like), values=values.to(like))
 
     def solve(self, right: Tensor, scale: Tensor) -> Tensor:
         """About (I + scale X'X)^-1 right, up to a factor, for each column its own scale: (d, k) and (k,)."""
-        if not len(self.values):  # nothing but zeros was seen
+        if not len(self.values):  # X'X is zero
             return right
         shrink = (self.values[0] * scale + 1) / (self.values[:, None] * scale + 1)
         return right + self.vectors @ ((shrink - 1) * (self.vectors.T @ right))

@@ -20,7 +20,7 @@ class Row:
     source: str
     """paper, released code, or this run."""
     deviations: tuple[str, ...] = ()
-    """In what this is not the paper's measurement, in words."""
+    """In what this is not the paper's measurement, a phrase each."""
     details: dict[str, Any] = field(default_factory=dict)
     """What else is known of it: C, dimensions, seconds."""
 

@@ -25,7 +25,7 @@ PATCHES, ITERATIONS = 400_000, 10
 
 
 class PatchFeatures:
-    """Centroids and the encoding by them; travels to other processes."""
+    """Centroids and the encoding by them, an `Extractor`; it is sent to other processes."""
 
     name = "K-means"
 
@@ -66,10 +66,9 @@ class PatchFeatures:
         covariance = (rows - mean).T.double() @ (rows - mean).double() / len(rows)
         values, vectors = torch.linalg.eigh(covariance)
         whitening = (vectors / (values + WHITENING_FLOOR).sqrt() @ vectors.T).float()
-        found = kmeans(
-            ((rows - mean) @ whitening).numpy(), centroids, iterations=ITERATIONS, seed=seed, use_gpu=use_gpu
-        )
-        return cls(mean, whitening, torch.from_numpy(found))
+        white = ((rows - mean) @ whitening).numpy()
+        centres = kmeans(white, centroids, iterations=ITERATIONS, seed=seed, use_gpu=use_gpu)
+        return cls(mean, whitening, torch.from_numpy(centres))
 
     def to(self, device: torch.device) -> None:
         """Move to where it will compute."""
@@ -91,7 +90,7 @@ class PatchFeatures:
         triangle = triangle.view(side, side, -1)
         half = side // 2
         rows, columns = (triangle[:half], triangle[half:]), (slice(None, half), slice(half, None))
-        return torch.cat([part[:, column].sum((0, 1)) for part in rows for column in columns])
+        return torch.cat([band[:, column].sum((0, 1)) for band in rows for column in columns])
 
 
 def normalise(patches: Tensor) -> Tensor:

@@ -6,13 +6,12 @@ Source: the released `svhn_semisup_analysis.py` for SVHN: C from a grid by the m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_dist.tables.feature_table import Rows
@@ -35,7 +34,7 @@ class HeldOut(NamedTuple):
     positions: Positions | None
     """None: all rows."""
     labels: Labels
-    """Of those rows."""
+    """Classes of these rows."""
 
 
 class Summary(NamedTuple):
@@ -43,9 +42,6 @@ class Summary(NamedTuple):
 
     mean: float
     spread: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2f} +- {self.spread:.2f}"
 
 
 def fit_path(
@@ -65,7 +61,7 @@ def fit_path(
         positions: rows to learn from.
         cs: rising, for the best starts.
         device: where it is computed.
-        start: where the first begins, where there are many rows.
+        start: where the first begins, unless the rows are few.
 
     Raises:
         InputError: a class without a row, or a non-finite feature.
@@ -73,31 +69,19 @@ def fit_path(
     if len(positions) <= FEW_ROWS and len(positions) < rows.dimensions:
         few = FewRows(rows.take(positions).to(device), torch.from_numpy(labels[positions]), classes=CLASSES)
         return [few.fit(c, tol=TOLERANCE) for c in cs]
-    blocks, learnt = on_device(rows, device), torch.full((len(rows),), -1)
+    blocks = rows.blocks
+    if device.type != "cpu":  # a GPU has the memory, and would wait for files
+        resident = [block.to(device) for block in rows.blocks()]
+        blocks = resident.__iter__
+    learnt = torch.full((len(rows),), -1)
     learnt[torch.from_numpy(positions)] = torch.from_numpy(labels[positions])
     path: list[LinearSvm] = []
+    shape = {"classes": CLASSES, "dimensions": rows.dimensions}
     sketch = sketch_rows(blocks, rows.dimensions)
     for c in tqdm(cs, desc="C grid", unit="C", leave=False, disable=len(cs) == 1):
-        start = fit_linear_svm(
-            blocks,
-            learnt,
-            c,
-            classes=CLASSES,
-            dimensions=rows.dimensions,
-            start=start,
-            sketch=sketch,
-            tol=TOLERANCE,
-        )
+        start = fit_linear_svm(blocks, learnt, c, **shape, start=start, sketch=sketch, tol=TOLERANCE)
         path.append(start)
     return path
-
-
-def on_device(rows: Rows, device: torch.device) -> Callable[[], Iterator[Tensor]]:
-    """All rows in blocks, again and again: from their files, or kept on a GPU, which has the memory and would wait."""
-    if device.type == "cpu":
-        return rows.blocks
-    resident = [block.to(device) for block in rows.blocks()]
-    return lambda: iter(resident)
 
 
 def errors(path: Sequence[LinearSvm], held_out: HeldOut) -> NDArray[np.float64]:
@@ -128,12 +112,12 @@ def errors_of_draws(
 
     Args:
         rows: features of all training images.
-        labels: (n,) of them.
+        labels: (n,) their classes.
         draws: positions of each draw.
         cs: weights of the loss.
-        held_out: gives, for the number of a draw, what it is measured on.
+        held_out: gives the held-out sets of a draw by its number.
         device: where it is computed.
-        name: for the progress bar.
+        name: label of the progress bar.
 
     Returns:
         (draws, len(cs), 1 + number of held-out sets): error on the labelled images themselves, then on each set.

@@ -6,10 +6,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.data.label_draws import draw_labels
 from dcgan_dist.data.shards.manifest import Manifest
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.registry.load import describe_training, is_untrained, load_discriminator, untrained_discriminator
@@ -17,7 +19,8 @@ from dcgan_dist.tables.extract import Extractor, Workers, extract_features, fit_
 from dcgan_dist.tables.feature_table import FeatureTable, Rows
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Measured
-from dcgan_dist.tables.paper_tables import Row
+from dcgan_dist.tables.paper_tables import Figures, Row
+from dcgan_dist.tables.probe_protocol import errors_of_draws
 from dcgan_dist.tables.table_options import ProbeOptions
 
 FEATURES = "features"
@@ -41,20 +44,32 @@ def feature_work(options: ProbeOptions, images: int, discriminator: Discriminato
     return f"{images:,} x {dimensions} features of each discriminator, {size:.2f} GB"
 
 
+class Fitted(NamedTuple):
+    """What a protocol measures on some features."""
+
+    figures: Figures
+    spread: Figures
+    details: dict[str, Any]
+    """C and what it was chosen by."""
+
+
 class ProbeRows(ABC):
     """One protocol on one data set, for any features; a subclass sets the attributes and knows the protocol."""
 
     train: Manifest
     labels: NDArray[Any]
-    """(n,) of the first images of `train`, those that are used."""
+    """(n,) classes of the first images of `train`, those that are used."""
     test: Manifest | None
     """None: tested on images of `train`."""
     test_labels: NDArray[Any]
-    """(n,) of the first images of `test`, those that are used."""
+    """(n,) classes of the first images of `test`, those that are used."""
+    draws: list[NDArray[np.int64]]
+    """Positions in `train` of the images of each draw of labels."""
 
     def __init__(self, options: Any, manifest: Manifest) -> None:
         self.options, self.manifest = options, manifest
-        self.workers, self.folder = Workers.of(options), Path(options.out) / FEATURES
+        self.workers = Workers(count=options.cpus, use_gpu=options.use_gpu, dtype=options.dtype)
+        self.folder = Path(options.out) / FEATURES
         self.deviations: list[str] = []
 
     @abstractmethod
@@ -62,15 +77,45 @@ class ProbeRows(ABC):
         """Rows that stand beside that of the discriminator."""
 
     @abstractmethod
-    def fit(self, train: Rows, test: Rows | None, name: str, key: str) -> Row:
-        """The row of some features: choose C, fit, measure.
+    def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
+        """Choose C, fit, measure.
 
         Args:
             train: features of the training images.
-            test: features of the test images; None where `test` is None.
+            test: features of the test images; None where the attribute `test` is None.
+            key: of the row, for progress bars.
+        """
+
+    def draw_labels(self, pool: NDArray[np.int64], per_class: int) -> list[NDArray[np.int64]]:
+        """Positions of every draw: those that C is chosen by, then those that are measured."""
+        options = self.options
+        return [
+            draw_labels(self.labels, pool, per_class=per_class, seed=options.seed, draw=number)
+            for number in range(options.c_draws + options.draws)
+        ]
+
+    def errors(self, train: Rows, draws: Any, cs: Any, held_out: Any, name: str) -> NDArray[np.float64]:
+        """As `errors_of_draws`, which has the types."""
+        return errors_of_draws(train, self.labels, draws, cs, held_out, device=self.workers.device, name=name)
+
+    def row(self, name: str, key: str, train: Rows, test: Rows | None) -> Row:
+        """The row of some features.
+
+        Args:
             name: of the row.
             key: short name, by which MLflow and result.json know the row.
+            train: features of the training images.
+            test: features of the test images; None where the attribute `test` is None.
         """
+        figures, spread, details = self.fit(train, test, key)
+        return Row(
+            name=name,
+            figures=figures,
+            spread=spread,
+            source="this run",
+            deviations=tuple(self.deviations),
+            details={"key": key, "dimensions": train.dimensions} | details,
+        )
 
     def measure(self, discriminator: Discriminator) -> Measured:
         """The row of the discriminator, with what it was trained on, and all others."""
@@ -97,7 +142,7 @@ class ProbeRows(ABC):
     def network_row(self, network: Discriminator, name: str, key: str) -> Row:
         """The row of a discriminator's features."""
         extractor = fit_to(network, self.train, self.folder, self.workers, name=key, images=len(self.labels))
-        return self.fit(*self.extract(extractor), name, key)
+        return self.row(name, key, *self.extract(extractor))
 
     def extract(self, extractor: Extractor) -> tuple[FeatureTable, FeatureTable | None]:
         """Features of the training images and of the test images."""

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from dcgan_dist.data.label_draws import (
-    LABELS_PER_CLASS,
-    SVHN_VALIDATION,
-    check_labels,
-    check_svhn,
-    draw_labels,
-    validation_split,
-)
+from dcgan_dist.data.label_draws import LABELS_PER_CLASS, SVHN_VALIDATION, check_labels, check_svhn, validation_split
 from dcgan_dist.data.shards.manifest import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.models.discriminator import Discriminator
@@ -25,10 +17,10 @@ from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.registry.load import is_authors_folder
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
-from dcgan_dist.tables.job import Measured, Table
+from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import SVHN, Row
-from dcgan_dist.tables.probe_protocol import HeldOut, errors_of_draws, summarise
-from dcgan_dist.tables.probe_rows import ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.probe_protocol import HeldOut, summarise
+from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
 from dcgan_dist.tables.svm_c import C_GRID, best_c
 from dcgan_dist.tables.table_options import SvhnTableOptions
 
@@ -57,16 +49,13 @@ class SvhnRows(ProbeRows):
     def _draw_labels(self) -> None:
         options = self.options
         self.validation, pool = validation_split(len(self.labels), SVHN_VALIDATION, seed=options.seed)
-        self.draws = [
-            draw_labels(self.labels, pool, per_class=LABELS_PER_CLASS, seed=options.seed, draw=number)
-            for number in range(options.c_draws + options.draws)
-        ]
+        self.draws = self.draw_labels(pool, LABELS_PER_CLASS)
         if (options.c_draws, options.draws) != (10, 100):
             self.deviations.append(f"{options.c_draws} draws for C and {options.draws} for the error, not 10 and 100")
         self.deviations.append("all C's are compared on the same draws, statistics on all train images")
 
     def _split(self) -> None:
-        """Five splits of a few digits: what is not learnt from is tested on, and C is chosen there too."""
+        """Five splits of a few digits; C is chosen on the test images of each."""
         self.labels = self.labels[:SMALL_IMAGES]
         check_labels("train", self.labels)
         test = round(SMALL_TEST_SHARE * len(self.labels))
@@ -98,43 +87,28 @@ class SvhnRows(ProbeRows):
             return MemoryRows(values=from_uint8(images, "tanh").flatten(1))
 
         test = rows(self.test, len(self.test_labels)) if self.test else None
-        return self.fit(rows(self.train, len(self.labels)), test, "pixels", "pixels")
+        return self.row("pixels", "pixels", rows(self.train, len(self.labels)), test)
 
-    def fit(self, train: Rows, test: Rows | None, name: str, key: str) -> Row:
+    def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
         """As `ProbeRows`."""
-        device, labels, n = self.workers.device, self.labels, self.options.c_draws
-
-        def run(
-            draws: list[NDArray[np.int64]], cs: tuple[float, ...], sets: Callable[[int], list[HeldOut]], stage: str
-        ) -> NDArray[np.float64]:
-            return errors_of_draws(train, labels, draws, cs, sets, device=device, name=f"{key}: {stage}")
-
+        labels, c_draws = self.labels, self.options.c_draws
         if test is None:
-            by_split = run(
-                self.draws, C_GRID, lambda i: [HeldOut(train, self.tests[i], labels[self.tests[i]])], "C grid"
-            )
-            c, curve = best_c(by_split[:, :, 1]), by_split[:, :, 1].mean(0)
-            columns = {"train": by_split[:, C_GRID.index(c), 0], "test": by_split[:, C_GRID.index(c), 1]}
+            sets = [[HeldOut(train, positions, labels[positions])] for positions in self.tests]
+            grid = self.errors(train, self.draws, C_GRID, sets.__getitem__, f"{key}: C grid")
+            c = best_c(grid[:, :, 1])
+            columns = dict(zip(("train", "test"), grid[:, C_GRID.index(c)].T, strict=True))
         else:
             validation = HeldOut(train, self.validation, labels[self.validation])
-            grid = run(self.draws[:n], C_GRID, lambda _: [validation], "C grid")
-            c, curve = best_c(grid[:, :, 1]), grid[:, :, 1].mean(0)
+            grid = self.errors(train, self.draws[:c_draws], C_GRID, lambda _: [validation], f"{key}: C grid")
+            c = best_c(grid[:, :, 1])
             held_out = [validation, HeldOut(test, None, self.test_labels)]
-            final = run(self.draws[n:], (c,), lambda _: held_out, f"C {c:g}")
-            columns = {"train": final[:, 0, 0], "validation": final[:, 0, 1], "test": final[:, 0, 2]}
-        summaries = {column: summarise(values) for column, values in columns.items()}
-        return Row(
-            name=name,
-            figures={column: summary.mean for column, summary in summaries.items()},
-            spread={column: summary.spread for column, summary in summaries.items()},
-            source="this run",
-            deviations=tuple(self.deviations),
-            details={
-                "key": key,
-                "c": c,
-                "dimensions": train.dimensions,
-                "error_by_c": dict(zip(map(str, C_GRID), curve.tolist(), strict=True)),
-            },
+            final = self.errors(train, self.draws[c_draws:], (c,), lambda _: held_out, f"{key}: C {c:g}")
+            columns = dict(zip(("train", "validation", "test"), final[:, 0].T, strict=True))
+        summaries = {column: summarise(errors) for column, errors in columns.items()}
+        return Fitted(
+            {column: summary.mean for column, summary in summaries.items()},
+            {column: summary.spread for column, summary in summaries.items()},
+            {"c": c, "error_by_c": dict(zip(map(str, C_GRID), grid[:, :, 1].mean(0).tolist(), strict=True))},
         )
 
 
@@ -153,10 +127,6 @@ def _work(options: SvhnTableOptions, counts: dict[str, int], discriminator: Disc
     return feature_work(options, images, discriminator)
 
 
-def _measure(options: SvhnTableOptions, discriminator: Discriminator, manifest: Manifest) -> Measured:
-    return SvhnRows(options, manifest).measure(discriminator)
-
-
 SVHN_TABLE = Table(
     name="svhn",
     source=lambda path: SvhnSource(path=path),
@@ -164,5 +134,5 @@ SVHN_TABLE = Table(
     columns=lambda _: ("test", "validation", "train"),
     load=load_probed,
     work=_work,
-    measure=_measure,
+    measure=lambda options, discriminator, manifest: SvhnRows(options, manifest).measure(discriminator),
 )

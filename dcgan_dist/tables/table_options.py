@@ -23,7 +23,7 @@ class TableOptions:
     protocol: Literal["paper", "small"] = "paper"
     """paper: as published; small: fewer images, for a look within minutes, not comparable."""
     seed: int = 0
-    """Of the splits, of the draws of labels, and of a random or untrained discriminator."""
+    """Decides the splits, the draws of labels, and a random or untrained discriminator."""
     cpus: int = 1
     """Processes that compute features, by Ray; 1: this one; 0: as many as the cluster has CPUs."""
     use_gpu: bool = False
@@ -35,7 +35,7 @@ class TableOptions:
     track: bool = True
     """Keep the result in MLflow too."""
     dry_run: bool = False
-    """Check model and data, say what would be done, and write nothing."""
+    """Check model and data, print what would be done, and write nothing."""
 
     def __post_init__(self) -> None:
         require(self.cpus >= 0 and self.seed >= 0, f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
@@ -50,9 +50,15 @@ class ProbeOptions(TableOptions):
     """How a table of linear SVMs on features is filled."""
 
     dtype: Literal["float16", "float32"] = "float16"
-    """Of the features' files."""
+    """Precision of the files of features."""
     controls: bool = True
     """Also the rows that show what training is worth: a random discriminator of the same shape, pixels."""
+    c_draws: int
+    draws: int
+
+    def __post_init__(self) -> None:
+        TableOptions.__post_init__(self)
+        require(self.c_draws >= 1 and self.draws >= 1, "`c_draws` and `draws` must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,10 +69,6 @@ class SvhnTableOptions(ProbeOptions):
     """Draws of 1000 labels that C is chosen by (paper protocol)."""
     draws: int = 100
     """Further draws that the error is the mean of (paper protocol)."""
-
-    def __post_init__(self) -> None:
-        ProbeOptions.__post_init__(self)
-        require(self.c_draws >= 1 and self.draws >= 1, "`c_draws` and `draws` must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +86,7 @@ class Cifar10TableOptions(ProbeOptions):
     kmeans: bool = True
     """Also the row of one layer of K-means."""
     centroids: int = 0
-    """Of that row; 0: 4800, as in the paper (small: 400)."""
+    """How many that row has; 0: 4800, as in the paper (small: 400)."""
     train_images: int = 0
     """First images of the train split that are used; 0: all (small: 6000)."""
     test_images: int = 0
@@ -92,7 +94,6 @@ class Cifar10TableOptions(ProbeOptions):
 
     def __post_init__(self) -> None:
         ProbeOptions.__post_init__(self)
-        require(self.c_draws >= 1 and self.draws >= 1, "`c_draws` and `draws` must be at least 1")
         rising = list(self.c_values) == sorted(set(self.c_values))
         require(rising and min(self.c_values, default=0) > 0, "`c_values` must be rising numbers above 0")
 
