@@ -20,7 +20,6 @@ from dcgan_dist.cli.command_line import absolute, parse
 from dcgan_dist.memorization.check import PLANTED, learn_coder
 from dcgan_dist.memorization.copying import calibrate, clopper_pearson, copy_rate
 from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying, data_copying
-from dcgan_dist.memorization.distances import cell_of, make_cells
 from dcgan_dist.memorization.image_sets import read_image_set
 from dcgan_dist.memorization.nearest_images import find_nearest
 from dcgan_dist.memorization.planted_copies import plant
@@ -94,11 +93,9 @@ def _draw(rng: np.random.Generator, n: int, spread: float = 1.0) -> Features:
 
 
 def _test(samples: Features, train: Features, held_out: Features, seed: int) -> DataCopying:
-    centres = make_cells(np.concatenate([train, held_out]), CELLS)
-    cells = [cell_of(images, centres) for images in (samples, train, held_out)]
-    found = data_copying(samples, train, held_out, cells[0], cells[1], cells[2], seed=seed)
-    assert found is not None
-    return found
+    result = data_copying(samples, train, held_out, cells=CELLS, seed=seed)
+    assert result is not None
+    return result
 
 
 def exchanged(options: MemorizationBench) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def exchanged(options: MemorizationBench) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     every = np.concatenate([samples, held_out])
     planted, _ = plant(train[rng.permutation(len(train))[:PLANTED]])
-    nearest = find_nearest(np.concatenate([every, planted]), train, learn_coder(train, held_out), print)
+    nearest = find_nearest(np.concatenate([every, planted]), train, learn_coder(train, held_out))
     scores, planted_scores = nearest.scores[: len(every)], nearest.scores[len(every) :]
     alarms, limits = 0, []
     for _ in tqdm(range(options.splits), desc="exchanges"):

@@ -26,9 +26,9 @@ class MemorizationOptions:
     samples: tuple[str, ...] = ()
     """Samples of any generator, instead of --model: images in the same forms as --train."""
     n: int = 10_000
-    """Number of samples: of --model so many are drawn, of --samples at most so many are taken, spread evenly."""
+    """Number of samples: --model draws so many, of --samples at most so many are taken, spread evenly."""
     seed: int = 0
-    """Of z, of the planted copies, cells and permutations."""
+    """Seed of z, planted copies, cells and permutations."""
     crop: Crop = "resize"
     """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, or "centre", cutting only, as
     training with data.crop=centre does."""

@@ -91,27 +91,29 @@ def copy_rate(scores: NDArray[np.floating], calibration: Calibration) -> CopyRat
 
 def calibrate(
     held_out_scores: NDArray[np.floating],
-    kept: NDArray[np.bool_],
+    distinct: NDArray[np.bool_],
     planted_scores: NDArray[np.floating],
     samples: int,
 ) -> Calibration:
     """Choose the threshold, without a look at the samples.
 
-    At most 0.1 % of the kept held-out images lie beyond it. Of the thresholds that fulfil this, the one with the least
+    At most 0.1 % of the distinct held-out images lie beyond it. Of the thresholds that fulfil this, the one with the least
     detection limit is taken: a data set that repeats its own images wants a stricter one.
 
     Args:
         held_out_scores: (p,) how like its most similar training image each held-out image is; p at least 1.
-        kept: (p,) which of them are no near duplicates of training images.
+        distinct: (p,) which of them are no near duplicates of training images.
         planted_scores: (c,) the same of copies of training images.
         samples: number of samples that will be looked at.
     """
     falling = np.sort(held_out_scores)[::-1]
-    loosest = np.sort(held_out_scores[kept])[::-1][int(HELD_OUT_SHARE * kept.sum())] if kept.any() else falling[0]
+    loosest = (
+        np.sort(held_out_scores[distinct])[::-1][int(HELD_OUT_SHARE * distinct.sum())] if distinct.any() else falling[0]
+    )
     last = int((held_out_scores > loosest).sum())
     places = {last, *np.geomspace(1, last, THRESHOLDS - 1).astype(int).tolist(), 0} if last else {0}
     choices = [_calibration(falling, beyond, planted_scores, samples) for beyond in sorted(places)]
-    return min(choices, key=lambda one: (one.limit if one.limit is not None else math.inf, -one.recognised))
+    return min(choices, key=lambda choice: (choice.limit if choice.limit is not None else math.inf, -choice.recognised))
 
 
 def _calibration(
@@ -162,8 +164,8 @@ def detection_limit(samples: int, critical: int, recognised: float, background: 
         return None
     while high / low > 1.01:
         middle = math.sqrt(low * high)
-        found = power(middle, samples, critical, recognised, background) >= POWER
-        low, high = (low, middle) if found else (middle, high)
+        enough = power(middle, samples, critical, recognised, background) >= POWER
+        low, high = (low, middle) if enough else (middle, high)
     return high
 
 

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from dcgan_dist.memorization.distances import rank_sum_z
+from dcgan_dist.memorization.distances import make_cells, rank_sum_z
 from dcgan_dist.neighbors.nearest import nearest_l2
 
 SIGNIFICANT = 0.001
-"""Of both tests: what excuses samples must be as certain as what accuses them."""
+"""Level of both tests: what excuses samples must be as certain as what accuses them."""
 PERMUTATIONS = 999
 """Enough for a p-value of 0.001 and no smaller one."""
 EXCEEDANCES = 20
@@ -39,12 +39,12 @@ MISSED = 1e-7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataCopying:
-    """What the test found."""
+    """Result of the test."""
 
     c_t: float
     """Mean of the cells' z, weighted by their held-out images; negative where samples lie nearer to training images."""
     p_normal: float
-    """Of c_t if each cell's z were normal and independent of the others; too small for smooth samples."""
+    """P-value of c_t if each cell's z were normal and independent of the others; too small for smooth samples."""
     p_value: float
     """One-sided, by permutations."""
     permutations: int
@@ -86,8 +86,8 @@ class _Cell:
 
     def z(self, held_out: NDArray[np.bool_]) -> float:
         """Standardised rank sum of the samples under an arrangement."""
-        own = _to_training(self.of_images[0][held_out], self.of_images[1][held_out], held_out)
-        distances = np.concatenate([_to_training(*self.of_samples, held_out), own])
+        of_held_out = _to_training(self.of_images[0][held_out], self.of_images[1][held_out], held_out)
+        distances = np.concatenate([_to_training(*self.of_samples, held_out), of_held_out])
         return rank_sum_z(rankdata(distances), np.arange(len(distances)) < len(self.of_samples[0]))
 
     def together(self, held_out: NDArray[np.bool_]) -> int:
@@ -99,10 +99,8 @@ def data_copying(
     samples: NDArray[np.float32],
     train: NDArray[np.float32],
     held_out: NDArray[np.float32],
-    sample_cells: NDArray[np.integer],
-    train_cells: NDArray[np.integer],
-    held_out_cells: NDArray[np.integer],
     *,
+    cells: int = 1,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> DataCopying | None:
@@ -113,29 +111,22 @@ def data_copying(
         train: (t, d).
         held_out: (p, d): drawn as the training images were, near duplicates of them included, as permutations could not
             leave those out.
-        sample_cells: (n,) number of the cell of each sample; cells must not depend on which images are held out.
-        train_cells: (t,) the same of training images.
-        held_out_cells: (p,) the same of held-out images.
+        cells: number of cells, made from training and held-out images alike, as they must not depend on which is which.
         permutations: at most so many.
-        seed: of the permutations.
+        seed: of the cells and the permutations.
 
     Returns:
         None where no cell holds enough images.
     """
-    cells = []
-    for number in np.unique(sample_cells):
-        parts = samples[sample_cells == number], train[train_cells == number], held_out[held_out_cells == number]
-        if min(len(parts[0]), len(parts[2])) >= LEAST_PER_CELL and len(parts[1]):
-            is_held_out = np.arange(len(parts[1]) + len(parts[2])) >= len(parts[1])
-            cells.append(_Cell(parts[0], np.concatenate(parts[1:]), is_held_out))
-    if not cells:
+    counted = _counted_cells(samples, train, held_out, cells, seed)
+    if not counted:
         return None
-    weights = np.array([cell.held_out.sum() for cell in cells], np.float64)
+    weights = np.array([cell.held_out.sum() for cell in counted], np.float64)
     weights /= weights.sum()
 
-    z = np.array([cell.z(cell.held_out) for cell in cells])
-    c_t, together = float(weights @ z), sum(cell.together(cell.held_out) for cell in cells)
-    permuted, as_low = _permuted(cells, weights, c_t, permutations, np.random.default_rng(seed))
+    z = np.array([cell.z(cell.held_out) for cell in counted])
+    c_t, together = float(weights @ z), sum(cell.together(cell.held_out) for cell in counted)
+    permuted, as_low = _permuted(counted, weights, c_t, permutations, np.random.default_rng(seed))
     done = len(permuted)
     p_value = as_low / done if as_low == EXCEEDANCES else (as_low + 1) / (done + 1)
     as_many = sum(count >= together for _, count in permuted)
@@ -146,11 +137,26 @@ def data_copying(
         permutations=done,
         permuted_mean=float(np.mean([value for value, _ in permuted])),
         cells=tuple(
-            (len(c.held_out) - int(c.held_out.sum()), int(c.held_out.sum()), len(c.of_samples[0]), float(one))
-            for c, one in zip(cells, z, strict=True)
+            (int((~cell.held_out).sum()), int(cell.held_out.sum()), len(cell.of_samples[0]), float(value))
+            for cell, value in zip(counted, z, strict=True)
         ),
         p_exchangeable=(as_many + 1) / (done + 1),
     )
+
+
+def _counted_cells(
+    samples: NDArray[np.float32], train: NDArray[np.float32], held_out: NDArray[np.float32], cells: int, seed: int
+) -> list[_Cell]:
+    """The cells that hold enough images."""
+    centres = make_cells(np.concatenate([train, held_out]), cells, seed=seed)
+    sets = [(images, nearest_l2(images, centres)[1][:, 0]) for images in (samples, train, held_out)]
+    counted = []
+    for number in range(len(centres)):
+        inside = [images[cell == number] for images, cell in sets]
+        if min(len(inside[0]), len(inside[2])) >= LEAST_PER_CELL and len(inside[1]):
+            is_held_out = np.arange(len(inside[1]) + len(inside[2])) >= len(inside[1])
+            counted.append(_Cell(inside[0], np.concatenate(inside[1:]), is_held_out))
+    return counted
 
 
 def _permuted(

@@ -1,4 +1,4 @@
-"""Empirical distribution functions and how far they may be from the true ones."""
+"""Statistics of distances to nearest training images: bands, authenticity, hubs, ranks; and cells of the space of images."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.stats import norm, rankdata
 
-from dcgan_dist.neighbors.nearest import nearest_l2
-
-
-def ecdf(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values in order, and the share of values up to each."""
-    return np.sort(values).astype(np.float64), np.arange(1, len(values) + 1) / len(values)
-
 
 def band_half_width(n: int, confidence: float = 0.95) -> float:
     """The whole true distribution function lies within this of the empirical one, with at least this confidence.
@@ -24,15 +17,6 @@ def band_half_width(n: int, confidence: float = 0.95) -> float:
     Source: Dvoretzky, Kiefer and Wolfowitz 1956 with the constant of Massart, Annals of Probability 1990.
     """
     return math.sqrt(math.log(2 / (1 - confidence)) / (2 * n))
-
-
-def largest_gap(first: NDArray[np.floating], second: NDArray[np.floating]) -> tuple[float, float]:
-    """Where the first function lies above the second by most: that difference, 0 or more, and the value there."""
-    at = np.sort(np.concatenate([first, second]))
-    gap = np.searchsorted(np.sort(first), at, "right") / len(first)
-    gap = gap - np.searchsorted(np.sort(second), at, "right") / len(second)
-    most = int(gap.argmax())
-    return max(0.0, float(gap[most])), float(at[most])
 
 
 def authenticity(distances: NDArray[np.floating], nearest_of_training: NDArray[np.floating]) -> float:
@@ -63,11 +47,6 @@ def make_cells(images: NDArray[np.float32], count: int, *, seed: int = 0) -> NDA
         return chosen.mean(0, keepdims=True).astype(np.float32)
     centres, _ = kmeans2(chosen, count, iter=20, minit="++", missing="warn", rng=rng)
     return np.ascontiguousarray(centres, np.float32)
-
-
-def cell_of(images: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Number of the nearest centre of each image: (n,)."""
-    return nearest_l2(images, centres)[1][:, 0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +84,7 @@ def count_hubs(nearest: NDArray[np.int64]) -> Hubs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MannWhitney:
-    """What the ranks say."""
+    """Two samples compared by ranks."""
 
     u: float
     """Pairs in which the first sample's value is the larger one, ties counted half."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import Counter
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_dist.data.scan import scan_images
@@ -31,10 +32,16 @@ from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
 from dcgan_dist.storage.uri import is_uri
 
 Pixels = NDArray[np.uint8]
+ImageSource = str | Path | NDArray[np.uint8] | Tensor
+"""Where images are, or the images."""
 Role = Literal["samples", "train", "held_out"]
+LEAST_TRAIN = 9
+"""Training images that a code of 8 bits is learnt from."""
 READ_AT_ONCE = 1024
 MOST_BAD = 0.01
 """Greatest share of files that may be unreadable."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +53,7 @@ class ImageSet:
     side: int
     """Pixels per side of the squares they were made from; 0 where these differed."""
     sha256: str
-    """Of the images."""
+    """Hash of the thumbnails' bytes."""
     manifest: str
     """Hash of the manifest they were read from; empty where there is none."""
     unreadable: int
@@ -55,25 +62,15 @@ class ImageSet:
         return len(self.images)
 
 
-def image_set(images: Pixels) -> ImageSet:
-    """A set from squares in memory, (n, 1 or 3, s, s)."""
-    small = thumbnails(images)
-    return ImageSet(
-        images=small, side=images.shape[-1], sha256=hashlib.sha256(small.data).hexdigest(), manifest="", unreadable=0
-    )
-
-
-def empty_set() -> ImageSet:
-    """No images."""
-    return image_set(np.empty((0, 3, SIDE, SIDE), np.uint8))
-
-
-def read_image_set(paths: Sequence[str], role: Role, *, side: int = 0, crop: Crop = "resize") -> ImageSet:
+def read_image_set(
+    sources: ImageSource | Sequence[ImageSource], role: Role, *, side: int = 0, crop: Crop = "resize"
+) -> ImageSet:
     """Read images as training saw them, and shrink them all in one way.
 
     Args:
-        paths: shards (folder, manifest or URI), folders, tars or zips of images, .npy or .npz files of uint8 images, or
-            folders with the official files of CIFAR-10, SVHN or MNIST.
+        sources: one or several of shards (folder, manifest or URI), folders, tars or zips of images, .npy or .npz files of
+            uint8 images, folders with the official files of CIFAR-10, SVHN or MNIST, and arrays in memory, which are
+            uint8, (n, c, h, w) or (n, h, w, c). None: an empty set.
         role: where the data has splits, "train" takes train, and "held_out" what is not train, if there is any.
         side: squares of this size are made of all images first, as the generator's are; 0: as large as they are.
         crop: how; "resize" brings the shorter side to it and cuts the centre out, "centre" only cuts.
@@ -81,57 +78,81 @@ def read_image_set(paths: Sequence[str], role: Role, *, side: int = 0, crop: Cro
     Raises:
         InputError: nothing there, unreadable, or images that are too small to be cut.
     """
-    parts: list[Pixels] = []
-    sides: Counter[int] = Counter()
+    listed = [sources] if isinstance(sources, str | Path | np.ndarray | Tensor) else list(sources)
+    names = [str(source) if isinstance(source, str | Path) else "an array" for source in listed]
+    small = [np.empty((0, 3, SIDE, SIDE), np.uint8)]
+    sides: set[int] = set()
     manifests: list[str] = []
     unreadable = 0
-    for path in paths:
-        for pixels in tqdm(_pictures(path, role, manifests), desc=f"{role} {Path(path).name}", unit=" images", delay=5):
+    for source, name in zip(listed, names, strict=True):
+        pictures = _pictures(source, name, role, manifests)
+        for pixels in tqdm(pictures, desc=f"{role} {Path(name).name}", unit=" images", delay=5):
             if pixels is None:
                 unreadable += 1
                 continue
-            square = _square(pixels, side, crop, path)
-            sides[square.shape[0]] += 1
-            parts.append(thumbnails(square.transpose(2, 0, 1)[None]))
-    found = len(parts)
-    require(found > 0, f"no image for {role} in {', '.join(paths)}: name another place")
+            square = _square(pixels, side, crop, name)
+            sides.add(square.shape[0])
+            small.append(thumbnails(square.transpose(2, 0, 1)[None]))
+    images, places = np.concatenate(small), ", ".join(names)
+    total = len(images) + unreadable
+    require(len(images) > 0 or not listed, f"no image for {role} in {places}: name another place")
     require(
-        unreadable <= MOST_BAD * (found + unreadable),
-        f"{unreadable} of {found + unreadable} images in {', '.join(paths)} cannot be read: copy them again",
+        unreadable <= MOST_BAD * total, f"{unreadable} of {total} images in {places} cannot be read: copy them again"
     )
-    images = np.concatenate(parts)
     return ImageSet(
         images=images,
-        side=next(iter(sides)) if len(sides) == 1 else 0,
+        side=sides.pop() if len(sides) == 1 else 0,
         sha256=hashlib.sha256(images.data).hexdigest(),
-        manifest=manifests[0] if len(manifests) == len(paths) == 1 else "",
+        manifest=manifests[0] if len(manifests) == len(listed) == 1 else "",
         unreadable=unreadable,
     )
 
 
-def _pictures(path: str, role: Role, manifests: list[str]) -> Iterator[Pixels | None]:
-    """(h, w, c) of each image, None for one that cannot be read."""
-    local = Path(path).expanduser()
-    if is_uri(path) or local.name == MANIFEST_NAME or (local / MANIFEST_NAME).is_file():
-        manifest = _split(load_manifest(path), role)
+def read_real_images(
+    train: ImageSource | Sequence[ImageSource], held_out: ImageSource | Sequence[ImageSource], *, side: int, crop: Crop
+) -> tuple[ImageSet, ImageSet]:
+    """Training and held-out images as `read_image_set` gives them; a warning is logged where both are the same.
+
+    Raises:
+        InputError: fewer than 9 training images, or as `read_image_set` says.
+    """
+    train_set = read_image_set(train, "train", side=side, crop=crop)
+    require(len(train_set) >= LEAST_TRAIN, f"`train` holds {len(train_set)} images, at least {LEAST_TRAIN} are needed")
+    held_out_set = read_image_set(held_out, "held_out", side=side, crop=crop)
+    if held_out_set.sha256 == train_set.sha256:
+        _log.warning(
+            "`train` and `held_out` are the same %s images, so none of them is held out and the verdict will be inconclusive: "
+            "prepare shards with `val_fraction`, or name other images",
+            f"{len(train_set):,}",
+        )
+    return train_set, held_out_set
+
+
+def _pictures(source: ImageSource, name: str, role: Role, manifests: list[str]) -> Iterator[Pixels | None]:
+    """(h, w, c) of each image, None for one that cannot be read; hashes of manifests are added to `manifests`."""
+    if not isinstance(source, str | Path):
+        return iter(_channels_last([np.asarray(source)], name))
+    path = Path(source).expanduser()
+    if is_uri(name) or path.name == MANIFEST_NAME or (path / MANIFEST_NAME).is_file():
+        manifest = _split(load_manifest(name), role)
         manifests.append(manifest.hash)
         return _of_manifest(manifest)
-    if not local.exists():
+    if not path.exists():
         raise InputError(
-            f"{path} does not exist: give shards, a folder, tar or zip of images, or an array (.npy, .npz)"
+            f"{name} does not exist: give shards, a folder, tar or zip of images, or an array (.npy, .npz)"
         )
-    if local.suffix in (".npy", ".npz"):
-        return iter(_of_array(local))
-    if (source := _official(local)) is not None:
-        return _of_source(source, role)
-    return _of_files(path)
+    if path.suffix in (".npy", ".npz"):
+        return iter(_of_array_file(path))
+    if (official := _official(path)) is not None:
+        return _of_source(official, role)
+    return _of_files(name)
 
 
 def _split(manifest: Manifest, role: Role) -> Manifest:
-    names = _wanted(manifest.splits, role)
-    if names == manifest.splits:
+    splits = _wanted(manifest.splits, role)
+    if splits == manifest.splits:
         return manifest
-    return dataclasses.replace(manifest, shards=tuple(one for one in manifest.shards if one.split in names))
+    return dataclasses.replace(manifest, shards=tuple(shard for shard in manifest.shards if shard.split in splits))
 
 
 def _wanted(splits: tuple[str, ...], role: Role) -> tuple[str, ...]:
@@ -141,29 +162,33 @@ def _wanted(splits: tuple[str, ...], role: Role) -> tuple[str, ...]:
 
 
 def _of_manifest(manifest: Manifest) -> Iterator[Pixels | None]:
+    size = manifest.image_size
     require(
-        manifest.image_size > 0,
+        size > 0,
         f"{manifest.location} holds images of different sizes: give its tars, or prepare shards of one size",
     )
     bad: list[BadSample] = []
-    for batch in scan_images(
-        manifest, image_size=manifest.image_size, batch_size=READ_AT_ONCE, on_bad_sample=bad.append
-    ):
+    for batch in scan_images(manifest, image_size=size, batch_size=READ_AT_ONCE, on_bad_sample=bad.append):
         yield from batch.images.numpy().transpose(0, 2, 3, 1)
     yield from [None] * len(bad)
 
 
-def _of_array(path: Path) -> Pixels:
+def _of_array_file(path: Path) -> Pixels:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in loaded.files]
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{path} is no plain array file ({error}): write it with numpy.save") from error
-    images = [one for one in arrays if one.dtype == np.uint8 and one.ndim == 4]
-    require(len(images) == 1, f"{path} holds {len(images)} arrays (n, c, h, w) or (n, h, w, c) of uint8: give one")
-    found = images[0].transpose(0, 2, 3, 1) if images[0].shape[1] in (1, 3) else images[0]
-    require(found.shape[3] in (1, 3), f"{path} holds {found.shape}: images have 1 or 3 channels")
-    return found
+    return _channels_last(arrays, str(path))
+
+
+def _channels_last(arrays: Sequence[NDArray[Any]], name: str) -> Pixels:
+    """(n, h, w, 1 or 3) of the one array of images among several."""
+    images = [array for array in arrays if array.dtype == np.uint8 and array.ndim == 4]
+    require(len(images) == 1, f"{name} holds {len(images)} arrays (n, c, h, w) or (n, h, w, c) of uint8: give one")
+    pixels = images[0].transpose(0, 2, 3, 1) if images[0].shape[1] in (1, 3) else images[0]
+    require(pixels.shape[3] in (1, 3), f"{name} holds {pixels.shape}: images have 1 or 3 channels")
+    return pixels
 
 
 def _official(folder: Path) -> Source | None:

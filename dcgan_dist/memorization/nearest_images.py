@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +13,12 @@ from dcgan_dist.similarity import verifier
 from dcgan_dist.similarity.codes import Coder
 
 Pixels = NDArray[np.uint8]
-
-
+SPACES = ("pixels", "code", "features")
 CANDIDATES = 4
 """Nearest training images of each space that the verifier looks at."""
-
-
 BLOCK = 8192
 
-
-SPACES = ("pixels", "code", "features")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,14 +28,14 @@ class Nearest:
     distances: dict[str, NDArray[np.float64]]
     """Space -> (n,) to the nearest one: L2 of pixels of 255, bits, L2 of features."""
     ids: dict[str, NDArray[np.int64]]
-    """Space -> (n,) which one."""
+    """Space -> (n,) its row among the training images."""
     scores: NDArray[np.float32]
-    """(n,) verifier's score of the most similar one."""
+    """(n,) verifier's score of the most similar training image."""
     most_similar: NDArray[np.int64]
-    """(n,) which one; -1 where there is none."""
+    """(n,) its row; -1 where there is none."""
 
-    def part(self, rows: slice | NDArray[np.bool_]) -> Nearest:
-        """The same of some of the images."""
+    def __getitem__(self, rows: slice | NDArray[np.bool_]) -> Nearest:
+        """The nearest ones of some of the images."""
         return Nearest(
             distances={space: values[rows] for space, values in self.distances.items()},
             ids={space: values[rows] for space, values in self.ids.items()},
@@ -48,22 +44,21 @@ class Nearest:
         )
 
 
-def find_nearest(queries: Pixels, train: Pixels, coder: Coder, tell: Callable[[str], None]) -> Nearest:
+def find_nearest(queries: Pixels, train: Pixels, coder: Coder) -> Nearest:
     """Nearest training images in every space, and the most similar one of all of them by the verifier.
 
     Args:
         queries: (q, 3, 32, 32) thumbnails.
         train: (t, 3, 32, 32) thumbnails.
-        coder: of the spaces "code" and "embedding".
-        tell: told what is being done.
+        coder: gives codes and features.
     """
     k = min(CANDIDATES, len(train))
     nearest = {}
     for space in SPACES:
-        tell(f"  nearest by {space}")
-        nearest[space] = _search(space, queries, train, coder, k)
+        _log.info("  nearest by %s", space)
+        nearest[space] = search_space(space, queries, train, coder, k)
     candidates = np.concatenate([ids for _, ids in nearest.values()], 1)
-    tell(f"  comparing up to {candidates.size:,} pairs")
+    _log.info("  comparing up to %s pairs", f"{candidates.size:,}")
     scores, most_similar = _most_similar(queries, train, candidates)
     return Nearest(
         distances={space: distances[:, 0].astype(np.float64) for space, (distances, _) in nearest.items()},
@@ -86,11 +81,11 @@ def _most_similar(
     scores = np.full(len(queries), -np.inf, np.float32)
     most_similar = np.full(len(queries), -1, np.int64)
     for start in range(0, len(queries), BLOCK):
-        part = np.sort(candidates[start : start + BLOCK], 1)
-        first = np.ones_like(part, bool)
-        first[:, 1:] = part[:, 1:] != part[:, :-1]
-        rows, columns = np.nonzero(first & (part >= 0))
-        ids = part[rows, columns]
+        block = np.sort(candidates[start : start + BLOCK], 1)
+        is_new = np.ones_like(block, bool)
+        is_new[:, 1:] = block[:, 1:] != block[:, :-1]
+        rows, columns = np.nonzero(is_new & (block >= 0))
+        ids = block[rows, columns]
         values = verifier.score_pairs(queries[start + rows], train[ids])
         best = np.lexsort((values, rows))  # the last of each row is its highest
         last = np.flatnonzero(np.append(rows[best][1:] != rows[best][:-1], True))
@@ -99,12 +94,14 @@ def _most_similar(
     return scores, most_similar
 
 
-def _search(
+def search_space(
     space: str, queries: Pixels, train: Pixels, coder: Coder, k: int
 ) -> tuple[NDArray[np.floating | np.integer], NDArray[np.int64]]:
+    """Distances (q, k) to the k nearest training images in one space, and their rows (q, k), nearest first."""
     if space == "code":
         return nearest_codes(coder.encode(queries), coder.encode(train), k)
+    blocks = range(0, len(train), BLOCK)
     if space == "pixels":
-        blocks = (train[i : i + BLOCK].reshape(-1, 3072) for i in range(0, len(train), BLOCK))
-        return nearest_l2(queries.reshape(len(queries), -1), blocks, k)
-    return nearest_l2(coder.embed(queries), (coder.embed(train[i : i + BLOCK]) for i in range(0, len(train), BLOCK)), k)
+        flat = train.reshape(len(train), -1)
+        return nearest_l2(queries.reshape(len(queries), -1), (flat[i : i + BLOCK] for i in blocks), k)
+    return nearest_l2(coder.embed(queries), (coder.embed(train[i : i + BLOCK]) for i in blocks), k)

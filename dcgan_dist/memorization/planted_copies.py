@@ -31,12 +31,12 @@ def plant(images: NDArray[np.uint8], *, seed: int = 0) -> tuple[NDArray[np.uint8
         pixels, rng = image.transpose(1, 2, 0), np.random.default_rng((seed, row))
         if KINDS[kind] == "noisy":
             noise = rng.uniform(*NOISE) * rng.standard_normal(pixels.shape)
-            made = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+            copy = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
         elif KINDS[kind] == "cropped":
-            made = _cropped(pixels, rng)
+            copy = _cropped(pixels, rng)
         else:
-            made = attack("colour", pixels, int(rng.integers(2**31)))
-        copies[row] = made.transpose(2, 0, 1)
+            copy = attack("colour", pixels, int(rng.integers(2**31)))
+        copies[row] = copy.transpose(2, 0, 1)
     return copies, kinds
 
 

@@ -43,12 +43,12 @@ def decide(
             f"(95 % confidence); {HELD_OUT_SHARE:.1%} is allowed"
         )
     if copying is not None and copying.significant:
-        found = f"samples lie nearer to training images than to held-out ones (C_T {copying.c_t:.1f}, p {copying.p_value:.3g})"
+        nearer = f"samples lie nearer to training images than to held-out ones (C_T {copying.c_t:.1f}, p {copying.p_value:.3g})"
         if copying.exchangeable:
-            failures.append(found)
+            failures.append(nearer)
         else:
             doubts.append(
-                f"{found}, but held-out images differ from training images by themselves (p {copying.p_exchangeable:.3g}): "
+                f"{nearer}, but held-out images differ from training images by themselves (p {copying.p_exchangeable:.3g}): "
                 "hold out images at random from the same source"
             )
     if failures:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class FeatureStatistics:
-    """Mean and covariance of features that come in batches; two of them can be merged.
+    """Mean and covariance of features that come in batches.
 
     Everything is float64 and centred at each step, so that large means do not eat the digits of small variances.
     """
@@ -19,25 +19,17 @@ class FeatureStatistics:
 
     def add(self, features: Tensor) -> None:
         """Take in a batch: (b, d), any float dtype, any device."""
-        batch = FeatureStatistics()
-        x = features.double()
-        batch.count, batch.mean = len(x), x.mean(0)
-        x = x - batch.mean
-        batch.scatter = x.T @ x
-        if batch.count:
-            self.merge(batch)
-
-    def merge(self, other: FeatureStatistics) -> None:
-        """Take in what another one has seen, for example on another rank."""
-        if not self.count or not other.count:
-            if other.count:
-                self.count, self.mean, self.scatter = other.count, other.mean, other.scatter
+        if not len(features):
             return
-        total = self.count + other.count
-        shift = other.mean - self.mean
-        self.scatter = self.scatter + other.scatter + torch.outer(shift, shift) * (self.count * other.count / total)
-        self.mean = self.mean + shift * (other.count / total)
-        self.count = total
+        x = features.double()
+        count, mean, total = len(x), x.mean(0), self.count + len(x)
+        x = x - mean
+        scatter = x.T @ x
+        if self.count:
+            shift = mean - self.mean
+            scatter = self.scatter + scatter + torch.outer(shift, shift) * (self.count * count / total)
+            mean = self.mean + shift * (count / total)
+        self.count, self.mean, self.scatter = total, mean, scatter
 
     @property
     def covariance(self) -> Tensor:

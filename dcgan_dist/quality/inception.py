@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -29,40 +30,25 @@ CLASSES = 1008  # of the network of 2015; torchvision's own has 1000 and other w
 SIZE = 299
 
 
-class _AveragedBorder(nn.Module):
+def _pooled(block: type[nn.Module], pool: Callable[[Tensor], Tensor]) -> type[nn.Module]:
+    """A block of torchvision with another pooling in its last branch."""
+
+    class Pooled(block):
+        def _forward(self, x: Tensor) -> list[Tensor]:
+            *others, _ = super()._forward(x)  # pyright: ignore[reportAttributeAccessIssue] of the block
+            return [*others, self.branch_pool(pool(x))]  # pyright: ignore[reportCallIssue]
+
+    return Pooled
+
+
+def _average(x: Tensor) -> Tensor:
     """The 2015 network averages over the pixels inside the map only, torchvision's over a border of zeros too."""
-
-    branch_pool: nn.Module
-
-    def _forward(self, x: Tensor) -> list[Tensor]:
-        *others, _ = super()._forward(x)  # pyright: ignore[reportAttributeAccessIssue] of the second parent
-        return [*others, self.branch_pool(F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False))]
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-class _Maximum(nn.Module):
+def _maximum(x: Tensor) -> Tensor:
     """Its last block takes the maximum there instead."""
-
-    branch_pool: nn.Module
-
-    def _forward(self, x: Tensor) -> list[Tensor]:
-        *others, _ = super()._forward(x)  # pyright: ignore[reportAttributeAccessIssue] of the second parent
-        return [*others, self.branch_pool(F.max_pool2d(x, 3, stride=1, padding=1))]
-
-
-class _BlockA(_AveragedBorder, InceptionA):
-    pass
-
-
-class _BlockC(_AveragedBorder, InceptionC):
-    pass
-
-
-class _BlockE(_AveragedBorder, InceptionE):
-    pass
-
-
-class _LastBlock(_Maximum, InceptionE):
-    pass
+    return F.max_pool2d(x, 3, stride=1, padding=1)
 
 
 class InceptionFeatures(nn.Module):
@@ -115,9 +101,10 @@ class InceptionFeatures(nn.Module):
 
 def build() -> Inception3:
     """The network of 2015, with its classifier, weights not loaded."""
-    blocks = [BasicConv2d, _BlockA, InceptionB, _BlockC, InceptionD, _BlockE, InceptionAux]
+    block_a, block_c, block_e = (_pooled(block, _average) for block in (InceptionA, InceptionC, InceptionE))
+    blocks = [BasicConv2d, block_a, InceptionB, block_c, InceptionD, block_e, InceptionAux]
     network = Inception3(CLASSES, aux_logits=False, inception_blocks=blocks, init_weights=False)
-    network.Mixed_7c = _LastBlock(2048)
+    network.Mixed_7c = _pooled(InceptionE, _maximum)(2048)
     return network
 
 

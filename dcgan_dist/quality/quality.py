@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from dcgan_dist.models.ranges import Output, from_uint8
-from dcgan_dist.quality.frechet import FeatureStatistics, frechet_distance
+from dcgan_dist.quality.frechet import FeatureStatistics
 from dcgan_dist.quality.inception import InceptionFeatures
 from dcgan_dist.quality.random_features import RandomFeatures
-
-__all__ = ["FeatureStatistics", "RandomFeatures", "Reference", "frechet_distance"]
 
 NAMED_PREFIXES = {1_000: "1k", 10_000: "10k"}
 BLOCK = 1024  # held-out images compared at once: 50 MB at 64 pixels
@@ -126,22 +124,22 @@ def nearest_distances(reference: Reference, batches: Iterable[Tensor], prefixes:
 
     Source: `nnd_score` in lib/metrics.py and faces/train_uncond_dcgan.py of Newmu/dcgan_code.
     """
-    found = torch.full((len(reference.images),), torch.inf, device=reference.device)
+    distances = torch.full((len(reference.images),), torch.inf, device=reference.device)
     means: dict[int, float] = {}
     count = 0
     for batch in batches:
         fake = batch.to(reference.device).float().flatten(1)
         cuts = [n - count for n in sorted(prefixes) if count < n < count + len(fake)]
-        for part in torch.tensor_split(fake, cuts):
-            squares = part.square().sum(1)
+        for samples in torch.tensor_split(fake, cuts):
+            squares = samples.square().sum(1)
             nearest = []
             for real in reference.blocks(BLOCK):
                 real = real.flatten(1)
-                ids = torch.addmm(squares, real, part.T, alpha=-2).argmin(1)
-                nearest.append((real - part[ids]).norm(dim=1))
-            found = torch.minimum(found, torch.cat(nearest))
-            count += len(part)
+                ids = torch.addmm(squares, real, samples.T, alpha=-2).argmin(1)
+                nearest.append((real - samples[ids]).norm(dim=1))
+            distances = torch.minimum(distances, torch.cat(nearest))
+            count += len(samples)
             if count in prefixes:
-                means[count] = found.double().mean().item()
-    means[count] = found.double().mean().item()
+                means[count] = distances.double().mean().item()
+    means[count] = distances.double().mean().item()
     return means

@@ -35,7 +35,7 @@ def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.C
 
     assert code == 0
     result = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert result["verdict"] == "fail"
+    assert (result["job"], result["verdict"]) == ("check_memorization", "fail")
     assert result["copy_rate"]["low"] > 0.9
     assert "verdict: fail" in capsys.readouterr().out
     html = (tmp_path / "out" / "report.html").read_text()
@@ -66,7 +66,7 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
     assert "held-out" in tags["memorization_reasons"]
     assert re.fullmatch("[0-9a-f]{64}", tags["memorization_manifest"])
     client = connect(uri)
-    assert {one.path for one in client.list_artifacts(run.run_id, "memorization")} == {
+    assert {file.path for file in client.list_artifacts(run.run_id, "memorization")} == {
         "memorization/report.html",
         "memorization/result.json",
     }
@@ -87,16 +87,8 @@ def test_an_alias_that_moves_during_the_check_takes_the_verdict_nowhere_else(
         return learn_coder(*images, **seed)
 
     monkeypatch.setattr(memorization_job, "learn_coder", learn_meanwhile)
-    arguments = [
-        "--tracking-uri",
-        uri,
-        "--n",
-        "20",
-        "--out",
-        str(tmp_path / "out"),
-        "--train",
-        str(tmp_path / "train.npy"),
-    ]
+    places = ["--train", str(tmp_path / "train.npy"), "--out", str(tmp_path / "out")]
+    arguments = ["--tracking-uri", uri, "--n", "20", *places]
     assert check(["--model", f"models:/{name}@candidate", *arguments]) == 0
 
     first, second = (ChampionRegistry(uri).version(f"models:/{name}/{number}") for number in (1, 2))
@@ -106,7 +98,7 @@ def test_an_alias_that_moves_during_the_check_takes_the_verdict_nowhere_else(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--train", "TRAIN"], "either --model"),
         (["--train", "TRAIN", "--samples", "TRAIN", "--model", "models:/a/1"], "either --model"),
@@ -115,15 +107,15 @@ def test_an_alias_that_moves_during_the_check_takes_the_verdict_nowhere_else(
         (["--train", "FEW", "--samples", "TRAIN"], "at least 9"),
     ],
 )
-def test_wrong_input_is_named_and_nothing_written(arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_wrong_input_is_named_and_nothing_written(arguments: list[str], message: str, tmp_path: Path) -> None:
     np.save(tmp_path / "train.npy", smooth(20))
     np.save(tmp_path / "few.npy", smooth(5))
     places = {"TRAIN": str(tmp_path / "train.npy"), "FEW": str(tmp_path / "few.npy")}
 
     with pytest.raises(InputError) as refused:
-        check([places.get(one, one) for one in arguments] + ["--out", str(tmp_path / "out")])
+        check([places.get(flag, flag) for flag in arguments] + ["--out", str(tmp_path / "out")])
 
-    assert words in render_flags(refused.value)
+    assert message in render_flags(refused.value)
     assert not (tmp_path / "out").exists()
 
 

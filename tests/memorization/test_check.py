@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.memorization.check import Memorization, check_memorization, learn_coder
+from dcgan_dist.memorization.check import check_memorization, check_thumbnails, learn_coder
 from dcgan_dist.similarity.codes import Coder
-from tests.memorization.test_image_sets import smooth
+from tests.memorization.test_image_sets import save, smooth
 
 Pixels = NDArray[np.uint8]
 
@@ -19,10 +22,6 @@ def coder() -> Coder:
     return learn_coder(smooth(300, seed=100), smooth(0))
 
 
-def check(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder) -> Memorization:
-    return check_memorization(samples, train, held_out, coder, say=lambda words: None)
-
-
 def noisy(images: Pixels, seed: int = 0) -> Pixels:
     noise = np.random.default_rng(seed).normal(0, 6, images.shape)
     return np.clip(np.rint(images + noise), 0, 255).astype(np.uint8)
@@ -31,13 +30,15 @@ def noisy(images: Pixels, seed: int = 0) -> Pixels:
 def test_a_generator_that_replays_training_images_fails_however_few_there_are(coder: Coder) -> None:
     train, held_out = smooth(120, seed=1), smooth(60, seed=2)
 
-    found = check(noisy(train[np.random.default_rng(3).integers(0, 120, 150)]), train, held_out, coder)
+    memorization = check_thumbnails(
+        noisy(train[np.random.default_rng(3).integers(0, 120, 150)]), train, held_out, coder
+    )
 
-    assert found.verdict.verdict == "fail"
-    assert found.statistics["copy_rate"]["copies"] == 150
-    assert found.statistics["c_t"]["p_value"] <= 0.001
-    assert found.statistics["spaces"]["pixels"]["mann_whitney"]["z"] < -5
-    assert found.statistics["spaces"]["pixels"]["authenticity"]["samples"] < 0.05
+    assert memorization.verdict.verdict == "fail"
+    assert memorization.statistics["copy_rate"]["copies"] == 150
+    assert memorization.statistics["c_t"]["p_value"] <= 0.001
+    assert memorization.statistics["spaces"]["pixels"]["mann_whitney"]["z"] < -5
+    assert memorization.statistics["spaces"]["pixels"]["authenticity"]["samples"] < 0.05
 
 
 @pytest.mark.slow
@@ -47,47 +48,47 @@ def test_held_out_images_posing_as_samples_pass_until_copies_are_among_them(copi
     train, held_out, samples = every[:500], every[500:1700], every[1700:]
     samples[:copies] = noisy(train[:copies])
 
-    found = check(samples, train, held_out, coder)
+    memorization = check_thumbnails(samples, train, held_out, coder)
 
-    assert found.verdict.verdict == ("fail" if copies else "pass")
-    assert found.statistics["detection_limit"] < 0.01
+    assert memorization.verdict.verdict == ("fail" if copies else "pass")
+    assert memorization.statistics["detection_limit"] < 0.01
 
 
 def test_near_duplicates_among_held_out_images_are_removed_and_counted(coder: Coder) -> None:
     train, held_out = smooth(50, seed=5), smooth(80, seed=6)
     held_out[:30] = noisy(train[:30])
 
-    found = check(smooth(40, seed=7), train, held_out, coder)
+    memorization = check_thumbnails(smooth(40, seed=7), train, held_out, coder)
 
-    assert found.statistics["near_duplicates_removed"] == 30
-    assert found.duplicates[:30].all()
-    assert found.verdict.verdict == "inconclusive"
-    assert "50 held-out images are left after 30" in found.verdict.reasons[0]
+    assert memorization.statistics["near_duplicates_removed"] == 30
+    assert memorization.duplicates[:30].all()
+    assert memorization.verdict.verdict == "inconclusive"
+    assert "50 held-out images are left after 30" in memorization.verdict.reasons[0]
 
 
 def test_held_out_images_that_are_the_training_images_leave_nothing_to_compare_with(coder: Coder) -> None:
     train = smooth(60, seed=8)
 
-    found = check(smooth(40, seed=9), train, train.copy(), coder)
+    memorization = check_thumbnails(smooth(40, seed=9), train, train.copy(), coder)
 
-    assert found.verdict.verdict == "inconclusive"
-    assert "only 0 held-out images" in found.verdict.reasons[0]
+    assert memorization.verdict.verdict == "inconclusive"
+    assert "only 0 held-out images" in memorization.verdict.reasons[0]
 
 
 def test_without_held_out_images_the_nearest_are_still_found(coder: Coder) -> None:
     train = smooth(60, seed=10)
 
-    found = check(noisy(train[[7, 3]]), train, train[:0], coder)
+    memorization = check_thumbnails(noisy(train[[7, 3]]), train, train[:0], coder)
 
-    assert found.verdict.verdict == "inconclusive"
-    assert found.samples.most_similar.tolist() == [7, 3]
-    assert found.statistics["copy_rate"] is None
+    assert memorization.verdict.verdict == "inconclusive"
+    assert memorization.samples.most_similar.tolist() == [7, 3]
+    assert memorization.statistics["copy_rate"] is None
 
 
 def test_nearest_images_are_those_of_brute_force(coder: Coder) -> None:
     train, samples = smooth(90, seed=11), smooth(30, seed=12)
 
-    nearest = check(samples, train, smooth(20, seed=13), coder).samples
+    nearest = check_thumbnails(samples, train, smooth(20, seed=13), coder).samples
 
     flat = [images.reshape(len(images), -1).astype(np.float64) for images in (samples, train)]
     pixels = np.linalg.norm(flat[0][:, None] - flat[1][None], axis=2)
@@ -96,3 +97,18 @@ def test_nearest_images_are_those_of_brute_force(coder: Coder) -> None:
     assert np.array_equal(nearest.ids["pixels"], pixels.argmin(1))
     assert nearest.distances["pixels"] == pytest.approx(pixels.min(1), rel=1e-4)
     assert nearest.distances["code"].tolist() == bits.min(1).tolist()
+
+
+@pytest.mark.parametrize("side", [28, 64])
+def test_sets_of_any_size_are_read_and_compared_as_thumbnails(side: int, tmp_path: Path) -> None:
+    train, held_out = smooth(40, side=2 * side, seed=14), smooth(30, side=side, seed=15)
+    samples = smooth(40, side=side, seed=14)[:, :, :, ::-1]
+    save(train, tmp_path / "train")
+    np.save(tmp_path / "held_out.npy", held_out)
+
+    arrays = check_memorization(torch.from_numpy(samples.copy()), train, [held_out[:10], held_out[10:]], seed=3)
+    places = check_memorization(samples, str(tmp_path / "train"), tmp_path / "held_out.npy", seed=3)
+
+    assert arrays.statistics | {"seconds": 0} == places.statistics | {"seconds": 0}
+    assert (arrays.statistics["samples"], arrays.statistics["train"], arrays.statistics["held_out"]) == (40, 40, 30)
+    assert check_memorization(train, tmp_path / "train").samples.distances["pixels"].max() == 0

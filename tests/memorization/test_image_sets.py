@@ -12,7 +12,7 @@ from PIL import Image
 from dcgan_dist.data.shards.images import encode_jpeg
 from dcgan_dist.data.shards.tar_members import walk_tar
 from dcgan_dist.errors import InputError
-from dcgan_dist.memorization.image_sets import image_set, read_image_set
+from dcgan_dist.memorization.image_sets import read_image_set
 from dcgan_dist.similarity.thumbnails import thumbnails
 from tests.helpers.jobs import load_job
 from tests.helpers.tars import tar_of
@@ -113,7 +113,7 @@ def test_larger_images_are_shrunk_as_the_generators_are(tmp_path: Path) -> None:
     cut = read_image_set([str(tmp_path / "tall")], "train", side=64)
 
     assert square.side == 64
-    assert np.array_equal(square.images, image_set(images).images)
+    assert np.array_equal(square.images, thumbnails(images))
     assert np.array_equal(cut.images, thumbnails(np.ascontiguousarray(tall[:, :, 8:72])))
 
 
