@@ -316,7 +316,7 @@ class TrainConfig:
     """A rank that takes no step for so long counts as hung: stacks are saved and the ranks restarted. Must be more than a step
     and the writing of a checkpoint take."""
     on_non_finite: Literal["stop", "rollback"] = "stop"
-    """When a loss is no number: stop, or go back to the last checkpoint and on with fresh draws of data and z."""
+    """When a loss is NaN or infinite: stop, or go back to the last checkpoint and on with fresh draws of data and z."""
     max_rollbacks: int = 2
     """How often a run may go back before it stops after all."""
     placement_timeout: float = 600.0

@@ -22,7 +22,7 @@ from dcgan_dist.cli.command_line import parse
 from dcgan_dist.cli.result_file import write_json
 from dcgan_dist.config import EngineConfig, TrainConfig, replace
 from dcgan_dist.errors import require
-from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.estimate import step_flops_per_image
 from dcgan_dist.training.engine import WARM_UP, precision, set_arithmetic
@@ -108,7 +108,7 @@ def measure(base: TrainConfig, device: torch.device, options: StepBenchmark) -> 
         if options.only in name:
             config = dataclasses.replace(base, engine=engine)
             variants[name] = config, _ours(config, images, device)
-    real = to_float(images, model)
+    real = from_uint8(images, model.output)
     for name in ("examples' loop", "examples' loop, TF32") if device.type == "cuda" else ("examples' loop",):
         engine = dataclasses.replace(PLAIN, precision="tf32" if "TF32" in name else "float32")
         body = examples_step(model, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
@@ -17,8 +18,6 @@ from dcgan_dist.cluster.security import ACCEPTED_RISKS, RISKS
 from dcgan_dist.errors import InputError, require
 
 T = TypeVar("T")
-
-# How messages name jobs and settings: see InputError.
 
 # Set before ray or mlflow are imported: neither phones home unless its user asks for it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -36,14 +35,14 @@ def parse(
 ) -> T:
     """Build a dataclass from flags; every field is a flag by its dotted path.
 
-    Exits 0 after --help, and 2 after a flag that does not exist, naming the nearest, or a value that is none of its type.
+    Exits 0 after --help, and 2 after a flag that does not exist, naming the nearest, or a value of another type.
 
     Args:
         config_class: a (nested) dataclass; the docstring under each field is its help.
         argv: the flags, without the program's name.
         description: what the job does, for --help.
         default: an instance that holds the defaults; None where the class has them.
-        joins: it may join a cluster, so it takes --accept-risk.
+        joins: the job may join a cluster, so it takes --accept-risk.
         prog: what is typed to start it; None: the script.
 
     Raises:
@@ -72,21 +71,13 @@ def parse(
 
 def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
     """The flags without `--accept-risk NAME`, which all jobs share and the code that joins a cluster asks for."""
-    left, named = [], [one for one in [os.environ.get(ACCEPTED_RISKS)] if one]
-    flags = iter(argv)
-    for flag in flags:
-        name, equals, value = flag.partition("=")
-        if name != "--accept-risk":
-            left.append(flag)
-            continue
-        value = value if equals else next(flags, "")
-        require(
-            bool(value) and not value.startswith("-"), f"`accept_risk` names no risk: give one of {', '.join(RISKS)}"
-        )
-        named.append(value)
-    if named:
-        os.environ[ACCEPTED_RISKS] = ",".join(named)
-    return left
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--accept-risk", action="append", nargs="?", const="", default=[])
+    options, others = parser.parse_known_args(argv)
+    require(all(options.accept_risk), f"`accept_risk` names no risk: give one of {', '.join(RISKS)}")
+    if options.accept_risk:
+        os.environ[ACCEPTED_RISKS] = ",".join(filter(None, [os.environ.get(ACCEPTED_RISKS), *options.accept_risk]))
+    return others
 
 
 def run(main: Callable[[list[str]], int]) -> NoReturn:
@@ -150,26 +141,21 @@ def absolute(path: str, field: str) -> str:
 
 
 def absolute_places(storage: str, tracking_uri: str) -> dict[str, str]:
-    """`storage` and `tracking_uri` as given or by default, absolute and without secrets.
-
-    Raises:
-        InputError: a relative path inside a Ray job, or a place that shows a password.
-    """
+    """`storage` and `tracking_uri` as given or by default, absolute; raises InputError as `absolute` and `refuse_secrets`."""
     storage = absolute(storage or default_storage(), "storage")
     refuse_secrets(storage, "storage")
     return {"storage": storage, "tracking_uri": absolute_tracking_uri(tracking_uri, storage)}
 
 
 def absolute_tracking_uri(uri: str, storage: str = "") -> str:
-    """The given or default tracking URI, a `sqlite:///` file as an absolute path, so that the same command from another
-    folder finds the same runs.
+    """The given or default tracking URI, a `sqlite:///` file as an absolute path: from every folder it names the same runs.
 
     Args:
-        uri: empty: `default_tracking_uri`.
-        storage: for that default; empty: `default_storage`.
+        uri: URI as given; empty: `default_tracking_uri`.
+        storage: folder of runs for that default; empty: `default_storage`.
 
     Raises:
-        InputError: a relative path inside a Ray job, no default, or a user name or password in it.
+        InputError: a relative path inside a Ray job, no default, or a user name or password in the URI.
     """
     uri = uri or default_tracking_uri(storage or default_storage())
     refuse_secrets(uri, "tracking_uri")

@@ -49,8 +49,8 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 </head>
 <body>
 <h1>{{ title }}</h1>
-{% for part in parts %}
-{{ part }}
+{% for section in sections %}
+{{ section }}
 {% endfor %}
 </body>
 </html>
@@ -60,10 +60,10 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 _TABLE = _TEMPLATES.from_string(
     """\
 <div class="wide"><table>{% if caption %}<caption>{{ caption }}</caption>{% endif %}
-<thead><tr>{% for one in headers %}<th scope="col">{{ one }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
-<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% endif %}>{{ shown(cell) }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% endif %}>{{ text_of(cell) }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
 """
@@ -75,9 +75,9 @@ _FIGURE = _TEMPLATES.from_string(
 )
 
 
-def page(title: str, *parts: Markup) -> str:
-    """The whole HTML file; `parts` are what the functions below return."""
-    return _PAGE.render(title=title, parts=parts)
+def page(title: str, *sections: Markup) -> str:
+    """The whole HTML file; `sections` are what the functions below return."""
+    return _PAGE.render(title=title, sections=sections)
 
 
 def save_page(html: str, path: str | Path) -> Path:
@@ -111,7 +111,7 @@ def bullets(items: Iterable[str]) -> Markup:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Markup:
     """A table that scrolls sideways on a narrow screen; numbers are aligned and shown with 4 digits."""
-    return Markup(_TABLE.render(headers=headers, rows=list(rows), caption=caption, shown=_shown))
+    return Markup(_TABLE.render(headers=headers, rows=list(rows), caption=caption, text_of=_text_of))
 
 
 def figure(image: bytes | Image.Image, caption: str) -> Markup:
@@ -140,19 +140,19 @@ def chart(draw: Callable[[Axes], object], *, width: float = 7.0, height: float =
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "dcgan_dist", "font.family": "sans-serif", "font.size": 10}
     ):
-        made = Figure(figsize=(width, height), layout="constrained")
-        axes = made.subplots()
+        plot = Figure(figsize=(width, height), layout="constrained")
+        axes = plot.subplots()
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         draw(axes)
         if axes.get_legend_handles_labels()[1]:
             axes.legend(frameon=False, fontsize=9)
         buffer = io.BytesIO()
-        FigureCanvasSVG(made).print_svg(buffer, metadata={"Date": None})
+        FigureCanvasSVG(plot).print_svg(buffer, metadata={"Date": None})
     return buffer.getvalue()
 
 
-def _shown(cell: Any) -> Any:
+def _text_of(cell: Any) -> Any:
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):

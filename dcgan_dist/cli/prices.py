@@ -15,20 +15,20 @@ from dcgan_dist.errors import InputError, nearest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
-    """Of a machine with GPUs, in US dollars per hour."""
+    """Price of a machine with GPUs."""
 
     gpus: int
     usd_per_hour: float
     gpu: str = ""
     kind: str = ""
-    """on demand or spot."""
+    """'on demand' or 'spot'."""
     region: str = ""
     read: datetime.date | None = None
     """The day on which the source read it; None for one that the user gave."""
     source: str = ""
 
     def money(self, gpus: int, hours: float) -> float:
-        """Dollars for so many GPUs in use for so long: machines are rented whole."""
+        """US dollars for a number of GPUs over some hours: machines are rented whole."""
         return math.ceil(gpus / self.gpus) * self.usd_per_hour * hours
 
 
@@ -39,38 +39,38 @@ def known_prices() -> dict[str, Price]:
     return {name: Price(**row) for name, row in rows.items()}
 
 
-def find_price(named: str) -> Price | None:
-    """A row of the price list, or a number of US dollars per GPU and hour; None where nothing was named.
+def find_price(name: str) -> Price | None:
+    """The price that a user named: a row of the price list, or US dollars per GPU and hour; None for an empty name.
 
     Raises:
         InputError: neither a row nor a positive number.
     """
-    if not named:
+    if not name:
         return None
-    if named in known_prices():
-        return known_prices()[named]
+    if name in known_prices():
+        return known_prices()[name]
     try:
-        usd = float(named)
+        usd = float(name)
     except ValueError:
         raise InputError(
-            f"`price` {named} is neither a number nor a known row{nearest(named, list(known_prices()))}"
+            f"`price` {name} is neither a number nor a known row{nearest(name, list(known_prices()))}"
         ) from None
     if not (0 < usd < math.inf):
-        raise InputError(f"`price` {named} must be a positive number of US dollars per GPU hour")
+        raise InputError(f"`price` {name} must be a positive number of US dollars per GPU hour")
     return Price(gpus=1, usd_per_hour=usd)
 
 
-def money_line(named: str, gpus: int, gpu_hours: float) -> str:
-    """What so many GPU hours on so many GPUs cost, with where the price comes from, in one line.
+def money_line(name: str, gpus: int, gpu_hours: float) -> str:
+    """One line that says what a job costs and where the price comes from.
 
     Args:
-        named: as `find_price` takes it.
-        gpus: at the same time; 0: a run on CPUs.
-        gpu_hours: of all of them together.
+        name: price as `find_price` takes it.
+        gpus: number used at the same time; 0: a job on CPUs.
+        gpu_hours: hours of all GPUs together.
     """
     if not gpus:
         return "money: no price known for CPUs"
-    price = find_price(named)
+    price = find_price(name)
     if price is None:
         return f"money: no price named: `price` NAME or US dollars per GPU hour; known are {', '.join(known_prices())}"
     hours = gpu_hours / gpus
@@ -79,6 +79,6 @@ def money_line(named: str, gpus: int, gpu_hours: float) -> str:
         return f"{cost} at {price.usd_per_hour:g} per GPU hour, as given"
     machines = math.ceil(gpus / price.gpus)
     return (
-        f"{cost}: {machines} x {price.usd_per_hour:g} per hour ({named}, {price.gpus} x {price.gpu}, {price.kind}, "
+        f"{cost}: {machines} x {price.usd_per_hour:g} per hour ({name}, {price.gpus} x {price.gpu}, {price.kind}, "
         f"{price.region}) as of {price.read}, {price.source}"
     )

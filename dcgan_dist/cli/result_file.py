@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +15,36 @@ RESULT_NAME = "result.json"
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> Path:
-    """Write a result in one step, so that a reader finds the one before or all of this one; its folder is made.
-
-    Args:
-        folder: --out of the job.
-        result: of JSON values.
-
-    Returns:
-        Path of the file.
+    """Write result.json in one step and return its path; the folder is made.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    path = folder / RESULT_NAME
-    try:
+    with _refusing(f"`out` {folder}", "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
-            unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
-    return path
+        return _write(folder / RESULT_NAME, result)
 
 
 def write_json(path: str, content: Any) -> None:
-    """Write what --json asks for; an empty path asks for nothing.
+    """Write JSON values to the file of --json in one step; without a path, nothing.
 
     Raises:
         InputError: the file cannot be written.
     """
-    if not path:
-        return
+    if path:
+        with _refusing(f"`json` {path}", "name another file"):
+            _write(Path(path), content)
+
+
+@contextmanager
+def _refusing(place: str, remedy: str) -> Iterator[None]:
     try:
-        with whole_file(Path(path)) as unfinished:
-            unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        yield
     except OSError as error:
-        raise InputError(f"`json` {path} cannot be written ({error.strerror}): name another file") from error
+        raise InputError(f"{place} cannot be written ({error.strerror}): {remedy}") from error
+
+
+def _write(path: Path, content: Any) -> Path:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path

@@ -14,7 +14,7 @@ from dcgan_dist.cluster.ray_internals import autoscaler_node_types, declared_max
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.errors import InputError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 15.0
 AUTOSCALER_SECONDS = 10.0  # it reports every 5
@@ -74,7 +74,7 @@ class CapacityMonitor:
             )
         if now - self._logged > LOG_EVERY_SECONDS:
             self._logged = now
-            log.info("waiting for %s (%.0f of at most %.0f s)", _needs(self.config), waited, limit)
+            _log.info("waiting for %s (%.0f of at most %.0f s)", _needs(self.config), waited, limit)
         return ""
 
 

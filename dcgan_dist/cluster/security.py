@@ -41,19 +41,20 @@ class Check:
     """Key of RISKS; empty: not a matter of security, or no reason to refuse."""
 
 
+def _risk(name: str, risk: str, finding: str, remedy: str) -> Check:
+    return Check(name=name, status="failed", found=f"{finding}: {RISKS[risk]}", remedy=remedy, risk=risk)
+
+
 def version_of(text: str) -> tuple[int, ...]:
     """Leading numbers of a version: 2.60.0rc1 is (2, 60, 0)."""
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def check_ray_version(version: str, where: str) -> Check:
-    """Whether a version of Ray has known security holes; `where` says whose it is: "here" or "on the cluster"."""
+    """Whether a version of Ray has known security holes; `where` is "here" or "on the cluster"."""
     if version_of(version) >= SAFE_RAY:
         return Check(name=f"ray {where}", status="ok", found=version)
-    remedy = "install ray 2.56 or newer on every node and client"
-    return Check(
-        name=f"ray {where}", status="failed", found=f"{version}: {RISKS['old-ray']}", remedy=remedy, risk="old-ray"
-    )
+    return _risk(f"ray {where}", "old-ray", version, "install ray 2.56 or newer on every node and client")
 
 
 def check_token(environment: Mapping[str, str], *, address_named: bool = True) -> Check:
@@ -68,20 +69,13 @@ def check_token(environment: Mapping[str, str], *, address_named: bool = True) -
     if not uses_token(environment, address_named=address_named):
         mode = environment.get("RAY_AUTH_MODE") or "not set"
         remedy = "export RAY_AUTH_MODE=token for the head, every node and every client, before they start"
-        return Check(
-            name="token",
-            status="failed",
-            found=f"RAY_AUTH_MODE is {mode}: {RISKS['no-token']}",
-            remedy=remedy,
-            risk="no-token",
-        )
+        return _risk("token", "no-token", f"RAY_AUTH_MODE is {mode}", remedy)
     if not read_token(environment):
         remedy = "umask 077; ray get-auth-token --generate, or copy the cluster's token there"
         return Check(name="token", status="failed", found=f"{where} holds none", remedy=remedy, risk="no-token")
     # A container's secrets are files of root that its only user may read: others have no account there.
     if source and (mode := stat.S_IMODE(source.stat().st_mode)) & 0o077 and not _mounted_secret(source):
-        found = f"{source} has mode {mode:03o}: {RISKS['readable-token']}"
-        return Check(name="token", status="failed", found=found, remedy=f"chmod 600 {source}", risk="readable-token")
+        return _risk("token", "readable-token", f"{source} has mode {mode:03o}", f"chmod 600 {source}")
     return Check(name="token", status="ok", found=where)
 
 
@@ -100,8 +94,7 @@ def check_dashboard(url: str) -> Check:
     if answer.status >= 300:
         return Check(name="dashboard", status="warning", found=f"{url} answers with HTTP {answer.status}: is it Ray's?")
     remedy = "start the head with RAY_AUTH_MODE=token and --dashboard-host 127.0.0.1"
-    found = f"{url} answers without a token: {RISKS['open-dashboard']}"
-    return Check(name="dashboard", status="failed", found=found, remedy=remedy, risk="open-dashboard")
+    return _risk("dashboard", "open-dashboard", f"{url} answers without a token", remedy)
 
 
 def security_checks(ray_version: str, dashboard: str, environment: Mapping[str, str] = os.environ) -> list[Check]:

@@ -1,4 +1,4 @@
-"""Many independent tasks over one thing they share, on the Ray cluster; one whose process dies is started again."""
+"""Many independent tasks that share one object, on the Ray cluster; a task whose process dies is started again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_tasks(
         shared: sent to every node once.
         tasks: independent of each other, and safe to be done twice.
         cpus: tasks at once; 0: as many as the cluster has CPUs; 1: one after the other in this process, without Ray.
-        gpu_share: of a GPU that each task asks for; used only where the cluster has one.
+        gpu_share: share of a GPU that each task asks for; used only where the cluster has one.
 
     Raises:
         InputError: a task raised it.
@@ -44,28 +44,29 @@ def run_tasks(
             yield task, function(shared, task)
         return
     join_cluster()
-    have = ray.cluster_resources()
-    remote = ray.remote(num_cpus=1, num_gpus=gpu_share if have.get("GPU") else 0, max_retries=3)(_call)
-    reference = ray.put(shared)
+    resources = ray.cluster_resources()
+    remote = ray.remote(num_cpus=1, num_gpus=gpu_share if resources.get("GPU") else 0, max_retries=3)(_call)
+    shared_reference = ray.put(shared)
     waiting = list(reversed(tasks))
-    under_way: dict[ray.ObjectRef, Task] = {}
-    most = int(have.get("CPU", 1))
+    running: dict[ray.ObjectRef, Task] = {}
+    most = int(resources.get("CPU", 1))
     at_once = cpus if 0 < cpus < most else (cpus or most) * WAITING_PER_CPU
     try:
-        while waiting or under_way:
-            while waiting and len(under_way) < at_once:
+        while waiting or running:
+            while waiting and len(running) < at_once:
                 task = waiting.pop()
-                under_way[remote.remote(function, reference, task)] = task
-            (ready, *_), _ = ray.wait(list(under_way), num_returns=1)
-            yield under_way.pop(ready), ray.get(ready)
+                running[remote.remote(function, shared_reference, task)] = task
+            (ready, *_), _ = ray.wait(list(running), num_returns=1)
+            yield running.pop(ready), ray.get(ready)
     except RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise InputError(str(error.cause)) from error
         raise
     finally:
-        for one in under_way:
-            ray.cancel(one)
+        for reference in running:
+            ray.cancel(reference)
 
 
 def _call(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:
+    """A partial, which Ray itself takes for no function, may be called too."""
     return function(shared, task)

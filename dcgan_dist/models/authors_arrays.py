@@ -56,7 +56,7 @@ def import_generator(folder: Path) -> Generator:
 
 
 def import_discriminator(folder: Path) -> Discriminator:
-    """The authors' SVHN discriminator; otherwise as `import_generator`."""
+    """The authors' SVHN discriminator; raises InputError as `import_generator` does."""
     return _import(Discriminator(SVHN32.model), folder, "discrim")
 
 

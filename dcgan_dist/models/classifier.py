@@ -16,7 +16,7 @@ class Classifier(nn.Module):
         self.config = config
         self.body = Discriminator(config.model)
         self.units = self.body.logit.in_features
-        """Of the last hidden layer, flattened."""
+        """Number of units of the last hidden layer, flattened."""
         self.body.logit = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
         self.logits = nn.Linear(self.units, config.classes, bias=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 
 import torch.nn.functional as F
@@ -23,9 +24,7 @@ class Discriminator(nn.Module):
         self.config = config
         maps = [m * config.discriminator_width for m in config.discriminator_maps]
         last_size = config.image_size // prod(config.discriminator_strides)
-
-        def norm(features: int) -> BatchNorm:
-            return BatchNorm(features, eps=config.norm_eps, affine=config.norm_affine)
+        norm = partial(BatchNorm, eps=config.norm_eps, affine=config.norm_affine)
 
         self.convolutions, self.convolution_norm = nn.ModuleList(), nn.ModuleList()
         inputs = [config.image_channels, *maps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 
 from torch import Tensor, nn
@@ -22,9 +23,7 @@ class Generator(nn.Module):
         self.config = config
         maps = [m * config.generator_width for m in config.generator_maps]
         base_size = config.image_size // prod(config.generator_strides)
-
-        def norm(features: int) -> BatchNorm:
-            return BatchNorm(features, eps=config.norm_eps, affine=config.norm_affine)
+        norm = partial(BatchNorm, eps=config.norm_eps, affine=config.norm_affine)
 
         self.dense, self.dense_norm = nn.ModuleList(), nn.ModuleList()
         units = config.latent_dim

@@ -10,9 +10,9 @@ from torch import Tensor
 from dcgan_dist.config import ModelConfig
 
 
-def seeded(*words: int | str) -> torch.Generator:
-    """A CPU generator that is a function of the words, for example of (seed, "z", step)."""
-    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
+def seeded(*parts: int | str) -> torch.Generator:
+    """A CPU generator that is a function of its arguments, for example of (seed, "z", step)."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
@@ -36,8 +36,8 @@ def prior_batches(
 ) -> list[tuple[Tensor, Tensor | None]]:
     """Arguments of the generator's forward drawn from the prior, for its standing statistics."""
     generator = seeded(seed, "prior")
-    drawn = []
+    arguments = []
     for _ in range(batches):
         z, labels = draw_latents(config, batch_size, generator), draw_labels(config, batch_size, generator)
-        drawn.append((z.to(device, dtype), None if labels is None else labels.to(device)))
-    return drawn
+        arguments.append((z.to(device, dtype), None if labels is None else labels.to(device)))
+    return arguments

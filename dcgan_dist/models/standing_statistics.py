@@ -80,9 +80,9 @@ def check_images_stand_alone(generator: Generator, *, seed: int = 0) -> None:
         ValueError: it does: the network is in train mode, or its standing statistics were never measured.
     """
     config, weight = generator.config, next(generator.parameters())
-    words = seeded(seed, "batch mates")
-    z = draw_latents(config, 4, words).to(weight)
-    labels = draw_labels(config, 4, words)
+    draw = seeded(seed, "batch mates")
+    z = draw_latents(config, 4, draw).to(weight)
+    labels = draw_labels(config, 4, draw)
     labels = None if labels is None else labels.to(weight.device)
     together = generator(z, labels)
     alone = generator(z[:1], None if labels is None else labels[:1])

@@ -17,7 +17,7 @@ from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
-from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.registry.model_card import model_card
 from dcgan_dist.registry.registry import register_network
@@ -76,7 +76,7 @@ def _real_batches(plan: RunPlan, count: int, device: str, dtype: torch.dtype) ->
     with closing(stream):
         for images, labels in islice(stream, count):
             labels = labels.to(device) if model.classes and labels is not None else None
-            yield to_float(images.to(device), model, dtype), labels
+            yield from_uint8(images.to(device), model.output, dtype), labels
 
 
 @ray.remote

@@ -13,7 +13,7 @@ from dcgan_dist.errors import require
 from dcgan_dist.models.classifier import Classifier, dropout_factors
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.training.order import batch_positions
 from dcgan_dist.training.players import adam
@@ -96,7 +96,7 @@ class Learner:
         return self._to_float(images), labels.to(self.device)
 
     def _to_float(self, images: Tensor) -> Tensor:
-        return to_float(images.to(self.device), self.config.classifier.model)
+        return from_uint8(images.to(self.device), self.config.classifier.model.output)
 
 
 def labelled_batches(data: ImagesAndLabels, config: SupervisedConfig, first_step: int = 0) -> Iterator[ImagesAndLabels]:

@@ -27,7 +27,7 @@ def git_commit(folder: Path) -> str:
 
 
 def environment_tags() -> dict[str, str]:
-    """Tags of a run that say which code made it: `git.commit`, `version.python` and `version.<package>`.
+    """Tags of a run that name the code that made it: `git.commit`, `version.python` and `version.<package>`.
 
     A package that is not installed has no tag (there is one of the two faiss packages, never both).
     """

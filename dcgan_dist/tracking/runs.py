@@ -20,7 +20,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.server import connect, refusals_as_input_errors, sqlite_path
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PARAM_LENGTH = 500  # of the 6000 that MLflow takes; longer ones make its tables unreadable
 TAG_LENGTH = 5000
@@ -201,7 +201,7 @@ class TrackedRun:
         except Exception as error:  # whatever a store raises (network, database, disk): the job goes on
             self.failures += 1
             if self.failures == 1:
-                log.warning(
+                _log.warning(
                     "tracking: %s did not take what was sent (%s); it is lost, and the job goes on; this is logged once",
                     without_password(self.tracking_uri),
                     str(error)[:300],

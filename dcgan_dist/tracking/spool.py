@@ -21,7 +21,7 @@ from PIL import Image
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.runs import TrackedRun
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 
@@ -153,7 +153,7 @@ class Spool:
     def _count_failure(self, reason: str) -> None:
         self.failures += 1
         if self.failures == 1:
-            log.warning(
+            _log.warning(
                 "tracking: %s did not take what was sent (%s); training goes on, everything is kept in %s and sent later; "
                 "this is logged once",
                 without_password(self.run.tracking_uri),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
-from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.training.engine import captured, memory_format, set_learning_rate
 from dcgan_dist.training.players import Players
 from dcgan_dist.training.schedule import learning_rate, phases
@@ -44,7 +44,7 @@ def gan_step(
     rank_rows = torch.tensor(rows)
 
     def play(images: Tensor, z: Tensor, labels: Tensor | None, *, update_d: bool, update_g: bool) -> dict[str, Tensor]:
-        real = to_float(images, config.model, dtype).contiguous(memory_format=layout)
+        real = from_uint8(images, config.model.output, dtype).contiguous(memory_format=layout)
         result = adversarial_step(
             players, real, z, labels, row_weight=world_size / batch_size, update_d=update_d, update_g=update_g
         )

@@ -19,7 +19,7 @@ from torch import Tensor
 from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.models.latents import draw_latents, seeded
-from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.runs.plan import plan_run
 from dcgan_dist.training.checkpoint import load_checkpoint, load_log
@@ -73,7 +73,7 @@ def expected_rows(config: TrainConfig) -> list[dict[str, str]]:
     rows, steps = plan.shard_plan.rows(0, 1).tolist(), []
     with closing(stream_batches(plan.manifest, plan.shard_plan, rank=0, world_size=1, image_size=32)) as batches:
         for number, (images, _) in enumerate(islice(batches, STEPS)):
-            real = to_float(images, config.model, dtype)
+            real = from_uint8(images, config.model.output, dtype)
             z = draw_latents(config.model, config.data.batch_size, seeded(config.seed, "z", number)).to(dtype)
             steps.append({str(row): digest(real[i], z[row]) for i, row in enumerate(rows)})
     return steps

@@ -10,7 +10,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_labels, draw_latents, seeded
 from dcgan_dist.models.layers import BatchNorm, initialise
-from dcgan_dist.models.ranges import to_float
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.presets import PRESETS, preset
 
 COUNTS = {
@@ -151,8 +151,8 @@ def test_z_is_a_function_of_the_words_and_has_the_prior_s_range() -> None:
 def test_pixels_span_the_generator_s_range() -> None:
     pixels = torch.tensor([0, 255], dtype=torch.uint8)
 
-    assert to_float(pixels, preset("lsun64").model).tolist() == [-1, 1]
-    assert to_float(pixels, preset("mnist28").model).tolist() == [0, 1]
+    assert from_uint8(pixels, "tanh").tolist() == [-1, 1]
+    assert from_uint8(pixels, "sigmoid").tolist() == [0, 1]
 
 
 def test_names_seed_generators_apart() -> None:
