@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import importlib
 
-from dcgan_dist.cli.command_line import run
+from dcgan_dist.cli.command_line import parse, run
+from dcgan_dist.cli.result_file import write_json
 from dcgan_dist.errors import InputError
 
 BENCHMARKS = {
     "data": "data_speed",
     "step": "step_speed",
     "layers": "layer_speed",
-    "train": "train",
+    "train": "train_speed",
     "scaling": "scaling",
     "neighbors": "neighbors",
     "probe": "svm_speed",
     **{name: name for name in ("dedup", "duplicates", "memorization")},
 }
-"""Module of each benchmark."""
+"""Module of each benchmark: `Options`, `measure` makes figures of them, `render` makes text of the figures."""
 
 
 def main(argv: list[str]) -> int:
@@ -33,9 +34,21 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0
-    if argv[0] not in BENCHMARKS:
-        raise InputError(f"no benchmark {argv[0]!r}: name one of {', '.join(BENCHMARKS)}")
-    return importlib.import_module(f"dcgan_dist.bench.{BENCHMARKS[argv[0]]}").main(argv[1:])
+    name, *flags = argv
+    if name not in BENCHMARKS:
+        raise InputError(f"no benchmark {name!r}: name one of {', '.join(BENCHMARKS)}")
+    benchmark = importlib.import_module(f"dcgan_dist.bench.{BENCHMARKS[name]}")
+    options = parse(
+        benchmark.Options,
+        flags,
+        description=benchmark.__doc__ or "",
+        joins=False,
+        prog=f"python -m dcgan_dist.bench {name}",
+    )
+    figures = benchmark.measure(options)
+    print(benchmark.render(figures))
+    write_json(options.json, figures)
+    return 0
 
 
 if __name__ == "__main__":

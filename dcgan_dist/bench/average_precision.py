@@ -6,56 +6,53 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-Counts = NDArray[np.int64]
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Ranking:
-    """True and false ones at each whole distance."""
+    """Distances, which of them are true, and how often each counts; all (n,)."""
 
-    true: Counts
-    """(d,) at each distance."""
-    false: Counts
-    """(d,) at each distance."""
-    total: int
-    """True ones, those included that have no distance."""
+    distances: NDArray[np.int64]
+    alike: NDArray[np.bool_]
+    weights: NDArray[np.int64]
+    ranked_share: float
+    """Share of all true ones that have a distance."""
 
     @property
     def average_precision(self) -> float:
         """Sum over distances of the gain in recall times the precision once all of that distance are taken."""
-        found, precision = self._steps()
-        return float((self.true * precision).sum() / max(1, self.total)) if len(found) else 0.0
+        if not self.ranked_share:
+            return 0.0
+        return self.ranked_share * average_precision_score(self.alike, -self.distances, sample_weight=self.weights)
 
     def recall_at(self, precision: float) -> float:
         """Greatest recall at a distance to which at least this share is true."""
-        found, reached = self._steps()
-        return float(found[reached >= precision].max(initial=0) / max(1, self.total))
-
-    def _steps(self) -> tuple[Counts, NDArray[np.float64]]:
-        found = self.true.cumsum()
-        return found, found / np.maximum(1, found + self.false.cumsum())
+        if not self.ranked_share:
+            return 0.0
+        reached, recall, _ = precision_recall_curve(self.alike, -self.distances, sample_weight=self.weights)
+        return self.ranked_share * float(recall[reached >= precision].max())
 
 
-def rank_pairs(
-    distances: Counts, alike: NDArray[np.bool_], unjudged: Counts | None = None, *, total: int | None = None
+def rank(
+    distances: NDArray[np.int64],
+    alike: NDArray[np.bool_],
+    unjudged: NDArray[np.int64] | None = None,
+    *,
+    total: int | None = None,
 ) -> Ranking:
-    """Judged pairs by distance.
+    """A ranking of pairs, or of images by the distance to their nearest.
 
     Args:
-        distances: (n,) whole, not negative.
+        distances: (n,).
         alike: (n,) which are true.
-        unjudged: (d,) pairs nobody judged, by distance, counted false; None: left out.
-        total: true pairs, where some have no distance; None: all have.
+        unjudged: (d,) number of pairs that nobody judged, by distance; they count as false. None: they are left out.
+        total: true ones, where some have no distance; None: all have.
     """
-    length = max(int(distances.max(initial=0)) + 1, 0 if unjudged is None else len(unjudged))
-    true, false = (np.bincount(distances[which], minlength=length) for which in (alike, ~alike))
-    if unjudged is not None:
-        false = false + unjudged
-    return Ranking(true=true, false=false, total=int(alike.sum()) if total is None else total)
-
-
-def rank_images(nearest: Counts, alike: NDArray[np.bool_], *, missing: int | None = None) -> Ranking:
-    """Images by the distance to their nearest; `missing` stands for having none, which finds nothing."""
-    there = np.ones(len(nearest), bool) if missing is None else nearest != missing
-    return rank_pairs(nearest[there], alike[there], total=int(alike.sum()))
+    others = np.zeros(0, np.int64) if unjudged is None else unjudged
+    return Ranking(
+        distances=np.concatenate([distances, np.arange(len(others))]),
+        alike=np.concatenate([alike, np.zeros(len(others), bool)]),
+        weights=np.concatenate([np.ones(len(distances), np.int64), others]),
+        ranked_share=float(alike.sum() / max(1, alike.sum() if total is None else total)),
+    )

@@ -6,27 +6,23 @@ counts. `per process` divides by the loader processes (by one where the training
 
 from __future__ import annotations
 
-import platform
 import resource
-import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-import torch
 
 from dcgan_dist.bench import data_peers
-from dcgan_dist.cli.command_line import parse
-from dcgan_dist.cli.result_file import write_json
+from dcgan_dist.bench.harness import Benchmark, cpu_seconds, in_turns, machine, table
 from dcgan_dist.data.shard_plan import ShardPlan, default_streams
-from dcgan_dist.data.shards.index import decode_index, index_name
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import Layout, Manifest, load_manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource
@@ -37,7 +33,7 @@ Batches = Iterator[Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DataBenchmark:
+class Options(Benchmark):
     """What is measured, and for how long."""
 
     source: tuple[str, ...] = ()
@@ -56,78 +52,62 @@ class DataBenchmark:
     """Turns of each reader; the median counts."""
     only: str = ""
     """Measure only readers whose name contains this."""
-    json: str = ""
-    """Also write the figures to this file."""
 
 
-@dataclass(kw_only=True, slots=True)
-class Measured:
-    """One reader with one number of loader processes."""
-
-    reader: str
-    loader_workers: int
-    open: Callable[[], Batches] = field(repr=False)
-    rates: list[float] = field(default_factory=list)
-    cpu_microseconds: list[float] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """Images per second, the median of the turns."""
-        return statistics.median(self.rates)
-
-    @property
-    def cpu_per_image(self) -> float:
-        """Microseconds of processor time per image, of all processes; steadier than rates on a busy machine."""
-        return statistics.median(self.cpu_microseconds)
-
-    @property
-    def per_process(self) -> float:
-        """Images per second and process that reads."""
-        return self.rate / max(1, self.loader_workers)
-
-
-def main(argv: list[str]) -> int:
-    """Prepare the same images in every form, measure every reader, print the table."""
-    options = parse(DataBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench data")
+def measure(options: Options) -> dict[str, Any]:
+    """Prepare the same images in every form and measure every reader."""
     with tempfile.TemporaryDirectory(prefix="bench-data-") as folder:
-        readers = [one for one in _readers(options, Path(folder)) if options.only in one.reader]
-        for _ in range(options.turns):
-            for one in readers:
-                _measure(one, options)
-        result = _result(options, readers) | {"memory_mb": _memory_over_epochs(options, Path(folder))}
-    print(_table(result))
-    write_json(options.json, result)
-    return 0
+        shards = {layout: _prepare(options, Path(folder), layout) for layout in ("samples", "blocks")}
+        readers = {key: open for key, open in _readers(options, Path(folder), shards) if options.only in key[0]}
+        turns = {key: lambda open=open: _turn(open, options) for key, open in readers.items()}
+        rates = in_turns(turns, options.turns, uncounted=0)
+        peaks = _peak_memory(shards["blocks"], options.image_size)
+    rows = [
+        {
+            "reader": reader,
+            "loader_workers": loader_workers,
+            "images_per_s": rate,
+            "per_process": rate / max(1, loader_workers),
+            "cpu_us_per_image": cpu_microseconds,
+        }
+        for (reader, loader_workers), (rate, cpu_microseconds) in rates.items()
+    ]
+    return {
+        "rows": rows,
+        "image_size": options.image_size,
+        "batch_size": options.batch_size,
+        "turns": options.turns,
+        "seconds": options.seconds,
+        "machine": machine(),
+        "numpy": np.__version__,
+        "memory_mb": {"after 1 epoch": peaks[0], "after 10 epochs": peaks[-1]},
+    }
 
 
-def _readers(options: DataBenchmark, folder: Path) -> list[Measured]:
-    size, batch_size = options.image_size, options.batch_size
-    shards = {layout: _prepare(options, folder, layout) for layout in ("samples", "blocks")}
-    images = data_peers.export_folder(shards["samples"], folder / "folder")
-    readers = []
-
-    def add(name: str, loader_workers: int, open_batches: Callable[[], Batches]) -> None:
-        readers.append(Measured(reader=name, loader_workers=loader_workers, open=open_batches))
-
-    def add_peer(name: str, make: Callable[[], Any]) -> None:
+def _readers(
+    options: Options, folder: Path, shards: dict[str, Manifest]
+) -> Iterator[tuple[tuple[str, int], Callable[[], Batches]]]:
+    """(Name, loader processes) of every reader, and what opens it."""
+    samples, size = shards["samples"], options.batch_size
+    images = data_peers.image_folder(samples, folder / "folder")
+    streaming = data_peers.streaming_dataset(samples, folder / "mds", size)
+    peers: dict[str, Callable[[], Any]] = {
+        "webdataset as its README": lambda: data_peers.webdataset(samples, "rgb"),
+        "webdataset, uint8": lambda: data_peers.webdataset(samples),
+        "ImageFolder": lambda: images,
+    } | ({} if streaming is None else {"mosaicml-streaming": lambda: streaming})
+    for name, layout in (("ours, JPEG", "samples"), ("ours, blocks", "blocks")):
         for n in options.loader_workers:
-            add(name, n, lambda n=n: _forever(data_peers.loader(make(), batch_size, n)))
-
-    for layout, name in (("samples", "ours, JPEG"), ("blocks", "ours, blocks")):
+            yield (name, n), lambda layout=layout, n=n: _ours(shards[layout], size, options.image_size, n)
+    for name, make in peers.items():
         for n in options.loader_workers:
-            add(name, n, lambda n=n, layout=layout: _ours(shards[layout], options, n))
-    add_peer("webdataset as its README", lambda: data_peers.webdataset_readme(shards["samples"]))
-    add_peer("webdataset, uint8", lambda: data_peers.webdataset_uint8(shards["samples"]))
-    for n in options.loader_workers:
-        add("ImageFolder", n, lambda n=n: _forever(data_peers.image_folder(images, batch_size, n)))
-    if (streaming := data_peers.streaming_shards(shards["samples"], folder / "mds")) is not None:
-        add_peer("mosaicml-streaming", lambda: data_peers.streaming_dataset(streaming, batch_size))
-    add("floor: libjpeg alone", 0, lambda: data_peers.decode_alone(_jpegs(shards["samples"]), batch_size))
-    add("floor: read and copy", 0, lambda: data_peers.read_and_copy(shards["blocks"], batch_size, size))
-    return readers
+            yield (name, n), lambda make=make, n=n: data_peers.loader(make(), size, n)
+    jpegs = list(islice(data_peers.jpeg_members(samples), samples.shards[0].samples))
+    yield ("floor: libjpeg alone", 0), lambda: data_peers.decode_alone(jpegs, size)
+    yield ("floor: read and copy", 0), lambda: data_peers.read_and_copy(shards["blocks"], size, options.image_size)
 
 
-def _prepare(options: DataBenchmark, folder: Path, layout: Any) -> Manifest:
+def _prepare(options: Options, folder: Path, layout: Layout) -> Manifest:
     source = (
         FolderSource(paths=options.source, image_size=options.image_size)
         if options.source
@@ -137,96 +117,40 @@ def _prepare(options: DataBenchmark, folder: Path, layout: Any) -> Manifest:
     return load_manifest(str(folder / layout))
 
 
-def _ours(manifest: Manifest, options: DataBenchmark, loader_workers: int) -> Batches:
-    plan = ShardPlan(
-        shard_samples=manifest.shard_samples,
-        batch_size=options.batch_size,
-        streams=default_streams(options.batch_size),
-    )
-    return stream_batches(
-        manifest,
-        plan,
-        rank=0,
-        world_size=1,
-        image_size=options.image_size,
-        loader_workers=loader_workers,
-        prefetch=4,
-    )
+def _ours(manifest: Manifest, batch_size: int, image_size: int, loader_workers: int) -> Batches:
+    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=batch_size, streams=default_streams(batch_size))
+    reading: dict[str, Any] = {"image_size": image_size, "loader_workers": loader_workers, "prefetch": 4}
+    return stream_batches(manifest, plan, rank=0, world_size=1, **reading)
 
 
-def _forever(loader: Any) -> Batches:
-    while True:
-        yield from loader
-
-
-def _measure(one: Measured, options: DataBenchmark) -> None:
-    """One turn, after a start of ten batches, which pays for processes and caches."""
-    with closing(one.open()) as batches:  # type: ignore[type-var]
+def _turn(open_batches: Callable[[], Batches], options: Options) -> tuple[float, float]:
+    """Images per second, and microseconds of processor time of all processes per image, which are steadier than rates on
+    a busy machine; after a start of ten batches, which pays for processes and caches."""
+    with closing(open_batches()) as batches:  # type: ignore[type-var]
         for _ in range(10):
             next(batches)
-        images, start, cpu = 0, time.perf_counter(), _cpu_seconds()
+        images, start, cpu = 0, time.perf_counter(), cpu_seconds()
         while (elapsed := time.perf_counter() - start) < options.seconds:
             next(batches)
             images += options.batch_size
-        one.cpu_microseconds.append((_cpu_seconds() - cpu) / images * 1e6)
-    one.rates.append(images / elapsed)
+        return images / elapsed, (cpu_seconds() - cpu) / images * 1e6
 
 
-def _cpu_seconds() -> float:
-    """Processor time of this process and those it started, so far; ended ones too."""
-    here = psutil.Process()
-    times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
-    return sum(one.user + one.system for one in times) + times[0].children_user + times[0].children_system
+def _peak_memory(manifest: Manifest, image_size: int) -> list[float]:
+    """Highest resident memory of this process so far in MB, after each of ten epochs of block shards."""
+    peaks = []
+    with closing(_ours(manifest, 64, image_size, 0)) as batches:  # type: ignore[type-var]
+        for _ in range(10):
+            deque(islice(batches, manifest.samples // 64), maxlen=0)
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return peaks
 
 
-def _jpegs(manifest: Manifest) -> list[bytes]:
-    shard = Path(manifest.location) / manifest.shards[0].name
-    index = decode_index(shard.with_name(index_name(shard.name)).read_bytes(), shard.name)
-    data = shard.read_bytes()
-    return [data[a : a + n] for a, n in zip(index.offsets.tolist(), index.sizes.tolist(), strict=True)]
-
-
-def _memory_over_epochs(options: DataBenchmark, folder: Path) -> dict[str, float]:
-    """Highest resident memory of this process after the first and the tenth epoch of block shards."""
-    manifest = load_manifest(str(folder / "blocks"))
-    peaks = {}
-    with closing(_ours(manifest, replace(options, batch_size=64), 0)) as batches:  # type: ignore[type-var]
-        for epoch in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10):
-            for _ in range(manifest.samples // 64):
-                next(batches)
-            peaks[f"epoch {epoch}"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"after 1 epoch": peaks["epoch 1"], "after 10 epochs": peaks["epoch 10"]}
-
-
-def _result(options: DataBenchmark, readers: list[Measured]) -> dict[str, Any]:
-    rows = [
-        {
-            "reader": one.reader,
-            "loader_workers": one.loader_workers,
-            "images_per_s": one.rate,
-            "per_process": one.per_process,
-            "cpu_us_per_image": one.cpu_per_image,
-        }
-        for one in readers
-    ]
-    return {
-        "rows": rows,
-        "image_size": options.image_size,
-        "batch_size": options.batch_size,
-        "turns": options.turns,
-        "seconds": options.seconds,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} torch threads",
-        "numpy": np.__version__,
-    }
-
-
-def _table(result: dict[str, Any]) -> str:
-    lines = [f"{'reader':28s}{'loader processes':>18s}{'images/s':>12s}{'per process':>13s}{'CPU us/image':>14s}"]
-    for row in result["rows"]:
-        figures = f"{row['loader_workers']:>18d}{row['images_per_s']:>12,.0f}{row['per_process']:>13,.0f}{row['cpu_us_per_image']:>14.1f}"
-        lines.append(f"{row['reader']:28s}{figures}")
+def render(result: dict[str, Any]) -> str:
+    """The figures as a table."""
+    formats = {"reader": "", "loader processes": "", "images/s": ",.0f", "per process": ",.0f", "CPU us/image": ".1f"}
     memory = result["memory_mb"]
-    lines.append(
-        f"peak memory {memory['after 1 epoch']:.0f} MB after 1 epoch, {memory['after 10 epochs']:.0f} MB after 10"
+    return (
+        table(formats, (row.values() for row in result["rows"])) + f"\npeak memory {memory['after 1 epoch']:.0f} MB "
+        f"after 1 epoch, {memory['after 10 epochs']:.0f} MB after 10"
     )
-    return "\n".join(lines)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import csv
 import json
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcgan_dist.bench.harness import Benchmark, Measured
 from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
-from dcgan_dist.cli.command_line import absolute, parse
-from dcgan_dist.cli.result_file import RESULT_NAME, write_json
+from dcgan_dist.cli.command_line import absolute
+from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.data.shards.manifest import Manifest, load_manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.job import run_dedup
@@ -35,7 +34,7 @@ Pair = frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DedupBenchmark:
+class Options(Benchmark):
     """What is measured."""
 
     out: str
@@ -47,7 +46,7 @@ class DedupBenchmark:
     image_size: int = 64
     """Pixels per side of the shards."""
     share: float = 0.1
-    """Of the images that become near duplicates of others."""
+    """Share of the images that become near duplicates of others."""
     codes: Codes = "recommended"
     """As in the job."""
     radius: int | None = None
@@ -56,47 +55,44 @@ class DedupBenchmark:
     """CSV of judged pairs of CIFAR-10: TestID, TrainID, Judgment (0 and 1: the same photograph)."""
     cpus: int = 1
     """As in the job."""
-    json: str = ""
-    """Also write the figures to this file."""
 
 
-def main(argv: list[str]) -> int:
-    """Measure and print."""
-    options = parse(
-        DedupBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench dedup"
-    )
+def measure(options: Options) -> dict[str, Any]:
+    """Count what the job finds: of planted near duplicates, or of judged ones where --judged names them."""
     out = Path(absolute(options.out, "out"))
-    figures = judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
-    print(json.dumps(figures, indent=1))
-    write_json(options.json, figures)
-    return 0
+    return judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
 
 
-def plant_and_find(options: DedupBenchmark, out: Path) -> dict[str, Any]:
+def render(result: dict[str, Any]) -> str:
+    """The figures as JSON."""
+    return json.dumps(result, indent=1)
+
+
+def plant_and_find(options: Options, out: Path) -> dict[str, Any]:
     """Plant near duplicates, run the job, and compare."""
     size = options.image_size
     inner: Source = RoomSource(n=options.n, image_size=size)
     if options.source:
         inner = FolderSource(paths=tuple(absolute(path, "source") for path in options.source), image_size=size)
-    shards = out / "shards"
+    shards, results = str(out / "shards"), out / "dedup"
     source = PlantedSource(inner=inner, share=options.share)
-    manifest = prepare(source, ShardOptions(out=str(shards), shard_samples=2000), run=runner(options.cpus)).manifest
-    began = time.perf_counter()
-    job = DedupOptions(
-        shards=[str(shards)],
-        out=str(out / "dedup"),
-        codes=options.codes,
-        radius=options.radius,
-        cpus=options.cpus,
-        tracking_uri=f"sqlite:///{out / 'mlflow.db'}",
-    )
-    run_dedup(job)
-    found = pairs_of(out / "dedup" / PAIRS_NAME)
-    return planted_figures(planted_pairs(load_manifest(str(shards))), found) | {
+    manifest = prepare(source, ShardOptions(out=shards, shard_samples=2000), run=runner(options.cpus)).manifest
+    with Measured() as measured:
+        run_dedup(
+            DedupOptions(
+                shards=[shards],
+                out=str(results),
+                codes=options.codes,
+                radius=options.radius,
+                cpus=options.cpus,
+                tracking_uri=f"sqlite:///{out / 'mlflow.db'}",
+            )
+        )
+    return planted_figures(planted_pairs(load_manifest(shards)), pairs_of(results / PAIRS_NAME)) | {
         "images": manifest.samples,
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": round(measured.seconds, 1),
         "codes": options.codes,
-        "radius": json.loads((out / "dedup" / RESULT_NAME).read_text(encoding="utf-8"))["radius"],
+        "radius": json.loads((results / RESULT_NAME).read_text(encoding="utf-8"))["radius"],
     }
 
 
@@ -117,40 +113,44 @@ def pairs_of(path: Path) -> dict[Pair, bool]:
         return {frozenset((row["key_a"], row["key_b"])): row["duplicate"] == "1" for row in csv.DictReader(file)}
 
 
-def planted_figures(planted: dict[Pair, str], found: dict[Pair, bool]) -> dict[str, Any]:
+def planted_figures(planted: dict[Pair, str], candidates: dict[Pair, bool]) -> dict[str, Any]:
     """Recall by attack, and what was found that nobody planted (it may be a real near duplicate)."""
     require(bool(planted), "no near duplicate was planted: raise --share")
-    accepted = {pair for pair, duplicate in found.items() if duplicate}
+    accepted = {pair for pair, duplicate in candidates.items() if duplicate}
     by_attack: dict[str, list[bool]] = {}
-    for pair, name in planted.items():
-        by_attack.setdefault(name, []).append(pair in accepted)
-    recall = {name: sum(hits) / len(hits) for name, hits in sorted(by_attack.items())}
+    for pair, attack in planted.items():
+        by_attack.setdefault(attack, []).append(pair in accepted)
+    recall = {attack: sum(hits) / len(hits) for attack, hits in sorted(by_attack.items())}
+    true, others = accepted & planted.keys(), accepted - planted.keys()
     return {
         "planted": len(planted),
-        "candidates": sum(pair in found for pair in planted),
-        "found": sum(pair in accepted for pair in planted),
-        "recall": sum(pair in accepted for pair in planted) / len(planted),
+        "candidates": len(candidates.keys() & planted.keys()),
+        "found": len(true),
+        "recall": len(true) / len(planted),
         "recall_by_attack": recall,
         "worst_attack": min(recall.values()),
-        "found_and_not_planted": len(accepted - planted.keys()),
-        "share_not_planted": len(accepted - planted.keys()) / max(1, len(accepted)),
-        "examples_not_planted": sorted(sorted(pair) for pair in accepted - planted.keys())[:20],
+        "found_and_not_planted": len(others),
+        "share_not_planted": len(others) / max(1, len(accepted)),
+        "examples_not_planted": sorted(sorted(pair) for pair in others)[:20],
     }
 
 
 def judge(out: Path, judged: Path) -> dict[str, Any]:
     """Compare a finished job on CIFAR-10's train and test images with pairs that people judged."""
-    found = pairs_of(out / PAIRS_NAME)
     truth = read_judged(judged)
-    ids = {test % 2 for test, _ in truth}
-    across = {pair: duplicate for pair, duplicate in test_and_train(found) if pair[0] % 2 in ids}
-    accepted = {pair for pair, duplicate in across.items() if duplicate}
+    parities = {test % 2 for test, _ in truth}
+    candidates = {
+        (ids["test"], ids["train"]): duplicate
+        for pair, duplicate in pairs_of(out / PAIRS_NAME).items()
+        if len(ids := image_numbers("\n".join(pair))) == 2 and ids["test"] % 2 in parities
+    }
+    accepted = {pair for pair, duplicate in candidates.items() if duplicate}
     same = {pair for pair, alike in truth.items() if alike}
     judged_accepted = accepted & truth.keys()
     return {
         "judged": len(truth),
         "same_photograph": len(same),
-        "candidates_among_them": len(same & across.keys()),
+        "candidates_among_them": len(same & candidates.keys()),
         "found": len(same & accepted),
         "recall": len(same & accepted) / len(same),
         "accepted_test_train_pairs": len(accepted),
@@ -161,11 +161,3 @@ def judge(out: Path, judged: Path) -> dict[str, Any]:
         "unjudged": sorted(accepted - truth.keys()),
         "missed": sorted(same - accepted),
     }
-
-
-def test_and_train(found: dict[Pair, bool]) -> Iterable[tuple[tuple[int, int], bool]]:
-    """(test id, train id) of the pairs between the two sets, by the numbers in their keys."""
-    for pair, duplicate in found.items():
-        ids = image_numbers("\n".join(pair))
-        if len(ids) == 2:
-            yield (ids["test"], ids["train"]), duplicate

@@ -33,10 +33,16 @@ class Images:
     truth: Truth = field(repr=False)
     """(place of a test image, place of a training image) -> the same photograph."""
 
+    @property
+    def duplicated(self) -> NDArray[np.bool_]:
+        """(test images,) which of them have a judged duplicate."""
+        rows = [test for (test, _), alike in self.truth.items() if alike]
+        return np.bincount(rows, minlength=len(self.test_rows)) > 0
+
 
 def image_numbers(keys: str) -> dict[str, int]:
-    """Part (train, test) -> number in the key, of a key train/ID_.. or test/ID_.., or of two in two lines."""
-    return {part: int(number) for part, number in re.findall(r"\b(train|test)/(\d+)_", keys)}
+    """Split (train, test) -> number in the key, of a key train/ID_.. or test/ID_.., or of two in two lines."""
+    return {split: int(number) for split, number in re.findall(r"\b(train|test)/(\d+)_", keys)}
 
 
 def read_judged(path: Path) -> Truth:
@@ -75,10 +81,10 @@ def select(corpus: Corpus, pictures: PictureTable, judged: Sequence[Truth], numb
     test, train = [i for i in test if i in rows["test"]], sorted(rows["train"])
     if not test or not train:
         raise InputError("--shards and --protect hold no test/ID_.. or no train/ID_..: give the tars of CIFAR-10")
-    test_at, train_at = ({number: at for at, number in enumerate(of_part)} for of_part in (test, train))
+    test_at, train_at = ({number: at for at, number in enumerate(numbers)} for numbers in (test, train))
     truth: Truth = {}
-    for one in judged:
-        for (a, b), alike in one.items():
+    for pairs in judged:
+        for (a, b), alike in pairs.items():
             if a in test_at and b in train_at:
                 truth.setdefault((test_at[a], train_at[b]), alike)
     if not any(truth.values()):
@@ -96,11 +102,11 @@ def select(corpus: Corpus, pictures: PictureTable, judged: Sequence[Truth], numb
 
 
 def _rows_by_number(corpus: Corpus) -> dict[str, dict[int, int]]:
-    """Part (train, test) -> number in the key -> row."""
+    """Split (train, test) -> number in the key -> row."""
     rows: dict[str, dict[int, int]] = {"train": {}, "test": {}}
     for shard, start in zip(corpus.shards, corpus.starts.tolist(), strict=False):
         with ShardSamples(corpus.parts[shard.part].manifest, shard.number) as samples:
             for row, key in enumerate(samples.keys, start):
-                for part, number in image_numbers(key).items():
-                    rows[part][number] = row
+                for split, number in image_numbers(key).items():
+                    rows[split][number] = row
     return rows

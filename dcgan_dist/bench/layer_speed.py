@@ -10,49 +10,48 @@ and writes once forward, reads twice two tensors and writes one backward.
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan_dist.bench.step_speed import platform_name, product_flops, turn
-from dcgan_dist.cli.command_line import parse
-from dcgan_dist.cli.result_file import write_json
-from dcgan_dist.config import EngineConfig, TrainConfig, replace
+from dcgan_dist.bench.harness import (
+    StepBenchmark,
+    best_seconds,
+    in_turns,
+    machine,
+    random_images,
+    seconds_per_call,
+    table,
+    unconditional,
+)
+from dcgan_dist.bench.step_speed import our_step, product_flops
+from dcgan_dist.config import EngineConfig, TrainConfig
 from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.layers import BatchNorm
+from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.presets import preset
 from dcgan_dist.training.engine import WARM_UP, captured, memory_format, precision, set_arithmetic
-from dcgan_dist.training.gan import gan_step
-from dcgan_dist.training.players import Players, build_players
+from dcgan_dist.training.players import build_players
 
 REPEATS = 10
 """Runs of a layer in one measurement."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LayersBenchmark:
+class Options(StepBenchmark):
     """What is measured, and for how long."""
 
-    preset: str = "examples64"
-    """An unconditional preset."""
     batch_size: int = 64
     """Images per step."""
     engine: EngineConfig = dataclasses.field(default_factory=lambda: EngineConfig(cuda_graph=True))
     """How the step is computed; not compiled and not with joint batches, whose layers are others."""
-    device: str = ""
-    """cuda or cpu; empty: cuda where there is one."""
-    threads: int = 0
-    """CPU threads; 0: all cores of this process."""
-    turns: int = 5
-    """Turns of each layer; the median counts."""
-    json: str = ""
-    """Also write the figures to this file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,66 +70,48 @@ class Pass:
     """How often a step runs it."""
 
 
-def main(argv: list[str]) -> int:
-    """Measure every layer and print a table."""
-    options = parse(
-        LayersBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench layers"
-    )
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    config = dataclasses.replace(preset(options.preset), schedule="both", engine=options.engine)
-    config = replace(config, "data.batch_size", options.batch_size)
-    require(config.model.classes == 0, f"--preset {options.preset} needs labels: name an unconditional one")
+def measure(options: Options) -> dict[str, Any]:
+    """Seconds of all layers and of the whole step, in turns, and their bounds.
+
+    Raises:
+        InputError: the preset needs labels, or the engine changes what a layer is.
+    """
     require(
         not (options.engine.compile or options.engine.joint_batch),
         "--engine.compile and --engine.joint-batch change what a layer is: measure them with `bench step`",
     )
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    result = measure(config, device, options.turns)
-    print(render(result))
-    write_json(options.json, result)
-    return 0
-
-
-def measure(config: TrainConfig, device: torch.device, turns: int) -> dict[str, Any]:
-    """Seconds of all layers and of the whole step, in turns, and their bounds."""
+    device, config = options.start(), unconditional(options.preset, options.batch_size, options.engine)
     set_arithmetic(config, device)
-    players, size, model = build_players(config, device=device), config.data.batch_size, config.model
-    images = torch.randint(256, (size, model.image_channels, model.image_size, model.image_size), dtype=torch.uint8)
-    step = gan_step(config, players, rows=list(range(size)), world_size=1, steps_per_epoch=1_000_000)
-    batch = images.to(device), None
-    kind = precision(config, device)
-    passes = list(_passes(config, players, device))
-    runs = {one.name: _repeated(one.run, device) for one in passes} | {"step": lambda: step(0, batch)}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(turns + 1):
-        for name, run in runs.items():
-            first = number == 0 and device.type == "cuda"
-            turn(lambda _, run=run: run(), device, WARM_UP + 2 if first else 1)
-            seconds[name].append(turn(lambda _, run=run: run(), device, 1) / (REPEATS if name != "step" else 1))
-    median = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    alone = {one.name: max(median[one.name] - median.get(one.forward, 0.0), 0.0) for one in passes}
-    flops, bandwidth = product_flops(kind, device), copy_bytes(device)
-    rows = {
-        one.name: {
-            "seconds": one.per_step * alone[one.name],
-            "flops": one.per_step * one.flops,
-            "bound_seconds": one.per_step * max(one.flops / flops, one.moved / bandwidth),
-            "bound_by": "arithmetic" if one.flops / flops > one.moved / bandwidth else "memory",
-            "per_step": one.per_step,
+    images = random_images(config, device)
+    passes = list(_passes(config, images))
+    calls = {layer.name: _repeated(layer.run, device) for layer in passes}
+    calls["step"] = our_step(config, images, device)
+    if device.type == "cuda":
+        for call in calls.values():
+            seconds_per_call(call, device, WARM_UP + 1)
+    median = in_turns({name: partial(seconds_per_call, call, device) for name, call in calls.items()}, options.turns)
+    flops, bandwidth = product_flops(precision(config, device), device), copy_bytes(device)
+    layers = {}
+    for layer in passes:
+        arithmetic, memory = layer.flops / flops, layer.moved / bandwidth
+        alone = max(median[layer.name] - median.get(layer.forward, 0.0), 0.0) / REPEATS
+        layers[layer.name] = {
+            "seconds": layer.per_step * alone,
+            "flops": layer.per_step * layer.flops,
+            "bound_seconds": layer.per_step * max(arithmetic, memory),
+            "bound_by": "arithmetic" if arithmetic > memory else "memory",
+            "per_step": layer.per_step,
         }
-        for one in passes
-    }
     return {
         "preset": config.preset,
-        "batch_size": size,
-        "device": platform_name(device),
+        "batch_size": options.batch_size,
+        "device": machine(device),
         "threads": torch.get_num_threads(),
-        "precision": kind,
+        "precision": precision(config, device),
         "product_tflops": flops / 1e12,
         "copy_gigabytes_per_second": bandwidth / 1e9,
         "step_seconds": median["step"],
-        "layers": rows,
+        "layers": layers,
     }
 
 
@@ -145,24 +126,22 @@ def _repeated(run: Callable[[], object], device: torch.device) -> Callable[[], o
     return captured(many, dataclasses.replace(preset("demo32"), engine=EngineConfig(cuda_graph=True)), device)
 
 
-def _passes(config: TrainConfig, players: Players, device: torch.device) -> Iterator[Pass]:
-    model, size = config.model, config.data.batch_size
-    layout = memory_format(config.engine)
-    z = torch.rand(size, model.latent_dim, device=device) * 2 - 1
-    images = torch.rand(size, model.image_channels, model.image_size, model.image_size, device=device) * 2 - 1
-    images = images.contiguous(memory_format=layout)
-    for network, x in ((players.generator, z), (players.discriminator, images)):
-        seen = _inputs(network, x)
+def _passes(config: TrainConfig, images: Tensor) -> Iterator[Pass]:
+    players, device = build_players(config, device=images.device), images.device
+    z = torch.rand(len(images), config.model.latent_dim, device=device) * 2 - 1
+    real = from_uint8(images, "tanh").contiguous(memory_format=memory_format(config.engine))
+    for network, x in ((players.generator, z), (players.discriminator, real)):
+        inputs = _inputs(network, x)
         for name, module in network.named_modules():
-            if module in seen:
-                yield from _of_layer(network, name, module, seen[module].detach(), precision(config, device))
+            if module in inputs:
+                yield from _passes_of_layer(network, name, module, inputs[module].detach(), precision(config, device))
 
 
 def _inputs(network: nn.Module, x: Tensor) -> dict[nn.Module, Tensor]:
-    """What every convolution, dense layer and normalisation of a network sees."""
-    seen: dict[nn.Module, Tensor] = {}
+    """The input of every convolution, dense layer and normalisation of a network."""
+    inputs: dict[nn.Module, Tensor] = {}
     hooks = [
-        module.register_forward_pre_hook(lambda module, inputs: seen.update({module: inputs[0]}))
+        module.register_forward_pre_hook(lambda module, arguments: inputs.update({module: arguments[0]}))
         for module in network.modules()
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | BatchNorm)
     ]
@@ -170,10 +149,10 @@ def _inputs(network: nn.Module, x: Tensor) -> dict[nn.Module, Tensor]:
         network(x)
     for hook in hooks:
         hook.remove()
-    return seen
+    return inputs
 
 
-def _of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor, kind: str) -> Iterator[Pass]:
+def _passes_of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor, kind: str) -> Iterator[Pass]:
     """Forward and backward of one layer.
 
     D runs forward on real, fake and, for G, fake again; backward to kernels and inputs in the first two, to inputs alone
@@ -189,8 +168,9 @@ def _of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor, kind:
             return F.leaky_relu(module(x), slope) if isinstance(module, BatchNorm) else module(x)
 
     x, parameters = x.clone().requires_grad_(), list(module.parameters())
-    y = forward(x).detach()
-    gradient, flops = torch.randn_like(y), _flops(module, x, y)
+    with FlopCounterMode(display=False) as counter:
+        y = forward(x).detach()
+    gradient, flops = torch.randn_like(y), float(counter.get_total_flops())
     a, w, b = _bytes(x), sum(map(_bytes, parameters)), _bytes(y)
     is_norm = isinstance(module, BatchNorm)
 
@@ -220,17 +200,6 @@ def _of_layer(network: nn.Module, name: str, module: nn.Module, x: Tensor, kind:
         yield direction("backward", *(parameters if name == "projection" else (x, *parameters)), per_step=1)
 
 
-def _flops(module: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Of a forward pass; 0 for what is bound by memory anyway."""
-    if isinstance(module, nn.Linear):
-        return 2.0 * len(x) * module.weight.numel()
-    if isinstance(module, nn.Conv2d):
-        return 2.0 * len(x) * module.weight.numel() * y.shape[2] * y.shape[3]
-    if isinstance(module, nn.ConvTranspose2d):
-        return 2.0 * len(x) * module.weight.numel() * x.shape[2] * x.shape[3]
-    return 0.0
-
-
 def _bytes(x: Tensor) -> float:
     return float(x.numel() * x.element_size())
 
@@ -239,26 +208,21 @@ def copy_bytes(device: torch.device) -> float:
     """Bytes read and written per second by a large copy, the best of five."""
     source = torch.zeros(2**30 if device.type == "cuda" else 2**28, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.numel() / min(turn(lambda _: target.copy_(source), device, 1) for _ in range(6))
+    return 2 * source.numel() / best_seconds(lambda: target.copy_(source), device)
 
 
 def render(result: dict[str, Any]) -> str:
     """The figures as text."""
     step, layers = result["step_seconds"], result["layers"]
+    rows = [(name, row["seconds"], row["bound_seconds"], row["bound_by"]) for name, row in layers.items()]
+    rows.append(("all layers", sum(row[1] for row in rows), sum(row[2] for row in rows), ""))
+    formats = {"ms per step": "", "measured": ".3f", "share": ".1%", "bound": ".3f", "above": ".3f", "bound by": ""}
     lines = [
-        f"{result['preset']}, batch {result['batch_size']}, {result['precision']}, {result['device']}, {result['threads']} "
-        f"threads; matrix product {result['product_tflops']:.3g} TFLOP/s, copy {result['copy_gigabytes_per_second']:.3g} GB/s",
-        f"{'ms per step':40} {'measured':>9} {'share':>6} {'bound':>9} {'above':>8}  bound by",
+        (name, 1e3 * seconds, seconds / step, 1e3 * bound, 1e3 * (seconds - bound), bound_by)
+        for name, seconds, bound, bound_by in rows
     ]
-    for name, row in layers.items():
-        above = row["seconds"] - row["bound_seconds"]
-        lines.append(
-            f"{name:40} {row['seconds'] * 1e3:9.3f} {row['seconds'] / step:6.1%} {row['bound_seconds'] * 1e3:9.3f} "
-            f"{above * 1e3:8.3f}  {row['bound_by']}"
-        )
-    total, bound = (sum(row[key] for row in layers.values()) for key in ("seconds", "bound_seconds"))
-    lines.append(
-        f"{'all layers':40} {total * 1e3:9.3f} {total / step:6.1%} {bound * 1e3:9.3f} {(total - bound) * 1e3:8.3f}"
+    return (
+        f"{result['preset']}, batch {result['batch_size']}, {result['precision']}, {result['device']}, {result['threads']} "
+        f"threads; matrix product {result['product_tflops']:.3g} TFLOP/s, copy {result['copy_gigabytes_per_second']:.3g} GB/s\n"
+        + table(formats, [*lines, ("whole step", 1e3 * step, 1.0)])
     )
-    lines.append(f"{'whole step':40} {step * 1e3:9.3f} {1:6.0%}")
-    return "\n".join(lines)

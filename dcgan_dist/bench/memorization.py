@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcgan_dist.cli.command_line import absolute, parse
+from dcgan_dist.bench.harness import Benchmark
 from dcgan_dist.memorization.check import PLANTED, learn_coder
 from dcgan_dist.memorization.copying import calibrate, clopper_pearson, copy_rate
 from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying, data_copying
@@ -31,7 +30,7 @@ SHARES = (0.05, 0.1, 0.2, 0.4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MemorizationBench:
+class Options(Benchmark):
     """What is measured."""
 
     trials: int = 4000
@@ -41,23 +40,16 @@ class MemorizationBench:
     samples: tuple[str, ...] = ()
     train: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
-    json: str = ""
-    """File for the results."""
 
 
-def main(argv: list[str]) -> int:
-    """Measure and print."""
-    options = parse(
-        MemorizationBench, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench memorization"
-    )
-    results: dict[str, Any] = {"c_t": drawn(options.trials)}
-    if options.samples:
-        results["copy_rate"] = exchanged(options)
-    text = json.dumps(results, indent=1)
-    print(text)
-    if options.json:
-        Path(absolute(options.json, "json")).write_text(text + "\n", encoding="utf-8")
-    return 0
+def measure(options: Options) -> dict[str, Any]:
+    """Errors of the data-copying test on drawn features, and with --samples of the copy rate on real images."""
+    return {"c_t": drawn(options.trials)} | ({"copy_rate": exchanged(options)} if options.samples else {})
+
+
+def render(result: dict[str, Any]) -> str:
+    """The figures as JSON."""
+    return json.dumps(result, indent=1)
 
 
 def drawn(trials: int) -> dict[str, Any]:
@@ -76,9 +68,9 @@ def _significant(name: str, spread: float, share: float, trials: int) -> dict[st
         copies = rng.permutation(SAMPLES)[: round(share * SAMPLES)]
         noise = 0.2 * rng.standard_normal((len(copies), 8)).astype(np.float32)
         samples[copies] = train[rng.integers(0, TRAIN, len(copies))] + noise
-        found = _test(samples, train, _draw(rng, HELD_OUT), trial)
-        ours += found.significant
-        published += found.p_normal <= SIGNIFICANT
+        test = _test(samples, train, _draw(rng, HELD_OUT), trial)
+        ours += test.significant
+        published += test.p_normal <= SIGNIFICANT
     return {
         "trials": trials,
         "significant": ours / trials,
@@ -93,12 +85,12 @@ def _draw(rng: np.random.Generator, n: int, spread: float = 1.0) -> Features:
 
 
 def _test(samples: Features, train: Features, held_out: Features, seed: int) -> DataCopying:
-    result = data_copying(samples, train, held_out, cells=CELLS, seed=seed)
-    assert result is not None
-    return result
+    test = data_copying(samples, train, held_out, cells=CELLS, seed=seed)
+    assert test is not None
+    return test
 
 
-def exchanged(options: MemorizationBench) -> dict[str, Any]:
+def exchanged(options: Options) -> dict[str, Any]:
     """How often real images that pose as samples are called copies."""
     samples = read_image_set(options.samples, "samples").images
     train, held_out = read_image_set(options.train, "train").images, read_image_set(options.held_out, "held_out").images

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import simplejpeg
-import torch
 from numpy.typing import NDArray
 
 from dcgan_dist.neighbors.pairs import Codes
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
+from dcgan_dist.similarity.coder_files import pack_signs
 
 Images = NDArray[np.uint8]  # (n, 32, 32, 3)
-Encode = Callable[[Images], Codes]
 
 _JPEG_QUALITY = 70
 
@@ -30,48 +30,47 @@ def cifar10_images(path: str) -> Images:
     return np.stack([sample.pixels for item in source.items() for sample in source.read(item)])  # type: ignore[union-attr]
 
 
-def pca_sign(images: Images, code_bits: int = 128, fitted_on: int = 20_000) -> Encode:
-    """The plain code of real images: signs of their first principal components.
+def principal_signs(fitted_on: NDArray[np.uint8], bits: int = 128) -> Callable[[NDArray[np.uint8]], Codes]:
+    """The plain code of real images: signs of the projections of their pixels on the first principal components.
 
-    Any other function from images to packed codes serves as well, for example `encode` of a learned coder.
+    Args:
+        fitted_on: (n, ...) images.
+        bits: components.
+
+    Returns:
+        From images (m, ...) to packed codes (m, bits / 8). Another function, such as `encode` of a learned coder, serves
+        wherever this one does.
     """
-    some = np.random.default_rng(0).permutation(len(images))[:fitted_on]
-    x = _flat(images[some])
-    mean = x.mean(0)
-    torch.manual_seed(0)
-    components = torch.svd_lowrank(x - mean, q=code_bits + 16, niter=4)[2][:, :code_bits]
-
-    def encode(images: Images) -> Codes:
-        blocks = [images[start : start + 4096] for start in range(0, len(images), 4096)]
-        return np.concatenate([np.packbits(((_flat(part) - mean) @ components > 0).numpy(), axis=1) for part in blocks])
-
-    return encode
+    flat = fitted_on.reshape(len(fitted_on), -1).astype(np.float32)
+    mean = flat.mean(0)
+    flat -= mean
+    size = flat.shape[1]
+    vectors = scipy.linalg.eigh(flat.T @ flat, subset_by_index=[size - bits, size - 1])[1]
+    return lambda images: pack_signs((images.reshape(len(images), -1) - mean) @ vectors)
 
 
-def flip_rates(images: Images, encode: Encode, measured_on: int = 5_000) -> dict[str, NDArray[np.float64]]:
+def flip_rates(
+    images: Images, encode: Callable[[Images], Codes], measured_on: int = 5_000
+) -> dict[str, NDArray[np.float64]]:
     """Share of images whose bit j is another one in a copy, (code_bits,) for each kind of copy."""
     some = images[np.random.default_rng(1).permutation(len(images))[:measured_on]]
     copies = {
         f"JPEG {_JPEG_QUALITY}": np.stack([_recompressed(image) for image in some]),
         "shift 1 px": np.pad(some, ((0, 0), (0, 0), (1, 0), (0, 0)), mode="edge")[:, :, :-1],
     }
-    own = encode(some)
-    return {name: np.unpackbits(own ^ encode(copy), axis=1).mean(0) for name, copy in copies.items()}
+    originals = encode(some)
+    return {name: np.unpackbits(originals ^ encode(copy), axis=1).mean(0) for name, copy in copies.items()}
 
 
 def noisy_copies(codes: Codes, n: int, rates: dict[str, NDArray[np.float64]]) -> Codes:
     """n copies of codes drawn with replacement, of each kind as many: every bit flipped at its own rate, independently."""
     rng = np.random.default_rng(2)
     copies = codes[rng.integers(0, len(codes), n)]
-    for part, kind in zip(np.array_split(np.arange(n), len(rates)), rates.values(), strict=True):
-        for rows in np.array_split(part, max(1, len(part) // 100_000)):
-            flips = rng.random((len(rows), len(kind)), np.float32) < kind.astype(np.float32)
+    for block, rate in zip(np.array_split(np.arange(n), len(rates)), rates.values(), strict=True):
+        for rows in np.array_split(block, max(1, len(block) // 100_000)):
+            flips = rng.random((len(rows), len(rate)), np.float32) < rate.astype(np.float32)
             copies[rows] ^= np.packbits(flips, axis=1)
     return copies[rng.permutation(n)]
-
-
-def _flat(images: Images) -> torch.Tensor:
-    return torch.from_numpy(images.reshape(len(images), -1)).float() / 255
 
 
 def _recompressed(image: Any) -> Any:

@@ -11,100 +11,68 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """A connection that a ring passes through."""
+    """A connection that a ring passes through: bytes per second in one direction of one member, seconds per message."""
 
     bytes_per_second: float
-    """One direction, of one member."""
     latency: float
-    """Seconds of one message."""
+
+    def ring_seconds(self, members: int, size: float) -> float:
+        """Seconds of one all-reduce of so many bytes over a ring."""
+        if members == 1:
+            return 0.0
+        return 2 * (members - 1) / members * size / self.bytes_per_second + 2 * (members - 1) * self.latency
 
 
 NVLINK = Link(bytes_per_second=450e9, latency=3e-6)
-"""Of one H100 or H200 to a switch, by the vendor's figure of 900 GB/s for both directions."""
+"""From one H100 or H200 to a switch, by the vendor's figure of 900 GB/s for both directions."""
 ETHERNET = Link(bytes_per_second=400e9 / 8, latency=20e-6)
 """One 400 Gbit/s port per machine."""
 GPUS_PER_MACHINE = 8
 
 
+def reduction_seconds(gpus: int, size: float, *, inside: Link = NVLINK, between: Link = ETHERNET) -> float:
+    """Seconds of one all-reduce over machines of eight GPUs."""
+    machines = -(-gpus // GPUS_PER_MACHINE)
+    return inside.ring_seconds(min(gpus, GPUS_PER_MACHINE), size) + between.ring_seconds(machines, size)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MeasuredStep:
+class StepModel:
     """What one rank was seen to do."""
 
     fixed_seconds: float
-    """Of a step with no rows."""
+    """Part of a step that does not depend on its rows."""
     seconds_per_row: float
     reduced_bytes: float
     """Gradients of both networks, each reduced once per step."""
     overlap_share: float
     """Share of the reduction that is hidden behind the backward pass where there is room, in [0, 1]."""
 
-    def compute_seconds(self, rows: float) -> float:
-        """Of one step without any reduction."""
-        return self.fixed_seconds + self.seconds_per_row * rows
+    def seconds(self, rows: float, reduction: float = 0.0) -> float:
+        """Seconds of one step of so many rows, whose reduction takes so long alone."""
+        return self.fixed_seconds + self.seconds_per_row * rows + (1 - self.overlap_share) * reduction
 
 
-def fit_step(rows: list[int], seconds: list[float]) -> tuple[float, float]:
-    """(fixed seconds, seconds per row) of step times at several batch sizes, least squares; neither negative."""
-    slope, fixed = np.polyfit(rows, seconds, 1)
-    return max(0.0, float(fixed)), max(0.0, float(slope))
+def predict(
+    step: StepModel, gpus: list[int], *, global_batch: int = 0, rows_per_gpu: int = 0
+) -> list[dict[str, float]]:
+    """Strong scaling of a global batch, or weak scaling of the rows per GPU; give one of both.
 
-
-def ring_seconds(members: int, size: float, link: Link) -> float:
-    """Of one all-reduce over a ring."""
-    if members == 1:
-        return 0.0
-    return 2 * (members - 1) / members * size / link.bytes_per_second + 2 * (members - 1) * link.latency
-
-
-def reduction_seconds(gpus: int, size: float, *, inside: Link = NVLINK, between: Link = ETHERNET) -> float:
-    """Of one all-reduce over machines of eight GPUs."""
-    local = min(gpus, GPUS_PER_MACHINE)
-    machines = -(-gpus // GPUS_PER_MACHINE)
-    return ring_seconds(local, size, inside) + ring_seconds(machines, size, between)
-
-
-def step_seconds(step: MeasuredStep, rows: float, reduction: float) -> float:
-    """Of one step whose reduction takes so long alone."""
-    return step.compute_seconds(rows) + (1 - step.overlap_share) * reduction
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
-    """One number of GPUs."""
-
-    gpus: int
-    rows_per_gpu: float
-    seconds: float
-    images_per_second: float
-    efficiency: float
-    """Images per second over GPUs times those of one."""
-
-
-def predict(step: MeasuredStep, gpus: list[int], *, global_batch: int = 0, rows_per_gpu: int = 0) -> list[Prediction]:
-    """Strong scaling of a global batch, or weak scaling of the rows per GPU; give one of both."""
+    Returns:
+        For each number of GPUs `gpus`, `rows_per_gpu`, `seconds`, `images_per_second` and `efficiency`: images per second
+        over GPUs times those of one.
+    """
     if bool(global_batch) == bool(rows_per_gpu):
         raise ValueError("give either global_batch or rows_per_gpu")
-
-    def rows(n: int) -> float:
-        return rows_per_gpu or global_batch / n
-
-    alone = rows(1) / step.compute_seconds(rows(1))
     predictions = []
-    for n in gpus:
-        seconds = step_seconds(step, rows(n), reduction_seconds(n, step.reduced_bytes))
-        rate = n * rows(n) / seconds
+    for n in (1, *gpus):
+        rows = rows_per_gpu or global_batch / n
+        seconds = step.seconds(rows, reduction_seconds(n, step.reduced_bytes))
         predictions.append(
-            Prediction(
-                gpus=n,
-                rows_per_gpu=rows(n),
-                seconds=seconds,
-                images_per_second=rate,
-                efficiency=rate / (n * alone),
-            )
+            {"gpus": n, "rows_per_gpu": rows, "seconds": seconds, "images_per_second": n * rows / seconds}
         )
-    return predictions
+    alone = predictions[0]["images_per_second"]
+    return [row | {"efficiency": row["images_per_second"] / (row["gpus"] * alone)} for row in predictions[1:]]

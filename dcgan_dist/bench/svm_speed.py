@@ -6,19 +6,17 @@ after the other, and are compared in time, weights, and accuracy on the rows aft
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from dcgan_dist.cli.command_line import absolute, parse
-from dcgan_dist.cli.result_file import write_json
+from dcgan_dist.bench.harness import Benchmark, Measured, machine, synchronize, table
+from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
@@ -30,11 +28,9 @@ from dcgan_dist.tables.job import open_data
 from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm
 from dcgan_dist.tables.table_options import TableOptions
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProbeBenchmark:
+class Options(Benchmark):
     """What is compared."""
 
     data: str
@@ -50,98 +46,89 @@ class ProbeBenchmark:
     c: float = 1e-3
     """Weight of the loss."""
     tol: float = 1e-6
-    """Of both."""
+    """Tolerance of all solvers."""
     reference: bool = True
     """Run scikit-learn too, by far the longest part."""
     blocks: bool = False
     """Also our form for many rows, which reads them in blocks."""
     use_gpu: bool = False
     """Ours on a GPU."""
-    json: str = ""
-    """Also write the figures to this file."""
 
 
-def main(argv: list[str]) -> int:
-    """Make features, solve, compare, print."""
-    options = parse(
-        ProbeBenchmark, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.bench probe"
-    )
+def measure(options: Options) -> dict[str, Any]:
+    """Seconds, weights and accuracy of every solver that is asked for, the reference last."""
     features, labels, test, truth = _features(options)
-    solvers = _solve(options, features, labels)
-    last = list(solvers.values())[-1][1]
-    entries = [
-        {
-            "solver": name,
-            "seconds": round(seconds, 2),
-            "converged": svm.converged,
-            "steps": svm.steps,
-            "weights_off_the_last": _off(svm, last),
-            "accuracy": round(
-                100 * float((svm.scores(test.to(svm.weights)).argmax(1).cpu() == truth).double().mean()), 3
-            ),
-        }
-        for name, (seconds, svm) in solvers.items()
-    ]
-    shape = {
+    device = torch.device("cuda" if options.use_gpu else "cpu")
+    rows, classes = features.to(device), int(labels.max()) + 1
+
+    def many_rows() -> LinearSvm:
+        shape: dict[str, Any] = {"classes": classes, "dimensions": rows.shape[1]}
+        return fit_linear_svm(lambda: iter(rows.split(512)), labels, options.c, tol=options.tol, **shape)
+
+    def reference() -> LinearSvm:
+        svc = LinearSVC(C=options.c, tol=options.tol, max_iter=100_000).fit(features.numpy(), labels.numpy())
+        weights, intercept = torch.from_numpy(svc.coef_.T), torch.from_numpy(svc.intercept_)
+        steps = int(np.max(svc.n_iter_))
+        return LinearSvm(weights=weights, intercept=intercept, converged=True, steps=steps, passes=0)
+
+    solvers: dict[str, Callable[[], LinearSvm]] = {
+        "ours, Gram matrix": lambda: FewRows(rows, labels, classes=classes).fit(options.c, tol=options.tol),
+        **({"ours, blocks": many_rows} if options.blocks else {}),
+        **({"scikit-learn LinearSVC": reference} if options.reference else {}),
+    }
+    fitted: dict[str, tuple[float, LinearSvm]] = {}
+    for name, solve in solvers.items():
+        with Measured() as measured:
+            svm = solve()
+            synchronize(device)
+        fitted[name] = measured.seconds, svm
+    last = _parameters(list(fitted.values())[-1][1])
+    return {
         "rows": len(features),
         "features": features.shape[1],
         "test_rows": len(test),
         "c": options.c,
         "tol": options.tol,
-    }
-    result = {
-        **shape,
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(),
         "threads": torch.get_num_threads(),
-        "solvers": entries,
+        "solvers": [
+            {
+                "solver": name,
+                "seconds": round(seconds, 2),
+                "converged": svm.converged,
+                "steps": svm.steps,
+                "weights_off_the_last": float((_parameters(svm) - last).norm() / last.norm()),
+                "accuracy": round(
+                    100 * float((svm.scores(test.to(svm.weights)).argmax(1).cpu() == truth).double().mean()), 3
+                ),
+            }
+            for name, (seconds, svm) in fitted.items()
+        ],
     }
-    print(shape)
-    for entry in entries:
-        print(
-            f"{entry['solver']:24} {entry['seconds']:9.2f} s  accuracy {entry['accuracy']:7.3f} %  weights off the last "
-            f"{entry['weights_off_the_last']:.1e}  converged {entry['converged']}"
-        )
-    write_json(options.json, result)
-    return 0
 
 
-def _solve(options: ProbeBenchmark, features: Tensor, labels: Tensor) -> dict[str, tuple[float, LinearSvm]]:
-    """Seconds and solution of each solver that was asked for, the reference last."""
-    device = torch.device("cuda" if options.use_gpu else "cpu")
-    classes = int(labels.max()) + 1
-    rows = features.to(device)
-
-    solvers: dict[str, tuple[float, LinearSvm]] = {
-        "ours, Gram matrix": _timed(lambda: FewRows(rows, labels, classes=classes).fit(options.c, tol=options.tol))
+def render(result: dict[str, Any]) -> str:
+    """The figures as a table."""
+    formats = {
+        "solver": "",
+        "seconds": ".2f",
+        "converged": "",
+        "steps": "d",
+        "off the last": ".1e",
+        "accuracy, %": ".3f",
     }
-    if options.blocks:
-        solvers["ours, blocks"] = _timed(
-            lambda: fit_linear_svm(
-                lambda: iter(rows.split(512)),
-                labels,
-                options.c,
-                classes=classes,
-                dimensions=rows.shape[1],
-                tol=options.tol,
-            )
-        )
-    if options.reference:
-        seconds, svc = _timed(
-            lambda: LinearSVC(C=options.c, tol=options.tol, max_iter=100_000).fit(features.numpy(), labels.numpy())
-        )
-        theirs = LinearSvm(
-            weights=torch.from_numpy(svc.coef_.T),
-            intercept=torch.from_numpy(svc.intercept_),
-            converged=True,
-            steps=int(np.max(svc.n_iter_)),
-            passes=0,
-        )
-        solvers["scikit-learn LinearSVC"] = seconds, theirs
-
-    return solvers
+    return (
+        f"{result['rows']:,} rows of {result['features']:,} features, {result['test_rows']:,} to test on, C {result['c']:g}, "
+        f"tolerance {result['tol']:g}\n" + table(formats, (solver.values() for solver in result["solvers"]))
+    )
 
 
-def _features(options: ProbeBenchmark) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _parameters(svm: LinearSvm) -> Tensor:
+    """All weights and intercepts, float64."""
+    return torch.cat([svm.weights, svm.intercept[None]]).double().cpu()
+
+
+def _features(options: Options) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Features and classes of the rows to learn from, and of those after them."""
     table = TableOptions(model="", data=absolute(options.data, "data"), out=absolute(options.work, "work"))
     train = open_data(table, lambda path: Cifar10Source(path=path)).split("train")
@@ -152,17 +139,3 @@ def _features(options: ProbeBenchmark) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows = torch.cat([discriminator_features(network, batch) for batch in images.split(128)])
     labels = read_labels(train)[: len(rows)]
     return rows[: options.rows], labels[: options.rows], rows[options.rows :], labels[options.rows :]
-
-
-def _timed(solve: Callable[[], T]) -> tuple[float, T]:
-    began = time.perf_counter()
-    solved = solve()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - began, solved
-
-
-def _off(svm: LinearSvm, other: LinearSvm) -> Any:
-    """Norm of the difference of all weights and intercepts, relative to the other's norm."""
-    one, two = (torch.cat([s.weights, s.intercept[None]]).double().cpu() for s in (svm, other))
-    return float((one - two).norm() / two.norm())

@@ -1,4 +1,4 @@
-"""The table of codes against judged pairs: its averages are scikit-learn's, and planted pairs are found."""
+"""The table of codes against judged pairs: unjudged pairs count or not, and planted pairs are found."""
 
 from __future__ import annotations
 
@@ -8,45 +8,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from dcgan_dist.bench import duplicates
-from dcgan_dist.bench.average_precision import rank_images, rank_pairs
+from dcgan_dist.bench.__main__ import main
+from dcgan_dist.bench.average_precision import rank
 from dcgan_dist.data.shards.images import encode_png
 from dcgan_dist.errors import InputError
 from dcgan_dist.similarity.thumbnails import thumbnails
 from tests.helpers.tars import tar_of
 
-ranked = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=40).filter(
-    lambda pairs: any(alike for _, alike in pairs)
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(ranked)
-def test_average_precision_and_recall_are_those_of_scikit_learn_ties_included(pairs: list[tuple[int, bool]]) -> None:
-    distances, alike = np.array([d for d, _ in pairs]), np.array([a for _, a in pairs])
-
-    ranking = rank_pairs(distances, alike)
-
-    precision, recall, _ = precision_recall_curve(alike, -distances)
-    assert ranking.average_precision == pytest.approx(average_precision_score(alike, -distances))
-    assert ranking.recall_at(0.75) == pytest.approx(recall[precision >= 0.75].max())
-
 
 def test_unjudged_pairs_count_as_false_or_are_left_out() -> None:
     distances, alike = np.array([1, 3]), np.array([True, True])
 
-    assert rank_pairs(distances, alike).average_precision == 1
-    assert rank_pairs(distances, alike, np.array([0, 0, 2, 0])).average_precision == pytest.approx((1 + 2 / 4) / 2)
+    assert rank(distances, alike).average_precision == 1
+    assert rank(distances, alike, np.array([0, 0, 2, 0])).average_precision == pytest.approx((1 + 2 / 4) / 2)
 
 
 def test_images_that_found_nothing_count_as_missed() -> None:
-    ranking = rank_images(np.array([5, 99, 7]), np.array([True, True, False]), missing=99)
+    ranking = rank(np.array([5, 7]), np.array([True, False]), total=2)
 
-    assert ranking.recall_at(0.99) == 0.5
+    assert (ranking.recall_at(0.99), ranking.average_precision) == (0.5, 0.5)
+    assert rank(np.array([3]), np.array([False]), total=2).recall_at(0.99) == 0
 
 
 @pytest.fixture
@@ -69,7 +51,7 @@ def tars(tmp_path: Path) -> dict[str, str]:
 
 def compare(tars: dict[str, str], judged: str) -> int:
     paths = ["--shards", tars["train.tar"], "--protect", tars["test.tar"], "--judged", judged]
-    return duplicates.main([*paths, "--out", tars["out"], "--json", tars["table.json"]])
+    return main(["duplicates", *paths, "--out", tars["out"], "--json", tars["table.json"]])
 
 
 def test_planted_pairs_are_found_by_the_recommended_code(tars: dict[str, str]) -> None:
@@ -77,8 +59,8 @@ def test_planted_pairs_are_found_by_the_recommended_code(tars: dict[str, str]) -
 
     result = json.loads(Path(tars["table.json"]).read_text())
     assert (result["test_images"], result["judged_pairs"], result["same_photograph"]) == (10, 6, 5)
-    found = result["methods"]["recommended"]
-    assert found["image_ap"] == found["pair_ap_wrong"] == 1
+    recommended = result["methods"]["recommended"]
+    assert recommended["image_ap"] == recommended["pair_ap_wrong"] == 1
     assert "signs of principal components" in result["methods"]
 
 

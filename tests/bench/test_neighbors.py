@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from dcgan_dist.bench import neighbors
-from dcgan_dist.bench.neighbors_codes import flip_rates, noisy_copies, pca_sign
+from dcgan_dist.bench.neighbors_codes import flip_rates, noisy_copies, principal_signs
 
 
-def test_benchmark_writes_what_it_prints(tmp_path: Path) -> None:
-    flags = [
-        "--sizes",
-        "500",
-        "2000",
-        "--compared-at",
-        "2000",
-        "--faiss-queries",
-        "100",
-        "--collisions",
-        "1000",
-        "--no-l2",
-    ]
+def test_benchmark_writes_what_it_prints(figures: Callable[[str, str], Any]) -> None:
+    flags = "--sizes 500 2000 --compared-at 2000 --faiss-queries 100 --collisions 1000 --no-l2"
 
-    neighbors.main([*flags, "--json", str(tmp_path / "figures.json")])
+    result = figures("neighbors", flags)
 
-    result = json.loads((tmp_path / "figures.json").read_text())
     assert [(row["codes"], row["n"]) for row in result["pairs"]] == [("uniform", 500), ("uniform", 2000)]
     assert result["faiss_flat"][0]["FAISS queries"] == 100
     assert result["faiss_flat"][0]["seconds_scaled"] >= 20 * result["faiss_flat"][0]["seconds"]
@@ -49,7 +36,7 @@ def test_codes_of_pictures_stay_nearer_to_their_copies_than_to_others() -> None:
     coarse = rng.integers(0, 256, (400, 4, 4, 3), np.uint8)
     images = coarse.repeat(8, axis=1).repeat(8, axis=2)
 
-    encode = pca_sign(images, code_bits=32)
+    encode = principal_signs(images, bits=32)
     rates = flip_rates(images, encode, measured_on=400)
 
     codes = np.unpackbits(encode(images), axis=1)

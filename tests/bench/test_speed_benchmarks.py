@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from dcgan_dist.bench import layer_speed as layers
-from dcgan_dist.bench import scaling, train
-from dcgan_dist.bench import step_speed as step
-from dcgan_dist.bench.__main__ import BENCHMARKS
+from dcgan_dist.bench.__main__ import main
 from dcgan_dist.bench.examples_loop import plain_discriminator, plain_generator
 from dcgan_dist.config import replace
+from dcgan_dist.errors import InputError
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.estimate import step_flops_per_image
+
+Figures = Callable[[str, str], Any]
 
 
 @pytest.mark.parametrize("name", ["examples64", "lsun64", "imagenet32"])
@@ -36,14 +35,21 @@ def test_the_examples_networks_have_the_shape_and_work_of_ours(name: str) -> Non
     assert (plain, made) == (ours, ours_made)
 
 
-def test_step_compares_every_way_of_computing_with_the_examples_loop(tmp_path: Path) -> None:
-    out = tmp_path / "step.json"
+def test_the_data_benchmark_measures_the_readers_that_are_asked_for(
+    figures: Figures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "--n 300 --batch-size 32 --seconds 0.05 --turns 1 --loader-workers 0"
 
-    assert (
-        step.main(["--preset", "demo32", "--batch-size", "4", "--steps", "1", "--turns", "1", "--json", str(out)]) == 0
-    )
+    rows = figures("data", f"{small} --only ours")["rows"]
 
-    (table,) = json.loads(out.read_text())
+    assert [row["reader"] for row in rows] == ["ours, JPEG", "ours, blocks"]
+    assert all(row["images_per_s"] > 0 for row in rows)
+    assert "images/s" in capsys.readouterr().out
+
+
+def test_step_compares_every_way_of_computing_with_the_examples_loop(figures: Figures) -> None:
+    (table,) = figures("step", "--preset demo32 --batch-size 4 --steps 1 --turns 1")
+
     assert set(table["variants"]) >= {"ours, float32", "+ bfloat16", "examples' loop"}
     assert table["variants"]["examples' loop"]["times_examples"] == 1
 
@@ -61,13 +67,9 @@ def test_step_compares_every_way_of_computing_with_the_examples_loop(tmp_path: P
         ),
     ],
 )
-def test_layers_sets_every_layer_against_the_best_of_the_machine(device: str, tmp_path: Path) -> None:
-    out = tmp_path / "layers.json"
-    flags = ["--preset", "demo32", "--batch-size", "4", "--turns", "1", "--device", device, "--json", str(out)]
+def test_layers_sets_every_layer_against_the_best_of_the_machine(device: str, figures: Figures) -> None:
+    table = figures("layers", f"--preset demo32 --batch-size 4 --turns 1 --device {device}")
 
-    assert layers.main(flags) == 0
-
-    table = json.loads(out.read_text())
     model = preset("demo32").model
     weights = {
         n for network in (Generator(model), Discriminator(model)) for n, p in network.named_parameters() if p.ndim > 1
@@ -84,41 +86,20 @@ def test_layers_sets_every_layer_against_the_best_of_the_machine(device: str, tm
     assert arithmetic == pytest.approx(estimate - 2 * first_layer - projection, rel=1e-6)
 
 
-def test_train_says_what_the_way_from_the_shards_costs(tmp_path: Path) -> None:
-    out = tmp_path / "train.json"
-    flags = ["--preset", "demo32", "--batch-size", "8", "--n", "64", "--steps", "2", "--turns", "1", "--json", str(out)]
+def test_train_says_what_the_way_from_the_shards_costs(figures: Figures) -> None:
+    result = figures("train", "--preset demo32 --batch-size 8 --n 64 --steps 2 --turns 1")
 
-    assert train.main(flags) == 0
-
-    result = json.loads(out.read_text())
     assert result["layout"] == "blocks"
     assert 0 <= result["data_wait_share"] < 1
 
 
-def test_two_ranks_average_the_gradient_of_every_parameter_once(tmp_path: Path) -> None:
-    out = tmp_path / "scaling.json"
-    flags = [
-        "--preset",
-        "demo32",
-        "--batch-size",
-        "8",
-        "--ranks",
-        "2",
-        "--steps",
-        "1",
-        "--turns",
-        "1",
-        "--json",
-        str(out),
-    ]
+def test_two_ranks_average_the_gradient_of_every_parameter_once(figures: Figures) -> None:
+    measured = figures("scaling", "--preset demo32 --batch-size 8 --ranks 2 --steps 1 --turns 1")["measured"]
 
-    assert scaling.main(flags) == 0
-
-    measured = json.loads(out.read_text())["measured"]
     assert measured["2"]["reduced_bytes"] == measured["2"]["theory_bytes"] > 0
     assert measured["1"]["reduced_bytes"] == 0
 
 
-@pytest.mark.parametrize("module", BENCHMARKS.values())
-def test_every_benchmark_that_is_named_exists(module: str) -> None:
-    assert importlib.util.find_spec(f"dcgan_dist.bench.{module}") is not None
+def test_an_unknown_benchmark_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="name one of data, step"):
+        main(["speed"])

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dcgan_dist.bench.ranks import run_ranks
 from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.models.latents import draw_latents, seeded
@@ -29,7 +30,6 @@ from dcgan_dist.training.players import build_players
 from tests.chaos.conftest import result_of
 from tests.chaos.cost import Events, Injected, Table, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank
-from tests.helpers.ranks import run_ranks
 from tests.helpers.recorded_training import digest, records
 from tests.helpers.training_job import TrainingJob
 

@@ -40,7 +40,7 @@ def ours(manifest: Manifest) -> Generator[object]:
 
 
 def plain_webdataset(manifest: Manifest) -> Generator[object]:
-    loader = DataLoader(data_peers.webdataset_uint8(manifest), BATCH)
+    loader = DataLoader(data_peers.webdataset(manifest), BATCH)
     while True:
         yield from loader
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dcgan_dist.bench.ranks import run_ranks
 from dcgan_dist.config import DataConfig, TrainConfig
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.models.latents import draw_latents, seeded
@@ -22,7 +23,6 @@ from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import draw_rooms
-from tests.helpers.ranks import run_ranks
 
 BATCH = 12
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from dcgan_dist.bench.ranks import run_ranks
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
-from tests.helpers.ranks import run_ranks
 
 BATCH = 12
 EQUAL_ROWS = [list(range(6)), list(range(6, 12))]

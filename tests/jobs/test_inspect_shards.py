@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dcgan_dist.bench import __main__ as bench
 from dcgan_dist.errors import InputError
 from jobs import inspect_shards
 from tests.helpers.shards import write_shards
@@ -50,19 +49,3 @@ def test_damaged_shards_exit_1_and_name_shard_member_and_offset(
 def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         inspect_shards.main(["--shards", str(tmp_path / "none")])
-
-
-def test_the_data_benchmark_writes_its_table_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--n", "300", "--batch-size", "32", "--seconds", "0.05", "--turns", "1", "--loader-workers", "0"]
-
-    assert bench.main(["data", *small, "--only", "ours", "--json", str(tmp_path / "data.json")]) == 0
-
-    rows = json.loads((tmp_path / "data.json").read_text())["rows"]
-    assert [row["reader"] for row in rows] == ["ours, JPEG", "ours, blocks"]
-    assert all(row["images_per_s"] > 0 for row in rows)
-    assert "images/s" in capsys.readouterr().out
-
-
-def test_an_unknown_benchmark_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="name one of data, step"):
-        bench.main(["speed"])
