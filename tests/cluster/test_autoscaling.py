@@ -54,7 +54,7 @@ def test_nodes_come_for_a_run_train_it_and_leave(
     assert job.end(300) == 0
     gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
 
-    print(f"nodes {nodes.seen}, the last gone {gone:.0f} s after the run")
+    print(f"nodes {nodes.counts}, the last gone {gone:.0f} s after the run")
     assert status(head, "short") == "SUCCEEDED"
     (started,) = journal(config, "ranks started")
     assert len(set(started["nodes"])) == 2, "one rank on each node"
@@ -76,7 +76,7 @@ def test_a_node_that_is_lost_is_replaced_and_the_run_goes_on_exactly(
     assert job.end(300) == 0
     gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
 
-    print(f"nodes {nodes.seen}, the last gone {gone:.0f} s after the run")
+    print(f"nodes {nodes.counts}, the last gone {gone:.0f} s after the run")
     assert status(head, "run") == "SUCCEEDED"
     first, second = journal(config, "ranks started")
     assert nodes.most == 2
@@ -101,7 +101,7 @@ def test_a_search_makes_the_cluster_grow_and_shrink(head: dict[str, str], nodes:
     assert job.end(500) == 0
     gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
 
-    print(f"nodes {nodes.seen}, the last gone {gone:.0f} s after the search")
+    print(f"nodes {nodes.counts}, the last gone {gone:.0f} s after the search")
     assert status(head, "search") == "SUCCEEDED"
     result = json.loads((tmp_path / "runs" / "search" / "result.json").read_text())
     assert {one["status"] for one in result["trials"]} == {"FINISHED"}

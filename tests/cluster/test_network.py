@@ -11,8 +11,6 @@ import os
 import secrets
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from dcgan_dist.config import TrainConfig
 from tests.chaos.conftest import result_of
@@ -108,7 +107,7 @@ def test_two_machines_train_what_a_third_submits_and_files_go_over_http(site: Si
         about, who = f"run_id={result['run_id']}", (TRAINER, site.secrets["tracking password"])
         run = json.loads(call(f"{site.tracking.address}/api/2.0/mlflow/runs/get?{about}", *who))["run"]
         grid = call(f"{site.tracking.address}/get-artifact?path=result.json&{about}", *who)
-        with pytest.raises(urllib.error.HTTPError, match="403"):
+        with pytest.raises(requests.HTTPError, match="403"):
             call(f"{site.tracking.address}/api/2.0/mlflow/runs/get?{about}", READER, site.secrets["another's password"])
 
     events = json.loads((Path(config.storage) / config.run_name / "journal.json").read_text())["events"]
@@ -128,17 +127,13 @@ def test_nobody_submits_or_joins_without_the_token(site: Site, token: str, tmp_p
         give_token(tmp_path, token)
     with site.machines.on("laptop") as address:
         done = ray_cli(stranger, "job", "submit", "--", "true")
-        request = urllib.request.Request(
-            f"{site.laptop['RAY_API_SERVER_ADDRESS']}/api/jobs/",
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-        )
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=30)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        refusal = requests.get(f"{site.laptop['RAY_API_SERVER_ADDRESS']}/api/jobs/", headers=headers, timeout=30)
         with ray_node(stranger, address, "--num-cpus", "1") as node:
             said, _ = node.communicate(timeout=120)
 
     assert done.returncode != 0
-    assert refused.value.code == (403 if token else 401)
+    assert refusal.status_code == (403 if token else 401)
     assert node.returncode != 0
     for words in (done.stdout + done.stderr, said):
         assert "uthenticat" in words
@@ -149,9 +144,9 @@ def test_the_tracking_server_answers_no_stranger_and_under_no_other_name(site: S
     url = f"{site.tracking.address}/api/2.0/mlflow/experiments/search?max_results=1"
     with site.machines.on("laptop"):
         for user, password in ((TRAINER, "wrong"), (ADMIN, "password1234"), (ADMIN, "")):
-            with pytest.raises(urllib.error.HTTPError, match="401"):
+            with pytest.raises(requests.HTTPError, match="401"):
                 call(url, user, password)
-        with pytest.raises(urllib.error.HTTPError, match="403"):
+        with pytest.raises(requests.HTTPError, match="403"):
             call(url, TRAINER, site.secrets["tracking password"], Host="evil.example")
         assert json.loads(call(url, TRAINER, site.secrets["tracking password"])) is not None
 
@@ -208,13 +203,7 @@ def test_no_secret_shows_in_anything_that_was_written(site: Site, config: TrainC
 def answer(site: Site, path: str) -> bytes:
     """What the dashboard answers to who has the token; what it says of an error of its own counts too."""
     headers = {"Authorization": f"Bearer {site.secrets['ray token']}"}
-    request = urllib.request.Request(site.laptop["RAY_API_SERVER_ADDRESS"] + path, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answered:
-            return answered.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.read()
+    return requests.get(site.laptop["RAY_API_SERVER_ADDRESS"] + path, headers=headers, timeout=60).content
 
 
 def test_nothing_of_the_network_shows_on_this_machine(site: Site) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from tests.helpers.head import ray_head
-from tests.helpers.processes import RANK, raylets
+from tests.helpers.processes import family, raylets, wait_for_rank
 from tests.helpers.tracking_server import free_port
 
 # The identity by which Ray's fake provider knows its head.
@@ -61,7 +61,7 @@ def autoscaling_head(*, most: int, idle_seconds: float, version: int = 2, **sett
             "worker": {"resources": {"CPU": 1}, "node_config": {}, "min_workers": 0, "max_workers": most},
         },
     }
-    own = {
+    fake = {
         "RAY_FAKE_CLUSTER": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         "RAY_enable_autoscaler_v2": "1" if version == 2 else "0",
@@ -73,7 +73,7 @@ def autoscaling_head(*, most: int, idle_seconds: float, version: int = 2, **sett
         json.dump(config, file)
         file.flush()
         options = ["--num-cpus", "0", "--autoscaling-config", file.name]
-        with ray_head(options, gcs_port=port, **(own | settings)) as environment:
+        with ray_head(options, gcs_port=port, **(fake | settings)) as environment:
             yield environment
 
 
@@ -89,27 +89,27 @@ class Nodes(threading.Thread):
         super().__init__(daemon=True)
         self.home = home
         self.began = time.monotonic()
-        self.seen: list[tuple[float, int]] = [(0.0, 0)]
+        self.counts: list[tuple[float, int]] = [(0.0, 0)]
         """Seconds since the beginning, and raylets from then on."""
         self._closed = threading.Event()
         self.start()
 
     def run(self) -> None:
         while not self._closed.wait(0.2):
-            if (count := len(workers(self.home))) != self.seen[-1][1]:
-                self.seen.append((round(time.monotonic() - self.began, 1), count))
-                print("nodes", self.seen[-1], flush=True)
+            if (count := len(workers(self.home))) != self.counts[-1][1]:
+                self.counts.append((round(time.monotonic() - self.began, 1), count))
+                print("nodes", self.counts[-1], flush=True)
 
     @property
     def most(self) -> int:
         """Nodes at a time, at most."""
-        return max(count for _, count in self.seen)
+        return max(count for _, count in self.counts)
 
     def wait_until_gone(self, seconds: float) -> float:
         """Seconds until there is none but the head."""
         began = time.monotonic()
-        while self.seen[-1][1]:
-            assert time.monotonic() < began + seconds, f"nodes are still there: {self.seen}"
+        while self.counts[-1][1]:
+            assert time.monotonic() < began + seconds, f"nodes are still there: {self.counts}"
             time.sleep(0.2)
         return time.monotonic() - began
 
@@ -126,14 +126,7 @@ def workers(home: str) -> list[psutil.Process]:
 
 def lose_a_worker(home: str) -> None:
     """End, all at once, every process of a node on which a rank runs, as the loss of its machine would."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for raylet in workers(home):
-            family = [*raylet.children(recursive=True), raylet]
-            if any(RANK in " ".join(one.cmdline()) for one in family):
-                for process in family:
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-                return
-        time.sleep(0.2)
-    raise AssertionError("no rank outside the head")
+    lost = wait_for_rank(lambda: [(raylet, raylet) for raylet in workers(home)])
+    for process in family(lost):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from werkzeug import Request, Response
+from werkzeug.serving import make_server
 
 Asked = tuple[str, str | None]
 """Path, and the header Authorization."""
@@ -20,26 +22,14 @@ def listener(status: int = 200, elsewhere: str = "", body: bytes = b"") -> Itera
         elsewhere: where to.
         body: of every answer.
     """
-    seen: list[Asked] = []
+    asked: list[Asked] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append((self.path, self.headers.get("Authorization")))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            if elsewhere:
-                self.send_header("Location", elsewhere)
-            self.end_headers()
-            self.wfile.write(body)
+    @Request.application
+    def answer(request: Request) -> Response:
+        asked.append((request.full_path.removesuffix("?"), request.headers.get("Authorization")))
+        return Response(body, status, {"Location": elsewhere} if elsewhere else {})
 
-        do_POST = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}", seen
-        finally:
-            listening.shutdown()
+    server = make_server("127.0.0.1", 0, answer, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.port}", asked
+    server.shutdown()

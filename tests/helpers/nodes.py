@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from tests.helpers.processes import RANK
+from tests.helpers.processes import wait_for_rank
 
 
 @contextmanager
@@ -43,12 +42,10 @@ def local_cluster(nodes: int) -> Iterator[Any]:
 
 def node_with_a_rank(cluster: Any) -> Any:
     """A node other than the head on which a rank runs."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for node in cluster.list_all_nodes():
-            raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-            names = [" ".join(child.cmdline()) for child in raylet.children()]
-            if node is not cluster.head_node and any(RANK in name for name in names):
-                return node
-        time.sleep(0.2)
-    raise AssertionError("no rank outside the head")
+    return wait_for_rank(
+        lambda: [
+            (node, psutil.Process(node.all_processes["raylet"][0].process.pid))
+            for node in cluster.list_all_nodes()
+            if node is not cluster.head_node
+        ]
+    )

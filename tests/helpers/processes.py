@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TypeVar
 
 import psutil
+
+Node = TypeVar("Node")
 
 RANK, CONTROLLER = "RayTrainWorker", "TrainController"
 LOADER = "dcgan_dist.data.loader_process"
@@ -23,26 +27,45 @@ def _command(process: psutil.Process) -> str:
 
 def raylets(session: str) -> list[psutil.Process]:
     """Raylets whose files lie under a folder."""
-    found = [p for p in psutil.process_iter(["ppid"]) if "raylet/raylet" in (c := _command(p)) and session in c]
-    ids = {process.pid for process in found}
+    matches = [p for p in psutil.process_iter(["ppid"]) if "raylet/raylet" in (c := _command(p)) and session in c]
+    ids = {process.pid for process in matches}
     # A worker that is just being started has its raylet's command still.
-    return [process for process in found if process.info["ppid"] not in ids]
+    return [process for process in matches if process.info["ppid"] not in ids]
+
+
+def family(process: psutil.Process, *, recursive: bool = True) -> list[psutil.Process]:
+    """A process and what it started; empty where it is gone."""
+    try:
+        return [process, *process.children(recursive=recursive)]
+    except psutil.Error:
+        return []
 
 
 def actors(session: str, kind: str) -> list[psutil.Process]:
     """Processes of actors of a class, by process id."""
-    found: list[psutil.Process] = []
-    for raylet in raylets(session):
-        try:
-            found += [child for child in raylet.children() if kind in _command(child)]
-        except psutil.Error:
-            continue
-    return sorted(found, key=lambda process: process.pid)
+    children = [child for raylet in raylets(session) for child in family(raylet, recursive=False)[1:]]
+    return sorted((child for child in children if kind in _command(child)), key=lambda process: process.pid)
+
+
+def wait_for_rank(nodes: Callable[[], Iterable[tuple[Node, psutil.Process]]]) -> Node:
+    """The first of some nodes, given with their raylets, on which a rank runs; waits for it for a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for node, raylet in nodes():
+            if any(RANK in _command(process) for process in family(raylet)):
+                return node
+        time.sleep(0.2)
+    raise AssertionError("no rank outside the head")
+
+
+def _members(session: str) -> list[psutil.Process]:
+    """All processes that have something to do with a session."""
+    return [p for p in psutil.process_iter() if session in _command(p) and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def left_behind(session: str) -> list[str]:
     """Commands of all processes that have something to do with a session."""
-    return [c for p in psutil.process_iter() if session in (c := _command(p)) and p.status() != psutil.STATUS_ZOMBIE]
+    return [_command(process) for process in _members(session)]
 
 
 def end_all(session: str, seconds: float = 30) -> None:
@@ -52,32 +75,20 @@ def end_all(session: str, seconds: float = 30) -> None:
         AssertionError: some are still there after so many seconds.
     """
     until = time.monotonic() + seconds
-    while left := [p for p in psutil.process_iter() if session in _command(p) and p.status() != psutil.STATUS_ZOMBIE]:
-        assert time.monotonic() < until, [_command(process) for process in left]
-        for process in left:
-            try:
-                family = [process, *process.children(recursive=True)]
-            except psutil.Error:
-                continue
-            for member in family:
-                with suppress(psutil.Error):
-                    member.kill()
+    while members := _members(session):
+        assert time.monotonic() < until, [_command(process) for process in members]
+        for process in (member for leader in members for member in family(leader)):
+            with suppress(psutil.Error):
+                process.kill()
         time.sleep(0.2)
 
 
 def at_work(session: str) -> list[str]:
     """Processes of a session that do, or did, something for a run: actors, tasks, and what reads for them."""
-    found: list[str] = []
-    for raylet in raylets(session):
-        try:
-            children = [_command(child).strip() for child in raylet.children()]
-        except psutil.Error:
-            continue
-        found += [c for c in children if c.startswith("ray::") and not any(name in c for name in RAYS_OWN)]
+    children = [child for raylet in raylets(session) for child in family(raylet, recursive=False)[1:]]
+    commands = [command for child in children if (command := _command(child).strip()).startswith("ray::")]
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error):
             if LOADER in _command(process) and session in process.cwd():
-                found.append(f"{process.pid}: {LOADER}")
-        except psutil.Error:
-            continue
-    return found
+                commands.append(f"{process.pid}: {LOADER}")
+    return [command for command in commands if not any(name in command for name in RAYS_OWN)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.helpers.tracking_server import TrackingServer
 
@@ -32,13 +30,9 @@ def secured_server(
     """
     pytest.importorskip("flask_wtf", reason="what its accounts need is not installed")
     settings = folder / "auth.ini"
-    lines = [
-        "[mlflow]",
-        "default_permission = NO_PERMISSIONS",
-        f"database_uri = {database}",
-        f"admin_username = {ADMIN}",
-    ]
-    settings.write_text("\n".join(lines) + "\n")
+    settings.write_text(
+        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {database}\nadmin_username = {ADMIN}\n"
+    )
     server = TrackingServer(
         folder,
         database,
@@ -47,7 +41,7 @@ def secured_server(
         environment={
             "MLFLOW_AUTH_CONFIG_PATH": str(settings),
             "MLFLOW_AUTH_ADMIN_PASSWORD": admin_password,
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret of this test",
         },
     )
     try:
@@ -63,11 +57,9 @@ def call(url: str, user: str, password: str, body: dict[str, Any] | None = None,
     """What an address answers to a user; with a body, to a POST.
 
     Raises:
-        urllib.error.HTTPError: it refuses.
+        requests.HTTPError: it refuses.
     """
-    secret = base64.b64encode(f"{user}:{password}".encode()).decode()
-    content = None if body is None else json.dumps(body).encode()
-    sent = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"} | headers
-    request = urllib.request.Request(url, content, sent)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return answer.read()
+    method = "GET" if body is None else "POST"
+    answer = requests.request(method, url, json=body, headers=headers, auth=(user, password), timeout=30)
+    answer.raise_for_status()
+    return answer.content

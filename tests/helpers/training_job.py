@@ -10,12 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.presets import preset
 from tests.helpers.jobs import JOBS
-from tests.helpers.processes import left_behind
+from tests.helpers.processes import end_all, left_behind
 
 
 def flags(config: TrainConfig) -> list[str]:
@@ -48,10 +46,10 @@ class Job:
         self.home = str(home)
         self.lines: list[str] = []
         self.began = time.monotonic()
-        own = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
+        usual = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, *command],
-            env=os.environ | own | (environment or {}),
+            env=os.environ | usual | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -70,12 +68,12 @@ class Job:
         """Everything it printed so far."""
         return "\n".join(self.lines)
 
-    def wait_for(self, *words: str, seconds: float = 120) -> None:
-        """Wait until it has said one of some words."""
+    def wait_for(self, *texts: str, seconds: float = 120) -> None:
+        """Wait until it has said one of some texts."""
         until = time.monotonic() + seconds
-        while not any(word in self.said for word in words):
+        while not any(text in self.said for text in texts):
             assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.said}"
-            assert time.monotonic() < until, f"did not say {words}:\n{self.said}"
+            assert time.monotonic() < until, f"did not say {texts}:\n{self.said}"
             time.sleep(0.05)
 
     def end(self, seconds: float = 120) -> int:
@@ -85,21 +83,16 @@ class Job:
     def left_behind(self, seconds: float = 30) -> Sequence[str]:
         """Processes that still exist some seconds after the end; they are killed then."""
         until = time.monotonic() + seconds
-        while (left := left_behind(self.home)) and time.monotonic() < until:
+        while (commands := left_behind(self.home)) and time.monotonic() < until:
             time.sleep(0.2)
         self.kill()
-        return left
+        return commands
 
     def kill(self) -> None:
         """End every process of this job and no other."""
-        for process in psutil.process_iter():
-            try:
-                if self.home in " ".join(process.cmdline()):
-                    process.kill()
-            except psutil.Error:
-                continue
         if self.process.poll() is None:
             self.process.kill()
+        end_all(self.home)
         self.process.wait()
 
 
