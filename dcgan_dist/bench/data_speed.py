@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from dcgan_dist.bench import data_peers
 from dcgan_dist.bench.harness import Benchmark, cpu_seconds, in_turns, machine, table
@@ -78,7 +79,7 @@ def measure(options: Options) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "turns": options.turns,
         "seconds": options.seconds,
-        "machine": machine(),
+        "machine": f"{machine()}, {torch.get_num_threads()} torch threads",
         "numpy": np.__version__,
         "memory_mb": {"after 1 epoch": peaks[0], "after 10 epochs": peaks[-1]},
     }

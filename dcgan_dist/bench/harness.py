@@ -149,10 +149,10 @@ def _memory_mb(name: str) -> float:
 
 
 def machine(device: torch.device | None = None) -> str:
-    """What the figures were measured on."""
+    """Name of what the figures were measured on: the GPU, or the processor."""
     if device is not None and device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    return platform.processor() or platform.machine()
 
 
 def cores() -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dcgan_dist.bench.harness import Benchmark, Measured, machine
@@ -49,7 +50,7 @@ class Options(Benchmark):
 def measure(options: Options) -> dict[str, Any]:
     """Measure, and print each row as it comes."""
     result: dict[str, Any] = {
-        "machine": machine(),
+        "machine": f"{machine()}, {torch.get_num_threads()} threads",
         "faiss": faiss.__version__,
         "radius": options.radius,
         "pairs": [],
