@@ -7,20 +7,12 @@ minutes.
 python jobs/evaluate_cifar10.py --model models:/dcgan-imagenet-discriminator@candidate --data cifar10/ --out tables/cifar10
 """
 
-from __future__ import annotations
+from functools import partial
 
-from dcgan_dist.cli.command_line import parse, run
-from dcgan_dist.tables.table_options import Cifar10TableOptions
+from dcgan_dist.cli.command_line import run
+from dcgan_dist.tables.table_options import Cifar10TableOptions, fill_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Measure, print, write result.json."""
-    options = parse(Cifar10TableOptions, argv, description=__doc__ or "")
-    from dcgan_dist.tables.cifar10_table import CIFAR10_TABLE
-    from dcgan_dist.tables.job import fill_table
-
-    return fill_table(CIFAR10_TABLE, options)
-
+main = partial(fill_from_flags, Cifar10TableOptions, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

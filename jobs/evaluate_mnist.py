@@ -6,20 +6,12 @@ command goes on where it was stopped.
 python jobs/evaluate_mnist.py --model models:/dcgan-mnist-generator@candidate --data mnist/ --out tables/mnist
 """
 
-from __future__ import annotations
+from functools import partial
 
-from dcgan_dist.cli.command_line import parse, run
-from dcgan_dist.tables.table_options import MnistTableOptions
+from dcgan_dist.cli.command_line import run
+from dcgan_dist.tables.table_options import MnistTableOptions, fill_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Measure, print, write result.json."""
-    options = parse(MnistTableOptions, argv, description=__doc__ or "")
-    from dcgan_dist.tables.job import fill_table
-    from dcgan_dist.tables.mnist_table import MNIST_TABLE
-
-    return fill_table(MNIST_TABLE, options)
-
+main = partial(fill_from_flags, MnistTableOptions, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

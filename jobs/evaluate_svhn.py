@@ -6,20 +6,12 @@ C is chosen on 10,000 validation images by 10 draws of 100 labels per class, the
 python jobs/evaluate_svhn.py --model models:/dcgan-svhn-discriminator@candidate --data svhn/ --out tables/svhn
 """
 
-from __future__ import annotations
+from functools import partial
 
-from dcgan_dist.cli.command_line import parse, run
-from dcgan_dist.tables.table_options import SvhnTableOptions
+from dcgan_dist.cli.command_line import run
+from dcgan_dist.tables.table_options import SvhnTableOptions, fill_from_flags
 
-
-def main(argv: list[str]) -> int:
-    """Measure, print, write result.json."""
-    options = parse(SvhnTableOptions, argv, description=__doc__ or "")
-    from dcgan_dist.tables.job import fill_table
-    from dcgan_dist.tables.svhn_table import SVHN_TABLE
-
-    return fill_table(SVHN_TABLE, options)
-
+main = partial(fill_from_flags, SvhnTableOptions, description=__doc__ or "")
 
 if __name__ == "__main__":
     run(main)

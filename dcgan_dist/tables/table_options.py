@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dcgan_dist.cli.command_line import parse
 from dcgan_dist.errors import require
 from dcgan_dist.tables.svm_c import C_GRID
 
@@ -112,3 +114,21 @@ class MnistTableOptions(TableOptions):
     def __post_init__(self) -> None:
         TableOptions.__post_init__(self)
         require(min(self.samples, default=1) >= 1, "`samples` must be at least 1")
+
+
+def fill_from_flags(options_class: type[TableOptions], argv: Sequence[str], *, description: str) -> int:
+    """Fill the table that a class of options is for; returns the exit code.
+
+    Args:
+        options_class: one of the three above.
+        argv: flags of the job.
+        description: text of --help.
+    """
+    options = parse(options_class, argv, description=description)
+    from dcgan_dist.tables.cifar10_table import CIFAR10_TABLE
+    from dcgan_dist.tables.job import fill_table
+    from dcgan_dist.tables.mnist_table import MNIST_TABLE
+    from dcgan_dist.tables.svhn_table import SVHN_TABLE
+
+    tables = {SvhnTableOptions: SVHN_TABLE, Cifar10TableOptions: CIFAR10_TABLE, MnistTableOptions: MNIST_TABLE}
+    return fill_table(tables[options_class], options)

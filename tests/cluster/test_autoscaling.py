@@ -15,7 +15,7 @@ from tests.helpers.autoscaling import Nodes, autoscaling_head, lose_a_worker
 from tests.helpers.head import status, submit
 from tests.helpers.jobs import JOBS
 from tests.helpers.search import write_data, write_space
-from tests.helpers.training_job import flags
+from tests.helpers.training_job import Job, flags
 
 pytestmark = pytest.mark.chaos
 
@@ -40,7 +40,15 @@ def nodes(head: dict[str, str]) -> Iterator[Nodes]:
 
 def journal(config: TrainConfig, event: str) -> list[dict]:
     events = json.loads((Path(config.storage) / config.run_name / "journal.json").read_text())["events"]
-    return [one for one in events if one["event"] == event]
+    return [entry for entry in events if entry["event"] == event]
+
+
+def wait_for_success(head: dict[str, str], name: str, job: Job, nodes: Nodes) -> None:
+    """The job succeeds, and then its nodes are given back."""
+    assert job.end(500) == 0
+    seconds = nodes.wait_until_gone(IDLE_SECONDS + 30)
+    print(f"nodes {nodes.counts}, the last gone {seconds:.0f} s after {name}")
+    assert status(head, name) == "SUCCEEDED"
 
 
 @pytest.mark.timeout(600)
@@ -51,11 +59,8 @@ def test_nodes_come_for_a_run_train_it_and_leave(
     assert nodes.most == 0
 
     job = submit(head, "short", *TRAIN, *flags(config))
-    assert job.end(300) == 0
-    gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
+    wait_for_success(head, "short", job, nodes)
 
-    print(f"nodes {nodes.counts}, the last gone {gone:.0f} s after the run")
-    assert status(head, "short") == "SUCCEEDED"
     (started,) = journal(config, "ranks started")
     assert len(set(started["nodes"])) == 2, "one rank on each node"
     assert result_of(config)["status"] == "FINISHED"
@@ -73,11 +78,8 @@ def test_a_node_that_is_lost_is_replaced_and_the_run_goes_on_exactly(
     job = submit(head, "run", *TRAIN, *flags(config))
     job.wait_for("| 320/", seconds=200)
     lose_a_worker(head["HOME"])
-    assert job.end(300) == 0
-    gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
+    wait_for_success(head, "run", job, nodes)
 
-    print(f"nodes {nodes.counts}, the last gone {gone:.0f} s after the run")
-    assert status(head, "run") == "SUCCEEDED"
     first, second = journal(config, "ranks started")
     assert nodes.most == 2
     assert len(set(first["nodes"])) == 2, "one rank on each node"
@@ -98,11 +100,8 @@ def test_a_search_makes_the_cluster_grow_and_shrink(head: dict[str, str], nodes:
         *(sys.executable, str(JOBS / "search_svhn.py"), "--data", str(data), "--protocol", "small"),
         *("--trials", "6", "--repeats", "1", *places),
     )
-    assert job.end(500) == 0
-    gone = nodes.wait_until_gone(IDLE_SECONDS + 30)
+    wait_for_success(head, "search", job, nodes)
 
-    print(f"nodes {nodes.counts}, the last gone {gone:.0f} s after the search")
-    assert status(head, "search") == "SUCCEEDED"
     result = json.loads((tmp_path / "runs" / "search" / "result.json").read_text())
-    assert {one["status"] for one in result["trials"]} == {"FINISHED"}
+    assert {trial["status"] for trial in result["trials"]} == {"FINISHED"}
     assert nodes.most == 2

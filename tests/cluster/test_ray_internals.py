@@ -5,10 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,13 +22,8 @@ from dcgan_dist.cluster.ray_internals import (
     groups_of_this_job,
 )
 from tests.helpers.autoscaling import autoscaling_head
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+from tests.helpers.head import run_client
+from tests.helpers.processes import wait_until
 
 
 def test_a_run_can_tell_that_it_waits_for_nodes(ray_cluster: str) -> None:
@@ -113,10 +104,7 @@ print(autoscaler_node_types())
 def test_an_autoscaler_names_the_type_of_a_head_that_waits_alone(version: int) -> None:
     """Otherwise nobody asks such a head for its token: no other node is there when the job looks."""
     with autoscaling_head(most=2, idle_seconds=60, version=version) as head:
-        client = head | {"RAY_ADDRESS": head["GCS_ADDRESS"]}
-        done = subprocess.run(
-            [sys.executable, "-c", NODE_TYPES], env=client, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = run_client(head, NODE_TYPES)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "['ray.head.default']"

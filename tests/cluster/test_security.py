@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -28,6 +26,7 @@ from dcgan_dist.errors import InputError
 from jobs.sample import SampleJob
 from tests.cluster.conftest import TOKEN
 from tests.helpers.autoscaling import autoscaling_head
+from tests.helpers.head import run_client
 from tests.helpers.listener import listener
 
 
@@ -126,10 +125,12 @@ def test_the_flag_without_a_risk_is_refused(flags: list[str], monkeypatch: pytes
         parse(SampleJob, ["--model", "m", *flags], description="")
 
 
-def test_what_joins_no_cluster_promises_no_such_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(SampleJob, ["--help"], description="", joins=False)
-    assert "accept-risk" not in capsys.readouterr().out
+def test_help_names_every_risk_and_what_joins_no_cluster_has_no_such_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    for joins in (True, False):
+        with pytest.raises(SystemExit):
+            parse(SampleJob, ["--help"], description="", joins=joins)
+        shown = capsys.readouterr().out
+        assert joins == ("accept-risk" in shown) == all(risk in shown for risk in RISKS)
     with pytest.raises(SystemExit) as refused:
         parse(SampleJob, ["--model", "m", "--accept-risk", "no-token"], description="", joins=False)
     assert refused.value.code == 2
@@ -138,14 +139,6 @@ def test_what_joins_no_cluster_promises_no_such_flag(capsys: pytest.CaptureFixtu
 def test_a_risk_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"open-dashbord names no risk: did you mean 'open-dashboard'"):
         accepted_risks({ACCEPTED_RISKS: "open-dashbord"})
-
-
-def test_help_names_every_risk(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(SampleJob, ["--help"], description="")
-
-    shown = capsys.readouterr().out
-    assert all(risk in shown for risk in RISKS)
 
 
 def test_a_cluster_of_this_machine_alone_is_not_remote() -> None:
@@ -175,15 +168,7 @@ JOIN = "from dcgan_dist.cli.command_line import run; from dcgan_dist.cluster.joi
 def test_a_head_alone_that_may_get_other_machines_is_refused_without_a_token(version: int) -> None:
     """As clusters are that wait for their first job: no other node is there when the job looks."""
     with autoscaling_head(most=2, idle_seconds=60, version=version, RAY_AUTH_MODE="disabled") as head:
-        client = head | {"RAY_ADDRESS": head["GCS_ADDRESS"]}
-
-        def join(accepted: str) -> subprocess.CompletedProcess[str]:
-            environment = client | {ACCEPTED_RISKS: accepted}
-            return subprocess.run(
-                [sys.executable, "-c", JOIN], env=environment, capture_output=True, text=True, timeout=120, check=False
-            )
-
-        refused = join("")
+        refused = run_client(head, JOIN)
         assert refused.returncode == 2, refused.stderr
         assert "--accept-risk no-token" in refused.stderr
-        assert join("no-token,open-dashboard").returncode == 0
+        assert run_client(head, JOIN, **{ACCEPTED_RISKS: "no-token,open-dashboard"}).returncode == 0

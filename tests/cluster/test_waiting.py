@@ -35,12 +35,11 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.timeout(900)
-def test_a_run_waits_for_a_node_gives_up_in_words_and_goes_on_with_the_same_command(
+def test_a_run_waits_for_a_node_gives_up_with_a_message_and_goes_on_with_the_same_command(
     soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], nodes: Any, home: Path
 ) -> None:
     expected, config = straight(STEPS), soak_config(placement_timeout=40.0, max_failures=1)
-    job = TrainingJob(config, home, {"RAY_ADDRESS": nodes.address})
-    try:
+    with TrainingJob(config, home, {"RAY_ADDRESS": nodes.address}) as job:
         job.wait_for("| 320/")
         nodes.remove_node(node_with_a_rank(nodes), allow_graceful=False)
         assert job.end(200) == 1
@@ -48,15 +47,10 @@ def test_a_run_waits_for_a_node_gives_up_in_words_and_goes_on_with_the_same_comm
         assert "had no room for 2 ranks (2 CPU) within 40 s" in job.lines[-1]
         assert "the same command goes on from the last checkpoint" in job.lines[-1]
         assert result_of(config)["status"] == "FAILED"
-    finally:
-        job.kill()
 
     nodes.add_node(num_cpus=1)
-    again = TrainingJob(config, home, {"RAY_ADDRESS": nodes.address})
-    try:
+    with TrainingJob(config, home, {"RAY_ADDRESS": nodes.address}) as again:
         assert again.end(300) == 0
-    finally:
-        again.kill()
     assert is_exact(config, expected)
 
 
@@ -66,8 +60,7 @@ def test_a_node_that_comes_after_minutes_costs_no_more_than_the_loss(
 ) -> None:
     """Ray's own patience is a minute."""
     expected, config = straight(STEPS), soak_config(max_failures=1)
-    job = TrainingJob(config, home, {"RAY_ADDRESS": nodes.address})
-    try:
+    with TrainingJob(config, home, {"RAY_ADDRESS": nodes.address}) as job:
         job.wait_for("| 320/")
         nodes.remove_node(node_with_a_rank(nodes), allow_graceful=False)
         job.wait_for("waiting for 2 CPU (1")
@@ -75,6 +68,4 @@ def test_a_node_that_comes_after_minutes_costs_no_more_than_the_loss(
         nodes.add_node(num_cpus=1)
         assert job.end(300) == 0
         assert "lost" not in job.said, "Ray's controller was not given up"
-    finally:
-        job.kill()
     assert is_exact(config, expected)

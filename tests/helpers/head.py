@@ -93,6 +93,14 @@ def give_token(home: Path, token: str) -> None:
     file.chmod(0o600)
 
 
+def run_client(head: dict[str, str], code: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code as a client that was told the address of a head."""
+    environment = head | {"RAY_ADDRESS": head["GCS_ADDRESS"]} | settings
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
 def end_group(process: subprocess.Popen[Any]) -> None:
     """End a process and all of its session, at first politely."""
     with contextlib.suppress(ProcessLookupError):

@@ -10,12 +10,22 @@ from typing import TypeVar
 import psutil
 
 Node = TypeVar("Node")
+Value = TypeVar("Value")
 
 RANK, CONTROLLER = "RayTrainWorker", "TrainController"
 LOADER = "dcgan_dist.data.loader_process"
 # Free processes, agents of a node, one coordinator for all runs; and what tidies up after a controller, which without a
 # dashboard does not learn that its controller is gone.
 RAYS_OWN = ("IDLE", "Agent", "AutoscalingCoordinator", "PlacementGroupCleaner")
+
+
+def wait_until(condition: Callable[[], Value], seconds: float = 20) -> Value:
+    """First true value of a condition, which must come within some seconds."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < until, f"not within {seconds:g} s"
+        time.sleep(0.05)
+    return value
 
 
 def _command(process: psutil.Process) -> str:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.presets import preset
@@ -87,6 +88,12 @@ class Job:
             time.sleep(0.2)
         self.kill()
         return commands
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.kill()
 
     def kill(self) -> None:
         """End every process of this job and no other."""

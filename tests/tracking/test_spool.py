@@ -14,6 +14,7 @@ from dcgan_dist.tracking import spool
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.spool import Spool
 
+from .conftest import create, history
 from .relay import relay_to
 
 
@@ -27,14 +28,6 @@ def picture() -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "PNG")
     return file.getvalue()
-
-
-def create(tracking_uri: str) -> TrackedRun:
-    return TrackedRun.create(tracking_uri, "tests", "a run", {}, {})
-
-
-def history(run: TrackedRun) -> list[tuple[int, float]]:
-    return [(point.step, point.value) for point in run.client.get_metric_history(run.run_id, "loss/d")]
 
 
 def test_everything_arrives_in_order_and_nothing_is_left(tracking_uri: str, tmp_path: Path) -> None:
