@@ -64,21 +64,21 @@ class ModelConfig:
     """Standard deviation of every initial weight (mean 0) and of the initial gains (mean 1)."""
 
     def __post_init__(self) -> None:
-        for who in ("generator", "discriminator"):
-            maps, strides = getattr(self, f"{who}_maps"), getattr(self, f"{who}_strides")
+        for network in ("generator", "discriminator"):
+            maps, strides = getattr(self, f"{network}_maps"), getattr(self, f"{network}_strides")
             require(
                 len(maps) == len(strides) > 0,
-                f"model.{who}_maps has {len(maps)} entries and model.{who}_strides {len(strides)}: give one each "
+                f"model.{network}_maps has {len(maps)} entries and model.{network}_strides {len(strides)}: give one each "
                 "per convolution",
             )
             require(
                 self.image_size % prod(strides) == 0,
                 f"model.image_size {self.image_size} is not a multiple of {prod(strides)}, the product of "
-                f"model.{who}_strides: change one of them",
+                f"model.{network}_strides: change one of them",
             )
             require(
-                all(n >= 1 for n in (*maps, *strides, getattr(self, f"{who}_width"))),
-                f"model.{who}_width, _maps and _strides must be at least 1",
+                all(n >= 1 for n in (*maps, *strides, getattr(self, f"{network}_width"))),
+                f"model.{network}_width, _maps and _strides must be at least 1",
             )
         require(self.kernel_size >= 3, f"model.kernel_size {self.kernel_size} must be at least 3")
         require(
@@ -309,7 +309,7 @@ class TrainConfig:
     report_every_images: int = 0
     """Real images between two progress lines; 0: about 200 lines in a run, at most one every 10 steps."""
     max_failures: int = 3
-    """Restarts after failed ranks before the run gives up; nodes taken away after a notice are not counted."""
+    """Restarts after failed ranks before the run gives up; nodes preempted after a warning are not counted."""
     resize_seconds: float = 60.0
     """An elastic run looks so often whether the cluster has room for more ranks."""
     hang_seconds: float = 600.0
@@ -376,9 +376,8 @@ class TrainConfig:
     @property
     def workers(self) -> tuple[int, int]:
         """Least and most ranks."""
-        parts = self.num_workers.split(":")
         try:
-            numbers = [int(part) for part in parts]
+            numbers = [int(number) for number in self.num_workers.split(":")]
         except ValueError:
             numbers = []
         if not (1 <= len(numbers) <= 2 and 1 <= numbers[0] <= numbers[-1]):
@@ -425,6 +424,6 @@ def replace(config: T, path: str, value: Any) -> T:
     known = flatten(config)
     if path not in known:
         raise InputError(f"no field {path!r}{nearest(path, list(known))}")
-    head, _, rest = path.partition(".")
-    inner = replace(getattr(config, head), rest, value) if rest else value
+    head, _, tail = path.partition(".")
+    inner = replace(getattr(config, head), tail, value) if tail else value
     return dataclasses.replace(config, **{head: inner})  # pyright: ignore[reportArgumentType, reportCallIssue]

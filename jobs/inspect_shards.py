@@ -24,7 +24,7 @@ class InspectShards:
     sheet: str = ""
     """Write a contact sheet of images spread over the shards to this PNG."""
     json: str = ""
-    """Write what was found to this file."""
+    """Write the inspection to this file."""
 
 
 def main(argv: list[str]) -> int:
@@ -35,13 +35,13 @@ def main(argv: list[str]) -> int:
 
     manifest = open_manifest(absolute(options.shards or default_shards(), "shards"))
     with progress_bar(manifest.samples, manifest.dataset) as bar:
-        found = inspect(manifest, bar.update)
-    print(found)
+        inspection = inspect(manifest, bar.update)
+    print(inspection)
     if options.sheet:
-        save_sheet(found.sheet, Path(options.sheet))
+        save_sheet(inspection.sheet, Path(options.sheet))
         print(f"contact sheet {options.sheet}")
-    write_json(options.json, found.to_json())
-    return 1 if found.damages else 0
+    write_json(options.json, inspection.to_json())
+    return 1 if inspection.damages else 0
 
 
 if __name__ == "__main__":

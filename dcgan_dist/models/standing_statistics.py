@@ -69,7 +69,7 @@ def has_standing_statistics(network: nn.Module) -> bool:
 
 
 MOST_ROUNDING = 1e-3
-"""Of a range of 2: other sums of the same numbers in float32 differ by about 1e-6, batch statistics by 0.1 and more."""
+"""Largest difference that rounding explains: float32 sums in another order differ by 1e-6, batch statistics by 0.1."""
 
 
 @torch.no_grad()

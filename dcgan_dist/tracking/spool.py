@@ -141,13 +141,13 @@ class Spool:
         if not content.exists():
             return  # lost with the disk; later events must not wait for it
         with tempfile.TemporaryDirectory() as scratch:
-            named = Path(scratch) / name.name
-            shutil.copyfile(content, named)
-            client.log_artifact(run_id, str(named), series)
+            picture = Path(scratch) / name.name
+            shutil.copyfile(content, picture)
+            client.log_artifact(run_id, str(picture), series)
             # Steps of a series have random names: sent twice, there would be two.
             steps = client.list_artifacts(run_id, "images")
             if not any(f"{series}+step+{images_seen}+" in file.path for file in steps):
-                with Image.open(named) as image:
+                with Image.open(picture) as image:
                     client.log_image(run_id, image, key=series, step=images_seen, synchronous=True)
 
     def _count_failure(self, reason: str) -> None:

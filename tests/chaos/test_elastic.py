@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -93,13 +91,13 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
     config = soak_config(
         STEPS, dtype=dtype, norm_group="synchronised", num_workers="1:2", resize_seconds=3.0, keep_checkpoints=1000
     )
-    home, written, events = Path(tempfile.mkdtemp(prefix="de", dir="/tmp")), tmp_path / "records", Events(config)
+    written, events = tmp_path / "records", Events(config)
     written.mkdir()
     rows: list[Injected] = []
     with local_cluster(2) as cluster:
         environment = SOON | {"RAY_ADDRESS": cluster.address, "DCGAN_TEST_RECORDS": str(written)}
-        job = TrainingJob(config, home, environment, command=["-m", "tests.helpers.recorded_training"])
-        try:
+        command = ["-m", "tests.helpers.recorded_training"]
+        with TrainingJob(config, environment=environment, command=command) as job:
             job.wait_for("| 400/")
             for fault, change in (
                 ("node lost, 2 ranks become 1", lambda: cluster.remove_node(node_with_a_rank(cluster), False)),
@@ -111,9 +109,6 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
                 time.sleep(2)  # some steps with as many ranks
             assert job.end(300) == 0
             assert job.left_behind() == []
-        finally:
-            job.kill()
-            shutil.rmtree(home, ignore_errors=True)
 
     starts = events.all("ranks started")
     assert [one["ranks"] for one in starts] == [2, 1, 2]

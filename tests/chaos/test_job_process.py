@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -29,16 +28,8 @@ pytestmark = pytest.mark.chaos
 @pytest.fixture
 def start() -> Iterator[Callable[[TrainConfig], TrainingJob]]:
     """Starts a job; all are ended after the test."""
-    jobs: list[TrainingJob] = []
-
-    def begin(config: TrainConfig) -> TrainingJob:
-        jobs.append(TrainingJob(config, Path(tempfile.mkdtemp(prefix="dj", dir="/tmp"))))
-        return jobs[-1]
-
-    yield begin
-    for job in jobs:
-        job.kill()
-        shutil.rmtree(job.home, ignore_errors=True)
+    with ExitStack() as stack:
+        yield lambda config: stack.enter_context(TrainingJob(config))
 
 
 def kill_raylet(job: TrainingJob) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,14 +24,13 @@ def test_a_preempted_node_and_a_lost_one_change_nothing(
     table: Table,
 ) -> None:
     expected, config = straight(STEPS), soak_config()
-    events, home = Events(config), Path(tempfile.mkdtemp(prefix="dn", dir="/tmp"))
+    events = Events(config)
     with local_cluster(3) as cluster:
-        job = TrainingJob(config, home, {"RAY_ADDRESS": cluster.address})
 
         def reached() -> int:
             return heard(job.lines, config.data.batch_size).reached[-1]
 
-        try:
+        with TrainingJob(config, environment={"RAY_ADDRESS": cluster.address}) as job:
             job.wait_for("| 320/")
             node = node_with_a_rank(cluster)
             before = time.time()
@@ -50,9 +46,6 @@ def test_a_preempted_node_and_a_lost_one_change_nothing(
             lost = events.cost("node lost without notice", before, reached)
             assert job.end(300) == 0
             assert job.left_behind() == []
-        finally:
-            job.kill()
-            shutil.rmtree(home, ignore_errors=True)
 
     exact = is_exact(config, expected)
     table([preempted, lost], "exact" if exact else "different")

@@ -67,10 +67,10 @@ def test_a_job_prints_the_error_with_flags_and_exits_2(
 
     monkeypatch.setattr(sys, "argv", ["job"])
 
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         run(refuse)
 
-    assert left.value.code == 2
+    assert exit_info.value.code == 2
     assert capsys.readouterr().err == "error: --tracking-uri is away: start it, or run jobs/train_lsun.py elsewhere\n"
 
 
@@ -100,10 +100,10 @@ def test_a_value_that_the_dataclass_refuses_is_an_input_error_and_nothing_else_i
 
 
 def test_a_value_of_another_type_exits_2_and_names_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         parse(Job, ["--data.batch-size", "many"], description="", joins=False)
 
-    assert left.value.code == 2
+    assert exit_info.value.code == 2
     assert "--data.batch-size" in capsys.readouterr().err
 
 

@@ -33,8 +33,8 @@ def test_a_page_loads_nothing_from_elsewhere() -> None:
     sources = re.findall(r'(?:src|href)="([^"]*)"', html)
     assert len(sources) == 2
     assert all(source.startswith("data:image/") for source in sources)
-    kept = Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2])))
-    assert np.array_equal(np.asarray(kept), np.asarray(picture))
+    embedded = Image.open(io.BytesIO(base64.b64decode(sources[0].partition(",")[2])))
+    assert np.array_equal(np.asarray(embedded), np.asarray(picture))
     assert base64.b64decode(sources[1].partition(",")[2]).startswith(b"<?xml")
 
 
@@ -56,4 +56,4 @@ def test_a_page_replaces_an_older_one_whole(tmp_path: Path) -> None:
     save_page(page("Two"), path)
 
     assert "Two" in path.read_text()
-    assert [one.name for one in path.parent.iterdir()] == ["report.html"]
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]

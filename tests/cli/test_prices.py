@@ -56,7 +56,7 @@ def test_no_price_is_made_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("name", "message"),
     [
         ("aws/p5.48xlarg", "did you mean 'aws/p5.48xlarge'"),
         ("-1", "positive"),
@@ -64,9 +64,9 @@ def test_no_price_is_made_up() -> None:
         ("inf", "positive"),
     ],
 )
-def test_what_is_no_price_is_refused(named: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        find_price(named)
+def test_what_is_no_price_is_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_price(name)
 
 
 def test_speed_becomes_hours_and_money(shards: Path, tmp_path: Path) -> None:
@@ -123,15 +123,15 @@ def test_a_plan_says_what_it_starts_measures_it_and_writes_nothing(
 ) -> None:
     assert load_job("train_lsun")(flags(shards, tmp_path / "runs", "--num-workers", "2", "--plan")) == 0
 
-    said = capsys.readouterr().out
-    assert said.index("starting: 20 steps of one rank on 1 CPU") < said.index("probe:")
-    found = re.search(r"probe: ([\d.]+) ms per step of 8 images on one rank \(CPU\)", said)
-    assert found
-    speed = re.search(r"speed: about ([\d,]+) images/s on 2 ranks", said[said.index("probe:") :])
+    shown = capsys.readouterr().out
+    assert shown.index("starting: 20 steps of one rank on 1 CPU") < shown.index("probe:")
+    milliseconds = re.search(r"probe: ([\d.]+) ms per step of 8 images on one rank \(CPU\)", shown)
+    assert milliseconds
+    speed = re.search(r"speed: about ([\d,]+) images/s on 2 ranks", shown[shown.index("probe:") :])
     assert speed
-    assert float(speed[1].replace(",", "")) == pytest.approx(16 / float(found[1]) * 1e3, rel=0.05)
-    assert "no price known for CPUs" in said
-    assert said.rstrip().endswith("nothing was written")
+    assert float(speed[1].replace(",", "")) == pytest.approx(16 / float(milliseconds[1]) * 1e3, rel=0.05)
+    assert "no price known for CPUs" in shown
+    assert shown.rstrip().endswith("nothing was written")
     assert not list(tmp_path.iterdir())
 
 
@@ -141,13 +141,13 @@ def test_a_dry_run_tells_gpu_hours_money_and_bytes(
     more = ("--use-gpu", "--num-workers", "4", "--epochs", "100000000", "--price", "gcp/a3-highgpu-1g", "--dry-run")
     assert load_job("train_lsun")(flags(shards, tmp_path / "runs", *more)) == 0
 
-    said = capsys.readouterr().out
-    hours = float(re.search(r"GPU hours: ([\d.,]+)", said)[1].replace(",", ""))  # pyright: ignore[reportOptionalSubscript]
-    money = float(re.search(r"money: about ([\d.,]+)", said)[1].replace(",", ""))  # pyright: ignore[reportOptionalSubscript]
+    shown = capsys.readouterr().out
+    hours = float(re.search(r"GPU hours: ([\d.,]+)", shown)[1].replace(",", ""))  # pyright: ignore[reportOptionalSubscript]
+    money = float(re.search(r"money: about ([\d.,]+)", shown)[1].replace(",", ""))  # pyright: ignore[reportOptionalSubscript]
     assert money == pytest.approx(hours * 10.9791, abs=0.15)
     assert money > 1
-    for part in ("MiB each", "cache: at most", "as of 2026-09-26"):
-        assert part in said
+    for text in ("MiB each", "cache: at most", "as of 2026-09-26"):
+        assert text in shown
     assert not list(tmp_path.iterdir())
 
 
@@ -157,8 +157,10 @@ def test_a_search_tells_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert search([*base, "--gpus-per-trial", "0.25", "--price", "3600000"]) == 0
 
-    said = capsys.readouterr().out
-    assert re.search(r"GPU hours: at most [\d.,]+; money: about [1-9][\d.,]* US dollars at 3.6e\+06 per GPU hour", said)
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"GPU hours: at most [\d.,]+; money: about [1-9][\d.,]* US dollars at 3.6e\+06 per GPU hour", shown
+    )
     assert search(base) == 0
     assert "no price known for CPUs" in capsys.readouterr().out
     with pytest.raises(InputError, match="neither a number nor a known row"):

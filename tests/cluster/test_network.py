@@ -48,20 +48,20 @@ class Site:
     head: dict[str, str]
     """Environment of the nodes, with all secrets."""
     laptop: dict[str, str]
-    """Environment of who submits: the token only."""
+    """Environment of the machine that submits: the token only."""
     secrets: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     names = ("ray token", "tracking password", "password in a file", "admin password", "another's password")
-    given = {name: secrets.token_hex(32) for name in names}
+    passwords = {name: secrets.token_hex(32) for name in names}
     environment = {name: secrets.token_hex(20) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     environment |= {"AWS_SESSION_TOKEN": secrets.token_hex(40), "MLFLOW_TRACKING_TOKEN": secrets.token_hex(20)}
-    given |= environment
-    environment |= {"MLFLOW_TRACKING_USERNAME": TRAINER, "MLFLOW_TRACKING_PASSWORD": given["tracking password"]}
-    accounts = {TRAINER: given["tracking password"], READER: given["another's password"]}
-    accounts[FILED] = given["password in a file"]
+    passwords |= environment
+    environment |= {"MLFLOW_TRACKING_USERNAME": TRAINER, "MLFLOW_TRACKING_PASSWORD": passwords["tracking password"]}
+    accounts = {TRAINER: passwords["tracking password"], READER: passwords["another's password"]}
+    accounts[FILED] = passwords["password in a file"]
     environment |= {"PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
 
     with ExitStack() as stack:
@@ -69,19 +69,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         database = stack.enter_context(postgres())
         with machines.on("tracking") as address:
             folder = tmp_path_factory.mktemp("server")
-            server = secured_server(folder, database, address, accounts, given["admin password"])
+            server = secured_server(folder, database, address, accounts, passwords["admin password"])
             tracking = stack.enter_context(server)
         with machines.on("head") as address:
             head = stack.enter_context(
-                ray_head(ONE_CPU, host=address, gcs_port=0, token=given["ray token"], **environment)
+                ray_head(ONE_CPU, host=address, gcs_port=0, token=passwords["ray token"], **environment)
             )
-        keep_password(Path(head["HOME"]), FILED, given["password in a file"])
+        keep_password(Path(head["HOME"]), FILED, passwords["password in a file"])
         with machines.on("worker") as address:
             stack.enter_context(ray_node(head, address, *ONE_CPU))
-        laptop = {name: value for name, value in head.items() if value not in given.values()}
+        laptop = {name: value for name, value in head.items() if value not in passwords.values()}
         laptop["HOME"] = str(tmp_path_factory.mktemp("laptop"))
-        give_token(Path(laptop["HOME"]), given["ray token"])
-        yield Site(machines=machines, database=database, tracking=tracking, head=head, laptop=laptop, secrets=given)
+        give_token(Path(laptop["HOME"]), passwords["ray token"])
+        yield Site(machines=machines, database=database, tracking=tracking, head=head, laptop=laptop, secrets=passwords)
 
 
 def keep_password(home: Path, user: str, password: str) -> None:
@@ -104,9 +104,9 @@ def test_two_machines_train_what_a_third_submits_and_files_go_over_http(site: Si
         assert status(site.laptop, "together") == "SUCCEEDED"
 
         result = result_of(config)
-        about, who = f"run_id={result['run_id']}", (TRAINER, site.secrets["tracking password"])
-        run = json.loads(call(f"{site.tracking.address}/api/2.0/mlflow/runs/get?{about}", *who))["run"]
-        grid = call(f"{site.tracking.address}/get-artifact?path=result.json&{about}", *who)
+        about, trainer = f"run_id={result['run_id']}", (TRAINER, site.secrets["tracking password"])
+        run = json.loads(call(f"{site.tracking.address}/api/2.0/mlflow/runs/get?{about}", *trainer))["run"]
+        grid = call(f"{site.tracking.address}/get-artifact?path=result.json&{about}", *trainer)
         with pytest.raises(requests.HTTPError, match="403"):
             call(f"{site.tracking.address}/api/2.0/mlflow/runs/get?{about}", READER, site.secrets["another's password"])
 
@@ -130,14 +130,14 @@ def test_nobody_submits_or_joins_without_the_token(site: Site, token: str, tmp_p
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         refusal = requests.get(f"{site.laptop['RAY_API_SERVER_ADDRESS']}/api/jobs/", headers=headers, timeout=30)
         with ray_node(stranger, address, "--num-cpus", "1") as node:
-            said, _ = node.communicate(timeout=120)
+            output, _ = node.communicate(timeout=120)
 
     assert done.returncode != 0
     assert refusal.status_code == (403 if token else 401)
     assert node.returncode != 0
-    for words in (done.stdout + done.stderr, said):
-        assert "uthenticat" in words
-        assert site.secrets["ray token"] not in words
+    for shown in (done.stdout + done.stderr, output):
+        assert "uthenticat" in shown
+        assert site.secrets["ray token"] not in shown
 
 
 def test_the_tracking_server_answers_no_stranger_and_under_no_other_name(site: Site) -> None:
@@ -154,12 +154,12 @@ def test_the_tracking_server_answers_no_stranger_and_under_no_other_name(site: S
 def test_no_secret_shows_in_anything_that_was_written(site: Site, config: TrainConfig, tmp_path: Path) -> None:
     """After the other tests of this file: their runs count too."""
     planted = secrets.token_hex(20)
-    seen: dict[str, bytes] = {}
+    places: dict[str, bytes] = {}
     unset = ("env", "-u", "MLFLOW_TRACKING_PASSWORD", "-u", "MLFLOW_TRACKING_USERNAME")
     failing = [*flags(config), "--verbose", "--run-name", "fails", "--experiment", "filed", "--optimizer-d.lr", "1e30"]
     bucket = f"s3://bucket/runs?scheme=http&endpoint_override={site.machines.address('tracking')}:1"
     with site.machines.on("laptop"):
-        # The password from a file; losses that are no number, so that ranks raise.
+        # The password from a file; losses that are NaN, so that ranks raise.
         failed = submit(site.laptop, "fails", *unset, *TRAIN, *failing)
         failed.end(400)
         # The keys of an object store that is not there.
@@ -176,32 +176,32 @@ def test_no_secret_shows_in_anything_that_was_written(site: Site, config: TrainC
         for what in ("job list", "list actors --detail", "list workers --detail", "list runtime-envs --detail"):
             address = ["--address", site.laptop["RAY_API_SERVER_ADDRESS"]]
             done = ray_cli(site.laptop, *what.split(), *address)
-            seen[f"ray {what}"] = (done.stdout + done.stderr).encode()
+            places[f"ray {what}"] = (done.stdout + done.stderr).encode()
         for path in ("/api/jobs/", "/nodes?view=details", "/api/v0/tasks?detail=true"):
-            seen[path] = answer(site, path)
-    seen |= {"output of a failed job": failed.said.encode(), "output of a refused job": nowhere.said.encode()}
-    seen |= dict(rows(site.database))
+            places[path] = answer(site, path)
+    places |= {"output of a failed job": failed.said.encode(), "output of a refused job": nowhere.said.encode()}
+    places |= dict(rows(site.database))
     home = Path(site.head["HOME"])
     tokens = [Path(one["HOME"]) / ".ray" / "auth_token" for one in (site.head, site.laptop)]
-    mine = [*tokens, home / ".mlflow" / "credentials"]
+    allowed = [*tokens, home / ".mlflow" / "credentials"]
     database = Path(parse_qs(urlsplit(site.database).query)["host"][0])
     runs = Path(os.path.commonpath([config.storage, str(tmp_path)])).parent
-    seen |= dict(files([home, site.tracking.folder, database, runs], but=mine))
+    places |= dict(files([home, site.tracking.folder, database, runs], but=allowed))
 
     wanted = forms(site.secrets, TRAINER) | forms({"file": site.secrets["password in a file"]}, FILED)
-    assert leaks(wanted, seen) == []
-    found = leaks({"planted": planted.encode()}, seen)
-    assert "planted in /api/jobs/" in found
-    assert any(str(home) in place for place in found), "Ray's own files are searched"
-    checkpoints = [place for place in seen if "checkpoint_" in place and place.endswith("generator.pt")]
+    assert leaks(wanted, places) == []
+    planted_leaks = leaks({"planted": planted.encode()}, places)
+    assert "planted in /api/jobs/" in planted_leaks
+    assert any(str(home) in place for place in planted_leaks), "Ray's own files are searched"
+    checkpoints = [place for place in places if "checkpoint_" in place and place.endswith("generator.pt")]
     assert checkpoints, "checkpoints are searched"
-    assert any("result.json" in place for place in seen)
-    assert any(b"optimizer_d.lr" in content for place, content in seen.items() if place.startswith("table"))
-    print(f"{len(seen)} files, tables and answers, {sum(map(len, seen.values())) / 1e6:.0f} MB searched")
+    assert any("result.json" in place for place in places)
+    assert any(b"optimizer_d.lr" in content for place, content in places.items() if place.startswith("table"))
+    print(f"{len(places)} files, tables and answers, {sum(map(len, places.values())) / 1e6:.0f} MB searched")
 
 
 def answer(site: Site, path: str) -> bytes:
-    """What the dashboard answers to who has the token; what it says of an error of its own counts too."""
+    """What the dashboard answers to a request with the token; what it says of an error of its own counts too."""
     headers = {"Authorization": f"Bearer {site.secrets['ray token']}"}
     return requests.get(site.laptop["RAY_API_SERVER_ADDRESS"] + path, headers=headers, timeout=60).content
 

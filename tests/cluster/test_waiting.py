@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,20 +23,12 @@ def nodes() -> Iterator[Any]:
         yield cluster
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A short folder for the files of a job."""
-    folder = Path(tempfile.mkdtemp(prefix="dw", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.mark.timeout(900)
 def test_a_run_waits_for_a_node_gives_up_with_a_message_and_goes_on_with_the_same_command(
-    soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], nodes: Any, home: Path
+    soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], nodes: Any
 ) -> None:
     expected, config = straight(STEPS), soak_config(placement_timeout=40.0, max_failures=1)
-    with TrainingJob(config, home, {"RAY_ADDRESS": nodes.address}) as job:
+    with TrainingJob(config, environment={"RAY_ADDRESS": nodes.address}) as job:
         job.wait_for("| 320/")
         nodes.remove_node(node_with_a_rank(nodes), allow_graceful=False)
         assert job.end(200) == 1
@@ -49,18 +38,18 @@ def test_a_run_waits_for_a_node_gives_up_with_a_message_and_goes_on_with_the_sam
         assert result_of(config)["status"] == "FAILED"
 
     nodes.add_node(num_cpus=1)
-    with TrainingJob(config, home, {"RAY_ADDRESS": nodes.address}) as again:
+    with TrainingJob(config, environment={"RAY_ADDRESS": nodes.address}) as again:
         assert again.end(300) == 0
     assert is_exact(config, expected)
 
 
 @pytest.mark.timeout(900)
 def test_a_node_that_comes_after_minutes_costs_no_more_than_the_loss(
-    soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], nodes: Any, home: Path
+    soak_config: Callable[..., TrainConfig], straight: Callable[[int], dict], nodes: Any
 ) -> None:
     """Ray's own patience is a minute."""
     expected, config = straight(STEPS), soak_config(max_failures=1)
-    with TrainingJob(config, home, {"RAY_ADDRESS": nodes.address}) as job:
+    with TrainingJob(config, environment={"RAY_ADDRESS": nodes.address}) as job:
         job.wait_for("| 320/")
         nodes.remove_node(node_with_a_rank(nodes), allow_graceful=False)
         job.wait_for("waiting for 2 CPU (1")

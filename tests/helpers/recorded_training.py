@@ -21,7 +21,7 @@ STEP_SECONDS = 0.05
 
 
 def digest(real: Tensor, z: Tensor) -> str:
-    """Of one row of a batch: its image and its z."""
+    """Hash of one row of a batch: its image and its z."""
     return hashlib.sha256(real.numpy().tobytes() + z.numpy().tobytes()).hexdigest()[:16]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -20,31 +22,33 @@ from tests.helpers.processes import end_all, left_behind
 def flags(config: TrainConfig) -> list[str]:
     """The command line that asks for a config."""
     usual = flatten(preset(config.preset))
-    given: list[str] = ["--preset", config.preset]
+    arguments: list[str] = ["--preset", config.preset]
     for name, value in flatten(config).items():
         if value == usual[name]:
             continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             head, _, last = flag.rpartition(".")
-            given.append(f"--{head + '.' if head else ''}{'' if value else 'no-'}{last}")
+            arguments.append(f"--{head + '.' if head else ''}{'' if value else 'no-'}{last}")
         else:
-            given += [f"--{flag}", str(value)]
-    return given
+            arguments += [f"--{flag}", str(value)]
+    return arguments
 
 
 class Job:
     """A python command in a session of its own; what it says is kept."""
 
-    def __init__(self, command: Sequence[str], home: Path, environment: dict[str, str] | None = None) -> None:
-        """Start it.
+    def __init__(
+        self, command: Sequence[str], home: Path | None = None, environment: dict[str, str] | None = None
+    ) -> None:
+        """Start it; at the end of a `with` block it is killed, and its home is removed.
 
         Args:
             command: what python runs, with its arguments.
-            home: its home and place for temporary files; must be short, as sockets lie below it.
+            home: its home and place for temporary files; None: a short one, as sockets lie below it.
             environment: changes to this process's.
         """
-        self.home = str(home)
+        self.home = str(home or tempfile.mkdtemp(prefix="dj", dir="/tmp"))
         self.lines: list[str] = []
         self.began = time.monotonic()
         usual = {"HOME": self.home, "RAY_TMPDIR": self.home, "PYTHONPATH": str(JOBS.parent), "OMP_NUM_THREADS": "1"}
@@ -94,6 +98,7 @@ class Job:
 
     def __exit__(self, *raised: object) -> None:
         self.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def kill(self) -> None:
         """End every process of this job and no other."""
@@ -109,7 +114,7 @@ class TrainingJob(Job):
     def __init__(
         self,
         config: TrainConfig,
-        home: Path,
+        home: Path | None = None,
         environment: dict[str, str] | None = None,
         *,
         command: Sequence[str] = (str(JOBS / "train_lsun.py"),),

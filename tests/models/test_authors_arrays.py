@@ -61,7 +61,7 @@ def theano_batch_norm(x: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> np.n
 
 
 def convolve(x: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-    """Convolution by its definition (kernels turned by 180 degrees), stride 2, padding 2: (b, n, s / 2, s / 2)."""
+    """Convolution by its definition (kernels flipped along both axes), stride 2, padding 2: (b, n, s / 2, s / 2)."""
     padded = np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)))
     size = x.shape[2] // 2
     y = np.zeros((len(x), len(kernels), size, size))
@@ -123,7 +123,7 @@ def pickled(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damage", "message"),
     [
         (lambda path: path.unlink(), "lacks gen_params_04.npy"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), "no plain .npy array"),
@@ -135,11 +135,11 @@ def pickled(path: Path) -> None:
         (lambda path: np.save(path.with_name("gen_params_11.npy"), np.zeros(1)), "holds gen_params_11.npy too"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused_by_name(arrays: Path, tmp_path: Path, damage, words: str) -> None:
+def test_arrays_that_do_not_fit_are_refused_by_name(arrays: Path, tmp_path: Path, damage, message: str) -> None:
     folder = Path(shutil.copytree(arrays, tmp_path / "arrays"))
     damage(folder / "gen_params_04.npy")
 
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         load_generator(str(folder))
 
 
@@ -179,7 +179,7 @@ def test_the_authors_generator_draws_what_real_digits_look_like(real_data: Path,
     def frechet(images: Tensor) -> float:
         return measure_quality(iter(like(digits, images).split(128)), reference)["quality/frechet_random"]
 
-    # Real digits seen in a mirror have 0.9, noise 207; without the turn of the kernels 9.3.
+    # Real digits seen in a mirror have 0.9, noise 207; without flipped kernels 9.3.
     assert frechet(drawn) < 3
     assert frechet(wrong) > 5
 

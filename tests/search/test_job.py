@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -266,16 +265,8 @@ def test_what_the_cluster_cannot_hold_is_refused(make: Make) -> None:
 @pytest.fixture
 def start() -> Iterator[Callable[[list[str]], Job]]:
     """Starts a search as a user does; all are ended after the test."""
-    jobs: list[Job] = []
-
-    def begin(arguments: list[str]) -> Job:
-        jobs.append(Job([str(JOBS / "search_svhn.py"), *arguments], Path(tempfile.mkdtemp(prefix="dj", dir="/tmp"))))
-        return jobs[-1]
-
-    yield begin
-    for job in jobs:
-        job.kill()
-        shutil.rmtree(job.home, ignore_errors=True)
+    with ExitStack() as stack:
+        yield lambda arguments: stack.enter_context(Job([str(JOBS / "search_svhn.py"), *arguments]))
 
 
 @pytest.mark.chaos

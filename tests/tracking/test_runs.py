@@ -30,14 +30,14 @@ def test_a_run_keeps_its_whole_config_and_tags(tracking_uri: str) -> None:
 
     run = TrackedRun.create(tracking_uri, "tests", "lsun64-0123", config, tags)
 
-    kept = run.client.get_run(run.run_id)
-    assert kept.info.run_name == "lsun64-0123"
-    assert kept.info.status == "RUNNING"
-    assert kept.data.params == {name: str(value) for name, value in config.items()}
-    assert kept.data.params["optimizer_d.lr"] == "0.0002"
-    assert kept.data.tags["manifest_hash"] == "abc"
-    assert kept.data.tags["version.torch"] == environment_tags()["version.torch"]
-    assert len(kept.data.tags["long"]) <= 5000
+    record = run.client.get_run(run.run_id)
+    assert record.info.run_name == "lsun64-0123"
+    assert record.info.status == "RUNNING"
+    assert record.data.params == {name: str(value) for name, value in config.items()}
+    assert record.data.params["optimizer_d.lr"] == "0.0002"
+    assert record.data.tags["manifest_hash"] == "abc"
+    assert record.data.tags["version.torch"] == environment_tags()["version.torch"]
+    assert len(record.data.tags["long"]) <= 5000
 
 
 def test_long_params_are_cut_and_kept_whole_in_a_file(tracking_uri: str, tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_a_restarted_run_stays_one_run_and_may_repeat_steps(tracking_uri: str) -
     again.log_metrics({"loss/d": 0.8}, 300)
     again.finish("FINISHED")
 
-    kept = again.client.get_run(first.run_id)
-    assert kept.info.status == "FINISHED"
-    assert kept.data.params == {"seed": "1"}
-    assert kept.data.metrics["loss/d"] == 0.8
+    record = again.client.get_run(first.run_id)
+    assert record.info.status == "FINISHED"
+    assert record.data.params == {"seed": "1"}
+    assert record.data.metrics["loss/d"] == 0.8
     assert sorted(history(again, "loss/d")) == [(100, 1.0), (200, 0.9), (200, 0.9), (300, 0.8)]
 
 

@@ -51,11 +51,11 @@ def test_a_server_that_never_answers_costs_ten_seconds_at_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [(401, "refuses access.*MLFLOW_TRACKING_USERNAME"), (403, "refuses access"), (404, "not as a tra")],
 )
-def test_answers_of_other_kinds_are_told_apart(status: int, said: str) -> None:
-    with listener(status) as (address, _), pytest.raises(InputError, match=said):
+def test_answers_of_other_kinds_are_told_apart(status: int, message: str) -> None:
+    with listener(status) as (address, _), pytest.raises(InputError, match=message):
         check_reachable(address)
 
 
@@ -77,12 +77,12 @@ def test_a_server_that_shows_an_account_no_experiment_is_a_tracking_server_all_t
 def test_a_database_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a database")
 
-    for place, said in (
+    for place, message in (
         (tmp_path, "is a folder"),
         (tmp_path / "notes.txt", "is not an SQLite database"),
         (tmp_path / "notes.txt" / "mlflow.db", r"cannot be made, since .*notes.txt is a file"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             check_reachable(f"sqlite:///{place}")
 
 

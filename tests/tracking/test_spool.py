@@ -109,10 +109,10 @@ def test_events_that_were_sent_and_not_deleted_are_sent_again_without_a_trace(
     writer._sender.join()
     writer.log_metrics({"loss/d": 1.0}, 1)
     writer.log_image(picture(), "grids/000001.png", images_seen=1)
-    kept = {path: path.read_bytes() for path in (tmp_path / "spool").iterdir()}
+    events = {path: path.read_bytes() for path in (tmp_path / "spool").iterdir()}
     assert Spool(run, tmp_path / "spool").finish("KILLED", patience=60)
     (tmp_path / "spool").mkdir()
-    for path, content in kept.items():
+    for path, content in events.items():
         path.write_bytes(content)
 
     assert Spool(run, tmp_path / "spool").finish("FINISHED", patience=60)
