@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from tests.helpers.jobs import JOBS, draw_rooms, load_job
+from tests.helpers.tracking_server import free_port
 
 train_lsun = load_job("train_lsun")
 
@@ -39,44 +40,31 @@ def test_dry_run_prints_config_plan_and_costs_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def damaged(damage: Callable[[Path], object], pattern: str = "*.tar") -> Callable[[Path, Path], list[str]]:
+    """A fault: a copy of the shards in which one file that fits the pattern was damaged."""
+
+    def flags(shards: Path, tmp_path: Path) -> list[str]:
+        copy = Path(shutil.copytree(shards, tmp_path / "copy"))
+        damage(next(copy.glob(pattern)))
+        return ["--shards", str(copy)]
+
+    return flags
+
+
 def empty_folder(shards: Path, tmp_path: Path) -> list[str]:
     (tmp_path / "empty").mkdir()
     return ["--shards", str(tmp_path / "empty")]
 
 
-def cut_shard(shards: Path, tmp_path: Path) -> list[str]:
-    copy = Path(shutil.copytree(shards, tmp_path / "copy"))
-    tar = next(copy.glob("*.tar"))
-    tar.write_bytes(tar.read_bytes()[:-1024])
-    return ["--shards", str(copy)]
-
-
-def lost_shard(shards: Path, tmp_path: Path) -> list[str]:
-    copy = Path(shutil.copytree(shards, tmp_path / "copy"))
-    next(copy.glob("*.tar")).unlink()
-    return ["--shards", str(copy)]
-
-
-def torn_manifest(shards: Path, tmp_path: Path) -> list[str]:
-    copy = Path(shutil.copytree(shards, tmp_path / "copy"))
-    manifest = copy / "manifest.json"
-    manifest.write_text(manifest.read_text()[:100])
-    return ["--shards", str(copy)]
-
-
-def closed_port(shards: Path, tmp_path: Path) -> list[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return ["--tracking-uri", f"http://127.0.0.1:{port}"]
-
-
 FAULTS = {
     "missing shards": (lambda s, t: ["--shards", str(t / "nowhere")], "nowhere"),
     "empty shards": (empty_folder, "empty"),
-    "cut shard": (cut_shard, "rooms-train"),
-    "lost shard": (lost_shard, "rooms-train"),
-    "torn manifest": (torn_manifest, "manifest"),
+    "cut shard": (damaged(lambda tar: tar.write_bytes(tar.read_bytes()[:-1024])), "rooms-train"),
+    "lost shard": (damaged(Path.unlink), "rooms-train"),
+    "torn manifest": (
+        damaged(lambda manifest: manifest.write_text(manifest.read_text()[:100]), "manifest.json"),
+        "manifest",
+    ),
     "fewer samples than a batch": (lambda s, t: ["--data.batch-size", "64"], "40 samples do not fill one batch of 64"),
     "fewer rows than ranks": (lambda s, t: ["--num-workers", "17"], "fewer rows than ranks"),
     "more ranks than streams": (lambda s, t: ["--num-workers", "3", "--data.streams", "2"], "3 ranks cannot share 2"),
@@ -86,7 +74,10 @@ FAULTS = {
         "0 classes",
     ),
     "unknown preset": (lambda s, t: ["--preset", "lsun46"], "did you mean 'lsun64'"),
-    "unreachable server": (closed_port, "http://127.0.0.1"),
+    "unreachable server": (
+        lambda s, t: ["--tracking-uri", f"http://127.0.0.1:{free_port()}"],
+        "http://127.0.0.1",
+    ),
     "elastic without synchronised statistics": (lambda s, t: ["--num-workers", "1:2"], "--norm-group synchronised"),
     "password in the address": (
         lambda s, t: ["--tracking-uri", "http://me:secret@host:5000"],
@@ -105,10 +96,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_bad_input_is_refused_in_words_and_leaves_nothing(
+def test_bad_input_is_refused_with_a_message_and_leaves_nothing(
     fault: str, shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make, words = FAULTS[fault]
+    make, text = FAULTS[fault]
     storage = tmp_path / "runs"
 
     try:
@@ -123,7 +114,7 @@ def test_bad_input_is_refused_in_words_and_leaves_nothing(
         message = " ".join((said.out + said.err).replace("│", " ").split())
     else:
         message = render_flags(caught.value)
-    assert words in message
+    assert text in message
     assert "secret" not in message
     assert not storage.exists()
 
@@ -158,19 +149,8 @@ def test_unknown_flag_exits_2_and_names_the_nearest() -> None:
 
 
 def test_a_sentence_and_exit_code_2_reach_the_shell(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(JOBS / "train_lsun.py"),
-            "--shards",
-            str(tmp_path / "nowhere"),
-            "--storage",
-            str(tmp_path),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [str(JOBS / "train_lsun.py"), "--shards", str(tmp_path / "nowhere"), "--storage", str(tmp_path)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")

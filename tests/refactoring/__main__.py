@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ def observe(names: list[str]) -> dict[str, Any]:
         JobError: a job did not exit with 0.
     """
     values: dict[str, Any] = {}
-    with Workspace() as workspace:
+    with tempfile.TemporaryDirectory(prefix="rf", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        workspace = Workspace(folder)
         for name in names:
             start = time.monotonic()
-            part = PARTS[name](workspace)
-            values |= {f"{name}/{key}": value for key, value in part.items()}
-            print(f"{name}: {len(part)} values in {time.monotonic() - start:.0f} s", flush=True)
+            observed = PARTS[name](workspace)
+            values |= {f"{name}/{key}": value for key, value in observed.items()}
+            print(f"{name}: {len(observed)} values in {time.monotonic() - start:.0f} s", flush=True)
     return values
 
 

@@ -31,7 +31,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 def current_name(name: str) -> str:
     """The name of a value after the metric in it was renamed."""
     for folder in METRIC_FOLDERS:
-        part, separator, metric = name.partition(folder)
+        owner, separator, metric = name.partition(folder)
         if separator:
-            return part + separator + RENAMED_METRICS.get(metric, metric)
+            return owner + separator + RENAMED_METRICS.get(metric, metric)
     return name

@@ -15,20 +15,13 @@ from typing import Any
 
 from PIL import Image
 
+from tests.helpers.search import write_space
 from tests.refactoring.help_text import parse_flags, parse_subcommands
 from tests.refactoring.workspace import JOBS, Workspace
 
 Values = dict[str, Any]
 CLOCK_METRICS = ("speed/", "system/")
 """Beginnings of the names of metrics that depend on clock or machine."""
-SPACE = {
-    "optimizer.lr": {"log_uniform": [1e-3, 1e-2]},
-    "dropout": {"uniform": [0.0, 0.5]},
-    "classifier.model.discriminator_width": {"choice": [1, 2]},
-    "batch_size": {"choice": [50]},
-    "epochs": {"choice": [1, 2]},
-}
-"""Of the search: networks that learn in a second."""
 TRIAL_FIELDS = (
     "config",
     "status",
@@ -147,7 +140,7 @@ def probe(_: Workspace) -> Values:
 
 def search(workspace: Workspace) -> Values:
     """Every trial of a small search on scikit-learn's digits, and the best one's repetition."""
-    (workspace.folder / "space.json").write_text(json.dumps(SPACE))
+    write_space(workspace.folder / "space.json")
     size = ["--trials", "3", "--repeats", "1", "--space", "space.json"]
     workspace.run("search_svhn", "--data", "digits", *size, "--storage", "searches", "--run-name", "search")
     result = workspace.read_json("searches/search/result.json")
@@ -201,10 +194,10 @@ def flatten(value: Any, name: str = "") -> Values:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Of its bytes."""
+    """Hash of its bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sha256_of(value: Any) -> str:
-    """Of the canonical JSON of a value."""
+    """Hash of the canonical JSON of a value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

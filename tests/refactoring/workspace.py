@@ -8,9 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
@@ -27,21 +25,10 @@ class JobError(Exception):
 
 
 class Workspace:
-    """A temporary folder that is home and working directory of all jobs; it is removed at the end."""
+    """Home and working directory of all jobs: a folder whose path is short, as Ray's sockets lie below it."""
 
-    def __init__(self) -> None:
-        """Make the folder; its path is short, as Ray's sockets lie below it."""
-        self.folder = Path(tempfile.mkdtemp(prefix="rf", dir="/tmp"))
-
-    def __enter__(self) -> Workspace:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
 
     def run(self, job: str, *arguments: str) -> str:
         """Standard output of jobs/<job>.py.
@@ -69,8 +56,8 @@ class Workspace:
             timeout=JOB_SECONDS,
         )
         if done.returncode != 0:
-            said = (done.stdout + done.stderr)[-3000:]
-            raise JobError(f"jobs/{job}.py {' '.join(arguments)} exited with {done.returncode}:\n{said}")
+            output = (done.stdout + done.stderr)[-3000:]
+            raise JobError(f"jobs/{job}.py {' '.join(arguments)} exited with {done.returncode}:\n{output}")
         return done.stdout
 
     def read_json(self, path: str | Path) -> Any:
