@@ -31,9 +31,10 @@ def main(argv: list[str]) -> int:
     """Inspect shards."""
     options = parse(InspectShards, argv, description=__doc__ or "")
     from dcgan_dist.data.contact_sheet import save_sheet
-    from dcgan_dist.data.shards.inspection import inspect, open_manifest
+    from dcgan_dist.data.shards.inspection import inspect
+    from dcgan_dist.data.shards.manifest import load_manifest
 
-    manifest = open_manifest(absolute(options.shards or default_shards(), "shards"))
+    manifest = load_manifest(absolute(options.shards or default_shards(), "shards"), check_shards=False)
     with progress_bar(manifest.samples, manifest.dataset) as bar:
         inspection = inspect(manifest, bar.update)
     print(inspection)

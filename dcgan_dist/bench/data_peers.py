@@ -18,7 +18,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import PILToTensor
 
 from dcgan_dist.data.shards.index import decode_index, index_name
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 
 
 def _tars(manifest: Manifest) -> list[Path]:

@@ -23,7 +23,8 @@ import torch
 from dcgan_dist.bench import data_peers
 from dcgan_dist.bench.harness import Benchmark, cpu_seconds, in_turns, machine, table
 from dcgan_dist.data.shard_plan import ShardPlan, default_streams
-from dcgan_dist.data.shards.manifest import Layout, Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Layout, Manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource

@@ -16,7 +16,8 @@ from dcgan_dist.bench.harness import Benchmark, Measured
 from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import RESULT_NAME
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import Codes, DedupOptions

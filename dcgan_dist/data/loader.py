@@ -11,12 +11,12 @@ import itertools
 import json
 import mmap
 import os
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
+from collections import deque
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -73,40 +73,24 @@ class Rows(NamedTuple):
 
 def read_in_thread(task: RowTask, depth: int) -> Generator[Rows]:
     """Read the task's rows step after step in a thread, up to `depth` steps ahead; its exceptions come out here."""
-    ready: queue.Queue[Rows | BaseException] = queue.Queue(depth)
-    stop = threading.Event()
+    thread = ThreadPoolExecutor(1, "data reader")
+    with task.open() as reader:
+        row_reader = RowReader(reader, task.plan, task.rows)
 
-    def offer(item: Rows | BaseException) -> None:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
+        def read(step: int) -> Rows:
+            images = np.empty((len(task.rows), *reader.image_shape), np.uint8)
+            labels = np.empty(len(task.rows), np.int64)
+            return Rows(images, labels, row_reader.read(step, images, labels))
 
-    def fill() -> None:
+        steps = itertools.count(task.start_step)
+        ahead = deque(thread.submit(read, next(steps)) for _ in range(depth))
         try:
-            with task.open() as reader:
-                row_reader = RowReader(reader, task.plan, task.rows)
-                for step in itertools.count(task.start_step):
-                    images, labels = empty_rows(len(task.rows), reader.image_shape)
-                    offer(Rows(images, labels, row_reader.read(step, images, labels)))
-                    if stop.is_set():
-                        break
-        except BaseException as error:  # raised where the batches are used, whatever it is
-            offer(error)
-
-    thread = threading.Thread(target=fill, name="data reader", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            while True:
+                rows = ahead.popleft().result()
+                ahead.append(thread.submit(read, next(steps)))
+                yield rows
+        finally:
+            thread.shutdown(cancel_futures=True)
 
 
 def read_in_processes(task: RowTask, processes: int, depth: int) -> Generator[Rows]:
@@ -125,7 +109,7 @@ def read_in_processes(task: RowTask, processes: int, depth: int) -> Generator[Ro
                 loaders.append(_Loader(number, dataclasses.replace(task, rows=part), shared, first))
                 first += len(part)
             for slot in itertools.cycle(range(depth)):
-                bad = [one for loader in loaders for one in loader.wait()]
+                bad = [sample for loader in loaders for sample in loader.wait()]
                 images, labels = shared.slot(slot)
                 yield Rows(images.copy(), labels.copy(), bad)
                 for loader in loaders:
@@ -133,11 +117,6 @@ def read_in_processes(task: RowTask, processes: int, depth: int) -> Generator[Ro
         finally:
             for loader in loaders:
                 loader.stop()
-
-
-def empty_rows(n: int, image_shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Room for the images and labels of n rows."""
-    return np.empty((n, *image_shape), np.uint8), np.empty(n, np.int64)
 
 
 class SharedRows:

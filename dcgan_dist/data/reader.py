@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import Literal, Self
 
 import numpy as np
-from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, decode
+from dcgan_dist.data.shards.images import ImageFault, decode
 from dcgan_dist.data.shards.index_table import BadSample, IndexTable, Places
 from dcgan_dist.data.shards.schema import Manifest
+from dcgan_dist.data.shards.stored_samples import read_checked
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.local import open_storage
-from dcgan_dist.storage.protocol import CHANGED_BYTES, error_fault, short_fault
+from dcgan_dist.storage.local import LocalFolder, error_fault, open_storage
 
 Crop = Literal["none", "centre"]
 CHUNK = 256
@@ -84,7 +83,7 @@ class SampleReader:
         for first in range(0, len(positions), CHUNK):
             part = slice(first, first + CHUNK)
             places = self._table.places(positions[part])
-            if in_place:
+            if in_place and isinstance(self._storage, LocalFolder):
                 faults = self._storage.read_rows(places.shards, places.offsets, places.crc32, out[part])
             else:
                 faults = self._read_and_decode(places, out[part])
@@ -93,16 +92,9 @@ class SampleReader:
 
     def _read_and_decode(self, places: Places, out: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
         decode_one = self._decode_image if self._manifest.layout == "samples" else self._decode_raw
-        for row, (shard, offset, size, checksum) in enumerate(zip(*places, strict=True)):
+        for row, place in enumerate(zip(*places, strict=True)):
             try:
-                if size > MAX_ENCODED_BYTES:
-                    raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
-                data = self._storage.read(shard, offset, size)
-                if len(data) != size:
-                    raise ImageFault(short_fault(len(data), size))
-                if crc32(data) != checksum:
-                    raise ImageFault(CHANGED_BYTES)
-                decode_one(data, out[row])
+                decode_one(read_checked(self._storage, *place), out[row])
             except ImageFault as error:
                 yield row, str(error)
             except OSError as error:

@@ -57,7 +57,7 @@ class RowReader:
     def _enter(self, epoch: int, step: int) -> None:
         """On entering an epoch, lay out its order; on entering a window, announce what is read after it."""
         if new_epoch := epoch != self._epoch:
-            self._orders = np.stack([self._plan.make_stream(epoch, stream) for stream in self._own])
+            self._orders = np.stack([self._plan.stream(epoch, stream) for stream in self._own])
             self._epoch = epoch
         size = self._plan.window
         window = step * self._plan.rows_per_stream // size

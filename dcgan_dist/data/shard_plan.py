@@ -45,7 +45,6 @@ class ShardPlan:
     keep: NDArray[np.int64] | None = None
     """Manifest positions that a keep list leaves in, ascending; None: all."""
     _bounds: NDArray[np.int64] = field(init=False, repr=False)
-    _epoch_streams: dict[int, tuple[int, NDArray[np.int64]]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.window < 1 or self.seed < 0:
@@ -110,37 +109,24 @@ class ShardPlan:
         """Split a step counted from the start of the run into epoch and step of that epoch."""
         return divmod(global_step, self.steps_per_epoch)
 
-    def positions(self, epoch: int, step: int) -> NDArray[np.int64]:
-        """Manifest positions of one global batch, in row order: (B,)."""
-        assert 0 <= step < self.steps_per_epoch, step
-        taken = slice(step * self.rows_per_stream, (step + 1) * self.rows_per_stream)
-        return np.concatenate([self.stream(epoch, stream)[taken] for stream in range(self.streams)])
+    def left_out(self, epoch: int) -> list[tuple[int, int]]:
+        """Which of the n samples this epoch leaves out, so that its batches are all full: n mod B of them.
 
-    def stream(self, epoch: int, stream: int) -> NDArray[np.int64]:
-        """All manifest positions of one stream in one epoch, in reading order: (steps_per_epoch * B / C,)."""
-        kept = self._epoch_streams.get(stream)
-        if kept is None or kept[0] != epoch:
-            kept = epoch, self.make_stream(epoch, stream)
-            self._epoch_streams[stream] = kept
-        return kept[1]
-
-    def left_out(self, epoch: int) -> NDArray[np.int64]:
-        """Manifest positions that this epoch leaves out, so that its batches are all full: (n mod B,)."""
-        tail = self.samples % self.batch_size
-        ordinals = (epoch * tail + np.arange(tail, dtype=np.int64)) % self.samples
-        return ordinals if self.keep is None else self.keep[ordinals]
-
-    def _left_out_intervals(self, epoch: int) -> list[tuple[int, int]]:
-        """The ordinals left out, as at most two ascending half-open intervals."""
+        Returns:
+            At most two ascending half-open intervals of 0..n.
+        """
         tail = self.samples % self.batch_size
         first = epoch * tail % self.samples
         wrapped = max(0, first + tail - self.samples)
         return [span for span in ((0, wrapped), (first, first + tail - wrapped)) if span[0] < span[1]]
 
-    def make_stream(self, epoch: int, stream: int) -> NDArray[np.int64]:
-        """The same as `stream`, kept nowhere: its part of the epoch's sequence of shards, shuffled window by window."""
+    def stream(self, epoch: int, stream: int) -> NDArray[np.int64]:
+        """All manifest positions of one stream in one epoch, in reading order: (steps_per_epoch * B / C,).
+
+        They are its part of the epoch's sequence of shards, shuffled window by window.
+        """
         starts, stops = self._bounds[:-1], self._bounds[1:]
-        cuts = [(np.clip(a, starts, stops), np.clip(b, starts, stops)) for a, b in self._left_out_intervals(epoch)]
+        cuts = [(np.clip(a, starts, stops), np.clip(b, starts, stops)) for a, b in self.left_out(epoch)]
         order = permutation(len(starts), self.seed, _SHARD_ORDER, epoch)
         sizes = stops - starts - sum((b - a for a, b in cuts), np.zeros_like(starts))
         ends = np.cumsum(sizes[order])

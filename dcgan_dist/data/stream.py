@@ -177,4 +177,4 @@ def read_keys(manifest: Manifest) -> list[str]:
 def _indexes(manifest: Manifest) -> Iterator[ShardIndex]:
     with closing(open_storage(manifest.location)) as storage:
         for shard in manifest.shards:
-            yield load_index(storage.read_all, shard.name, shard.index_sha256)
+            yield load_index(storage, shard)

@@ -11,8 +11,10 @@ from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.cluster.authentication import Answer
 from dcgan_dist.cluster.security import Check, check_ray_version
-from dcgan_dist.data.shards.manifest import MANIFEST_NAME, is_uri, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.errors import InputError
+from dcgan_dist.storage.uri import is_uri
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.server import check_reachable
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_dist.cli.command_line import absolute
-from dcgan_dist.data.shards.details import read_details
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.data.shards.stored_samples import read_details
+from dcgan_dist.data.stream import read_images
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.explore.boxes import Box, masks, read_boxes, to_coco
 from dcgan_dist.explore.drawing import draw
@@ -128,13 +128,11 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
     """Images in [-1, 1] and their true boxes."""
     config = generator.config
     manifest = load_manifest(absolute(job.shards, "shards"))
-    details, keys = read_details(manifest), read_keys(manifest)
     field = f"{job.thing}_box"
     count = min(job.rooms, manifest.samples)
-    positions = range(count)
     boxes = []
-    for number in positions:
-        if box := details.get(keys[number], {}).get(field):
+    for number, details in enumerate(read_details(manifest)[:count]):
+        if box := (details or {}).get(field):
             left, top, right, bottom = box
             boxes.append(Box(image=number, left=left, top=top, right=right, bottom=bottom, name=job.thing))
     require(
@@ -142,7 +140,7 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
         f"`shards` {job.shards}: {len(boxes)} of {count} samples have a {field} in their .json, at least 50 of 100 are needed: "
         "the job `prepare_rooms` draws such rooms",
     )
-    images = read_images(manifest, list(positions), image_size=config.image_size, image_channels=3)
+    images = read_images(manifest, range(count), image_size=config.image_size, image_channels=3)
     return from_uint8(images, "tanh"), boxes
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dcgan_dist.data.shards.keys import held_out
-from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Manifest, Shard
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Layout, Manifest, Shard, load_manifest, write_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard, write_manifest
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file

@@ -12,7 +12,8 @@ from typing import Any
 from dcgan_dist.config import TrainConfig, flatten, from_dict
 from dcgan_dist.data.shard_plan import ShardPlan, default_streams
 from dcgan_dist.data.shards.keep_list import KeepList, load_keep_list
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import content_hash

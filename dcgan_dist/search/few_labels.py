@@ -21,7 +21,8 @@ from dcgan_dist.data.label_draws import (
     draw_labels,
     validation_split,
 )
-from dcgan_dist.data.shards.manifest import MANIFEST_NAME, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.svhn import SvhnSource

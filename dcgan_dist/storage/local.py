@@ -12,11 +12,21 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.storage.protocol import CHANGED_BYTES, Storage, error_fault, short_fault
-from dcgan_dist.storage.remote import DEFAULT_CACHE_BYTES, RemoteFolder
+from dcgan_dist.storage.remote import RemoteFolder
 from dcgan_dist.storage.uri import is_uri
 
 OPEN_FILES = 256
+CHANGED_BYTES = "bytes changed since the index was made (crc32 differs)"
+
+
+def short_fault(read: int, size: int) -> str:
+    """The fault of a read that met the end of its file."""
+    return f"the shard ends after {read} of the image's {size} bytes"
+
+
+def error_fault(error: OSError) -> str:
+    """The fault of a read that failed."""
+    return f"unreadable: {error.strerror or error}"
 
 
 class LocalFolder:
@@ -42,7 +52,13 @@ class LocalFolder:
     def read_rows(
         self, names: Sequence[str], offsets: Sequence[int], checksums: Sequence[int], out: NDArray[np.uint8]
     ) -> list[tuple[int, str]]:
-        """Copy straight into the rows; at this speed every call per image counts."""
+        """Fill row i of a contiguous `out` with the bytes of file i from offset i on, and compare their crc32.
+
+        For images that are stored as the rows want them: at this speed every call per image counts.
+
+        Returns:
+            (row, fault) for the rows that could not be read whole and unchanged.
+        """
         size, rows = out[0].nbytes, out.data.cast("B")
         files: dict[str, _OpenFile] = {}
         faults = []
@@ -102,20 +118,20 @@ class _OpenFile:
         self.mapped = memoryview(b"")
 
 
-def open_storage(
-    location: str, *, mapped: bool = False, cache_folder: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES
-) -> Storage:
+Storage = LocalFolder | RemoteFolder
+
+
+def open_storage(location: str, *, mapped: bool = False, cache_folder: str = "") -> Storage:
     """The storage of a manifest's location.
 
     Args:
         location: local folder or URI.
         mapped: see LocalFolder; only where the process may be lost if a file is cut meanwhile.
         cache_folder: where parts of remote files are kept; empty: a private folder that goes with the process.
-        cache_bytes: how much of them at most.
 
     Raises:
         InputError: a URI that is refused.
     """
     if is_uri(location):
-        return RemoteFolder(location, cache_folder=cache_folder, cache_bytes=cache_bytes)
+        return RemoteFolder(location, cache_folder=cache_folder)
     return LocalFolder(location, mapped=mapped)

@@ -8,21 +8,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
-
-import numpy as np
-from isal.isal_zlib import crc32
-from numpy.typing import NDArray
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage import chunk_cache
 from dcgan_dist.storage.chunk_cache import ChunkCache
 from dcgan_dist.storage.filesystems import PATIENCE_MINUTES, CredentialsError, with_retries
-from dcgan_dist.storage.protocol import CHANGED_BYTES, short_fault
-from dcgan_dist.storage.transport import FsspecFiles, HttpFiles, RemoteFiles
+from dcgan_dist.storage.transport import FsspecFiles, HttpFiles
 
 T = TypeVar("T")
 
@@ -43,7 +38,7 @@ class RemoteFolder:
     ) -> None:
         self._location, self._patience_minutes = location.rstrip("/"), patience_minutes
         make = HttpFiles if location.startswith(("http://", "https://")) else FsspecFiles
-        self._files: RemoteFiles = make(self._location)
+        self._files = make(self._location)
         self._sizes: dict[str, int] = {}
         self._private = None if cache_folder else tempfile.mkdtemp(prefix="dcgan-dist-cache-")
         name = hashlib.sha256(self._location.encode()).hexdigest()[:16]
@@ -64,31 +59,11 @@ class RemoteFolder:
             InputError: the storage stayed unreachable.
         """
         pieces = []
-        for chunk in range(offset // chunk_cache.CHUNK_BYTES, (offset + size - 1) // chunk_cache.CHUNK_BYTES + 1):
-            first = max(offset - chunk * chunk_cache.CHUNK_BYTES, 0)
-            pieces.append(
-                self._chunk_range(name, chunk, first, offset + size - chunk * chunk_cache.CHUNK_BYTES - first)
-            )
+        for chunk in _chunks(offset, size):
+            begin = chunk * chunk_cache.CHUNK_BYTES
+            first = max(offset - begin, 0)
+            pieces.append(self._chunk_range(name, chunk, first, offset + size - begin - first))
         return b"".join(pieces)
-
-    def read_rows(
-        self, names: Sequence[str], offsets: Sequence[int], checksums: Sequence[int], out: NDArray[np.uint8]
-    ) -> list[tuple[int, str]]:
-        """Fill and check row after row.
-
-        Raises:
-            InputError: the storage stayed unreachable.
-        """
-        size, faults = out[0].nbytes, []
-        for row, (name, offset, checksum) in enumerate(zip(names, offsets, checksums, strict=True)):
-            data = self.read(name, offset, size)
-            if len(data) < size:
-                faults.append((row, short_fault(len(data), size)))
-            elif crc32(data) != checksum:
-                faults.append((row, CHANGED_BYTES))
-            else:
-                out[row] = np.frombuffer(data, np.uint8).reshape(out.shape[1:])
-        return faults
 
     def read_all(self, name: str) -> bytes:
         """All bytes of a small file."""
@@ -96,7 +71,7 @@ class RemoteFolder:
 
     def will_need(self, name: str, offset: int, size: int) -> None:
         """Begin to fetch a range."""
-        for chunk in range(offset // chunk_cache.CHUNK_BYTES, (offset + size - 1) // chunk_cache.CHUNK_BYTES + 1):
+        for chunk in _chunks(offset, size):
             if not self._cache.has(name, chunk):
                 self._begin(name, chunk)
 
@@ -155,3 +130,8 @@ class RemoteFolder:
             self._begin(name, chunk).result()
             self._under_way.pop((name, chunk), None)
         return data
+
+
+def _chunks(offset: int, size: int) -> range:
+    """Numbers of the chunks that a range lies in."""
+    return range(offset // chunk_cache.CHUNK_BYTES, (offset + size - 1) // chunk_cache.CHUNK_BYTES + 1)

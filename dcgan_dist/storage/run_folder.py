@@ -65,12 +65,12 @@ class RunFolder:
         if is_object_store(self.fs):
             self.fs.pipe_file(target, content)
             return
-        self._make_folder(target.rpartition("/")[0])
+        self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
         draft = f"{target}.tmp"
         try:
             with self.fs.open(draft, "wb") as file:
                 file.write(content)  # pyright: ignore[reportArgumentType]  # fsspec says text or bytes
-            self._move(draft, target)
+            self.fs.mv(draft, target)
         except OSError:
             self.remove(draft)  # on a full disk a part of it
             raise
@@ -105,10 +105,7 @@ class RunFolder:
         target = f"{self.path}/{name}"
         if self.exists(target):
             self.fs.rm(target, recursive=True)
-        for file in (path for path in folder.rglob("*") if path.is_file()):
-            copy = f"{target}/{file.relative_to(folder).as_posix()}"
-            self._make_folder(copy.rpartition("/")[0])
-            self.fs.put_file(str(file), copy)
+        self.fs.put(str(folder), target, recursive=True)
         return target
 
     @storage_errors()
@@ -127,16 +124,6 @@ class RunFolder:
                 self.fs.rm(path, recursive=True)
         except OSError:
             pass
-
-    def _make_folder(self, path: str) -> None:
-        if not is_object_store(self.fs):
-            self.fs.makedirs(path, exist_ok=True)
-
-    def _move(self, draft: str, target: str) -> None:
-        if self.local:
-            Path(draft).replace(target)
-        else:
-            self.fs.mv(draft, target)
 
     def seconds_since_heartbeat(self) -> float | None:
         """Age of the last sign of life; None if there was none, or if the process that gave it is known to be dead."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from dcgan_dist.errors import InputError
@@ -14,18 +14,6 @@ from dcgan_dist.storage.filesystems import open_filesystem
 REQUEST_BYTES = 1 << 20
 STREAM_BYTES = 1 << 16
 TIMEOUT_SECONDS = 60.0
-
-
-class RemoteFiles(Protocol):
-    """The files of one remote folder."""
-
-    def size(self, name: str) -> int:
-        """Bytes of a file."""
-        ...
-
-    def stream(self, name: str, first: int, end: int) -> Iterator[bytes]:
-        """The bytes from `first` up to `end`, which is not beyond the end of the file, as they come."""
-        ...
 
 
 class HttpFiles:

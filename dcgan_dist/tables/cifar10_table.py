@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dcgan_dist.data.label_draws import check_labels, validation_split
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator

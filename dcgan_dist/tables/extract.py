@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
-from dcgan_dist.data.shards.manifest import MANIFEST_NAME, Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.prepare.preparations import ShardOptions

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.data.label_draws import check_labels
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import content_hash

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.data.label_draws import draw_labels
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.registry.load import describe_training, is_untrained, load_discriminator, untrained_discriminator
 from dcgan_dist.tables.extract import Extractor, Workers, extract_features, fit_to

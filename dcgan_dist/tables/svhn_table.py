@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from dcgan_dist.data.label_draws import LABELS_PER_CLASS, SVHN_VALIDATION, check_labels, check_svhn, validation_split
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.ranges import from_uint8

@@ -15,32 +15,10 @@ import psutil
 import pytest
 import torch
 
-from dcgan_dist.data.shard_plan import ShardPlan
-from dcgan_dist.data.shards.manifest import Layout, Manifest
-from dcgan_dist.data.stream import Batch, stream_batches
+from dcgan_dist.data.shards.schema import Layout
+from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
-from tests.helpers.shards import write_shards
-
-
-def plan_of(manifest: Manifest, keep: np.ndarray | None = None) -> ShardPlan:
-    return ShardPlan(shard_samples=manifest.shard_samples, batch_size=6, streams=3, window=7, keep=keep)
-
-
-def take(manifest: Manifest, plan: ShardPlan, n: int, loader_workers: int, **options: int) -> list[Batch]:
-    batches = stream_batches(
-        manifest,
-        plan,
-        rank=options.get("rank", 0),
-        world_size=options.get("world_size", 1),
-        image_size=8,
-        start_step=options.get("start_step", 0),
-        loader_workers=loader_workers,
-        prefetch=3,
-    )
-    try:
-        return list(itertools.islice(batches, n))
-    finally:
-        batches.close()
+from tests.helpers.shards import make_plan, take, write_shards
 
 
 def children() -> list[psutil.Process]:
@@ -53,29 +31,30 @@ def test_any_number_of_loader_processes_gives_the_same_batches(
     tmp_path: Path, layout: Layout, loader_workers: int
 ) -> None:
     manifest = write_shards(tmp_path, (9, 14, 6), layout=layout)
-    plan = plan_of(manifest, keep=np.delete(np.arange(29), [3, 20]))
+    plan = make_plan(manifest, batch_size=6, streams=3, window=7, keep=np.delete(np.arange(29), [3, 20]))
+    options = {"rank": 1, "world_size": 2, "start_step": 2, "prefetch": 3}
 
-    by_thread = take(manifest, plan, 11, 0, rank=1, world_size=2, start_step=2)
-    by_processes = take(manifest, plan, 11, loader_workers, rank=1, world_size=2, start_step=2)
+    by_thread = take(manifest, plan, 11, **options)
+    by_processes = take(manifest, plan, 11, loader_workers=loader_workers, **options)
 
-    for one, other in zip(by_thread, by_processes, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert one.labels is not None
-        assert other.labels is not None
-        assert torch.equal(one.labels, other.labels)
+    for thread_tensors, process_tensors in zip(by_thread, by_processes, strict=True):
+        for expected, tensor in zip(thread_tensors, process_tensors, strict=True):
+            assert expected is not None
+            assert tensor is not None
+            assert torch.equal(expected, tensor)
 
 
 def test_closing_ends_every_loader_process(tmp_path: Path) -> None:
     manifest = write_shards(tmp_path, (20,))
 
-    take(manifest, plan_of(manifest), 1, 2)
+    take(manifest, make_plan(manifest), 1, loader_workers=2)
 
     assert children() == []
 
 
 def test_a_killed_loader_process_is_an_error_and_not_a_hang(tmp_path: Path) -> None:
     manifest = write_shards(tmp_path, (20,))
-    batches = stream_batches(manifest, plan_of(manifest), rank=0, world_size=1, image_size=8, loader_workers=2)
+    batches = stream_batches(manifest, make_plan(manifest), rank=0, world_size=1, image_size=8, loader_workers=2)
     next(batches)
 
     os.kill(children()[1].pid, signal.SIGKILL)
@@ -85,13 +64,12 @@ def test_a_killed_loader_process_is_an_error_and_not_a_hang(tmp_path: Path) -> N
     assert children() == []
 
 
-def test_what_a_loader_process_finds_wrong_comes_out_in_words(tmp_path: Path) -> None:
+def test_what_a_loader_process_finds_wrong_comes_out_as_an_input_error(tmp_path: Path) -> None:
     manifest = write_shards(tmp_path, (20,))
     (tmp_path / "t-train-000000.index.npz").unlink()
-    batches = stream_batches(manifest, plan_of(manifest), rank=0, world_size=1, image_size=8, loader_workers=1)
 
     with pytest.raises(InputError, match=r"index t-train-000000\.index\.npz .* is missing"):
-        next(batches)
+        take(manifest, make_plan(manifest), 1, loader_workers=1)
 
 
 def test_loader_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -99,8 +77,8 @@ def test_loader_processes_end_when_their_parent_is_killed(tmp_path: Path) -> Non
     script = f"""
 import time
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.shard_plan import ShardPlan
 from dcgan_dist.data.loader import RowTask, read_in_processes
+from dcgan_dist.data.shard_plan import ShardPlan
 manifest = load_manifest({str(tmp_path)!r})
 plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=6, streams=3)
 task = RowTask(manifest=manifest, plan=plan, rows=plan.rows(0, 1), start_step=0, image_size=8, image_channels=3, crop="none")
@@ -124,7 +102,7 @@ time.sleep(60)
 
 def test_a_loader_process_starts_without_torch(tmp_path: Path) -> None:
     manifest = write_shards(tmp_path, (20,))
-    batches = stream_batches(manifest, plan_of(manifest), rank=0, world_size=1, image_size=8, loader_workers=1)
+    batches = stream_batches(manifest, make_plan(manifest), rank=0, world_size=1, image_size=8, loader_workers=1)
 
     start = time.perf_counter()
     next(batches)

@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 import ray
 
-from dcgan_dist.data.shard_plan import ShardPlan
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.job import runner
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
-from tests.helpers.shards import positions_of, write_shards
+from tests.helpers.shards import make_plan, planned, positions_of, write_shards
 
 KILLS = 5
 
@@ -84,20 +83,9 @@ def test_what_a_task_finds_wrong_comes_out_in_words_and_the_rest_is_made_later(
 class Rank:
     """Reads its rows and hands out which samples they are."""
 
-    def __init__(
-        self, folder: str, settings: dict, rank: int, world_size: int, start: int, loader_workers: int
-    ) -> None:
+    def __init__(self, folder: str, settings: dict[str, int], **options: Any) -> None:
         manifest = load_manifest(folder)
-        plan = ShardPlan(shard_samples=manifest.shard_samples, **settings)
-        self._batches = stream_batches(
-            manifest,
-            plan,
-            rank=rank,
-            world_size=world_size,
-            image_size=8,
-            start_step=start,
-            loader_workers=loader_workers,
-        )
+        self._batches = stream_batches(manifest, make_plan(manifest, **settings), image_size=8, **options)
 
     def step(self) -> list[int]:
         """Manifest positions of the next batch's rows."""
@@ -109,18 +97,16 @@ class Rank:
 
 
 def test_ranks_killed_five_times_read_every_key_of_the_epoch_once(ray_cluster: str, tmp_path: Path) -> None:
-    manifest: Manifest = write_shards(tmp_path, (31, 45, 20), labelled=False)
-    settings: dict[str, Any] = {"batch_size": 4, "streams": 4, "window": 6, "seed": 1}
-    plan = ShardPlan(shard_samples=manifest.shard_samples, **settings)
+    settings = {"batch_size": 4, "streams": 4, "window": 6, "seed": 1}
+    plan = make_plan(write_shards(tmp_path, (31, 45, 20), labelled=False), **settings)
     kills = sorted(np.random.default_rng(0).choice(np.arange(1, plan.steps_per_epoch), KILLS, replace=False).tolist())
     read = np.full((plan.steps_per_epoch, plan.batch_size), -1)
 
     start = 0
     for attempt, stop in enumerate([*kills, plan.steps_per_epoch]):
         world_size = 1 + attempt % 2
-        ranks = [
-            Rank.remote(str(tmp_path), settings, rank, world_size, start, attempt % 2) for rank in range(world_size)
-        ]
+        options = {"world_size": world_size, "start_step": start, "loader_workers": attempt % 2}
+        ranks = [Rank.remote(str(tmp_path), settings, rank=rank, **options) for rank in range(world_size)]
         for step in range(start, stop):
             for rank, actor in enumerate(ranks):
                 read[step, plan.rows(rank, world_size)] = ray.get(actor.step.remote())
@@ -128,5 +114,5 @@ def test_ranks_killed_five_times_read_every_key_of_the_epoch_once(ray_cluster: s
             actor.die.remote()
         start = stop
 
-    assert np.array_equal(read, [plan.positions(0, step) for step in range(plan.steps_per_epoch)])
+    assert np.array_equal(read, [planned(plan, step) for step in range(plan.steps_per_epoch)])
     assert len(set(read.ravel().tolist())) == read.size == 96

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dcgan_dist.data.shard_plan import ShardPlan
-from dcgan_dist.data.shards.manifest import Manifest
-from dcgan_dist.data.stream import stream_batches
-from tests.helpers.shards import positions_of, stored_bytes, write_shards
+from dcgan_dist.data.shards.schema import Layout, Manifest
+from tests.helpers.shards import damage_sample, make_plan, planned, positions_of, take, write_shards
 
 KILLS = 200
 
@@ -34,20 +30,9 @@ def read_positions(
     """What the ranks really hand out, put together: (n, B) manifest positions recognised by their pixels."""
     read = np.empty((n, plan.batch_size), np.int64)
     for rank in range(world_size):
-        batches = stream_batches(
-            manifest,
-            plan,
-            rank=rank,
-            world_size=world_size,
-            image_size=8,
-            start_step=start,
-            loader_workers=loader_workers,
-            prefetch=1 + rank % 3,
-        )
-        for step, batch in enumerate(itertools.islice(batches, n)):
-            rows = plan.rows(rank, world_size)
-            read[step, rows] = positions_of(batch.images)
-        batches.close()
+        options = {"start_step": start, "loader_workers": loader_workers, "prefetch": 1 + rank % 3}
+        for step, batch in enumerate(take(manifest, plan, n, rank=rank, world_size=world_size, **options)):
+            read[step, plan.rows(rank, world_size)] = positions_of(batch.images)
     return read
 
 
@@ -72,7 +57,7 @@ def test_a_kill_at_any_step_loses_nothing_and_repeats_nothing(
 ) -> None:
     which, plan_settings, ranks_before, ranks_after = run
     manifest = data_sets[which]
-    plan = ShardPlan(shard_samples=manifest.shard_samples, **plan_settings)
+    plan = make_plan(manifest, **plan_settings)
     steps = min(2 * plan.steps_per_epoch, 14)
     killed_after = data.draw(st.integers(0, steps))
 
@@ -80,8 +65,7 @@ def test_a_kill_at_any_step_loses_nothing_and_repeats_nothing(
     after = read_positions(manifest, plan, killed_after, steps - killed_after, ranks_after, 0)
 
     read = np.concatenate([before, after])
-    expected = np.stack([plan.positions(*plan.epoch_and_step(step)) for step in range(steps)])
-    assert np.array_equal(read, expected)
+    assert np.array_equal(read, [planned(plan, step) for step in range(steps)])
     first_epoch = read[: plan.steps_per_epoch].ravel()
     assert len(set(first_epoch.tolist())) == len(first_epoch)
 
@@ -92,28 +76,23 @@ def test_the_keys_of_every_global_batch_do_not_depend_on_ranks_or_loader_process
     data_sets: list[Manifest], world_size: int, loader_workers: int
 ) -> None:
     manifest = data_sets[1]
-    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=8, streams=4, window=3)
+    plan = make_plan(manifest, batch_size=8, streams=4, window=3)
 
     read = read_positions(manifest, plan, 1, plan.steps_per_epoch, world_size, loader_workers)
 
-    expected = [plan.positions(*plan.epoch_and_step(step)) for step in range(1, 1 + plan.steps_per_epoch)]
-    assert np.array_equal(read, np.stack(expected))
+    assert np.array_equal(read, [planned(plan, step) for step in range(1, 1 + plan.steps_per_epoch)])
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("layout", ["samples", "blocks"])
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 4), st.sets(st.integers(0, 22), max_size=8), st.data())
 def test_damaged_samples_are_replaced_alike_on_any_world_size(
-    tmp_path_factory: pytest.TempPathFactory, world_size: int, damaged: set[int], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, layout: Layout, world_size: int, damaged: set[int], data: st.DataObject
 ) -> None:
-    manifest = write_shards(tmp_path_factory.mktemp("damaged"), (7, 11, 5), layout="blocks", labelled=False)
+    manifest = write_shards(tmp_path_factory.mktemp("damaged"), (7, 11, 5), layout=layout, labelled=False)
     for position in damaged:
-        shard, sample = manifest.find(position)
-        path = Path(manifest.location) / manifest.shards[shard].name
-        content = bytearray(path.read_bytes())
-        at = content.index(stored_bytes(position))
-        content[at + sample] ^= 0xFF
-        path.write_bytes(content)
-    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=8, streams=4, window=5)
+        damage_sample(manifest, position)
+    plan = make_plan(manifest, batch_size=8, streams=4)
     assume(all(set(plan.stream(epoch, c).tolist()) - damaged for epoch in (0, 1) for c in range(4)))
     start = data.draw(st.integers(0, plan.steps_per_epoch - 1))
 

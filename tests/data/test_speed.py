@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from dcgan_dist.bench import data_peers
 from dcgan_dist.data.shard_plan import ShardPlan
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from dcgan_dist.data.shard_plan import ShardPlan
-from dcgan_dist.data.shards.manifest import Layout, Manifest, load_manifest, write_manifest
+from dcgan_dist.data.shards.index import decode_index, index_name
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Layout, Manifest, write_manifest
 from dcgan_dist.data.shards.writer import Encoding, Sample, write_shard
-from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.data.stream import Batch, stream_batches
 
 
 def pixels_of(number: int, size: int = 8, channels: int = 3) -> np.ndarray:
@@ -70,12 +75,47 @@ def write_shards(
     return load_manifest(str(folder))
 
 
-def first_batches(location: str, n: int = 6, loader_workers: int = 0) -> list[Tensor]:
-    """Images (4, 3, 8, 8) of the first n batches of shards that `write_shards` wrote."""
+def make_plan(manifest: Manifest, *, batch_size: int = 4, streams: int = 2, window: int = 5, **more: Any) -> ShardPlan:
+    """A plan of all shards of a manifest."""
+    return ShardPlan(
+        shard_samples=manifest.shard_samples, batch_size=batch_size, streams=streams, window=window, **more
+    )
+
+
+def planned(plan: ShardPlan, global_step: int) -> np.ndarray:
+    """Manifest positions of one global batch by its plan, in row order: (B,)."""
+    epoch, step = plan.epoch_and_step(global_step)
+    rows = slice(step * plan.rows_per_stream, (step + 1) * plan.rows_per_stream)
+    return np.concatenate([plan.stream(epoch, stream)[rows] for stream in range(plan.streams)])
+
+
+def take(manifest: Manifest, plan: ShardPlan, n: int, **options: Any) -> list[Batch]:
+    """The first n batches of shards with images of 8 pixels, for the only rank unless `options` name another."""
+    options = {"rank": 0, "world_size": 1, "image_size": 8} | options
+    with closing(stream_batches(manifest, plan, **options)) as batches:
+        return list(itertools.islice(batches, n))
+
+
+def first_batches(location: str, **options: Any) -> Tensor:
+    """Images (24, 3, 8, 8) of the first batches of shards that `write_shards` wrote."""
     manifest = load_manifest(location)
-    plan = ShardPlan(shard_samples=manifest.shard_samples, batch_size=4, streams=2, window=5)
-    batches = stream_batches(manifest, plan, rank=0, world_size=1, image_size=8, loader_workers=loader_workers)
-    try:
-        return [batch.images for batch in itertools.islice(batches, n)]
-    finally:
-        batches.close()
+    return torch.cat([batch.images for batch in take(manifest, make_plan(manifest), 6, **options)])
+
+
+def damage_sample(manifest: Manifest, position: int) -> str:
+    """Flip a bit in the middle of the image at a manifest position; returns the shard's name."""
+    for shard in manifest.shards:
+        if position < shard.samples:
+            path = Path(manifest.location) / shard.name
+            index = decode_index(path.with_name(index_name(shard.name)).read_bytes(), shard.name)
+            flip(path, int(index.offsets[position] + index.sizes[position] // 2))
+            return shard.name
+        position -= shard.samples
+    raise AssertionError(position)
+
+
+def flip(path: Path, offset: int) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0x10
+    path.write_bytes(data)

@@ -19,7 +19,8 @@ import pytest
 from dcgan_dist.data.shards.images import encode_png
 from dcgan_dist.data.shards.inspection import inspect
 from dcgan_dist.data.shards.keep_list import load_keep_list
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest, write_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest, write_manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.dedup.shard_files import read_npz

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dcgan_dist.errors import InputError
 from jobs import inspect_shards
-from tests.helpers.shards import write_shards
+from tests.helpers.shards import flip, write_shards
 
 
 def test_sound_shards_exit_0_with_counts_and_a_contact_sheet(
@@ -33,10 +33,8 @@ def test_damaged_shards_exit_1_and_name_shard_member_and_offset(
 ) -> None:
     manifest = write_shards(tmp_path, (5, 6))
     shard = tmp_path / manifest.shards[1].name
-    data = bytearray(shard.read_bytes())
-    at = data.index(b"\x89PNG")
-    data[at + 60] ^= 1
-    shard.write_bytes(data)
+    at = shard.read_bytes().index(b"\x89PNG")
+    flip(shard, at + 60)
 
     code = inspect_shards.main(["--shards", str(tmp_path), "--json", str(tmp_path / "found.json")])
 
@@ -47,5 +45,5 @@ def test_damaged_shards_exit_1_and_name_shard_member_and_offset(
 
 
 def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         inspect_shards.main(["--shards", str(tmp_path / "none")])

@@ -19,7 +19,8 @@ from scipy.io import loadmat
 from torchvision.transforms.functional import center_crop, resize
 
 from dcgan_dist.data.shards.inspection import inspect
-from dcgan_dist.data.shards.manifest import Manifest, load_manifest
+from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_keys, read_labels
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dcgan_dist.config import replace
-from dcgan_dist.data.shards.manifest import Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.standing_statistics import restandardise

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 MAX_PIXELS = 64 << 20
 """Images with more pixels than this are refused before they are decoded."""
@@ -17,15 +17,7 @@ MAX_ENCODED_BYTES = 256 << 20
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff", "gif")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PLAIN_JPEG = {"Gray": 1, "YCbCr": 3, "RGB": 3}
-_PIL_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    EOFError,
-    Image.DecompressionBombError,
-    UnidentifiedImageError,
-)
+_PIL_ERRORS = (OSError, ValueError, SyntaxError, TypeError, EOFError, Image.DecompressionBombError)
 
 
 class ImageFault(ValueError):

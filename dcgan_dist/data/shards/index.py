@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,28 +82,29 @@ class TarColumns:
 def make_index(tar: Path, columns: TarColumns) -> ShardIndex:
     """Index a tar; the checksums are taken from its bytes."""
     with tar.open("rb") as file:
-        sizes = _alternating(columns.offsets, columns.sizes, tar.stat().st_size)
-        checksums = [zlib.crc32(file.read(size)) for size in sizes]
+        checksums = [
+            (zlib.crc32(gap), zlib.crc32(image)) for gap, image in gaps_and_images(file, columns.offsets, columns.sizes)
+        ]
+        gaps, images = zip(*checksums, strict=True)
+        last_gap = zlib.crc32(file.read())
     encoded = [key.encode() for key in columns.keys]
     return ShardIndex(
         offsets=np.asarray(columns.offsets, np.int64),
         sizes=np.asarray(columns.sizes, np.int64),
-        crc32=np.asarray(checksums[1::2], np.uint32),
+        crc32=np.asarray(images, np.uint32),
         labels=np.asarray([NO_LABEL if label is None else label for label in columns.labels], np.int64),
-        gap_crc32=np.asarray(checksums[::2], np.uint32),
+        gap_crc32=np.asarray([*gaps, last_gap], np.uint32),
         key_bytes=np.frombuffer(b"".join(encoded), np.uint8),
         key_ends=np.cumsum([len(key) for key in encoded], dtype=np.int64),
     )
 
 
-def _alternating(offsets: Sequence[int], sizes: Sequence[int], file_size: int) -> Iterator[int]:
-    """Lengths of gap, image, gap, image, ..., gap."""
-    at = 0
+def gaps_and_images(tar: BinaryIO, offsets: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+    """Bytes of every image of a tar, each after what lies before it; at the end the tar stands behind the last image."""
+    end = 0
     for offset, size in zip(offsets, sizes, strict=True):
-        yield offset - at
-        yield size
-        at = offset + size
-    yield file_size - at
+        yield tar.read(offset - end), tar.read(size)
+        end = offset + size
 
 
 def decode_index(data: bytes, name: str) -> ShardIndex:

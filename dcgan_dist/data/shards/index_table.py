@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.index import ShardIndex, decode_index, index_name
-from dcgan_dist.data.shards.schema import Manifest
+from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.protocol import Storage
+from dcgan_dist.storage.local import Storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,7 @@ class IndexTable:
         self._storage = storage
         self._names = [shard.name for shard in manifest.shards]
         self._ends = np.cumsum(manifest.shard_samples)
-        self._damaged: dict[int, ShardIndex] = {}
+        self._index_of_damaged = lru_cache(DAMAGED_SHARDS_KEPT)(self._read_index)  # one damaged sample is seldom alone
         self._loaded = np.zeros(len(manifest.shards), bool)
         n = manifest.samples
         self.offsets, self.sizes = np.zeros(n, np.int64), np.zeros(n, np.int32)
@@ -95,47 +96,43 @@ class IndexTable:
         shard = int(self.shards_of(np.array([position]))[0])
         entry = self._manifest.shards[shard]
         sample = int(position - self._ends[shard] + entry.samples)
-        if shard not in self._damaged:  # one damaged sample is seldom alone
-            if len(self._damaged) >= DAMAGED_SHARDS_KEPT:
-                self._damaged.clear()
-            self._damaged[shard] = load_index(self._storage.read_all, entry.name, entry.index_sha256)
-        key = self._damaged[shard].key(sample)
+        key = self._index_of_damaged(shard).key(sample)
         return BadSample(shard=entry.name, key=key, position=position, offset=int(self.offsets[position]), fault=fault)
 
     def _load_shard(self, shard: int) -> None:
         entry = self._manifest.shards[shard]
-        index = load_index(self._storage.read_all, entry.name, entry.index_sha256)
+        index = self._read_index(shard)
         if len(index) != entry.samples:
             raise InputError(
                 f"index {index_name(entry.name)} lists {len(index)} samples, the manifest {entry.samples}: "
                 "copy or prepare the shard again"
             )
-        self._check_block_sizes(index, entry.name)
+        image_bytes = self._manifest.image_channels * self._manifest.image_size**2
+        if self._manifest.layout == "blocks" and np.any(index.sizes != image_bytes):
+            raise InputError(
+                f"index {index_name(entry.name)} has images that are not the manifest's {image_bytes} bytes: "
+                "prepare the shard again"
+            )
         part = slice(int(self._ends[shard]) - entry.samples, int(self._ends[shard]))
         self.offsets[part], self.sizes[part] = index.offsets, np.minimum(index.sizes, np.iinfo(np.int32).max)
         self.crc32[part], self.labels[part] = index.crc32, index.labels
         self._loaded[shard] = True
 
-    def _check_block_sizes(self, index: ShardIndex, shard_name: str) -> None:
-        image_bytes = self._manifest.image_channels * self._manifest.image_size**2
-        if self._manifest.layout == "blocks" and np.any(index.sizes != image_bytes):
-            raise InputError(
-                f"index {index_name(shard_name)} has images that are not the manifest's {image_bytes} bytes: "
-                "prepare the shard again"
-            )
+    def _read_index(self, shard: int) -> ShardIndex:
+        return load_index(self._storage, self._manifest.shards[shard])
 
 
-def load_index(read_all: Callable[[str], bytes], shard_name: str, sha256: str) -> ShardIndex:
+def load_index(storage: Storage, shard: Shard) -> ShardIndex:
     """Read and check the index of a shard.
 
     Raises:
         InputError: it is missing or is not the one that the manifest names.
     """
-    name = index_name(shard_name)
+    name = index_name(shard.name)
     try:
-        data = read_all(name)
+        data = storage.read_all(name)
     except OSError as error:
-        raise InputError(f"index {name} of shard {shard_name} is missing: copy or prepare the shard again") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"index {name} of shard {shard.name} is missing: copy or prepare the shard again") from error
+    if hashlib.sha256(data).hexdigest() != shard.index_sha256:
         raise InputError(f"index {name} is not the one that the manifest names: copy or prepare the shard again")
     return decode_index(data, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,14 @@ def read_contents(path: Path) -> TarContents:
     return contents
 
 
+def shared_keys(owners: dict[str, str], shard: str, keys: Sequence[str], offsets: Sequence[int]) -> Iterator[Damage]:
+    """The samples of a shard whose keys another one has too; `owners` says whose a key is, and is added to."""
+    for key, offset in zip(keys, offsets, strict=True):
+        if owners.setdefault(key, shard) != shard:
+            fault = f"duplicate key: {owners[key]} has it too"
+            yield Damage(shard=shard, member=key, offset=offset, fault=fault)
+
+
 def index_tars(tars: Sequence[Path], name: str) -> Manifest:
     """Make manifest and indexes of plain tars, beside them where that can be written, else in the user's cache.
 
@@ -70,10 +78,7 @@ def index_tars(tars: Sequence[Path], name: str) -> Manifest:
     damages = [damage for _, contents in found for damage in contents.damages]
     owners: dict[str, str] = {}
     for tar, contents in found:
-        for key, offset in zip(contents.keys, contents.offsets, strict=True):
-            if owners.setdefault(key, tar.name) != tar.name:
-                fault = f"duplicate key: {owners[key]} has it too"
-                damages.append(Damage(shard=tar.name, member=key, offset=offset, fault=fault))
+        damages += shared_keys(owners, tar.name, contents.keys, contents.offsets)
     if damages:
         listed = "; ".join(str(damage) for damage in damages[:MAX_LISTED])
         raise InputError(f"{len(damages)} faults in tars without a manifest: {listed}. Mend or leave out these tars")

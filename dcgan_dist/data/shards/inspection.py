@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.images import ImageFault, decode
-from dcgan_dist.data.shards.index import NO_LABEL, ShardIndex, decode_index, index_name
-from dcgan_dist.data.shards.indexing import read_contents
-from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest
+from dcgan_dist.data.shards.index import NO_LABEL, ShardIndex, gaps_and_images, index_name
+from dcgan_dist.data.shards.index_table import load_index
+from dcgan_dist.data.shards.indexing import read_contents, shared_keys
+from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.data.shards.tar_members import Damage, Member, TarFault, walk_tar
 from dcgan_dist.errors import InputError
+from dcgan_dist.storage.local import LocalFolder
+from dcgan_dist.storage.uri import is_uri
 
 SHEET_IMAGES = 64
 
@@ -71,67 +73,39 @@ def inspect(manifest: Manifest, progress: Callable[[int], object] = lambda sampl
     """Check every byte and decode every image of a data set on a local disk.
 
     Args:
-        manifest: may be one whose shards are missing or changed (`open_manifest`).
+        manifest: may be one whose shards are missing or changed (`load_manifest` with check_shards=False).
         progress: told of the samples looked at, shard by shard.
+
+    Raises:
+        InputError: the data set lies behind a URI.
     """
-    found = Inspection(manifest=manifest)
-    folder = Path(manifest.location)
+    if is_uri(manifest.location):
+        raise InputError(f"{manifest.location} cannot be inspected from here: copy the shards to a local disk")
+    inspection = Inspection(manifest=manifest)
+    storage = LocalFolder(manifest.location)
     owners: dict[str, str] = {}
     every = max(1, manifest.samples // SHEET_IMAGES)
     first = 0
     for shard in manifest.shards:
-        index = _checked_index(folder, shard, found.damages)
-        if index is not None and _is_there(folder / shard.name, shard, found.damages):
-            _check_shard(folder / shard.name, shard, index, found, range(-first % every, shard.samples, every))
-            for sample, key in enumerate(index.keys):
-                if owners.setdefault(key, shard.name) != shard.name:
-                    fault = f"duplicate key: {owners[key]} has it too"
-                    found.damages.append(
-                        Damage(shard=shard.name, member=key, offset=int(index.offsets[sample]), fault=fault)
-                    )
+        path = Path(manifest.location) / shard.name
+        try:
+            index = load_index(storage, shard)
+        except InputError as error:
+            fault = Damage(shard=shard.name, member=index_name(shard.name), offset=0, fault=str(error))
+            inspection.damages.append(fault)
+        else:
+            if path.is_file():
+                _check_shard(path, shard, index, inspection, range(-first % every, shard.samples, every))
+                inspection.damages += shared_keys(owners, shard.name, index.keys, index.offsets.tolist())
+            else:
+                fault = f"missing, with its {shard.samples} samples"
+                inspection.damages.append(Damage(shard=shard.name, member="", offset=0, fault=fault))
         first += shard.samples
         progress(shard.samples)
-    return found
+    return inspection
 
 
-def open_manifest(path: str) -> Manifest:
-    """Read a manifest without looking at its shards; tars without one are indexed.
-
-    Raises:
-        InputError: there is neither, or the manifest is torn.
-    """
-    file = Path(path).expanduser()
-    if file.suffix == ".tar" or (file.is_dir() and not (file / MANIFEST_NAME).exists()):
-        return load_manifest(path)
-    file = file / MANIFEST_NAME if file.is_dir() else file
-    try:
-        return parse_manifest(file.read_text(encoding="utf-8"), str(file.parent.absolute()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read ({error}): give a folder of shards or its manifest") from error
-
-
-def _checked_index(folder: Path, shard: Shard, damages: list[Damage]) -> ShardIndex | None:
-    """The index of a shard, if it is the manifest's own."""
-    name = index_name(shard.name)
-    try:
-        data = (folder / name).read_bytes()
-    except OSError:
-        damages.append(Damage(shard=shard.name, member=name, offset=0, fault="the index is missing"))
-        return None
-    if hashlib.sha256(data).hexdigest() != shard.index_sha256:
-        damages.append(Damage(shard=shard.name, member=name, offset=0, fault="the index changed (sha256 differs)"))
-        return None
-    return decode_index(data, name)
-
-
-def _is_there(path: Path, shard: Shard, damages: list[Damage]) -> bool:
-    if path.is_file():
-        return True
-    damages.append(Damage(shard=shard.name, member="", offset=0, fault=f"missing, with its {shard.samples} samples"))
-    return False
-
-
-def _check_shard(path: Path, shard: Shard, index: ShardIndex, found: Inspection, pictured: range) -> None:
+def _check_shard(path: Path, shard: Shard, index: ShardIndex, inspection: Inspection, pictured: range) -> None:
     """Compare every image and everything between images with the index, and decode the images."""
     faults = _Faults(path, shard.name, index)
     if len(index) != shard.samples or not len(index):
@@ -139,7 +113,8 @@ def _check_shard(path: Path, shard: Shard, index: ShardIndex, found: Inspection,
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        for sample, (gap, data) in enumerate(_gaps_and_images(file.read, index)):
+        pairs = gaps_and_images(file, index.offsets.tolist(), index.sizes.tolist())
+        for sample, (gap, data) in enumerate(pairs):
             offset = int(index.offsets[sample])
             if len(data) < index.sizes[sample]:
                 faults.add(offset, f"cut: the shard ends at byte {file.tell()}; {len(index) - sample} samples are lost")
@@ -150,29 +125,29 @@ def _check_shard(path: Path, shard: Shard, index: ShardIndex, found: Inspection,
                 faults.add(offset, "bytes changed (crc32 differs)")
                 continue
             try:
-                pixels = _pixels(data, found.manifest)
+                pixels = _pixels(data, inspection.manifest)
             except ImageFault as error:
                 faults.add(offset, str(error))
                 continue
-            _count(found, shard, int(index.labels[sample]), pixels)
+            _count(inspection, shard, int(index.labels[sample]), pixels)
             if sample in pictured:
-                found.sheet.append(pixels)
+                inspection.sheet.append(pixels)
         else:
             last = file.tell()
             if zlib.crc32(file.read()) != index.gap_crc32[-1]:
                 faults.add_between(last, max(file.tell(), last + 1))
-    if digest != shard.sha256 and not faults.found:
+    if digest != shard.sha256 and not faults.damages:
         faults.add(0, "changed (sha256 differs), though its images are those of the index")
-    if not faults.found and found.manifest.layout == "samples":
-        faults.found += read_contents(path).damages
-    found.damages += faults.found
+    if not faults.damages and inspection.manifest.layout == "samples":
+        faults.damages += read_contents(path).damages
+    inspection.damages += faults.damages
 
 
 class _Faults:
     """Faults of one shard; the tar is walked for the members' names only when there is one."""
 
     def __init__(self, path: Path, shard: str, index: ShardIndex) -> None:
-        self.found: list[Damage] = []
+        self.damages: list[Damage] = []
         self._path, self._shard, self._index = path, shard, index
 
     def add(self, offset: int, fault: str, member: str = "") -> None:
@@ -180,7 +155,7 @@ class _Faults:
         sample = np.flatnonzero(self._index.offsets == offset)
         key = self._index.key(int(sample[0])) if len(sample) else ""
         member = member or next((one.name for one in self._walked[0] if one.offset == offset), key)
-        self.found.append(Damage(shard=self._shard, member=member, offset=offset, fault=fault))
+        self.damages.append(Damage(shard=self._shard, member=member, offset=offset, fault=fault))
 
     def add_between(self, first: int, end: int) -> None:
         """Note changed bytes outside the images: a broken header, or one of the other members there."""
@@ -203,13 +178,6 @@ class _Faults:
         return members, None
 
 
-def _gaps_and_images(read: Callable[[int], bytes], index: ShardIndex) -> Iterator[tuple[bytes, bytes]]:
-    at = 0
-    for offset, size in zip(index.offsets.tolist(), index.sizes.tolist(), strict=True):
-        yield read(offset - at), read(size)
-        at = offset + size
-
-
 def _pixels(data: bytes, manifest: Manifest) -> NDArray[np.uint8]:
     if manifest.layout == "samples":
         return decode(data, 3)
@@ -217,8 +185,8 @@ def _pixels(data: bytes, manifest: Manifest) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(shape).transpose(1, 2, 0)
 
 
-def _count(found: Inspection, shard: Shard, label: int, pixels: NDArray[np.uint8]) -> None:
-    found.readable[shard.split] += 1
-    found.sizes[f"{pixels.shape[1]}x{pixels.shape[0]}"] += 1
+def _count(inspection: Inspection, shard: Shard, label: int, pixels: NDArray[np.uint8]) -> None:
+    inspection.readable[shard.split] += 1
+    inspection.sizes[f"{pixels.shape[1]}x{pixels.shape[0]}"] += 1
     if label != NO_LABEL:
-        found.labels[label] += 1
+        inspection.labels[label] += 1

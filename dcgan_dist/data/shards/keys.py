@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 _SAFE = "/ ()+,=@~"  # besides letters, digits, _ . - ; a dot would end the key, so it is escaped below
 
@@ -21,11 +21,6 @@ def escape(name: str) -> str:
     parts = quote(name, safe=_SAFE).replace(".", "%2E").split("/")
     kept = "/".join(part for part in parts if part)
     return kept if kept == "/".join(parts) else "/".join(parts).replace("/", "%2F")
-
-
-def unescape(key: str) -> str:
-    """The name that a key was made from."""
-    return unquote(key)
 
 
 def keys_of_paths(paths: Sequence[str]) -> list[str]:

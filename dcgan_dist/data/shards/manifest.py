@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from dcgan_dist.data.shards.indexing import index_tars
-from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard, parse_manifest, write_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.local import open_storage
-from dcgan_dist.storage.protocol import Storage
+from dcgan_dist.storage.local import Storage, open_storage
 from dcgan_dist.storage.uri import is_uri
 
-__all__ = ["MANIFEST_NAME", "Layout", "Manifest", "Shard", "load_manifest", "parse_manifest", "write_manifest"]
 SIZE_CHECKS_AT_ONCE = 16
 
 
-def load_manifest(path: str) -> Manifest:
+def load_manifest(path: str, *, check_shards: bool = True) -> Manifest:
     """Open a data set and check that its shards are there at their sizes.
 
     >>> from dcgan_dist import open_shards
@@ -27,13 +26,14 @@ def load_manifest(path: str) -> Manifest:
     Args:
         path: a folder of shards, its manifest.json, a URI of either, or a local tar or folder of tars that has no
             manifest, which is then indexed first.
+        check_shards: False opens a data set whose shards are missing or cut, too.
 
     Raises:
         InputError: the path is missing or holds no shard, the manifest is torn, empty or of another format, a shard
             is missing or of another size than the manifest says, or a tar without manifest is damaged.
     """
     if is_uri(path):
-        return _load(path.removesuffix(MANIFEST_NAME).rstrip("/"))
+        return _load(path.removesuffix(MANIFEST_NAME).rstrip("/"), check_shards)
     file = Path(path).expanduser().absolute()
     if not file.exists():
         raise InputError(f"{path} does not exist: give a folder of shards (the jobs `prepare_*` make one)")
@@ -44,7 +44,7 @@ def load_manifest(path: str) -> Manifest:
         return _index_folder(folder)
     if file.is_file() and file.name != MANIFEST_NAME:
         raise InputError(f"{path} is neither a tar nor a {MANIFEST_NAME}: give a folder of shards")
-    return _load(str(folder))
+    return _load(str(folder), check_shards)
 
 
 def _index_folder(folder: Path) -> Manifest:
@@ -58,17 +58,15 @@ def _index_folder(folder: Path) -> Manifest:
     return index_tars(tars, folder.name)
 
 
-def _load(location: str) -> Manifest:
-    storage = open_storage(location)
-    try:
+def _load(location: str, check_shards: bool) -> Manifest:
+    with closing(open_storage(location)) as storage:
         try:
             text = storage.read_all(MANIFEST_NAME).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{location}/{MANIFEST_NAME} cannot be read ({error}): give a folder of shards") from error
         manifest = parse_manifest(text, location)
-        _check_sizes(storage, manifest.shards, location)
-    finally:
-        storage.close()
+        if check_shards:
+            _check_sizes(storage, manifest.shards, location)
     return manifest
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from dcgan_dist.errors import InputError
-from dcgan_dist.files import whole_file
+from dcgan_dist.files import content_hash, whole_file
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -65,7 +62,7 @@ class Manifest:
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, in hex: it does not change when the folder moves."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return content_hash(self.to_json())
 
     @property
     def samples(self) -> int:
@@ -95,12 +92,6 @@ class Manifest:
                 "name one of these, or prepare the shards again with `val_fraction`"
             )
         return dataclasses.replace(self, shards=shards)
-
-    def find(self, position: int) -> tuple[int, int]:
-        """Turn a manifest position into (number of the shard, sample inside it)."""
-        ends = np.cumsum(self.shard_samples)
-        shard = int(np.searchsorted(ends, position, side="right"))
-        return shard, int(position - ends[shard] + self.shards[shard].samples)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the manifest file."""

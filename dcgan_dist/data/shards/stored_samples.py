@@ -19,8 +19,7 @@ from dcgan_dist.data.shards.index_table import load_index
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.shards.tar_members import split_name
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.local import open_storage
-from dcgan_dist.storage.protocol import CHANGED_BYTES, error_fault, short_fault
+from dcgan_dist.storage.local import CHANGED_BYTES, Storage, error_fault, open_storage, short_fault
 
 MAX_DETAILS_BYTES = 64 << 20
 """What lies between two images is not looked through for details beyond this."""
@@ -59,7 +58,7 @@ class ShardSamples:
         """
         self._manifest, self._entry = manifest, manifest.shards[shard]
         self._storage = open_storage(manifest.location)
-        self._index = load_index(self._storage.read_all, self._entry.name, self._entry.index_sha256)
+        self._index = load_index(self._storage, self._entry)
         self._ends = self._index.offsets + self._index.sizes
         apart = np.flatnonzero(self._index.offsets[1:] != self._ends[:-1]) + 1
         self._block_firsts = np.concatenate([[0], apart]).astype(np.int64)
@@ -91,14 +90,11 @@ class ShardSamples:
             ImageFault: its bytes are not those of the index.
             InputError: the storage cannot be read.
         """
-        size = int(self._index.sizes[row])
-        if size > MAX_ENCODED_BYTES:
-            raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
-        data = self._read(int(self._index.offsets[row]), size)
-        if len(data) != size:
-            raise ImageFault(short_fault(len(data), size))
-        if crc32(data) != self._index.crc32[row]:
-            raise ImageFault(CHANGED_BYTES)
+        columns = self._index.offsets, self._index.sizes, self._index.crc32
+        try:
+            data = read_checked(self._storage, self._entry.name, *(int(column[row]) for column in columns))
+        except OSError as error:
+            raise self._unreadable(error_fault(error)) from error
         label, side = int(self._index.labels[row]), self._manifest.image_size
         raw = (self._manifest.image_channels, side, side) if self._manifest.layout == "blocks" else None
         return StoredSample(
@@ -140,7 +136,12 @@ class ShardSamples:
         end = int(self._index.offsets[gap]) if gap < len(self) else self._entry.bytes
         if not tarfile.BLOCKSIZE < end - begin <= MAX_DETAILS_BYTES:
             return
-        data = self._read(begin, end - begin)
+        try:
+            data = self._storage.read(self._entry.name, begin, end - begin)
+        except OSError as error:
+            raise self._unreadable(error_fault(error)) from error
+        if len(data) < end - begin:
+            raise self._unreadable(f"it is cut before byte {end}")
         if b"json" not in data:
             return
         # Two blocks of zeros end a tar; the header of the image that follows has no data here.
@@ -152,12 +153,39 @@ class ShardSamples:
             except tarfile.TarError:
                 return
 
-    def _read(self, offset: int, size: int) -> bytes:
-        try:
-            return self._storage.read(self._entry.name, offset, size)
-        except OSError as error:
-            place = f"{self._manifest.location}/{self._entry.name}"
-            raise InputError(f"shard {place}: {error_fault(error)}: mend the storage and run again") from error
+    def _unreadable(self, fault: str) -> InputError:
+        place = f"{self._manifest.location}/{self._entry.name}"
+        return InputError(f"shard {place}: {fault}: mend the storage and run again")
+
+
+def read_checked(storage: Storage, shard: str, offset: int, size: int, checksum: int) -> bytes:
+    """Bytes of an image in a shard.
+
+    Raises:
+        ImageFault: they are too many, cut, or not those of the index.
+        OSError: the storage cannot be read.
+    """
+    if size > MAX_ENCODED_BYTES:
+        raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
+    data = storage.read(shard, offset, size)
+    if len(data) != size:
+        raise ImageFault(short_fault(len(data), size))
+    if crc32(data) != checksum:
+        raise ImageFault(CHANGED_BYTES)
+    return data
+
+
+def read_details(manifest: Manifest) -> list[dict[str, Any] | None]:
+    """The .json of every sample of a manifest, by position; None where there is none.
+
+    Raises:
+        InputError: a shard is cut or cannot be read.
+    """
+    details: list[dict[str, Any] | None] = []
+    for shard in range(len(manifest.shards)):
+        with ShardSamples(manifest, shard) as samples:
+            details += samples.details(range(len(samples)))
+    return details
 
 
 def _parsed(data: bytes) -> Any:

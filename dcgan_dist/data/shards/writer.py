@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,6 @@ from dcgan_dist.files import sha256_of, whole_file
 
 Encoding = Literal["jpeg", "png"]
 BLOCK_SAMPLES = 256
-_TAR_BLOCK = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +121,7 @@ def _write_blocks(tar: TarWriter, samples: Iterator[Sample], columns: TarColumns
 def _write_member(tar: TarWriter, key: str, suffix: str, data: bytes) -> int:
     """Add one member and return where its data begins; members of one key stay one sample for any reader."""
     tar.write({"__key__": key, suffix: data})
-    padded = -len(data) // _TAR_BLOCK * -_TAR_BLOCK
+    padded = -len(data) // BLOCKSIZE * -BLOCKSIZE
     return tar.tarstream.offset - padded
 
 

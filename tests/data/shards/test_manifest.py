@@ -44,12 +44,6 @@ def test_the_hash_changes_with_the_content(folder: Path) -> None:
     assert manifest.split("train").hash == manifest.hash
 
 
-def test_positions_count_through_the_shards(folder: Path) -> None:
-    manifest = load_manifest(str(folder))
-
-    assert [manifest.find(i) for i in (0, 2, 3, 6)] == [(0, 0), (0, 2), (1, 0), (1, 3)]
-
-
 def torn(folder: Path) -> None:
     text = (folder / "manifest.json").read_text()
     (folder / "manifest.json").write_text(text[: len(text) // 2])
