@@ -9,17 +9,12 @@ import pytest
 from dcgan_dist.errors import InputError, require
 
 
-def test_a_caller_with_other_names_renames_whole_fields_only() -> None:
+def test_a_caller_with_other_names_renames_whole_fields_only_and_those_with_a_value() -> None:
     error = InputError("`out` /out cannot be written: choose another `out`, or `out_of` this")
 
-    assert (
-        str(error.renamed(out="rewrite"))
-        == "`rewrite` /out cannot be written: choose another `rewrite`, or `out_of` this"
-    )
+    renamed = "`rewrite` /out cannot be written: choose another `rewrite`, or `out_of` this"
+    assert str(error.renamed(out="rewrite")) == renamed
     assert str(error.renamed(source="data")) == str(error)
-
-
-def test_fields_with_a_value_are_renamed_too() -> None:
     assert str(InputError("use `crop=centre`").renamed(crop="data.crop")) == "use `data.crop=centre`"
 
 

@@ -62,21 +62,21 @@ def test_streamed_batches_are_those_that_a_run_reads(rooms: Path, rank: int) -> 
 def test_a_stream_goes_on_at_a_step(rooms: Path) -> None:
     whole = list(dcgan_dist.stream_batches(rooms, batch_size=16))
 
-    rest = list(dcgan_dist.stream_batches(dcgan_dist.open_shards(str(rooms)), batch_size=16, start_step=2))
+    resumed = list(dcgan_dist.stream_batches(dcgan_dist.open_shards(str(rooms)), batch_size=16, start_step=2))
 
-    assert len(rest) == len(whole) - 2 > 0
-    assert all(torch.equal(a.images, b.images) for a, b in zip(rest, whole[2:], strict=True))
+    assert len(resumed) == len(whole) - 2 > 0
+    assert all(torch.equal(a.images, b.images) for a, b in zip(resumed, whole[2:], strict=True))
 
 
 def test_samples_are_bytes_and_show_the_wanted_classes() -> None:
     generator = drawn_generator("mnist28")
 
     taking_turns = dcgan_dist.sample_images(generator, 12)
-    given = dcgan_dist.sample_images(generator, 12, labels=[i % 10 for i in range(12)])
+    in_turn = dcgan_dist.sample_images(generator, 12, labels=[i % 10 for i in range(12)])
     others = dcgan_dist.sample_images(generator, 12, labels=[7] * 12)
 
     assert (taking_turns.shape, taking_turns.dtype) == ((12, 1, 28, 28), torch.uint8)
-    assert torch.equal(given, taking_turns)
+    assert torch.equal(in_turn, taking_turns)
     assert torch.equal(others[7], taking_turns[7])
     assert not torch.equal(others[0], taking_turns[0])
 

@@ -1,12 +1,3 @@
 """Both kinds of place for registered models."""
 
-from __future__ import annotations
-
-from tests.helpers.tracking_places import (
-    _nothing_in_the_working_directory,
-    database,
-    server,
-    tracking_uri,
-)
-
-__all__ = ["_nothing_in_the_working_directory", "database", "server", "tracking_uri"]
+from tests.helpers.tracking_places import _nothing_in_the_working_directory, database, server, tracking_uri  # noqa: F401

@@ -1,4 +1,4 @@
-"""A door in front of a server that a test can shut: what clients see is an outage."""
+"""A relay in front of a server that a test can shut: clients see an outage."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Relay:
     """Passes every connection to its own port on to another one, while it is open."""
 
     def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
+        self.target_port, self.port = target_port, 0
         self.connections: list[socket.socket] = []
-        self.listener = self._listen(0)
-        self.port = self.listener.getsockname()[1]
+        self.reopen()
 
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
+    def reopen(self) -> None:
+        """Accept connections, at every call on the same port."""
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the listener was closed
@@ -48,10 +48,6 @@ class Relay:
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
         self.connections.clear()
-
-    def reopen(self) -> None:
-        """Accept connections again, on the same port."""
-        self.listener = self._listen(self.port)
 
 
 @contextlib.contextmanager
