@@ -30,7 +30,7 @@ class Pair(NamedTuple):
     distance: int
     """Hamming distance of the codes, bits."""
     score: float
-    """Of the verifier; higher is more alike."""
+    """Score of the verifier; higher is more alike."""
     duplicate: bool
     """Whether both show the same photograph."""
 

@@ -50,7 +50,7 @@ class PairRule:
     names: tuple[str, ...]
     """One for each shard of the corpus, by its content."""
     hash: str
-    """Of coder and verifier."""
+    """Hash of coder and verifier."""
     radius: int
     """Bits, inclusive."""
 

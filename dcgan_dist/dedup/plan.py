@@ -10,7 +10,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.neighbors.planner import plan_search
 
 PLANNED_RADIUS = 36
-"""Of the plan alone, where the radius follows from the codes."""
+"""Radius of the plan alone, where the radius follows from the codes."""
 
 
 IMAGES_PER_CPU_SECOND = 4000

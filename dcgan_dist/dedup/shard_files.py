@@ -43,7 +43,7 @@ class ShardPictures:
     faults: dict[int, str]
     """What is wrong with the samples that could not be read."""
     sha256: str
-    """Of the file of thumbnails, hex."""
+    """Hash of the file of thumbnails, hex."""
 
 
 def write_npz(path: Path, **arrays: Any) -> None:

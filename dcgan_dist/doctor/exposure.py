@@ -1,4 +1,4 @@
-"""Ways into a cluster's machines: ports and networks that strangers reach, containers that run as root."""
+"""Ways into a cluster's machines: ports and networks that are open to the internet, containers that run as root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NARROWEST_OPEN_PREFIX = 8  # 10.0.0.0/8 is one organisation's; anything wider is
 
 
 def open_to_the_world(file: ClusterFile) -> Found:
-    """Ports and networks that strangers reach."""
+    """Ports and networks that are open to the internet."""
     for document in file.documents:
         for path, text in texts(document):
             yield from (f"{'.'.join(path)} lets in {cidr}" for cidr in _open_networks(text))

@@ -1,4 +1,4 @@
-"""What no file of a cluster may say, as pure functions of a file: each rule yields what it found wrong, in words."""
+"""Policy rules for files of a cluster, as pure functions of a file: each yields a message for every violation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READING = re.compile(r"^[a-z0-9]+:(Describe|List|Get)[A-Za-z]+$")
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that a file may not say."""
+    """One place where a file breaks a rule."""
 
     rule: str
     file: str
@@ -171,7 +171,7 @@ def limits(file: ClusterFile) -> Found:
 
 
 def authentication(file: ClusterFile) -> Found:
-    """A Ray that obeys whoever reaches it, and an MLflow that lets everybody in."""
+    """An unauthenticated Ray, and an MLflow without accounts."""
     for document in file.documents:
         kind = kind_of(document)
         for path, text in texts(document):

@@ -26,7 +26,7 @@ class Exploration:
     """walk, filters, windows, arithmetic or turn."""
     job: ExploreJob
     arguments: list[str]
-    """Of the command line."""
+    """Options of the command line."""
     paper: str
     """What the paper did and saw."""
     figures: dict[str, Any] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from dcgan_dist.models.latents import seeded
 
 WIDTH = 24
 LEAST_AREA = 0.004
-"""Of the image: a smaller patch is no detection. The smallest drawn window covers 0.036."""
+"""Share of the image: a smaller patch is no detection. The smallest drawn window covers 0.036."""
 
 
 class Detector(nn.Module):

@@ -31,7 +31,7 @@ class Calibration:
     samples: int
     """Number of samples that will be looked at."""
     critical: int
-    """So many copies among them are too many; more than `samples` where no number is."""
+    """So many copies among them are too many; more than `samples` where none is."""
     recognised: float
     """Share of the planted copies beyond the threshold."""
     limit: float | None
@@ -135,7 +135,7 @@ def _calibration(
 
 
 def critical_count(samples: int, held_out_copies: int, held_out: int) -> int:
-    """The least number of copies that is too many; more than `samples` where no number is."""
+    """The least number of copies that is too many; more than `samples` where none is."""
     enough, not_enough = samples + 1, 0
     while enough - not_enough > 1:  # the more copies, the clearer
         middle = (enough + not_enough) // 2

@@ -22,7 +22,7 @@ def equal_codes(codes: Codes) -> NDArray[np.int64]:
     digits = (codes if width % 2 == 0 else np.pad(codes, ((0, 0), (0, 1)))).view(np.uint16)
     order = np.arange(n, dtype=np.uint32)
     for column in digits.T:
-        # Of 16-bit numbers numpy's stable sort is a radix sort: one pass per digit, the last one counting most.
+        # For 16-bit numbers numpy's stable sort is a radix sort: one pass per digit, the last one counting most.
         order = order[np.argsort(np.ascontiguousarray(column)[order], kind="stable")]
     starts = np.zeros(n, bool)
     starts[:1] = True

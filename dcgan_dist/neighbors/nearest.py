@@ -198,7 +198,7 @@ def _integer_products(queries: Tensor, rows: Tensor) -> Tensor:
 def _squared_distances(
     queries: NDArray[Any], block: NDArray[Any], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Of pairs of rows in float64, a few thousand at a time."""
+    """Distances of pairs of rows in float64, a few thousand at a time."""
     squared = np.empty(len(first))
     for start in range(0, len(first), 4096):
         pairs = slice(start, start + 4096)

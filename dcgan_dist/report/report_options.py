@@ -18,7 +18,7 @@ class ReportJob:
     out: str
     """The page, an .html file; or a folder, for report.html in it."""
     seed: int = 0
-    """Of the samples on it."""
+    """Seed of the samples on it."""
     tracking_uri: str = ""
     """MLflow server or database; default $MLFLOW_TRACKING_URI, else the default storage's."""
     track: bool = True

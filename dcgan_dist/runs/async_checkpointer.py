@@ -27,7 +27,7 @@ class AsyncCheckpointer:
     """Judges samples and writes checkpoints in a thread of rank 0, never two at once.
 
     Training stands still only while the state is copied, or where the storage is slower than the interval. A checkpoint
-    that the storage refuses is said aloud and given up: the next one is tried again, and the one before stays.
+    that the storage refuses is logged and given up: the next one is tried again, and the one before stays.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class Kept:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of its folder."""
         return Path(self.path).name
 
 
@@ -64,7 +64,7 @@ class CheckpointStore:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.damaged: dict[str, str] = {}
-        """What was found wrong, in words, by path."""
+        """What was found wrong: a message by path."""
 
     def paths(self) -> list[str]:
         """Folders of all checkpoints, whole or not, newest first."""
@@ -159,7 +159,7 @@ class CheckpointStore:
             self.folder.remove(path)
 
     def remove_list_of_ray(self) -> str | None:
-        """Remove the list that Ray would go on from, as a torn or old one stops it; returns what was torn, in words."""
+        """Remove the list that Ray would go on from, as a torn or old one stops it; returns a message about what was torn."""
         path = f"{self.folder.path}/{LIST_OF_RAY}"
         if not with_retries(lambda: self.folder.exists(path)):
             return None
@@ -175,7 +175,7 @@ class CheckpointStore:
 
 
 def images_seen(path: str) -> int:
-    """Of a checkpoint, by its name."""
+    """Images seen at a checkpoint, by its name."""
     match = CHECKPOINT_NAME.fullmatch(Path(path).name)
     assert match, path
     return int(match[1])

@@ -1,4 +1,4 @@
-"""What a run will do and cost, in words, before it starts."""
+"""What a run will do and cost, described before it starts."""
 
 from __future__ import annotations
 

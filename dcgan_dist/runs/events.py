@@ -33,7 +33,7 @@ class RankEvent:
     leaving: str = ""
     """Why the ranks left before the end, although nothing failed."""
     rolled_back: bool = False
-    """A loss was no number, and the run went back."""
+    """A loss was not finite, and the run went back."""
     bad_sample: BadSample | None = None
     """A sample that could not be used and was replaced; each rank tells each once."""
     failure: str = ""

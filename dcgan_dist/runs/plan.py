@@ -31,9 +31,9 @@ class RunPlan:
     config: TrainConfig
     """With paths made absolute."""
     manifest: Manifest
-    """Of the split that is trained on."""
+    """Manifest of the split that is trained on."""
     held_out: Manifest
-    """Of the split that quality is measured against."""
+    """Manifest of the split that quality is measured against."""
     keep_list: KeepList | None
     shard_plan: ShardPlan
     intervals: Intervals

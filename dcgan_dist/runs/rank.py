@@ -65,7 +65,7 @@ def train_rank(arguments: dict[str, Any]) -> None:
 
 
 def train_to_the_end(run: RankCallbacks) -> None:
-    """Take steps; where a loss is no number and the policy says so, go back and take others."""
+    """Take steps; where a loss is not finite and the policy says so, go back and take others."""
     while True:
         try:
             take_steps(run)
@@ -83,7 +83,7 @@ def take_steps(run: RankCallbacks) -> None:
     """Put stream, step and loop together, from where the run is."""
     context = ray.train.get_context()
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    # After a rollback data and z are drawn anew: the old draws led to where a loss was no number.
+    # After a rollback data and z are drawn anew: the old draws led to a non-finite loss.
     seed = seed_of_draws(run.plan.config.seed, run.progress.rollbacks)
     plan = dataclasses.replace(
         run.plan,

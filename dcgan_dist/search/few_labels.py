@@ -74,9 +74,9 @@ class FewLabels:
     per_class: int
     """Labels of each class."""
     seed: int
-    """Of the split and of the draws."""
+    """Seed of the split and of the draws."""
     deviations: tuple[str, ...] = ()
-    """In what this is not the paper's protocol, in words; empty: it is."""
+    """How this deviates from the paper's protocol; empty: not at all."""
 
     def draw(self, number: int) -> Draw:
         """Labelled and validation images of one draw, a function of seed and number.

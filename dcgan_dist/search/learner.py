@@ -76,7 +76,7 @@ class Learner:
     def error_percent(self, data: ImagesAndLabels) -> float:
         """Share of images whose largest logit is not that of their class, in percent; needs standing statistics.
 
-        Logits that are no numbers count as wrong.
+        Logits that are NaN count as wrong.
         """
         self.network.eval()
         wrong = 0

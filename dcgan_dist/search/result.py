@@ -45,14 +45,14 @@ class CompletedSearch:
     plan: SearchPlan
     folder: RunFolder
     run: TrackedRun
-    """Of the whole search."""
+    """MLflow run of the whole search."""
     runs: TrialRuns
     outcomes: Outcomes
-    """Of every trial."""
+    """Outcome of every trial."""
     best: int
     """Number of the best trial."""
     repeats: Outcomes
-    """Of the best trial on fresh draws of labels, by draw."""
+    """Outcomes of the best trial on fresh draws of labels, by draw."""
 
     @property
     def finished(self) -> Outcomes:

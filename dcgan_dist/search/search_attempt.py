@@ -50,7 +50,7 @@ class Search:
         """What each running trial has measured last."""
         self.signal = 0
         self.flops_done = 0.0
-        """Of the trials that ended since this start."""
+        """Operations of the trials that ended since this start."""
 
     def exit_code(self) -> int:
         """Search and sum up: 0 finished, 1 failed, 128 + signal number after a signal."""

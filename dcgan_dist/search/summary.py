@@ -1,4 +1,4 @@
-"""A search in words: what it will do, how a trial went, what came out."""
+"""A search described: what it will do, how a trial went, what came out."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Context:
 def run_task(context: Context, number: int, tell: Tell) -> dict[str, Any]:
     """Do a training, or go on with it, and write its outcome.
 
-    A configuration that cannot be trained (a loss that is no number, no memory) is an outcome like any other. What a
+    A configuration that cannot be trained (a non-finite loss, no memory) is an outcome like any other. What a
     storage or a lost process does is not: it is raised, and the cluster tries again.
 
     Returns:

@@ -26,7 +26,7 @@ EDGE_SIDE, COARSE_EDGE_SIDE, AXIS_SIDE, HISTOGRAM_SIDE = 13, 9, 10, 7
 LIGHTNESS_SIDE, COLOUR_SIDE = 13, 7
 """Cells along a side, of the means that are taken."""
 DIRECTIONS = 8
-"""Of a histogram."""
+"""Bins of a histogram."""
 NUMBERS = (
     2 * (EDGE_SIDE**2 + COARSE_EDGE_SIDE**2)
     + 3 * AXIS_SIDE**2

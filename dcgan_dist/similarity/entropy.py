@@ -27,7 +27,7 @@ class CodeEntropy:
     degrees_of_freedom_low: float
     """Lower confidence bound of these."""
     confidence: float
-    """Of both bounds."""
+    """Confidence level of both bounds."""
 
     def __str__(self) -> str:
         return (

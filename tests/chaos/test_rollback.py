@@ -1,4 +1,4 @@
-"""A loss that is no number: by policy the run goes back and on with fresh draws, and stays exactly repeatable."""
+"""A non-finite loss: by policy the run goes back and on with fresh draws, and stays exactly repeatable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.chaos
 
 
 def poisoned(seed: int | None) -> Callable[[dict[str, Any]], None]:
-    """`train_rank` in which step 25 gives no number with draws of one seed (None: of any)."""
+    """`train_rank` in which step 25 gives NaN with draws of one seed (None: of any)."""
 
     def train_rank(arguments: dict[str, Any]) -> None:
         from dcgan_dist.runs import rank
@@ -72,7 +72,7 @@ def test_the_run_goes_back_and_on_with_fresh_draws_the_same_after_a_kill(
     went_back = soak.events.all("rolled back")[-1]["images_seen"] // soak.events.batch
     exact = is_exact(again, expected)
     row = Injected(
-        fault="a loss that is no number, and a SIGKILL of a rank in the same run",
+        fault="a non-finite loss, and a SIGKILL of a rank in the same run",
         steps_lost=25 - went_back,
         steps_allowed=soak.events.interval,
     )

@@ -33,7 +33,7 @@ def closed() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def open_head() -> Iterator[dict[str, str]]:
-    """Environment of clients of a real head that obeys everybody."""
+    """Environment of clients of a real head without authentication."""
     with ray_head(RAY_AUTH_MODE="disabled") as environment:
         ray_cli(environment, "job", "list")
         yield environment

@@ -16,7 +16,7 @@ CONFIG = preset("demo32").model
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
-    """Of CONFIG, with standing statistics."""
+    """A generator of CONFIG, with standing statistics."""
     network = Generator(CONFIG)
     initialise(network, std=0.02, generator=seeded(0))
     prior = prior_batches(CONFIG, batches=2, batch_size=16, seed=0, device="cpu", dtype=torch.float32)

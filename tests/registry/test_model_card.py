@@ -1,4 +1,4 @@
-"""Cards say what a network is and how to load it, in words that work."""
+"""Cards say what a network is and how to load it, by commands that work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The linear machines against scikit-learn's LinearSVC, and against their own other form."""
+"""The linear SVMs against scikit-learn's LinearSVC, and against their own other form."""
 
 from __future__ import annotations
 

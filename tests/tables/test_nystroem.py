@@ -1,4 +1,4 @@
-"""The preconditioner against exact inverses, and what it is worth to the linear machines."""
+"""The preconditioner against exact inverses, and what it is worth to the linear SVMs."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class Shard:
     bytes: int
     """Size of the tar."""
     sha256: str
-    """Of the tar's bytes, hex."""
+    """Hash of the tar's bytes, hex."""
     index_sha256: str
-    """Of its index file's bytes, hex."""
+    """Hash of its index file's bytes, hex."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

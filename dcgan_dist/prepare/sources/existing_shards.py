@@ -28,7 +28,7 @@ class ShardSource(TravelsLight):
     """Chosen samples of some manifests, in order."""
 
     manifests: tuple[Manifest, ...]
-    """Of one layout, number of channels and list of classes; each a split."""
+    """Data sets of one layout, number of channels and list of classes; each a split."""
     positions: tuple[NDArray[np.int64], ...]
     """Manifest positions of each that stay, ascending."""
     keys: tuple[NDArray[np.bytes_], ...]
@@ -42,7 +42,7 @@ class ShardSource(TravelsLight):
 
     @property
     def dataset(self) -> str:
-        """Of the first manifest."""
+        """As in the first manifest."""
         return self.manifests[0].dataset
 
     @property
@@ -58,11 +58,11 @@ class ShardSource(TravelsLight):
 
     @property
     def layout(self) -> Layout:
-        """Of the shards, which the new ones keep."""
+        """As in the shards, which the new ones keep."""
         return self.manifests[0].layout
 
     def class_names(self) -> tuple[str, ...]:
-        """Of the first manifest."""
+        """As in the first manifest."""
         return self.manifests[0].class_names
 
     def items(self) -> Sequence[Item]:

@@ -32,11 +32,11 @@ class PlantedSource(TravelsLight):
 
     inner: Source
     share: float
-    """Of the items that become copies, 0 to 0.5."""
+    """Share of the items that become copies, 0 to 0.5."""
 
     @property
     def dataset(self) -> str:
-        """Of the inner source, as are the others."""
+        """As in the inner source; so are the others."""
         return self.inner.dataset
 
     @property

@@ -93,8 +93,8 @@ def _draw_shell(canvas: _Canvas) -> None:
     canvas.box(canvas.back, wall)
     near = bottom + (1 - bottom) * 1.02
     canvas.polygon([(0, 1), (left, bottom), (right, bottom), (1, 1), (1, near), (0, near)], wood)
-    for board in range(-6, 18):
-        far = left + (right - left) * board / 12
+    for plank in range(-6, 18):
+        far = left + (right - left) * plank / 12
         if left <= far <= right:
             canvas.draw.line(
                 [
