@@ -50,14 +50,14 @@ def main(argv: list[str]) -> int:
     """Look, say, and return 1 if something failed."""
     options = parse(Doctor, argv, description=__doc__ or "", joins=False, prog="python -m dcgan_dist.doctor")
     checks = list(file_checks(options.files) if options.files else examine(options))
-    width = max(len(one.name) for one in checks)
-    for one in checks:
-        print(f"{one.status:8} {one.name:{width}}  {one.found}")
-        if one.remedy:
-            print(f"{'':8} {'':{width}}  -> {one.remedy}")
-    failed = sum(one.status == "failed" for one in checks)
-    print(f"{failed} of {len(checks)} checks failed, {sum(one.status == 'warning' for one in checks)} warnings")
-    write_json(options.json, {"failed": failed, "checks": [dataclasses.asdict(one) for one in checks]})
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{check.status:8} {check.name:{width}}  {check.found}")
+        if check.remedy:
+            print(f"{'':8} {'':{width}}  -> {check.remedy}")
+    failed, warnings = (sum(check.status == status for check in checks) for status in ("failed", "warning"))
+    print(f"{failed} of {len(checks)} checks failed, {warnings} warnings")
+    write_json(options.json, {"failed": failed, "checks": [dataclasses.asdict(check) for check in checks]})
     return 1 if failed else 0
 
 
@@ -72,15 +72,11 @@ def file_checks(names: tuple[str, ...]) -> Iterator[Check]:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--files {name} cannot be read ({error}): name a rendered file of cluster/") from error
-        found = violations(ClusterFile(name, text), rendered=True)
-        for one in found:
-            yield Check(
-                name=name,
-                status="failed",
-                found=f"{one.rule}: {one.what}",
-                remedy="see cluster/ for how it should read",
-            )
-        if not found:
+        breaches = violations(ClusterFile(name, text), rendered=True)
+        remedy = "see cluster/ for how it should read"
+        for breach in breaches:
+            yield Check(name=name, status="failed", found=f"{breach.rule}: {breach.what}", remedy=remedy)
+        if not breaches:
             yield Check(name=name, status="ok", found="closed, least rights, pinned, not root, no secret, filled in")
 
 
@@ -92,7 +88,7 @@ def examine(options: Doctor) -> Iterator[Check]:
     yield check_gpus()
     address = options.address or os.environ.get("RAY_API_SERVER_ADDRESS", "")
     address = without_password(address)
-    # A stranger may listen at the address that nobody named: it is asked without the token first.
+    # Another program may listen at the address that nobody named: it is asked without the token first.
     here = bool(address) or ask(f"{HERE}/api/version").status in (200, 401)
     token = read_token(os.environ) if uses_token(os.environ, address_named=bool(address)) else ""
     answer = ask(f"{address or HERE}/api/version", token) if here else Answer(0, "nothing of Ray's", None)

@@ -114,12 +114,11 @@ def _pod_root(here: str, pod: Mapping[str, Any]) -> Found:
     if any("hostPath" in volume for volume in pod.get("volumes") or []):
         yield f"{here} mounts a folder of the machine"
     for container in containers(pod):
-        own, name = container.get("securityContext") or {}, f"{here} {container.get('name')}"
-        if own.get("runAsUser") == 0 or own.get("runAsNonRoot") is False or own.get("privileged"):
+        context, name = container.get("securityContext") or {}, f"{here} {container.get('name')}"
+        capabilities = context.get("capabilities") or {}
+        if context.get("runAsUser") == 0 or context.get("runAsNonRoot") is False or context.get("privileged"):
             yield f"{name} runs as root"
-        if own.get("allowPrivilegeEscalation") is not False or "ALL" not in (own.get("capabilities") or {}).get(
-            "drop", []
-        ):
+        if context.get("allowPrivilegeEscalation") is not False or "ALL" not in capabilities.get("drop", []):
             yield f"{name} may become root: allowPrivilegeEscalation: false, capabilities.drop: [ALL]"
-        if (own.get("capabilities") or {}).get("add"):
+        if capabilities.get("add"):
             yield f"{name} adds capabilities"

@@ -39,25 +39,23 @@ def check_gpus() -> Check:
     """GPUs of the driver, and who sees them."""
     import torch  # before faiss: they then share one OpenMP setting
 
-    seen = {"driver": _driver_gpus(), "torch": torch.cuda.device_count()}
+    counts = {"driver": _driver_gpus(), "torch": torch.cuda.device_count()}
     import faiss
 
-    seen["FAISS"] = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    return judge_gpus(seen)
+    counts["FAISS"] = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    return judge_gpus(counts)
 
 
-def judge_gpus(seen: dict[str, int]) -> Check:
-    """What the numbers of GPUs that driver, torch and FAISS see say together."""
-    found = ", ".join(f"{who} {number}" for who, number in seen.items())
-    if seen["torch"] < seen["driver"]:
-        remedy = (
-            "install a torch whose CUDA the driver knows (nvidia-smi shows it), and leave CUDA_VISIBLE_DEVICES alone"
-        )
+def judge_gpus(counts: dict[str, int]) -> Check:
+    """What the numbers of GPUs that driver, torch and FAISS see mean together."""
+    found = ", ".join(f"{who} {number}" for who, number in counts.items())
+    if counts["torch"] < counts["driver"]:
+        remedy = "install a torch whose CUDA the driver knows (nvidia-smi shows it); leave CUDA_VISIBLE_DEVICES alone"
         return Check(name="GPUs", status="failed", found=found, remedy=remedy)
-    if seen["FAISS"] < seen["torch"]:
+    if counts["FAISS"] < counts["torch"]:
         remedy = "pip install faiss-gpu; until then searches run on the CPU"
         return Check(name="GPUs", status="warning", found=found, remedy=remedy)
-    return Check(name="GPUs", status="ok", found=found if seen["torch"] else "none: everything runs on the CPU")
+    return Check(name="GPUs", status="ok", found=found if counts["torch"] else "none: everything runs on the CPU")
 
 
 def _driver_gpus() -> int:

@@ -68,18 +68,15 @@ def wildcard_rights(file: ClusterFile) -> Found:
                 yield f"{here} is everybody"
             if isinstance(value, dict) and value.get("Effect") == "Allow":
                 yield from _statement(here, value)
-            if (
-                path
-                and path[-1] in ("verbs", "resources", "apiGroups", "includedPermissions")
-                and isinstance(value, list)
-            ):
-                yield from (f"{here} holds {one}" for one in value if "*" in str(one))
+            listed = path[-1:] and path[-1] in ("verbs", "resources", "apiGroups", "includedPermissions")
+            if listed and isinstance(value, list):
+                yield from (f"{here} holds {right}" for right in value if "*" in str(right))
 
 
 def _statement(here: str, statement: Mapping[str, Any]) -> Found:
     actions, resources = _list(statement.get("Action")), _list(statement.get("Resource"))
-    yield from (f"{here} allows {one}" for one in actions if "*" in one)
-    if "*" in resources and not all(READING.match(one) for one in actions):
+    yield from (f"{here} allows {action}" for action in actions if "*" in action)
+    if "*" in resources and not all(READING.match(action) for action in actions):
         yield f"{here} allows {', '.join(actions)} with every resource"
 
 
@@ -93,19 +90,16 @@ def moving_images(file: ClusterFile) -> Found:
     for document in file.documents:
         built = {name for name, service in services(document) if service.get("build")}
         for path, text in texts(document):
-            own = path[0] == "services" and path[1] in built and OWN_IMAGE.match(text)
-            if path[-1] in ("image", "image_id") and not path[0].startswith("x-") and not own:
+            built_here = path[0] == "services" and path[1] in built and OWN_IMAGE.match(text)
+            if path[-1] in ("image", "image_id") and not path[0].startswith("x-") and not built_here:
                 images.append((".".join(path), text))
             if path[-1] in ("sourceImage", "ImageId") and ("/family/" in text or "resolve:ssm" in text):
                 yield f"{'.'.join(path)} names a family of images, whose newest changes: name one image"
     if file.is_dockerfile:
         froms = [line.split()[1] for line in file.lines if line.upper().startswith("FROM ")]
         images += [("FROM", re.sub(r"^\$([A-Z_]+)$", r"${\1}", image)) for image in froms]
-        yield from (
-            f"{line.strip()} has a default, which nobody checks again"
-            for line in file.lines
-            if re.match(r"ARG \w*IMAGE=", line)
-        )
+        defaults = [line.strip() for line in file.lines if re.match(r"ARG \w*IMAGE=", line)]
+        yield from (f"{line} has a default, which nobody checks again" for line in defaults)
     for where, image in images:
         # A placeholder is judged when it has been filled in.
         if not placeholders(image) and not DIGEST.search(image):
@@ -117,9 +111,8 @@ def moving_images(file: ClusterFile) -> Found:
 
 def secrets(file: ClusterFile) -> Found:
     """Secrets in clear; to name where one is kept is right."""
-    yield from (
-        f"{_short(found[0])} looks like a secret" for found in SECRET_TEXT.finditer(_without_digests(file.text))
-    )
+    text = re.sub(r"@sha256:[0-9a-f]{64}", "", file.text)
+    yield from (f"{match[0][:4]}... looks like a secret" for match in SECRET_TEXT.finditer(text))
     for document in file.documents:
         if document.get("kind") == "Secret" and (document.get("data") or document.get("stringData")):
             yield "a Secret with its content: make it with kubectl create secret"
@@ -130,25 +123,15 @@ def secrets(file: ClusterFile) -> Found:
             if isinstance(value, str) and value and _gives_secret(path, value):
                 yield f"{here} holds a secret: name the file or the Secret that has it"
     for line in [] if file.documents else file.lines:
-        if (found := re.match(r"\s*(?:ENV|ARG)?\s*([\w.-]+)\s*=\s*(\S+)", line)) and SECRET_NAME.search(found[1]):
-            yield f"{found[1]} has a value in the file"
+        if (match := re.match(r"\s*(?:ENV|ARG)?\s*([\w.-]+)\s*=\s*(\S+)", line)) and SECRET_NAME.search(match[1]):
+            yield f"{match[1]} has a value in the file"
 
 
 def _gives_secret(path: tuple[str, ...], value: str) -> bool:
     key = path[-1]
     named = SECRET_NAME.search(key) and not re.search(r"(?i)(name|path|file|tokens|mode)$", key)
-    inside_reference = any(
-        one in ("secretKeyRef", "secrets", "secretName", "file_mounts", "MetadataOptions") for one in path
-    )
-    return bool(named) and not inside_reference and not placeholders(value) and not REFERENCE.match(value)
-
-
-def _without_digests(text: str) -> str:
-    return re.sub(r"@sha256:[0-9a-f]{64}", "", text)
-
-
-def _short(text: str) -> str:
-    return f"{text[:4]}..."
+    references = {"secretKeyRef", "secrets", "secretName", "file_mounts", "MetadataOptions"}
+    return bool(named) and references.isdisjoint(path) and not placeholders(value) and not REFERENCE.match(value)
 
 
 def limits(file: ClusterFile) -> Found:
@@ -160,12 +143,9 @@ def limits(file: ClusterFile) -> Found:
         if kind_of(document) == "kubernetes":
             for path, pod in pods(document):
                 for container in containers(pod):
-                    given = (container.get("resources") or {}).get("limits") or {}
-                    yield from (
-                        f"{'.'.join(path)} {container.get('name')} has no limit of {what}"
-                        for what in ("cpu", "memory")
-                        if what not in given
-                    )
+                    missing = {"cpu", "memory"} - {*((container.get("resources") or {}).get("limits") or {})}
+                    where = f"{'.'.join(path)} {container.get('name')}"
+                    yield from (f"{where} has no limit of {resource}" for resource in sorted(missing))
         if kind_of(document) == "ray" and not document.get("idle_timeout_minutes"):
             yield "idle_timeout_minutes is missing: idle machines would stay"
 
@@ -180,11 +160,8 @@ def authentication(file: ClusterFile) -> Found:
             if path[-1] == "RAY_AUTH_MODE" and text != "token":
                 yield f"{'.'.join(path)} is {text!r}"
         for path, value in nodes(document):
-            if (
-                isinstance(value, dict)
-                and "headGroupSpec" in value
-                and (value.get("authOptions") or {}).get("mode") != "token"
-            ):
+            head = isinstance(value, dict) and "headGroupSpec" in value
+            if head and (value.get("authOptions") or {}).get("mode") != "token":
                 yield f"{'.'.join(path)} has no authOptions: {{mode: token}}"
         for name, service in services(document):
             command = " ".join(service.get("command") or [])
@@ -192,20 +169,17 @@ def authentication(file: ClusterFile) -> Found:
                 yield f"service {name} starts Ray without RAY_AUTH_MODE: token"
             if "mlflow server" in command and "--app-name=basic-auth" not in command:
                 yield f"service {name} starts MLflow without accounts: --app-name=basic-auth"
-        if (
-            kind == "sky"
-            and "ray start" in document["run"]
-            and document.get("envs", {}).get("RAY_AUTH_MODE") != "token"
-        ):
+        starts = kind == "sky" and "ray start" in document["run"]
+        if starts and document.get("envs", {}).get("RAY_AUTH_MODE") != "token":
             yield "run starts Ray without envs: {RAY_AUTH_MODE: token}"
         for path, pod in pods(document) if kind == "kubernetes" else ():
             for container in containers(pod):
-                words = [*(container.get("command") or []), *(container.get("args") or [])]
-                if "mlflow" in words and "--app-name=basic-auth" not in words:
+                command = [*(container.get("command") or []), *(container.get("args") or [])]
+                if "mlflow" in command and "--app-name=basic-auth" not in command:
                     yield f"{'.'.join(path)} starts MLflow without accounts: --app-name=basic-auth"
-    for found in re.finditer(r"^\s*(default_permission|admin_password)\s*=\s*(\S+)", file.text, re.MULTILINE):
-        if found[1] == "admin_password" or found[2] != "NO_PERMISSIONS":
-            yield f"{found[1]} = {found[2] if found[1] != 'admin_password' else '...'}"
+    for setting, value in re.findall(r"^\s*(default_permission|admin_password)\s*=\s*(\S+)", file.text, re.MULTILINE):
+        if setting == "admin_password" or value != "NO_PERMISSIONS":
+            yield f"{setting} = {value if setting != 'admin_password' else '...'}"
 
 
 RULES: dict[str, Rule] = {
