@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from dcgan_dist.bench.ranks import run_ranks
-from dcgan_dist.config import TrainConfig, from_dict
-from dcgan_dist.data.stream import stream_batches
+from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.runs.plan import plan_run
-from dcgan_dist.training.checkpoint import load_checkpoint, load_log
-from dcgan_dist.training.distributed import gather_ranks
-from dcgan_dist.training.gan import gan_step
-from dcgan_dist.training.players import build_players
+from dcgan_dist.runs.plan import plan_run, run_batches
+from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import result_of
 from tests.chaos.cost import Events, Injected, Table, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank
 from tests.helpers.recorded_training import digest, records
+from tests.helpers.steps import take_losses
 from tests.helpers.training_job import TrainingJob
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -37,39 +31,11 @@ STEPS = 300
 SOON = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10"}
 
 
-def losses_from(rank: int, world_size: int, config: dict[str, Any], checkpoint: str, steps: int) -> Tensor:
-    """(steps, 2) losses of D and G over the global batch in the steps after a checkpoint."""
-    plan = plan_run(from_dict(TrainConfig, config))
-    players = build_players(plan.config, world_size=world_size)
-    first = 0
-    if checkpoint:
-        _, progress, state = load_checkpoint(Path(checkpoint))
-        players.load_state(state)
-        first = progress.step
-    step = gan_step(
-        plan.config,
-        players,
-        rows=plan.shard_plan.rows(rank, world_size).tolist(),
-        world_size=world_size,
-        steps_per_epoch=plan.shard_plan.steps_per_epoch,
-    )
-    losses = []
-    with closing(
-        stream_batches(
-            plan.manifest, plan.shard_plan, rank=rank, world_size=world_size, image_size=32, start_step=first
-        )
-    ) as batches:
-        for number, batch in enumerate(islice(batches, steps), first):
-            seen = step(number, batch)
-            losses.append(gather_ranks(torch.stack([seen["loss/d"], seen["loss/g"]]).double()).mean(0))
-    return torch.stack(losses)
-
-
 def expected_rows(config: TrainConfig) -> list[dict[str, str]]:
     """Digest of image and z by row of every global batch, read and drawn by one process without a cluster."""
     plan, dtype = plan_run(config), getattr(torch, config.dtype)
     rows, steps = plan.shard_plan.rows(0, 1).tolist(), []
-    with closing(stream_batches(plan.manifest, plan.shard_plan, rank=0, world_size=1, image_size=32)) as batches:
+    with closing(run_batches(plan)) as batches:
         for number, (images, _) in enumerate(islice(batches, STEPS)):
             real = from_uint8(images, config.model.output, dtype)
             z = draw_latents(config.model, config.data.batch_size, seeded(config.seed, "z", number)).to(dtype)
@@ -111,9 +77,9 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
             assert job.left_behind() == []
 
     starts = events.all("ranks started")
-    assert [one["ranks"] for one in starts] == [2, 1, 2]
-    for one in rows:
-        assert one.steps_lost <= one.steps_allowed, one
+    assert [start["ranks"] for start in starts] == [2, 1, 2]
+    for row in rows:
+        assert row.steps_lost <= row.steps_allowed, row
 
     expected, merged = expected_rows(config), {}
     for line in records(written):
@@ -121,13 +87,13 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
         merged.setdefault((line["step"], line["ranks"]), {}).update(line["rows"])
     assert {step for step, _ in merged} == set(range(STEPS))
     assert {ranks for _, ranks in merged} == {1, 2}
-    kept = {images_seen(path): path for path in CheckpointStore(events.folder).paths()}
+    checkpoints = {images_seen(path): path for path in CheckpointStore(events.folder).paths()}
     log = {line["images_seen"]: line["metrics"] for line in load_log(Path(result_of(config)["checkpoint"]))}
-    for one in starts:
-        done, others = one["images_seen"] // events.batch, 3 - one["ranks"]
-        arguments = (dataclasses.asdict(config), kept.get(one["images_seen"], ""), steps)
-        reference = run_ranks(others, losses_from, *arguments)[0]
-        seen = [log[(done + i) * events.batch] for i in range(1, steps + 1)]
-        losses = torch.tensor([[metrics["loss/d"], metrics["loss/g"]] for metrics in seen], dtype=torch.float64)
+    for start in starts:
+        done, others = start["images_seen"] // events.batch, 3 - start["ranks"]
+        checkpoint = checkpoints.get(start["images_seen"], "")
+        reference = run_ranks(others, take_losses, plan_run(config), checkpoint, steps)[0]
+        logged = [log[(done + i) * events.batch] for i in range(1, steps + 1)]
+        losses = torch.tensor([[metrics["loss/d"], metrics["loss/g"]] for metrics in logged], dtype=torch.float64)
         torch.testing.assert_close(losses, reference, rtol=0, atol=tolerance)
     table(rows, "within tolerance")
