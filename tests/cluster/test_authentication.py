@@ -25,12 +25,12 @@ def test_ray_looks_for_its_token_where_we_do(home: Path, tmp_path: Path) -> None
     loader = AuthenticationTokenLoader.instance()
     before = {name: os.environ.get(name) for name in ("HOME", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")}
     try:
-        for given in (
+        for variables in (
             {},
             {"RAY_AUTH_TOKEN_PATH": str(other)},
             {"RAY_AUTH_TOKEN_PATH": str(other), "RAY_AUTH_TOKEN": "d" * 64},
         ):
-            environment = {"HOME": str(home), "RAY_AUTH_MODE": "token"} | given
+            environment = {"HOME": str(home), "RAY_AUTH_MODE": "token"} | variables
             os.environ.update(environment)
             loader.reset_cache()
 

@@ -182,7 +182,7 @@ def test_no_secret_shows_in_anything_that_was_written(site: Site, config: TrainC
     places |= {"output of a failed job": failed.said.encode(), "output of a refused job": nowhere.said.encode()}
     places |= dict(rows(site.database))
     home = Path(site.head["HOME"])
-    tokens = [Path(one["HOME"]) / ".ray" / "auth_token" for one in (site.head, site.laptop)]
+    tokens = [Path(environment["HOME"]) / ".ray" / "auth_token" for environment in (site.head, site.laptop)]
     allowed = [*tokens, home / ".mlflow" / "credentials"]
     database = Path(parse_qs(urlsplit(site.database).query)["host"][0])
     runs = Path(os.path.commonpath([config.storage, str(tmp_path)])).parent

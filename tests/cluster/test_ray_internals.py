@@ -30,8 +30,8 @@ def test_a_run_can_tell_that_it_waits_for_nodes(ray_cluster: str) -> None:
     """Otherwise `placement_timeout` never ends the wait for a node that does not come."""
     group = placement_group([{"CPU": 1.0}] * 99)
     try:
-        (mine,) = [entry for entry in groups_of_this_job() if entry.id == group.id.binary()]
-        assert not mine.placed
+        (reserved,) = [entry for entry in groups_of_this_job() if entry.id == group.id.binary()]
+        assert not reserved.placed
     finally:
         remove_placement_group(group)
 

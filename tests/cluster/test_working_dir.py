@@ -64,15 +64,15 @@ def test_the_code_goes_along_and_data_history_and_environment_stay(
     assert status(head, "sent") == "SUCCEEDED"
     assert result_of(config)["status"] == "FINISHED"
 
-    where = submit(head, "where", "python", "-c", "import dcgan_dist; print(dcgan_dist.__file__)", options=options)
-    assert where.end(100) == 0
+    location = submit(head, "where", "python", "-c", "import dcgan_dist; print(dcgan_dist.__file__)", options=options)
+    assert location.end(100) == 0
     (sent,) = Path(head["HOME"]).glob("r/session_latest/runtime_resources/working_dir_files/_ray_pkg_*/")
-    assert str(sent.resolve()) in where.said.replace("/./", "/"), "the code that runs is the code that was sent"
+    assert str(sent.resolve()) in location.said.replace("/./", "/"), "the code that runs is the code that was sent"
     names = [str(path.relative_to(sent)) for path in sent.rglob("*") if path.is_file()]
     assert "jobs/train_lsun.py" in names
     assert "dcgan_dist/config.py" in names
     assert not set(STAYS) & set(names)
-    assert not [name for name in names if name.split("/")[0] in {one.split("/")[0] for one in STAYS}]
+    assert not [name for name in names if name.split("/")[0] in {path.split("/")[0] for path in STAYS}]
     megabytes = sum((sent / name).stat().st_size for name in names) / 1e6
     print(f"{len(names)} files of {megabytes:.1f} MB were sent")
     assert megabytes < MOST_MEGABYTES

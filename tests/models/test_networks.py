@@ -127,16 +127,16 @@ def test_editing_no_map_changes_nothing_and_dropping_all_maps_removes_a_layer_s_
     z = draw_latents(config, 4, seeded(0))
     maps = generator.layer_outputs(z)["convolution0"].shape[1]
 
-    kept = generator.layer_outputs(z, edit={"convolution0": torch.ones(maps, 1, 1)})
+    unchanged = generator.layer_outputs(z, edit={"convolution0": torch.ones(maps, 1, 1)})
     dropped = generator.layer_outputs(z, edit={"convolution0": torch.zeros(maps, 1, 1)})
 
-    assert torch.equal(kept["image"], generator(z))
+    assert torch.equal(unchanged["image"], generator(z))
     assert (dropped["image"] == dropped["image"][0, :, :1, :1]).all()
     with pytest.raises(ValueError, match="no layer convolution9"):
         generator.layer_outputs(z, edit={"convolution9": torch.ones(1)})
 
 
-def test_z_is_a_function_of_the_words_and_has_the_prior_s_range() -> None:
+def test_z_is_a_function_of_its_arguments_and_has_the_prior_s_range() -> None:
     uniform, normal = preset("lsun64").model, preset("svhn32").model
 
     assert torch.equal(draw_latents(uniform, 8, seeded(3, "z", 5)), draw_latents(uniform, 8, seeded(3, "z", 5)))
