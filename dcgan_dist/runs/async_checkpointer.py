@@ -6,13 +6,14 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
-from dcgan_dist.runs.events import RankEvent
+from dcgan_dist.runs.events import CheckpointWritten, RankEvent
 from dcgan_dist.runs.sample_evaluator import CancelledEvaluation, SampleEvaluator
 from dcgan_dist.training.checkpoint import Progress, State, load_checkpoint, to_memory
 from dcgan_dist.training.players import Players, build_players
@@ -24,21 +25,21 @@ Log = list[dict[str, Any]]
 
 
 class AsyncCheckpointer:
-    """Judges samples and writes checkpoints in a thread of rank 0, never two at once.
+    """Evaluates samples and writes checkpoints in a thread of rank 0, never two at once.
 
     Training stands still only while the state is copied, or where the storage is slower than the interval. A checkpoint
-    that the storage refuses is logged and given up: the next one is tried again, and the one before stays.
+    that the storage refuses is reported and given up: the next one is tried again, and the one before stays.
     """
 
     def __init__(
         self,
         config: TrainConfig,
         store: CheckpointStore,
-        judge: SampleEvaluator,
-        post: Callable[[RankEvent], None],
+        evaluator: SampleEvaluator,
+        send: Callable[[RankEvent], None],
         scratch: Path,
     ) -> None:
-        self.config, self.store, self.judge, self.post, self.scratch = config, store, judge, post, scratch
+        self.config, self.store, self.evaluator, self.send, self.scratch = config, store, evaluator, send, scratch
         self.refusal = ""
         """Why the latest checkpoint is not in the storage; empty if it is."""
         self.stalled = 0.0
@@ -47,8 +48,8 @@ class AsyncCheckpointer:
         self._error: BaseException | None = None
 
     def cancel_evaluation(self) -> None:
-        """Measure no quality any more, so that what is, or will be, kept is written at once; `evaluate_again` makes up for it."""
-        self.judge.hurried.set()
+        """Measure no quality any more, so that every checkpoint is written at once; `evaluate_again` makes up for it."""
+        self.evaluator.cancelled.set()
 
     def save(
         self,
@@ -56,8 +57,8 @@ class AsyncCheckpointer:
         progress: Progress,
         log: Log,
         *,
-        judged: bool,
-        meanwhile: Callable[[], None] = lambda: None,
+        evaluated: bool,
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to keep the present state, after the one before has been written.
 
@@ -65,20 +66,20 @@ class AsyncCheckpointer:
             players: they may go on as soon as this returns.
             progress: where the run is.
             log: what was reported so far; the last line gets the quality figures.
-            judged: measure the quality of samples too.
-            meanwhile: called again and again while the one before is being written; it may `cancel_evaluation`.
+            evaluated: measure the quality of samples too.
+            while_waiting: called again and again while the one before is being written; it may `cancel_evaluation`.
         """
         began = time.monotonic()
         while self._thread is not None and self._thread.is_alive():
-            meanwhile()
+            while_waiting()
             self._thread.join(LOOK_EVERY_SECONDS)
         self.wait()
-        generator = players.plain_generator() if judged else None
+        generator = players.plain_generator() if evaluated else None
         self._begin(progress, to_memory(players.state()), list(log), generator)
         self.stalled += time.monotonic() - began
 
     def evaluate_again(self, path: str, log: Log) -> None:
-        """Begin to measure the quality of a checkpoint that was written while its evaluation was cancelled, and to replace it by one that has it.
+        """Begin to measure the quality of a checkpoint whose evaluation was cancelled, and to replace it by one with figures.
 
         Args:
             path: of the checkpoint.
@@ -86,7 +87,7 @@ class AsyncCheckpointer:
         """
         self.wait()
         _, progress, state = load_checkpoint(self.store.folder.fetch(path, self.scratch))
-        players = build_players(self.config, device=self.judge.device)
+        players = build_players(self.config, device=self.evaluator.device)
         players.load_state(state)
         self._begin(progress, state, log, players.plain_generator(), replaces=path)
 
@@ -102,43 +103,32 @@ class AsyncCheckpointer:
     ) -> None:
         def run() -> None:
             try:
-                self._keep(progress, state, log, generator, replaces)
+                self._write(progress, state, log, generator, replaces)
             except BaseException as error:  # raised where training waits for it
                 self._error = error
 
         self._thread = threading.Thread(target=run, name="checkpoint", daemon=True)
         self._thread.start()
 
-    def _keep(
-        self, progress: Progress, state: State, log: Log, generator: Generator | None, replaces: str = ""
-    ) -> None:
-        quality: dict[str, float] = {}
-        files: dict[str, bytes] = {}
+    def _write(self, progress: Progress, state: State, log: Log, generator: Generator | None, replaces: str) -> None:
+        quality, grid = {}, b""
         if generator is not None:
             try:
-                quality, grid = self.judge(generator)
+                quality, grid = self.evaluator(generator)
             except CancelledEvaluation:
                 if replaces:
                     return
             else:
-                files[f"grids/{progress.images_seen:012}.png"] = grid
                 log[-1]["metrics"] |= quality
         progress = dataclasses.replace(progress, frechet=quality.get(SCORE))
-        line, self.refusal = "", ""
+        self.refusal = ""
         try:
             self.store.write(self.config, progress, state, log, self.scratch)
         except OSError as error:
             self.refusal = f"the checkpoint at {progress.images_seen:,} images could not be kept ({error})"
-            line = f"warning: {self.refusal}: training goes on, the one before stays the newest"
         else:
             if replaces:
                 self.store.folder.remove(replaces)
-            self._tidy()
-        kept = "" if self.refusal else "kept"
-        self.post(RankEvent(line=line, images_seen=progress.images_seen, metrics=quality, files=files, checkpoint=kept))
-
-    def _tidy(self) -> None:
-        try:
-            self.store.tidy(self.config)
-        except OSError:
-            pass  # what is expired costs room until the next checkpoint, and nothing else
+            with suppress(OSError):  # what is expired costs room until the next checkpoint, and nothing else
+                self.store.tidy(self.config)
+        self.send(CheckpointWritten(images_seen=progress.images_seen, quality=quality, grid=grid, refusal=self.refusal))

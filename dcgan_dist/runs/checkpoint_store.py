@@ -25,7 +25,7 @@ LIST_OF_RAY = "checkpoint_manager_snapshot.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class StoredCheckpoint:
     """A checkpoint in the storage."""
 
     path: str
@@ -38,24 +38,24 @@ class Kept:
         return Path(self.path).name
 
 
-def expired(kept: Sequence[Kept], *, newest: int, every_images: int) -> list[Kept]:
+def expired(checkpoints: Sequence[StoredCheckpoint], *, newest: int, every_images: int) -> list[StoredCheckpoint]:
     """Checkpoints that the policy does not keep.
 
     Args:
-        kept: all there are.
+        checkpoints: all there are.
         newest: so many of the newest stay.
         every_images: of each stretch of so many images the first checkpoint stays; 0: none for that reason.
     """
-    by_age = sorted(kept, key=lambda one: (one.images_seen, one.name))
+    by_age = sorted(checkpoints, key=lambda checkpoint: (checkpoint.images_seen, checkpoint.name))
     stay = set(by_age[-newest:])
-    measured = [one for one in by_age if one.frechet is not None]
-    stay |= {min(measured, key=lambda one: (one.frechet, -one.images_seen))} if measured else set()
+    measured = [checkpoint for checkpoint in by_age if checkpoint.frechet is not None]
+    stay |= {min(measured, key=lambda best: (best.frechet, -best.images_seen))} if measured else set()
     if every_images:
-        firsts: dict[int, Kept] = {}
-        for one in by_age:
-            firsts.setdefault(one.images_seen // every_images, one)
-        stay |= {one for stretch, one in firsts.items() if stretch}
-    return [one for one in by_age if one not in stay]
+        firsts: dict[int, StoredCheckpoint] = {}
+        for checkpoint in by_age:
+            firsts.setdefault(checkpoint.images_seen // every_images, checkpoint)
+        stay |= {checkpoint for stretch, checkpoint in firsts.items() if stretch}
+    return [checkpoint for checkpoint in by_age if checkpoint not in stay]
 
 
 class CheckpointStore:
@@ -64,7 +64,7 @@ class CheckpointStore:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.damaged: dict[str, str] = {}
-        """What was found wrong: a message by path."""
+        """What is wrong with each damaged checkpoint, by path."""
 
     def paths(self) -> list[str]:
         """Folders of all checkpoints, whole or not, newest first."""
@@ -108,7 +108,7 @@ class CheckpointStore:
         state: State,
         log: Sequence[dict[str, Any]],
         scratch: Path,
-    ) -> Kept:
+    ) -> StoredCheckpoint:
         """Write a checkpoint, trying again for a while where the storage refuses.
 
         Raises:
@@ -125,31 +125,30 @@ class CheckpointStore:
             try:
                 save_checkpoint(draft, config, progress, state, log)
                 # The manifest goes last, so that a torn upload is no checkpoint.
-                for file in sorted(draft.iterdir(), key=lambda one: one.name == MANIFEST):
+                for file in sorted(draft.iterdir(), key=lambda file: file.name == MANIFEST):
                     self.folder.write_bytes(f"{name}/{file.name}", file.read_bytes())
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
         with_retries(put, before_retry=lambda: self.folder.remove(path))
-        return Kept(path=path, images_seen=progress.images_seen, frechet=progress.frechet)
+        return StoredCheckpoint(path=path, images_seen=progress.images_seen, frechet=progress.frechet)
 
-    def tidy(self, config: TrainConfig) -> list[Kept]:
+    def tidy(self, config: TrainConfig) -> list[StoredCheckpoint]:
         """Remove what the policy does not keep, once something newer is whole; returns what is left."""
-        kept = [one for path in self.paths() if (one := self._read(path))]
-        gone = expired(kept, newest=config.keep_checkpoints, every_images=config.keep_every_images)
-        for path in [one.path for one in gone] + list(self.damaged):
+        checkpoints = self._all()
+        gone = expired(checkpoints, newest=config.keep_checkpoints, every_images=config.keep_every_images)
+        for path in [checkpoint.path for checkpoint in gone] + list(self.damaged):
             self.folder.remove(path)
         self.damaged.clear()
-        return [one for one in kept if one not in gone]
+        return [checkpoint for checkpoint in checkpoints if checkpoint not in gone]
 
-    def best(self) -> Kept | None:
+    def best(self) -> StoredCheckpoint | None:
         """The whole checkpoint with the least Frechet distance; where none is measured, the newest."""
-        kept = [one for path in self.paths() if (one := self._read(path))]
-        ranked = sorted(kept, key=lambda one: (one.frechet is None, one.frechet or 0.0, -one.images_seen))
-        for one in ranked:
+        ranked = sorted(self._all(), key=lambda best: (best.frechet is None, best.frechet or 0.0, -best.images_seen))
+        for checkpoint in ranked:
             with scratch_folder() as scratch:
-                if self._damage(one.path, scratch) is None:
-                    return one
+                if self._damage(checkpoint.path, scratch) is None:
+                    return checkpoint
         return None
 
     def remove_drafts(self) -> None:
@@ -159,7 +158,7 @@ class CheckpointStore:
             self.folder.remove(path)
 
     def remove_list_of_ray(self) -> str | None:
-        """Remove the list that Ray would go on from, as a torn or old one stops it; returns a message about what was torn."""
+        """Remove the list that Ray would go on from, as a torn or old one stops it; returns its name if it was torn."""
         path = f"{self.folder.path}/{LIST_OF_RAY}"
         if not with_retries(lambda: self.folder.exists(path)):
             return None
@@ -167,15 +166,22 @@ class CheckpointStore:
         self.folder.remove(path)
         return LIST_OF_RAY if torn else None
 
-    def _read(self, path: str) -> Kept | None:
+    def _all(self) -> list[StoredCheckpoint]:
+        return [checkpoint for path in self.paths() if (checkpoint := self._read(path))]
+
+    def _read(self, path: str) -> StoredCheckpoint | None:
         if path in self.damaged:
             return None
         progress = self.folder.read_json(f"{Path(path).name}/progress.json")
-        return Kept(path=path, images_seen=images_seen(path), frechet=progress.get("frechet")) if progress else None
+        return (
+            StoredCheckpoint(path=path, images_seen=images_seen(path), frechet=progress.get("frechet"))
+            if progress
+            else None
+        )
 
 
 def images_seen(path: str) -> int:
-    """Images seen at a checkpoint, by its name."""
+    """Real images that a checkpoint had consumed, by its name."""
     match = CHECKPOINT_NAME.fullmatch(Path(path).name)
     assert match, path
     return int(match[1])

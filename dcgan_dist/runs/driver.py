@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from typing import Any
 
-from dcgan_dist.cli.command_line import print_line
 from dcgan_dist.cli.prices import find_price
 from dcgan_dist.cluster.capacity import wait_for_ranks
 from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.errors import InputError
-from dcgan_dist.runs.attempt import Attempt, send_what_waits, summary
+from dcgan_dist.runs.attempt import Attempt
 from dcgan_dist.runs.estimate import describe
+from dcgan_dist.runs.outcome import send_unsent, summary
 from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record
 from dcgan_dist.runs.probe import plan_with_probe
 from dcgan_dist.storage.run_folder import RunFolder
@@ -21,13 +21,14 @@ from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
 
+_log = logging.getLogger(__name__)
 
-def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line) -> int:
+
+def run_training(config: TrainConfig) -> int:
     """Train, or go on where an earlier start of the same run ended, and register the result.
 
     Args:
         config: with absolute paths.
-        say: prints a line.
 
     Returns:
         Exit code: 0 finished, 1 failed, 130 or 143 stopped by a signal.
@@ -38,19 +39,19 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line
     plan = plan_run(config)
     find_price(config.price)  # refuses what is none, before anything starts
     if config.dry_run:
-        say(f"{describe(plan)}\nnothing was written")
+        _log.info("%s\nnothing was written", describe(plan))
         return 0
     if config.plan:
-        return plan_with_probe(plan, say)
+        return plan_with_probe(plan)
     folder = RunFolder(config.storage, plan.name)
     try:
         if finished := finished_result(plan, folder):
-            say(f"run {plan.name} is finished; for more give a larger `epochs` or `images`")
-            say(summary(finished))
+            _log.info("run %s is finished; for more give a larger `epochs` or `images`", plan.name)
+            _log.info("%s", summary(finished))
             try:
-                send_what_waits(folder, config.tracking_uri, finished["run_id"])
+                send_unsent(folder, config.tracking_uri, finished["run_id"])
             except InputError as error:
-                say(f"warning: {error}; what it lacks is sent at the next start")
+                _log.warning("%s; what it lacks is sent at the next start", error)
             return 0
         folder.refuse_if_alive()
     except OSError as error:
@@ -59,15 +60,16 @@ def run_training(config: TrainConfig, *, say: Callable[[str], None] = print_line
     join_cluster(verbose=config.verbose)
     wait_for_ranks(config)
 
-    say(f"run {plan.name}: {plan.images:,} images on {config.num_workers} ranks")
-    say(f"shards {config.shards}, storage {config.storage}, tracking {without_password(config.tracking_uri)}")
+    _log.info("run %s: %s images on %s ranks", plan.name, f"{plan.images:,}", config.num_workers)
+    tracking = without_password(config.tracking_uri)
+    _log.info("shards %s, storage %s, tracking %s", config.shards, config.storage, tracking)
     with folder.heartbeat(config.heartbeat_seconds):
         finished_result(plan, folder)  # again: another start of this name may have come first
         run = open_tracked_run(plan, folder.read_json("run.json"))
         folder.write_json("run.json", record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri))
         with run.system_metrics():
             try:
-                return Attempt(plan, folder, run, say).exit_code()
+                return Attempt(plan, folder, run).exit_code()
             except BaseException:
                 run.finish("FAILED")
                 raise

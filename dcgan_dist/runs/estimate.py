@@ -1,4 +1,4 @@
-"""What a run will do and cost, described before it starts."""
+"""What a run will do and cost, before it starts."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def rank_memory(config: TrainConfig) -> float:
         labels = torch.zeros(1, dtype=torch.int64) if model.classes else None
         generator, discriminator = Generator(model).eval(), Discriminator(model).eval()
         made = generator.layer_outputs(torch.empty(1, model.latent_dim), labels)
-        judged = discriminator.layer_outputs(made["image"], labels)
-        activations = sum(x.numel() for x in made.values()) + 3 * sum(x.numel() for x in judged.values())
+        scored = discriminator.layer_outputs(made["image"], labels)
+        activations = sum(x.numel() for x in made.values()) + 3 * sum(x.numel() for x in scored.values())
     rows = config.data.batch_size / config.workers[0]
     # Each layer keeps its convolution's output, its normalised form and the activated one.
     return size * (4 * (_count(generator) + _count(discriminator)) + 3 * rows * activations)

@@ -7,39 +7,117 @@ talks to the tracking server: one run, one writer, whatever happens to the ranks
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from dcgan_dist.data.shards.index_table import BadSample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RankEvent:
-    """Something a rank has to say; every part is optional."""
+class RanksStarted:
+    """All ranks are up, and begin or go on."""
 
-    line: str = ""
-    """For people."""
-    images_seen: int = 0
-    """When it happened."""
-    metrics: dict[str, float] = field(default_factory=dict)
-    """For the tracking server, by name."""
-    files: dict[str, bytes] = field(default_factory=dict)
-    """Small files by path inside the run folder, such as grids."""
-    beat: bool = False
-    """Only a sign of life after a step."""
-    started: tuple[str, ...] = ()
-    """Node of every rank, by rank: all are up and begin, or go on, at images_seen."""
-    checkpoint: Literal["", "begun", "kept"] = ""
-    """The state of images_seen is being kept, or lies whole in the storage."""
-    leaving: str = ""
-    """Why the ranks left before the end, although nothing failed."""
-    rolled_back: bool = False
-    """A loss was not finite, and the run went back."""
-    bad_sample: BadSample | None = None
-    """A sample that could not be used and was replaced; each rank tells each once."""
-    failure: str = ""
-    """Why the run cannot go on, not even after a restart."""
-    failure_code: int = 1
-    """Exit code of the failure."""
+    images_seen: int
+    nodes: tuple[str, ...]
+    """Id of every rank's node, by rank."""
+    checkpoint: str = ""
+    """Name of the checkpoint they go on from; empty: they begin."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """Rank 0 is alive: it took a step, or waits for a checkpoint to be written."""
+
+    images_seen: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics:
+    """Means since the last report."""
+
+    images_seen: int
+    values: dict[str, float]
+    """By metric name."""
+    progress: str
+    """The progress line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collapse:
+    """The collapse alarm was raised."""
+
+    images_seen: int
+    alarm: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointBegun:
+    """A checkpoint is being written."""
+
+    images_seen: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointWritten:
+    """A checkpoint lies whole in the storage, or the storage refused it."""
+
+    images_seen: int
+    quality: dict[str, float] = field(default_factory=dict)
+    """Figures of its samples by metric name, where they were measured."""
+    grid: bytes = b""
+    """Its samples as a PNG, where quality was measured."""
+    refusal: str = ""
+    """Why it could not be kept; empty: it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RolledBack:
+    """A loss was NaN or infinite, and the run went back."""
+
+    images_seen: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BadSampleReplaced:
+    """A sample could not be used; each rank reports each once."""
+
+    sample: BadSample
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preempted:
+    """The ranks left before the end, although nothing failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The run cannot go on, not even after a restart."""
+
+    reason: str
+    exit_code: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankWarning:
+    """Something people should know; the run goes on."""
+
+    message: str
+
+
+RankEvent = (
+    RanksStarted
+    | Heartbeat
+    | Metrics
+    | Collapse
+    | CheckpointBegun
+    | CheckpointWritten
+    | RolledBack
+    | BadSampleReplaced
+    | Preempted
+    | Failed
+    | RankWarning
+)
 
 
 class EventQueue:
@@ -50,20 +128,20 @@ class EventQueue:
         self._stop = False
         self._failed = False
 
-    def post(self, notice: RankEvent) -> bool:
-        """Add a notice; tells whether the driver wants the ranks to stop."""
-        self._events.append(notice)
-        self._failed = self._failed or bool(notice.failure)
+    def put(self, event: RankEvent) -> bool:
+        """Add an event; returns whether the driver wants the ranks to stop."""
+        self._events.append(event)
+        self._failed = self._failed or isinstance(event, Failed)
         return self._stop
 
     def failed(self) -> bool:
-        """Whether some rank said that the run cannot go on: ranks that are restarted then need not begin."""
+        """Whether some rank reported that the run cannot go on: ranks that are restarted then need not begin."""
         return self._failed
 
-    def take(self) -> list[RankEvent]:
+    def drain(self) -> list[RankEvent]:
         """All events since the last call."""
-        taken, self._events = self._events, []
-        return taken
+        events, self._events = self._events, []
+        return events
 
     def request_stop(self) -> None:
         """Ask the ranks to save a checkpoint and leave."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
+import ray
 import ray.train
 from ray.train.torch import TorchTrainer
 
@@ -19,7 +19,7 @@ from dcgan_dist.storage.filesystems import as_pyarrow
 from dcgan_dist.storage.run_folder import RunFolder
 
 
-def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
+def start_fit(plan: RunPlan, folder: RunFolder, queue: Any) -> InThread:
     """Begin to train with the ranks the config asks for; Ray restarts them when one fails.
 
     Ray is told of no checkpoint: the storage says which there are, see `checkpoint_store`.
@@ -35,12 +35,7 @@ def start_fit(plan: RunPlan, folder: RunFolder, board: Any) -> InThread:
     os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
     trainer = TorchTrainer(
         train_rank,
-        train_loop_config={
-            "config": dataclasses.asdict(config),
-            "run_name": plan.name,
-            "manifest_hash": plan.manifest.hash,
-            "board": board,
-        },
+        train_loop_config={"plan": ray.put(plan), "queue": queue},
         torch_config=ReachableRanks(),
         scaling_config=ray.train.ScalingConfig(
             num_workers=least if least == most else (least, most),

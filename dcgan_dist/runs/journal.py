@@ -28,4 +28,4 @@ class Journal:
 
     def count(self, event: str) -> int:
         """How often something happened."""
-        return sum(one["event"] == event for one in self.events)
+        return sum(entry["event"] == event for entry in self.events)

@@ -3,18 +3,72 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import ray
 
 from dcgan_dist.cli.progress import duration
-from dcgan_dist.runs.checkpoint_store import CheckpointStore, Kept
+from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint
+from dcgan_dist.runs.journal import Journal
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.snapshot import register_snapshot, snapshot_task
+from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.tracking.server import check_reachable
+from dcgan_dist.tracking.spool import Spool
 from dcgan_dist.training.checkpoint import load_checkpoint, load_log, log_sha256, state_sha256
+
+TRACKING_PATIENCE_SECONDS = 120.0
+"""How long the end of a run waits for a tracking server that is away."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a start of a run ended."""
+
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+    exit_code: int
+    details: dict[str, Any] = field(default_factory=dict)
+    """What result.json has beside the figures of every run: the registered models, or the error."""
+
+    @classmethod
+    def failed(cls, reason: str, exit_code: int = 1) -> Self:
+        """A run that failed; what was kept stays."""
+        return cls("FAILED", exit_code, {"error": reason})
+
+
+def run_result(
+    plan: RunPlan, run: TrackedRun, store: CheckpointStore, journal: Journal, grid: str, seconds: float
+) -> dict[str, Any]:
+    """What result.json says of every run, however it ended.
+
+    Args:
+        plan: of the run.
+        run: on the tracking server.
+        store: its checkpoints.
+        journal: of all its starts.
+        grid: path of its newest grid of samples.
+        seconds: that this start took.
+    """
+    return last_checkpoint(store) | {
+        "job": "train",
+        "run_name": plan.name,
+        "run_id": run.run_id,
+        "tracking": run.url,
+        "images": plan.images,
+        "seconds_of_this_start": round(seconds, 1),
+        "grid": grid,
+        "config": dataclasses.asdict(plan.config),
+        "manifest_hash": plan.manifest.hash,
+        "preemptions": journal.count("preempted"),
+        "rollbacks": journal.count("rolled back"),
+    }
 
 
 def last_checkpoint(store: CheckpointStore) -> dict[str, Any]:
@@ -35,25 +89,25 @@ def last_checkpoint(store: CheckpointStore) -> dict[str, Any]:
     }
 
 
-def register_best(plan: RunPlan, run: TrackedRun, store: CheckpointStore, say: Callable[[str], None]) -> dict[str, Any]:
+def register_best(plan: RunPlan, run: TrackedRun, store: CheckpointStore) -> dict[str, Any]:
     """Standing statistics for the best checkpoint, and the registry; returns what the result says of it."""
     config, best = plan.config, store.best()
     if not config.register or best is None:
         return {}
-    say(f"measuring standing statistics of {best.name} over {config.snapshot_batches} batches")
+    _log.info("measuring standing statistics of %s over %d batches", best.name, config.snapshot_batches)
     task = snapshot_task.options(num_cpus=1, num_gpus=int(config.use_gpu))
-    snapshot = ray.get(task.remote(dataclasses.asdict(config), plan.name, best.path))
+    snapshot = ray.get(task.remote(plan, best.path))
     quality = _quality(store, best)
     with scratch_folder() as scratch:
         models = register_snapshot(plan, run, store.folder.fetch(snapshot, scratch), quality)
     return {"models": models, "registered_checkpoint": best.path, "snapshot": snapshot, "quality": quality}
 
 
-def _quality(store: CheckpointStore, kept: Kept) -> dict[str, float]:
+def _quality(store: CheckpointStore, best: StoredCheckpoint) -> dict[str, float]:
     """Quality figures that were measured at a checkpoint."""
     with scratch_folder() as scratch:
-        log = load_log(store.folder.fetch(kept.path, scratch))
-    last = log[-1]["metrics"] if log and log[-1]["images_seen"] == kept.images_seen else {}
+        log = load_log(store.folder.fetch(best.path, scratch))
+    last = log[-1]["metrics"] if log and log[-1]["images_seen"] == best.images_seen else {}
     return {name: value for name, value in last.items() if name.startswith("quality/")}
 
 
@@ -68,3 +122,20 @@ def summary(result: dict[str, Any]) -> str:
     ]
     lines += [f"  registered  {m['uri']} ({m['name']}@candidate)" for m in result.get("models", {}).values()]
     return "\n".join(lines)
+
+
+def send_unsent(folder: RunFolder, tracking_uri: str, run_id: str) -> None:
+    """Send what the tracking server of a finished run did not take at its end.
+
+    Raises:
+        InputError: the server is away.
+    """
+    unsent = spool_folder(folder, run_id)
+    if unsent.is_dir():
+        check_reachable(tracking_uri)
+        Spool(TrackedRun.attach(tracking_uri, run_id), unsent).finish("FINISHED", patience=TRACKING_PATIENCE_SECONDS)
+
+
+def spool_folder(folder: RunFolder, run_id: str) -> Path:
+    """Where events wait for the tracking server: on a local disk, whatever the storage is."""
+    return Path(folder.path) / "tracking" if folder.local else Path.home() / ".cache" / "dcgan_dist" / run_id

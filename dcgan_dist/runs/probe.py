@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -14,7 +15,7 @@ from ray.exceptions import RayTaskError
 
 from dcgan_dist.cluster.capacity import rank_resources, wait_for_ranks
 from dcgan_dist.cluster.join import join_cluster
-from dcgan_dist.config import TrainConfig, from_dict
+from dcgan_dist.config import TrainConfig
 from dcgan_dist.data.device import to_device
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.runs.estimate import describe, outlook
@@ -25,6 +26,8 @@ from dcgan_dist.training.players import build_players
 
 PROBE_STEPS = 20
 WARM_UP_STEPS = 3
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +40,8 @@ class Probe:
     device: str
 
 
-def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
-    """Print the plan, say what is started, start it, and print what follows; writes nothing.
+def plan_with_probe(plan: RunPlan) -> int:
+    """Log the plan, what is started, and what it measured; writes nothing.
 
     Returns:
         Exit code 0.
@@ -48,30 +51,35 @@ def plan_with_probe(plan: RunPlan, say: Callable[[str], None]) -> int:
     """
     config, wanted = plan.config, rank_resources(plan.config)
     ranks = config.workers[1]
-    say(describe(plan))
-    say(
-        f"starting: {PROBE_STEPS} steps of one rank on {', '.join(f'{n:g} {name}' for name, n in wanted.items())}, on the "
-        "cluster that RAY_ADDRESS names, else on a Ray of its own on this machine, which ends with this command"
+    _log.info("%s", describe(plan))
+    _log.info(
+        "starting: %d steps of one rank on %s, on the cluster that RAY_ADDRESS names, else on a Ray of its own on this "
+        "machine, which ends with this command",
+        PROBE_STEPS,
+        ", ".join(f"{amount:g} {name}" for name, amount in wanted.items()),
     )
-    one = one_rank(config)
+    single = plan_run(one_rank(config))
     join_cluster(verbose=config.verbose)
-    wait_for_ranks(one)
+    wait_for_ranks(single.config)
     task = ray.remote(probe_rank).options(num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0))
     try:
-        probe: Probe = ray.get(task.remote(dataclasses.asdict(one), ranks_on_node(ranks, wanted, ray.nodes())))
+        probe: Probe = ray.get(task.remote(single, ranks_on_node(ranks, wanted, ray.nodes())))
     except RayTaskError as error:
         # What Ray raises is a class of its own that only inherits InputError.
         if isinstance(error.cause, InputError):
             raise InputError(str(error.cause)) from error
         raise
-    say(
-        f"probe: {probe.seconds_per_step * 1e3:.1f} ms per step of {probe.rows} images on one rank ({probe.device}), reading "
-        f"included"
-        + (f"; all of it is spread over {ranks} ranks, without the time that they wait for each other" * (ranks > 1))
+    spread = f"; all of it is spread over {ranks} ranks, without the time that they wait for each other"
+    _log.info(
+        "probe: %.1f ms per step of %d images on one rank (%s), reading included%s",
+        probe.seconds_per_step * 1e3,
+        probe.rows,
+        probe.device,
+        spread if ranks > 1 else "",
     )
     for line in outlook(plan, config.data.batch_size / probe.seconds_per_step):
-        say(f"  {line}")
-    say("nothing was written")
+        _log.info("  %s", line)
+    _log.info("nothing was written")
     return 0
 
 
@@ -97,18 +105,17 @@ def one_rank(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, data=data, num_workers="1", norm_group="rank")
 
 
-def probe_rank(values: dict[str, Any], ranks_on_node: int) -> Probe:
+def probe_rank(plan: RunPlan, ranks_on_node: int) -> Probe:
     """Take steps on real batches; no group of ranks, no checkpoint, nothing written.
 
     Args:
-        values: of a run with one rank.
+        plan: of a run with one rank.
         ranks_on_node: that would share this node's cores.
 
     Raises:
         InputError: a GPU was asked for, and torch sees none.
     """
-    config = from_dict(TrainConfig, values)
-    plan = plan_run(config)
+    config = plan.config
     require(
         not config.use_gpu or torch.cuda.is_available(),
         "`use_gpu`, but torch sees no GPU on the node of the probe: python -m dcgan_dist.doctor there says why",

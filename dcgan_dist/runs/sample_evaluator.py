@@ -21,7 +21,7 @@ GRID_IMAGES = 64
 
 
 class CancelledEvaluation(Exception):
-    """Quality is not to be measured now after all."""
+    """Quality is not to be measured now, because the ranks are about to leave."""
 
 
 class SampleEvaluator:
@@ -32,7 +32,7 @@ class SampleEvaluator:
 
     def __init__(self, plan: RunPlan, device: torch.device) -> None:
         self.plan, self.device = plan, device
-        self.hurried = threading.Event()
+        self.cancelled = threading.Event()
         """Once set, every measurement ends with CancelledEvaluation."""
 
     def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
@@ -62,7 +62,7 @@ class SampleEvaluator:
     def _batches(self, generator: Generator, count: int) -> Iterator[Tensor]:
         config = self.plan.config
         batches = sample_batches(generator, count, seed=config.seed, batch_size=config.data.batch_size, mode="batch")
-        while not self.hurried.is_set():
+        while not self.cancelled.is_set():
             batch = next(batches, None)
             if batch is None:
                 return

@@ -12,7 +12,6 @@ import ray
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import TrainConfig, from_dict
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -21,7 +20,7 @@ from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.registry.model_card import model_card
 from dcgan_dist.registry.registry import register_network
-from dcgan_dist.runs.plan import RunPlan, plan_run
+from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.tracking.runs import TrackedRun
@@ -80,10 +79,9 @@ def _real_batches(plan: RunPlan, count: int, device: str, dtype: torch.dtype) ->
 
 
 @ray.remote
-def snapshot_task(config: dict[str, Any], run_name: str, checkpoint: str) -> str:
+def snapshot_task(plan: RunPlan, checkpoint: str) -> str:
     """`make_snapshot` where a rank could run, which is not where the driver runs; returns the folder in the storage."""
-    plan = plan_run(from_dict(TrainConfig, config))
-    folder = RunFolder(plan.config.storage, run_name)
+    folder = RunFolder(plan.config.storage, plan.name)
     with scratch_folder() as scratch:
         local = scratch / "snapshot"
         make_snapshot(plan, folder.fetch(checkpoint, scratch), local)

@@ -30,7 +30,7 @@ class Watchdog:
 
         Args:
             seconds: without a beat after which the process counts as hung.
-            on_hang: gets the seconds since the last beat, and stacks as text by rank ("0"); called in a thread, and given
+            on_hang: gets the seconds since the last beat, and the text of each stack by rank ("0"); called in a thread, and given
                 little time.
         """
         self.seconds, self.on_hang = seconds, on_hang

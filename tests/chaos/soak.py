@@ -11,6 +11,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.driver import run_training
 from tests.chaos.cost import Events, Heard, Injected
 from tests.chaos.faults import FAULTS, Target
+from tests.helpers.logs import listening
 
 
 class Soak:
@@ -36,7 +37,8 @@ class Soak:
         """Exit code of the training; raises what went wrong in injecting."""
         injector = threading.Thread(target=self._inject_all, daemon=True)
         injector.start()
-        code = run_training(self.config, say=self.heard)
+        with listening(self.heard):
+            code = run_training(self.config)
         injector.join(5)
         if self._error is not None:
             raise self._error

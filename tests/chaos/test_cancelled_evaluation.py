@@ -20,6 +20,7 @@ from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
 from tests.chaos.cost import Events, Heard, Table
+from tests.helpers.logs import listening
 
 pytestmark = pytest.mark.chaos
 
@@ -75,7 +76,8 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=terminate, daemon=True).start()
-    assert run_training(config, say=heard) == 143
+    with listening(heard):
+        assert run_training(config) == 143
 
     ended = time.time()
     slow.unlink()
@@ -86,7 +88,8 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     assert next(SCORE not in line["metrics"] for line in newest if line["images_seen"] == judged)
 
     step = heard.step
-    assert run_training(config, say=heard) == 0
+    with listening(heard):
+        assert run_training(config) == 0
     exact = is_exact(config, expected)
     row = events.cost("SIGTERM of the driver while samples are judged", before, lambda: step)
     table([row], "exact" if exact else "different")

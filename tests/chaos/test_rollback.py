@@ -86,12 +86,14 @@ def test_the_run_goes_back_and_on_with_fresh_draws_the_same_after_a_kill(
 
 @pytest.mark.slow
 def test_a_run_that_goes_back_too_often_stops_and_says_why(
-    config: Callable[..., TrainConfig], ray_cluster: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    config: Callable[..., TrainConfig],
+    ray_cluster: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(fit, "train_rank", poisoned(seed=None))
 
     assert run_training(config(max_rollbacks=1, max_failures=0)) == 1
 
-    said = capsys.readouterr().out
-    assert "loss/d became nan in step 25 on rank 0" in said
-    assert "went back 1 times already" in said
+    assert "loss/d became nan in step 25 on rank 0" in caplog.text
+    assert "went back 1 times already" in caplog.text

@@ -18,6 +18,7 @@ from dcgan_dist.runs.driver import run_training
 from tests.chaos.conftest import STEPS, is_exact, nothing_left
 from tests.chaos.cost import PATIENCE_SECONDS, Events, Heard, Injected, Table
 from tests.helpers import faulty_storage
+from tests.helpers.logs import listening
 from tests.helpers.processes import RANK, actors
 
 pytestmark = pytest.mark.chaos
@@ -123,7 +124,8 @@ def test_a_storage_that_refuses_is_slow_full_or_read_only_for_a_while_changes_no
     faults = StorageFaults(config, storage, session, heard)
     faults.start()
 
-    assert run_training(config, say=heard) == 0
+    with listening(heard):
+        assert run_training(config) == 0
 
     faults.join(5)
     assert len(faults.rows) == len(faulty_storage.FAULTS) + 1

@@ -16,6 +16,7 @@ from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.checkpoint import load_log
 from tests.chaos.conftest import STEPS, is_exact, result_of
 from tests.chaos.cost import Heard, Injected, Table
+from tests.helpers.logs import listening
 from tests.helpers.postgres import postgres
 from tests.helpers.tracking_server import TrackingServer
 
@@ -75,7 +76,8 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
     outage = Outage(server, heard)
     outage.start()
 
-    assert run_training(config, say=heard) == 0
+    with listening(heard):
+        assert run_training(config) == 0
 
     outage.join(120)
     assert len(outage.away) == 2

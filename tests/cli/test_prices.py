@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 from pathlib import Path
@@ -115,7 +114,7 @@ def test_a_probe_of_a_gpu_that_torch_does_not_see_is_refused(shards: Path, tmp_p
     config = parse_training(flags(shards, tmp_path, "--use-gpu"), default_preset="demo32", description="")
 
     with pytest.raises(InputError, match="`use_gpu`, but torch sees no GPU on the node of the probe"):
-        probe_rank(dataclasses.asdict(one_rank(config)), 1)
+        probe_rank(plan_run(one_rank(config)), 1)
 
 
 def test_a_plan_says_what_it_starts_measures_it_and_writes_nothing(

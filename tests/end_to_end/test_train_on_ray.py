@@ -10,18 +10,22 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
 import torch
 
 from dcgan_dist.config import TrainConfig
+from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.registry.load import load_discriminator, load_generator
+from dcgan_dist.runs import attempt
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.driver import run_training
 from dcgan_dist.storage.run_folder import RunFolder
+from tests.helpers.logs import listening
 from tests.helpers.processes import RANK, actors
 
 MakeConfig = Callable[..., TrainConfig]
@@ -54,9 +58,10 @@ def straight_run(
     ray_cluster: str, make_config_in: MakeConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainConfig, str]:
     """Config and output of a run without interruption."""
-    config, said = make_config_in(tmp_path_factory.mktemp("straight")), []
-    assert run_training(config, say=said.append) == 0
-    return config, "\n".join(said)
+    config, lines = make_config_in(tmp_path_factory.mktemp("straight")), []
+    with listening(lines.append):
+        assert run_training(config) == 0
+    return config, "\n".join(lines)
 
 
 def test_a_run_ends_with_grids_metrics_result_and_registered_models(straight_run: tuple[TrainConfig, str]) -> None:
@@ -98,12 +103,12 @@ def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(
 
 
 def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
-    make_config: MakeConfig, straight_run: tuple[TrainConfig, str], capsys: pytest.CaptureFixture[str]
+    make_config: MakeConfig, straight_run: tuple[TrainConfig, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     half = make_config(images=320, register=False)
     assert run_training(half) == 0
     assert run_training(half) == 0
-    assert "is finished" in capsys.readouterr().out
+    assert "is finished" in caplog.text
 
     whole = dataclasses.replace(half, images=640, num_workers="1", norm_group="rank")
     with pytest.raises(InputError, match=r"seed was 0 and is now 1"):
@@ -112,15 +117,14 @@ def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
         run_training(dataclasses.replace(half, images=160))
     assert run_training(dataclasses.replace(whole, num_workers="2")) == 0
 
-    assert "goes on from checkpoint_000000000320" in capsys.readouterr().out
+    assert "goes on from checkpoint_000000000320" in caplog.text
     assert result(whole)["sha256"] == result(straight_run[0])["sha256"]
 
 
 def test_a_collapsed_run_stops_where_that_is_asked_for_and_is_failed(make_config: MakeConfig) -> None:
-    said: list[str] = []
     config = make_config(quality__samples=0, alarm__stop=True, alarm__min_diversity=1e9, alarm__patience=2)
 
-    assert run_training(config, say=said.append) == 1
+    assert run_training(config) == 1
 
     seen = result(config)
     assert seen["status"] == "FAILED"
@@ -158,15 +162,53 @@ def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
     assert "bad_samples.json" in [file.path for file in client.list_artifacts(run_id)]
 
 
+def test_ranks_take_the_driver_s_plan_and_do_not_read_the_manifest(
+    make_config: MakeConfig, room_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = Path(shutil.copytree(room_shards, tmp_path / "shards"))
+    start_fit = attempt.start_fit
+
+    def without_manifest(*arguments: Any) -> Any:
+        (shards / MANIFEST_NAME).unlink()
+        return start_fit(*arguments)
+
+    monkeypatch.setattr(attempt, "start_fit", without_manifest)
+
+    config = make_config(shards=str(shards), images=160, quality__samples=0)
+
+    assert run_training(config) == 0
+    assert result(config)["models"], "the networks' statistics are measured by the same plan"
+
+
+def test_shards_that_change_between_plan_and_start_end_the_run_at_once(
+    make_config: MakeConfig, room_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a node where another folder lies at the same path."""
+    shards = Path(shutil.copytree(room_shards, tmp_path / "shards"))
+    start_fit = attempt.start_fit
+
+    def with_another_index(*arguments: Any) -> Any:
+        for index in shards.glob("*train*.index.npz"):
+            index.write_bytes(b"another")
+        return start_fit(*arguments)
+
+    monkeypatch.setattr(attempt, "start_fit", with_another_index)
+    config = make_config(shards=str(shards), images=160, quality__samples=0, register=False)
+
+    assert run_training(config) == 2
+
+    assert "share one folder" in result(config)["error"]
+    assert result(config)["images_seen"] == 0
+
+
 def test_more_bad_samples_than_allowed_end_the_run_with_their_list(
-    make_config: MakeConfig, damaged_shards: tuple[Path, str]
+    make_config: MakeConfig, damaged_shards: tuple[Path, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     shards, key = damaged_shards
-    said: list[str] = []
     config = make_config(shards=str(shards), data__max_bad_fraction=0.0, quality__samples=0)
 
-    assert run_training(config, say=said.append) == 2
+    assert run_training(config) == 2
 
     assert result(config)["status"] == "FAILED"
     assert key in result(config)["error"]
-    assert "inspect_shards" in said[-1]
+    assert "inspect_shards" in caplog.messages[-1]

@@ -15,7 +15,7 @@ from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.async_checkpointer import SCORE, AsyncCheckpointer
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
-from dcgan_dist.runs.events import RankEvent
+from dcgan_dist.runs.events import CheckpointWritten
 from dcgan_dist.runs.sample_evaluator import CancelledEvaluation
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
@@ -30,14 +30,14 @@ def small() -> TrainConfig:
     return config
 
 
-class SlowJudge:
-    """Takes half a second, where it is not hurried, and finds the sum of the first weights."""
+class SlowEvaluator:
+    """Takes half a second, where it is not cancelled, and finds the sum of the first weights."""
 
     def __init__(self) -> None:
-        self.hurried, self.device = threading.Event(), "cpu"
+        self.cancelled, self.device = threading.Event(), "cpu"
 
     def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
-        if self.hurried.wait(0.5):
+        if self.cancelled.wait(0.5):
             raise CancelledEvaluation
         return {SCORE: float(next(generator.parameters()).detach().double().sum())}, b"grid"
 
@@ -48,22 +48,22 @@ def players() -> Players:
 
 
 @pytest.fixture
-def notices() -> list[RankEvent]:
+def events() -> list[CheckpointWritten]:
     return []
 
 
 @pytest.fixture
-def checkpointer(tmp_path: Path, notices: list[RankEvent]) -> AsyncCheckpointer:
+def checkpointer(tmp_path: Path, events: list[CheckpointWritten]) -> AsyncCheckpointer:
     store = CheckpointStore(RunFolder(str(tmp_path / "storage"), "run"))
-    return AsyncCheckpointer(small(), store, SlowJudge(), notices.append, tmp_path)  # pyright: ignore[reportArgumentType]
+    return AsyncCheckpointer(small(), store, SlowEvaluator(), events.append, tmp_path)  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_kept_is_the_state_when_it_was_asked_for(
-    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent]
+    checkpointer: AsyncCheckpointer, players: Players, events: list[CheckpointWritten]
 ) -> None:
     before, log = state_sha256(players.state()), [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
 
-    checkpointer.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    checkpointer.save(players, Progress(step=1, images_seen=8), log, evaluated=True)
     with torch.no_grad():
         next(players.generator.parameters()).fill_(7.0)
     log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
@@ -71,48 +71,48 @@ def test_what_is_kept_is_the_state_when_it_was_asked_for(
 
     folder = Path(checkpointer.store.paths()[0])
     _, progress, state = load_checkpoint(folder)
-    assert checkpointer.stalled < 0.4, "training waited for the judge"
+    assert checkpointer.stalled < 0.4, "training waited for the evaluation"
     assert state_sha256(state) == before
     assert load_log(folder) == log[:1], "quality figures are part of the line, later lines are not"
     assert log[0]["metrics"]["quality/frechet_random"] == progress.frechet
-    assert notices[0].files == {"grids/000000000008.png": b"grid"}
+    assert (events[0].images_seen, events[0].grid) == (8, b"grid")
 
 
 def test_two_are_never_written_at_once(
-    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent]
+    checkpointer: AsyncCheckpointer, players: Players, events: list[CheckpointWritten]
 ) -> None:
     for step in (1, 2):
         log = [{"images_seen": 8 * step, "metrics": {}}]
-        checkpointer.save(players, Progress(step=step, images_seen=8 * step), log, judged=True)
-        assert len(notices) == step - 1
+        checkpointer.save(players, Progress(step=step, images_seen=8 * step), log, evaluated=True)
+        assert len(events) == step - 1
     checkpointer.wait()
 
-    assert [notice.images_seen for notice in notices] == [8, 16]
+    assert [event.images_seen for event in events] == [8, 16]
     assert checkpointer.stalled > 0.3
 
 
-def test_a_refused_checkpoint_is_said_and_the_next_is_tried(
-    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent], monkeypatch: pytest.MonkeyPatch
+def test_a_refused_checkpoint_is_reported_and_the_next_is_tried(
+    checkpointer: AsyncCheckpointer, players: Players, events: list[CheckpointWritten], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(cast(dict, with_retries.__kwdefaults__), "patience_minutes", 0.0)
     in_the_way = Path(checkpointer.store.folder.path)
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("")
 
-    checkpointer.save(players, Progress(step=1, images_seen=8), [], judged=False)
+    checkpointer.save(players, Progress(step=1, images_seen=8), [], evaluated=False)
     checkpointer.wait()
     refusal = checkpointer.refusal
     in_the_way.unlink()
-    checkpointer.save(players, Progress(step=2, images_seen=16), [], judged=False)
+    checkpointer.save(players, Progress(step=2, images_seen=16), [], evaluated=False)
     checkpointer.wait()
 
     assert "at 8 images could not be kept" in refusal
-    assert notices[0].line.startswith("warning")
+    assert events[0].refusal == refusal
     assert checkpointer.refusal == ""
     assert len(checkpointer.store.paths()) == 1
 
 
-def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_judged(
+def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_evaluated(
     checkpointer: AsyncCheckpointer, players: Players
 ) -> None:
     for step in (1, 2):
@@ -121,49 +121,49 @@ def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_judged(
             players,
             Progress(step=step, images_seen=8 * step),
             log,
-            judged=True,
-            meanwhile=checkpointer.cancel_evaluation,
+            evaluated=True,
+            while_waiting=checkpointer.cancel_evaluation,
         )
     checkpointer.wait()
 
     assert len(checkpointer.store.paths()) == 2
-    # Neither was judged: the first was given up when the second came, the second at once.
+    # Neither was evaluated: the first was given up when the second came, the second at once.
     assert not any(SCORE in load_log(Path(path))[-1]["metrics"] for path in checkpointer.store.paths())
 
 
-def test_in_a_hurry_all_is_kept_at_once_and_quality_is_measured_by_the_next_start(
-    checkpointer: AsyncCheckpointer, players: Players, notices: list[RankEvent]
+def test_after_a_cancel_all_is_kept_at_once_and_quality_is_measured_by_the_next_start(
+    checkpointer: AsyncCheckpointer, players: Players, events: list[CheckpointWritten]
 ) -> None:
     before = state_sha256(players.state())
     log = [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
-    checkpointer.save(players, Progress(step=1, images_seen=8), log, judged=True)
+    checkpointer.save(players, Progress(step=1, images_seen=8), log, evaluated=True)
     with torch.no_grad():
         next(players.generator.parameters()).fill_(7.0)
     began = time.monotonic()
     checkpointer.cancel_evaluation()
     log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
-    checkpointer.save(players, Progress(step=2, images_seen=16), log, judged=False)
+    checkpointer.save(players, Progress(step=2, images_seen=16), log, evaluated=False)
     checkpointer.wait()
     seconds = time.monotonic() - began
-    hurried, scheduled = checkpointer.store.paths()
+    cancelled, scheduled = checkpointer.store.paths()
 
     after = AsyncCheckpointer(
         checkpointer.config,
         checkpointer.store,
-        SlowJudge(),  # pyright: ignore[reportArgumentType]
-        notices.append,
+        SlowEvaluator(),  # pyright: ignore[reportArgumentType]
+        events.append,  # pyright: ignore[reportArgumentType]
         checkpointer.scratch,
     )
-    resumed = load_log(Path(hurried))
+    resumed = load_log(Path(cancelled))
     after.evaluate_again(scheduled, resumed[:1])
     after.wait()
 
     assert seconds < 0.4
     assert SCORE not in resumed[1]["metrics"]
-    first = next(path for path in checkpointer.store.paths() if path != hurried)
+    first = next(path for path in checkpointer.store.paths() if path != cancelled)
     _, progress, state = load_checkpoint(Path(first))
     assert first != scheduled
     assert not Path(scheduled).exists(), "replaced"
     assert state_sha256(state) == before
     assert resumed[0]["metrics"][SCORE] == progress.frechet == load_log(Path(first))[0]["metrics"][SCORE]
-    assert [notice.files for notice in notices][-1] == {"grids/000000000008.png": b"grid"}
+    assert (events[-1].images_seen, events[-1].grid) == (8, b"grid")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dcgan_dist.config import replace
 from dcgan_dist.presets import preset
 from dcgan_dist.runs import checkpoint_store
-from dcgan_dist.runs.checkpoint_store import CheckpointStore, Kept, expired
+from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint, expired
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.checkpoint import Progress, State
@@ -35,13 +35,17 @@ def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(RunFolder(str(tmp_path / "storage"), "run"))
 
 
-def write(store: CheckpointStore, state: State, images_seen: int, tmp_path: Path, frechet: float | None = None) -> Kept:
+def write(
+    store: CheckpointStore, state: State, images_seen: int, tmp_path: Path, frechet: float | None = None
+) -> StoredCheckpoint:
     return store.write(CONFIG, Progress(images_seen=images_seen, frechet=frechet), state, [], tmp_path)
 
 
 kept_lists = st.lists(
     st.builds(
-        lambda seen, frechet: Kept(path=f"/s/checkpoint_{seen:012}-abcdef", images_seen=seen, frechet=frechet),
+        lambda seen, frechet: StoredCheckpoint(
+            path=f"/s/checkpoint_{seen:012}-abcdef", images_seen=seen, frechet=frechet
+        ),
         st.integers(1, 1000),
         st.none() | st.floats(0, 100),
     ),
@@ -52,7 +56,9 @@ kept_lists = st.lists(
 
 
 @given(kept_lists, st.integers(1, 5), st.sampled_from([0, 100, 300]))
-def test_the_newest_the_best_and_one_of_every_stretch_stay(kept: list[Kept], newest: int, every: int) -> None:
+def test_the_newest_the_best_and_one_of_every_stretch_stay(
+    kept: list[StoredCheckpoint], newest: int, every: int
+) -> None:
     gone = expired(kept, newest=newest, every_images=every)
     stay = [one for one in kept if one not in gone]
 

@@ -1,0 +1,49 @@
+"""What a rank reports at every interval: metrics, the progress line, and the collapse alarm."""
+
+from __future__ import annotations
+
+import time
+
+from dcgan_dist.runs.driver_link import DriverLink
+from dcgan_dist.runs.events import Collapse, Failed, Metrics
+from dcgan_dist.runs.plan import RunPlan
+from dcgan_dist.runs.progress_line import progress_line
+from dcgan_dist.runs.rank_checkpoints import RankCheckpoints
+from dcgan_dist.runs.rank_state import RankState
+from dcgan_dist.training.loop import Report
+from dcgan_dist.training.schedule import updates
+
+
+class ReportCallback:
+    """Called by the training loop on every rank; all keep the log, rank 0 sends it."""
+
+    def __init__(self, plan: RunPlan, state: RankState, link: DriverLink, checkpoints: RankCheckpoints) -> None:
+        self.plan, self.state, self.link, self.checkpoints = plan, state, link, checkpoints
+        self.began = time.monotonic()
+
+    def __call__(self, report: Report) -> None:
+        """Log the metrics, send them, and check the alarm."""
+        images_per_epoch = self.plan.shard_plan.steps_per_epoch * self.plan.config.data.batch_size
+        line = progress_line(
+            report,
+            images=self.plan.images,
+            images_per_epoch=images_per_epoch,
+            epochs=self.plan.images / images_per_epoch,
+        )
+        updates_d, updates_g = updates(self.plan.config.schedule, report.step)
+        # What depends on the clock is sent, and is not part of the log that checkpoints keep.
+        metrics = report.metrics | {
+            "speed/images_per_second": report.images_per_second,
+            "speed/data_wait_share": report.data_wait_share,
+            "speed/checkpoint_stall_share": self.checkpoints.stalled_seconds / (time.monotonic() - self.began),
+            "progress/epoch": report.images_seen / images_per_epoch,
+            "updates/d": float(updates_d),
+            "updates/g": float(updates_g),
+        }
+        self.state.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
+        self.link.send(Metrics(images_seen=report.images_seen, values=metrics, progress=line))
+        if alarm := self.state.alarm.check(report.metrics):
+            self.link.send(Collapse(images_seen=report.images_seen, alarm=alarm))
+            if self.plan.config.alarm.stop:
+                self.link.send(Failed(reason=f"stopped by the {alarm}"))
+                self.link.stop_wanted = True
