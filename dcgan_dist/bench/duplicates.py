@@ -23,9 +23,9 @@ from dcgan_dist.bench.judged_pairs import Images, image_numbers, read_judged, se
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.dedup.corpus import open_corpus
-from dcgan_dist.dedup.make_shards import make_all_pictures
-from dcgan_dist.dedup.picture_table import PictureTable
+from dcgan_dist.dedup.make_shards import make_all_thumbnails
 from dcgan_dist.dedup.result import PAIRS_NAME
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 
 BLOCK = 64
 """Test images that are compared at a time."""
@@ -62,9 +62,9 @@ def measure(options: Options) -> dict[str, Any]:
         [absolute(path, "protect") for path in options.protect],
     )
     out.mkdir(parents=True, exist_ok=True)
-    make_all_pictures(corpus, out, options.cpus, print)
+    make_all_thumbnails(corpus, out, options.cpus)
     judged = [read_judged(Path(path)) for path in options.judged]
-    images = select(corpus, PictureTable.of(corpus, out), judged, range(options.first, options.end))
+    images = select(corpus, ThumbnailTable.of(corpus, out), judged, range(options.first, options.end))
     methods = {
         name: figures(by_codes(images, *codes)) for name, codes in codes_by_method(images, out, paper=options.paper)
     }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.picture_table import PictureTable
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.errors import InputError
 
 Truth = dict[tuple[int, int], bool]
@@ -24,7 +24,7 @@ Truth = dict[tuple[int, int], bool]
 class Images:
     """Test and training thumbnails of the comparison."""
 
-    table: PictureTable
+    table: ThumbnailTable
     test_rows: NDArray[np.int64]
     train_rows: NDArray[np.int64]
     test_at: dict[int, int]
@@ -62,7 +62,7 @@ def read_judged(path: Path) -> Truth:
         ) from error
 
 
-def select(corpus: Corpus, pictures: PictureTable, judged: Sequence[Truth], numbers: range) -> Images:
+def select(corpus: Corpus, pictures: ThumbnailTable, judged: Sequence[Truth], numbers: range) -> Images:
     """The test images whose duplicates were judged, all training images, and what was judged of them.
 
     Args:

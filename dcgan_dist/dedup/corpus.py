@@ -25,7 +25,7 @@ class Part:
     manifest: Manifest
     protected: bool
     """Whether its samples stay whatever they resemble."""
-    own: bool
+    from_shards: bool
     """Whether it belongs to a data set that is thinned out; False: it is only compared with those."""
 
 
@@ -52,11 +52,11 @@ class Corpus:
 
     def __post_init__(self) -> None:
         shards: list[CorpusShard] = []
-        seen = Counter[str]()
+        copies = Counter[str]()
         for number, part in enumerate(self.parts):
             for shard, entry in enumerate(part.manifest.shards):
-                seen[entry.sha256] += 1
-                copy = f"#{seen[entry.sha256]}" if seen[entry.sha256] > 1 else ""
+                copies[entry.sha256] += 1
+                copy = f"#{copies[entry.sha256]}" if copies[entry.sha256] > 1 else ""
                 name = f"{Path(entry.name).stem[:60]}-{entry.sha256[:16]}{copy}"
                 shards.append(CorpusShard(part=number, number=shard, entry=entry, name=name))
         samples = np.array([shard.entry.samples for shard in shards], np.int64)
@@ -87,11 +87,10 @@ class Corpus:
         labels = np.array([escape(part.label).encode() + b"/" for part in self.parts])
         return np.strings.add(np.repeat(labels, [part.manifest.samples for part in self.parts]), keys)
 
-    def find(self, row: int) -> tuple[Part, int, int]:
-        """Part, number of the shard in its manifest, and sample inside the shard of a row."""
+    def find(self, row: int) -> tuple[int, int, int]:
+        """Numbers of a row's part, of the shard in the part's manifest, and of the sample inside the shard."""
         shard = int(np.searchsorted(self.starts, row, side="right")) - 1
-        found = self.shards[shard]
-        return self.parts[found.part], found.number, int(row - self.starts[shard])
+        return self.shards[shard].part, self.shards[shard].number, int(row - self.starts[shard])
 
 
 def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
@@ -107,23 +106,19 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
     thinned: list[Part] = []
     protected: list[Part] = []
     labels = Counter[str]()
-    seen: set[tuple[str, str]] = set()
+    opened: set[tuple[str, str]] = set()
     for path, keep_all in [(path, False) for path in shards] + [(path, True) for path in protect]:
         whole = load_manifest(path)
-        named = (
-            Path(path.rstrip("/")).stem
-            if path.endswith(".tar")
-            else Path(path.rstrip("/").removesuffix("/manifest.json")).name
-        )
+        named = Path(path.rstrip("/").removesuffix("/manifest.json")).name.removesuffix(".tar")
         labels[named] += 1
         label = named if labels[named] == 1 else f"{named}#{labels[named]}"
         places = {(whole.location, shard.name) for shard in whole.shards}
-        if places & seen:
+        if places & opened:
             raise InputError(f"{path} is named twice: give every data set once, in `shards` or in `protect`")
-        seen |= places
+        opened |= places
         for split in whole.splits:
             manifest = whole.split(split)
             stays = keep_all or (split != "train" and "train" in whole.splits)
-            part = Part(label=label, manifest=manifest, protected=stays, own=not keep_all)
+            part = Part(label=label, manifest=manifest, protected=stays, from_shards=not keep_all)
             (protected if stays else thinned).append(part)
     return Corpus(parts=(*thinned, *protected))

@@ -12,7 +12,7 @@ from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.stages import choose_representatives, encode_corpus, verify_pairs
+from dcgan_dist.dedup.stages import encode_corpus, representatives_of, verify_pairs
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.write_shards import prepare
@@ -68,21 +68,15 @@ def find_duplicates(source: str | Sequence[str], *, radius: int | None = None) -
             prepare(FolderSource(paths=files, image_size=PREPARED_SIZE), ShardOptions(out=shards[-1], cpus=1))
         options = DedupOptions(shards=shards, out=f"{scratch}/out", radius=radius, cpus=1)
         options.folder.mkdir()
-        encoded = encode_corpus(options, open_corpus(shards, ()), {}, _quiet)
-        verified = verify_pairs(options, encoded, {}, _quiet)
-        choice = choose_representatives(encoded, verified)
+        encoded = encode_corpus(options, open_corpus(shards, ()), {})
+        verified = verify_pairs(options, encoded, {})
+        chosen = representatives_of(encoded, verified)
     names = [bytes(name).decode() for name in encoded.names]
-    columns = (verified.pairs.first, verified.pairs.second, verified.pairs.distances, verified.pairs.scores)
-    rows = zip(*(column.tolist() for column in columns), verified.accepted.tolist(), strict=True)
-    clusters = members(choice.leaders)
+    columns = (column.tolist() for column in (*verified.pairs, verified.accepted))
+    clusters = members(chosen.leaders)
     return Duplicates(
-        pairs=tuple(Pair(names[a], names[b], *figures) for a, b, *figures in rows),
+        pairs=tuple(Pair(names[a], names[b], *figures) for a, b, *figures in zip(*columns, strict=True)),
         groups=tuple(
-            tuple(names[row] for row in sorted(clusters.rows[start:end], key=lambda row: row != choice.leaders[row]))
-            for start, end in zip(clusters.starts[:-1], clusters.starts[1:], strict=True)
+            tuple(names[row] for row in sorted(rows, key=lambda row: row != chosen.leaders[row])) for rows in clusters
         ),
     )
-
-
-def _quiet(line: str) -> None:
-    """Nobody waits for lines of progress here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.make_shards import Say
 from dcgan_dist.dedup.null_pairs import score_rows
 from dcgan_dist.dedup.pair_files import (
     PairRule,
@@ -25,8 +25,8 @@ from dcgan_dist.dedup.pair_files import (
     missing_search,
     write_pairs,
 )
-from dcgan_dist.dedup.picture_table import PictureTable
 from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.neighbors.hamming import pairs_within
@@ -38,6 +38,8 @@ MOST_PAIRS = 200_000_000
 FIRST_VERIFIER = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
 """Stands for version 1 of the verifier: the hash of its source, by which pairs were kept before it had versions."""
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CodedImages:
@@ -48,7 +50,7 @@ class CodedImages:
     """(n, code_bits / 8) of all rows."""
     usable: NDArray[np.bool_]
     """(n,) rows that could be read."""
-    table: PictureTable
+    table: ThumbnailTable
     """Their thumbnails."""
 
 
@@ -59,7 +61,7 @@ def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) ->
     return PairRule(names=names, hash=content_hash([coder, scored_by]), radius=radius)
 
 
-def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int, say: Say) -> ScoredPairs:
+def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int) -> ScoredPairs:
     """Every pair within the radius, ascending.
 
     Args:
@@ -67,43 +69,42 @@ def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int, say:
         folder: of the results.
         rule: what the pairs depend on.
         cpus: tasks at once.
-        say: prints a line.
 
     Raises:
         InputError: there are more pairs than fit.
     """
-    kept = folder / "pairs"
-    kept.mkdir(parents=True, exist_ok=True)
-    known, covered, damages = known_pairs(kept, images.corpus, rule)
+    files = folder / "pairs"
+    files.mkdir(parents=True, exist_ok=True)
+    known, covered, damages = known_pairs(files, images.corpus, rule)
     for damage in damages:
-        say(f"warning: {damage}: it is made again")
+        _log.warning("%s: it is made again", damage)
     search = missing_search(covered)
     if search is None:
-        say(f"{len(known.first):,} pairs known from before")
+        _log.info("%s pairs known from before", f"{len(known.first):,}")
         return known
     if search.old:
-        say(f"{len(search.new)} new shards are compared with themselves and {len(search.old)} known ones")
+        _log.info("%d new shards are compared with themselves and %d known ones", len(search.new), len(search.old))
     name = file_name(search, rule)
-    unfinished = kept / f"{name}.part"
-    first, second, distances = _candidates(images, search, rule.radius, unfinished / "candidates.npz", say)
-    scores = _scores(first, second, images.table, unfinished, cpus, say)
-    found = ScoredPairs(first, second, distances, scores)
-    write_pairs(kept / f"{name}.npz", images.corpus, search, rule, found)
+    unfinished = files / f"{name}.part"
+    first, second, distances = _candidates(images, search, rule.radius, unfinished / "candidates.npz")
+    scores = _scores(first, second, images.table, unfinished, cpus)
+    pairs = ScoredPairs(first, second, distances, scores)
+    write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
     shutil.rmtree(unfinished)
-    return in_order([known, found])
+    return in_order([known, pairs])
 
 
 def _candidates(
-    images: CodedImages, search: Search, radius: int, path: Path, say: Say
+    images: CodedImages, search: Search, radius: int, path: Path
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
     """Pairs of codes within the radius, ascending; from an earlier attempt, where there was one."""
     try:
-        found = read_npz(path)
-        return found["first"], found["second"], found["distances"]
+        arrays = read_npz(path)
+        return arrays["first"], arrays["second"], arrays["distances"]
     except FileNotFoundError:
         pass
     except (Damaged, KeyError) as error:
-        say(f"warning: {error}: the search is done again")
+        _log.warning("%s: the search is done again", error)
     new, old = (_rows(images, numbers) for numbers in search)
     blocks, count = [], 0
     with progress_bar(1000 * (1 + bool(len(old))), "search") as bar:
@@ -121,9 +122,9 @@ def _candidates(
                 count += len(a)
                 if count > MOST_PAIRS:
                     raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
-    found = in_order(blocks)
-    write_npz(path, first=found.first, second=found.second, distances=found.distances)
-    return found.first, found.second, found.distances
+    pairs = in_order(blocks)
+    write_npz(path, first=pairs.first, second=pairs.second, distances=pairs.distances)
+    return pairs.first, pairs.second, pairs.distances
 
 
 def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:
@@ -135,19 +136,19 @@ def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def _scores(
-    first: NDArray[np.int64], second: NDArray[np.int64], table: PictureTable, unfinished: Path, cpus: int, say: Say
+    first: NDArray[np.int64], second: NDArray[np.int64], table: ThumbnailTable, unfinished: Path, cpus: int
 ) -> NDArray[np.float32]:
     """Scores of all candidates, block by block; blocks that an earlier attempt scored stay."""
     scores = np.zeros(len(first), np.float32)
     waiting = []
     for start in range(0, len(first), BLOCK):
-        part = slice(start, start + BLOCK)
+        rows = slice(start, start + BLOCK)
         try:
-            scores[part] = read_npz(unfinished / f"scores-{start}.npz")["scores"]
+            scores[rows] = read_npz(unfinished / f"scores-{start}.npz")["scores"]
         except FileNotFoundError:
             waiting.append(start)
         except (Damaged, KeyError, ValueError) as error:
-            say(f"warning: {error}: the block is scored again")
+            _log.warning("%s: the block is scored again", error)
             waiting.append(start)
     blocks = [(start, first[start : start + BLOCK], second[start : start + BLOCK]) for start in waiting]
     with progress_bar(len(first), "pairs") as bar:
@@ -159,6 +160,6 @@ def _scores(
     return scores
 
 
-def _score_task(table: PictureTable, block: tuple[int, NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
+def _score_task(table: ThumbnailTable, block: tuple[int, NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
     _, first, second = block
     return score_rows(first, second, table.gather)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,20 @@ from numpy.typing import NDArray
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.corpus import Corpus, CorpusShard
-from dcgan_dist.dedup.shard_files import Damaged, ShardPictures, load_codes, load_pictures, make_codes, make_pictures
+from dcgan_dist.dedup.shard_files import (
+    Damaged,
+    ShardThumbnails,
+    load_codes,
+    load_thumbnails,
+    make_codes,
+    make_thumbnails,
+)
 from dcgan_dist.similarity.codes import load_coder
 
 Loaded = TypeVar("Loaded")
-Say = Callable[[str], None]
+Shared = TypeVar("Shared")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -31,8 +41,6 @@ class Originals:
     """Row -> why it could not be read."""
     hashes: tuple[str, ...]
     """SHA-256 of each shard's thumbnails."""
-    made: int
-    """Shards whose thumbnails were made now."""
 
     @property
     def unreadable(self) -> NDArray[np.bool_]:
@@ -42,36 +50,33 @@ class Originals:
         return mask
 
 
-def make_all_pictures(corpus: Corpus, folder: Path, cpus: int, say: Say) -> Originals:
+def make_all_thumbnails(corpus: Corpus, folder: Path, cpus: int) -> Originals:
     """Thumbnails of all shards; those with samples that could not be read are made again."""
-    whole: dict[str, ShardPictures] = {}
+    whole: dict[str, ShardThumbnails] = {}
     for shard in corpus.shards:
-        found = _whole(partial(load_pictures, folder, shard), say)
-        if found is not None and not found.faults:
-            whole[shard.name] = found
+        loaded = _whole(partial(load_thumbnails, folder, shard))
+        if loaded is not None and not loaded.faults:
+            whole[shard.name] = loaded
     waiting = [shard for shard in corpus.shards if shard.name not in whole]
-    with progress_bar(len(corpus), "thumbnails") as bar:
-        bar.update(len(corpus) - sum(shard.entry.samples for shard in waiting))
-        for shard, _ in run_tasks(_pictures_task, (corpus, folder), waiting, cpus=cpus):
-            bar.update(shard.entry.samples)
+    _make("thumbnails", _thumbnails_task, (corpus, folder), corpus, waiting, cpus)
 
     resolution, faults, hashes = np.zeros(len(corpus), np.int64), {}, []
     for first, shard in zip(corpus.starts.tolist(), corpus.shards, strict=False):
-        found = whole.get(shard.name) or load_pictures(folder, shard)
-        assert found is not None, shard.name
-        resolution[first : first + shard.entry.samples] = found.resolution
-        hashes.append(found.sha256)
-        faults |= {first + row: fault for row, fault in found.faults.items()}
-    return Originals(resolution=resolution, faults=faults, hashes=tuple(hashes), made=len(waiting))
+        loaded = whole.get(shard.name) or load_thumbnails(folder, shard)
+        assert loaded is not None, shard.name
+        resolution[first : first + shard.entry.samples] = loaded.resolution
+        hashes.append(loaded.sha256)
+        faults |= {first + row: fault for row, fault in loaded.faults.items()}
+    return Originals(resolution=resolution, faults=faults, hashes=tuple(hashes))
 
 
-def _pictures_task(shared: tuple[Corpus, Path], shard: CorpusShard) -> None:
+def _thumbnails_task(shared: tuple[Corpus, Path], shard: CorpusShard) -> None:
     corpus, folder = shared
-    make_pictures(folder, corpus.parts[shard.part], shard)
+    make_thumbnails(folder, corpus.parts[shard.part], shard)
 
 
 def make_all_codes(
-    corpus: Corpus, folder: Path, coder_folder: Path, coder: str, originals: Originals, cpus: int, say: Say
+    corpus: Corpus, folder: Path, coder_folder: Path, coder: str, originals: Originals, cpus: int
 ) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]]:
     """Keys (n,) and codes (n, code_bits / 8) of all rows.
 
@@ -82,20 +87,14 @@ def make_all_codes(
         coder: its hash.
         originals: of the thumbnails.
         cpus: tasks at once.
-        say: prints a line.
     """
     loads = [
-        partial(load_codes, folder, shard, coder, pictures)
-        for shard, pictures in zip(corpus.shards, originals.hashes, strict=True)
+        partial(load_codes, folder, shard, coder, digest)
+        for shard, digest in zip(corpus.shards, originals.hashes, strict=True)
     ]
-    waiting = [shard for shard, load in zip(corpus.shards, loads, strict=True) if _whole(load, say) is None]
-    with progress_bar(len(corpus), "codes") as bar:
-        bar.update(len(corpus) - sum(shard.entry.samples for shard in waiting))
-        shared = (corpus, folder, coder_folder, coder)
-        for shard, _ in run_tasks(_codes_task, shared, waiting, cpus=cpus):
-            bar.update(shard.entry.samples)
-    loaded = [found for load in loads if (found := load()) is not None]
-    keys, codes = zip(*loaded, strict=True)
+    waiting = [shard for shard, load in zip(corpus.shards, loads, strict=True) if _whole(load) is None]
+    _make("codes", _codes_task, (corpus, folder, coder_folder, coder), corpus, waiting, cpus)
+    keys, codes = zip(*(loaded for load in loads if (loaded := load()) is not None), strict=True)
     return np.concatenate(keys), np.concatenate(codes)
 
 
@@ -104,10 +103,24 @@ def _codes_task(shared: tuple[Corpus, Path, Path, str], shard: CorpusShard) -> N
     make_codes(folder, corpus.parts[shard.part], shard, load_coder(coder_folder).encode, coder)
 
 
-def _whole(load: Callable[[], Loaded | None], say: Say) -> Loaded | None:
+def _make(
+    name: str,
+    task: Callable[[Shared, CorpusShard], None],
+    shared: Shared,
+    corpus: Corpus,
+    waiting: list[CorpusShard],
+    cpus: int,
+) -> None:
+    with progress_bar(len(corpus), name) as bar:
+        bar.update(len(corpus) - sum(shard.entry.samples for shard in waiting))
+        for shard, _ in run_tasks(task, shared, waiting, cpus=cpus):
+            bar.update(shard.entry.samples)
+
+
+def _whole(load: Callable[[], Loaded | None]) -> Loaded | None:
     """What is on disk, if it is whole."""
     try:
         return load()
     except Damaged as error:
-        say(f"warning: {error}: it is made again")
+        _log.warning("%s: it is made again", error)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,22 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
 from dcgan_dist.data.shards.keep_list import KeepList
-from dcgan_dist.dedup.duplicates_page import Findings
 from dcgan_dist.dedup.groups import diameters, members
-from dcgan_dist.dedup.make_shards import Say
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.dedup.stages import EncodedCorpus
+from dcgan_dist.dedup.representatives import Representatives, removed_by_radius
+from dcgan_dist.dedup.stages import EncodedCorpus, VerifiedPairs
 from dcgan_dist.files import whole_file
 from dcgan_dist.similarity.entropy import code_entropy
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 
+CURVE_POINTS = 9
+"""Radii at which the removed images are counted."""
 EXPERIMENT = "deduplication"
 PAIRS_NAME, KEEP_NAME, REPORT_NAME = "pairs.csv", "keep_list.json", "report.html"
+
+_log = logging.getLogger(__name__)
 
 
 def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_]) -> None:
@@ -44,66 +48,58 @@ def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, a
 
 def summary(
     options: DedupOptions,
-    found: Findings,
     encoded: EncodedCorpus,
+    verified: VerifiedPairs,
+    chosen: Representatives,
     lists: list[KeepList],
-    removed: list[tuple[int, int]],
 ) -> dict[str, Any]:
-    """What result.json holds.
-
-    Args:
-        options: what was asked for.
-        found: what the report shows.
-        encoded: images, codes and radius.
-        lists: keep list of each data set that is thinned out.
-        removed: radius and number of images that would go at it.
-    """
-    corpus, choice, codes, radius = found.corpus, found.choice, encoded.images.codes, encoded.radius
-    groups, clusters = members(choice.components), members(choice.leaders)
+    """What result.json holds, but for the run and the seconds."""
+    corpus, codes, usable = encoded.corpus, encoded.images.codes, encoded.images.usable
+    groups, clusters = members(chosen.components), members(chosen.leaders)
     widths = diameters(codes, groups)
-    duplicates = found.pairs.where(found.accepted)
-    protected = corpus.protected
-    usable = encoded.images.usable
+    duplicates, protected = verified.duplicates, corpus.protected
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
+    radii = np.unique(np.linspace(0, encoded.radius, CURVE_POINTS).round().astype(int)).tolist()
+    removed = removed_by_radius(corpus, duplicates, radii, keys=encoded.keys, resolution=encoded.originals.resolution)
     return {
         "job": "dedup",
         "images": len(corpus),
         "thinned_images": int((~protected).sum()),
         "protected_images": int(protected.sum()),
-        "kept": int((choice.kept & ~protected).sum()),
-        "near_duplicates": int(choice.near_duplicates.sum()),
-        "unreadable": len(found.faults),
+        "kept": int((chosen.stays & ~protected).sum()),
+        "near_duplicates": int(chosen.near_duplicates.sum()),
+        "unreadable": len(encoded.originals.faults),
         "codes": options.codes,
         "code_bits": encoded.coder.code_bits,
         "coder": encoded.coder_hash,
-        "radius": radius,
-        "threshold": found.threshold,
-        "candidate_pairs": len(found.pairs.first),
+        "radius": encoded.radius,
+        "threshold": verified.threshold,
+        "candidate_pairs": len(verified.pairs.first),
         "duplicate_pairs": len(duplicates.first),
         "duplicate_pairs_with_protected": int((protected[duplicates.first] | protected[duplicates.second]).sum()),
         "clusters": len(clusters),
         "largest_cluster": int(clusters.sizes.max(initial=1)),
         "components": len(groups),
         "largest_component": int(groups.sizes.max(initial=1)),
-        "chains": int((widths > radius).sum()),
+        "chains": int((widths > encoded.radius).sum()),
         "largest_diameter": int(widths.max(initial=0)),
-        "removed_by_radius": removed,
+        "removed_by_radius": list(zip(radii, removed, strict=True)),
         "entropy": dataclasses.asdict(entropy)
         if entropy
         else {"collision_entropy_bits": 0.0, "degrees_of_freedom": 0.0},
-        "false_discovery": {name: false_discovery(found, name) for name in found.flips},
+        "false_discovery": {name: false_discovery(verified, name) for name in verified.flips},
         "manifests": {part.label: part.manifest.hash for part in corpus.parts if not part.protected},
         "keep_list": str(options.folder / KEEP_NAME),
-        "keep_list_hashes": [one.hash for one in lists],
+        "keep_list_hashes": [keep_list.hash for keep_list in lists],
         "pairs": str(options.folder / PAIRS_NAME),
         "report": str(options.folder / REPORT_NAME),
     }
 
 
-def false_discovery(found: Findings, flip: str) -> dict[str, float]:
+def false_discovery(verified: VerifiedPairs, flip: str) -> dict[str, float]:
     """What a flip test says of the accepted pairs."""
-    test, hits = found.flips[flip], int(found.flips_accepted[flip].sum())
-    accepted = max(1, int(found.accepted.sum()))
+    test, hits = verified.flips[flip], int(verified.flips_accepted[flip].sum())
+    accepted = max(1, int(verified.accepted.sum()))
     expected, most = test.expected(hits), test.expected(hits, confidence=0.95)
     return {
         "queries": test.queries,
@@ -114,8 +110,8 @@ def false_discovery(found: Findings, flip: str) -> dict[str, float]:
     }
 
 
-def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Write the result, say it and record it on the tracking server; an unchanged result is not recorded again.
+def finish(options: DedupOptions, result: dict[str, Any]) -> dict[str, Any]:
+    """Write the result, log it and record it on the tracking server; an unchanged result is not recorded again.
 
     Returns:
         The result with its run, as it is written.
@@ -133,37 +129,35 @@ def finish(options: DedupOptions, result: dict[str, Any], say: Say) -> dict[str,
     recorded = unchanged and "run_id" in before and before.get("tracking_uri") == options.tracking_uri
     run = {"run_id": before["run_id"], "tracking_uri": before["tracking_uri"]} if recorded else {}
     write_result(options.folder, result | run)
-    shares, entropy = [one["share"] for one in result["false_discovery"].values()], result["entropy"]
-    say(
-        f"{result['near_duplicates']:,} of {result['thinned_images']:,} images go, {result['kept']:,} stay; "
-        f"{result['duplicate_pairs']:,} of {result['candidate_pairs']:,} candidate pairs are duplicates, "
-        f"between {min(shares):.2%} and {max(shares):.2%} of them false by estimate"
-    )
-    say(
-        f"radius {result['radius']} of {result['code_bits']} bits; collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
-        f"{entropy['degrees_of_freedom']:.0f} degrees of freedom; coder {result['coder'][:12]}"
-    )
-    if result["unreadable"]:
-        say(f"{result['unreadable']} images could not be read and are left out; the report names them")
-    say(f"keep list {result['keep_list']}\nreport {result['report']}")
+    _log.info("%s", _figures(result))
     if not recorded:
         run = {"run_id": record(options, result), "tracking_uri": options.tracking_uri}
         write_result(options.folder, result | run)
     return result | run
 
 
+def _figures(result: dict[str, Any]) -> str:
+    """The result in a few lines for people."""
+    shares, entropy = [test["share"] for test in result["false_discovery"].values()], result["entropy"]
+    lines = [
+        f"{result['near_duplicates']:,} of {result['thinned_images']:,} images go, {result['kept']:,} stay; "
+        f"{result['duplicate_pairs']:,} of {result['candidate_pairs']:,} candidate pairs are duplicates, "
+        f"between {min(shares):.2%} and {max(shares):.2%} of them false by estimate",
+        f"radius {result['radius']} of {result['code_bits']} bits; collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
+        f"{entropy['degrees_of_freedom']:.0f} degrees of freedom; coder {result['coder'][:12]}",
+    ]
+    if result["unreadable"]:
+        lines.append(f"{result['unreadable']} images could not be read and are left out; the report names them")
+    return "\n".join([*lines, f"keep list {result['keep_list']}", f"report {result['report']}"])
+
+
 def record(options: DedupOptions, result: dict[str, Any]) -> str:
     """A finished run with figures and files on the tracking server; returns its id."""
-    params = {
-        "codes": options.codes,
-        "radius": result["radius"],
-        "coder": result["coder"],
-        "threshold": result["threshold"],
-    }
+    params = {name: result[name] for name in ("codes", "radius", "coder", "threshold")}
     run = TrackedRun.create(options.tracking_uri, EXPERIMENT, options.folder.name, params, environment_tags())
     figures = {name: value for name, value in result.items() if isinstance(value, int)}
-    for flip, found in result["false_discovery"].items():
-        figures |= {f"false_discovery/{flip}/{name}": value for name, value in found.items()}
+    for flip, test in result["false_discovery"].items():
+        figures |= {f"false_discovery/{flip}/{name}": value for name, value in test.items()}
     figures |= {f"entropy/{name}": value for name, value in result["entropy"].items()}
     run.log_metrics({name: float(value) for name, value in figures.items()}, images_seen=result["images"])
     for name in (REPORT_NAME, KEEP_NAME, PAIRS_NAME):

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.data.shards.keep_list import KeepList
-from dcgan_dist.dedup.choice import Choice
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.representatives import Representatives
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.job import runner
 from dcgan_dist.prepare.preparations import ShardOptions
@@ -20,21 +20,21 @@ from dcgan_dist.prepare.write_shards import prepare
 
 
 def rewrite(
-    options: DedupOptions, corpus: Corpus, choice: Choice, names: NDArray[np.bytes_], lists: list[KeepList]
+    options: DedupOptions, corpus: Corpus, chosen: Representatives, names: NDArray[np.bytes_], lists: list[KeepList]
 ) -> dict[str, Any]:
     """Write what stays of the thinned data sets, with their other splits, as shards.
 
     Raises:
         InputError: the folder cannot be written, or holds other shards.
     """
-    starts, kept = corpus.part_starts, choice.kept
-    own = [number for number, part in enumerate(corpus.parts) if part.own]
-    positions = [np.flatnonzero(kept[starts[number] : starts[number + 1]]) for number in own]
+    starts, stays = corpus.part_starts, chosen.stays
+    numbers = [number for number, part in enumerate(corpus.parts) if part.from_shards]
+    positions = [np.flatnonzero(stays[starts[number] : starts[number + 1]]) for number in numbers]
     source = ShardSource(
-        manifests=tuple(corpus.parts[number].manifest for number in own),
+        manifests=tuple(corpus.parts[number].manifest for number in numbers),
         positions=tuple(positions),
-        keys=tuple(names[starts[number] + chosen] for number, chosen in zip(own, positions, strict=True)),
-        origin={"keep_lists": [one.hash for one in lists], "radius": lists[0].radius},
+        keys=tuple(names[starts[number] + rows] for number, rows in zip(numbers, positions, strict=True)),
+        origin={"keep_lists": [keep_list.hash for keep_list in lists], "radius": lists[0].radius},
     )
     largest = max(max(part.manifest.shard_samples) for part in corpus.parts)
     shards = ShardOptions(out=options.rewrite, layout=source.layout, shard_samples=largest)

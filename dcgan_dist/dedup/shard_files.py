@@ -33,7 +33,7 @@ class Damaged(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ShardPictures:
+class ShardThumbnails:
     """What is known of the images of one shard."""
 
     pictures: NDArray[np.uint8]
@@ -69,7 +69,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise Damaged(f"{path} is damaged ({error})") from error
 
 
-def make_pictures(folder: Path, part: Part, shard: CorpusShard) -> None:
+def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
     """Decode every image of a shard and write its thumbnails.
 
     Raises:
@@ -147,7 +147,7 @@ def _original_resolution(details: dict[str, Any] | None) -> int:
         return 0
 
 
-def load_pictures(folder: Path, shard: CorpusShard) -> ShardPictures | None:
+def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
     """The thumbnails of a shard; None where they were not made yet.
 
     Raises:
@@ -164,7 +164,7 @@ def load_pictures(folder: Path, shard: CorpusShard) -> ShardPictures | None:
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)
         words = [str(word) for word in about["bad_words"]]
         faults = dict(zip(about["bad_rows"].tolist(), words, strict=True))
-        found = ShardPictures(pictures=pictures, resolution=about["resolution"], faults=faults, sha256=digest)
+        found = ShardThumbnails(pictures=pictures, resolution=about["resolution"], faults=faults, sha256=digest)
     except FileNotFoundError:
         return None
     except (OSError, KeyError, ValueError, TypeError) as error:
@@ -189,7 +189,7 @@ def make_codes(
         encode: thumbnails to codes.
         coder: hash of the coder.
     """
-    found = load_pictures(folder, shard)
+    found = load_thumbnails(folder, shard)
     assert found is not None, shard.name
     codes = encode(np.ascontiguousarray(found.pictures))
     with ShardSamples(part.manifest, shard.number) as samples:

@@ -11,12 +11,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.dedup.choice import Choice, choose
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.find_pairs import CodedImages, all_pairs, pair_rule
 from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.groups import components
-from dcgan_dist.dedup.make_shards import Originals, Say, make_all_codes, make_all_pictures
+from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.null_pairs import (
     MIRROR,
     UPSIDE_DOWN,
@@ -28,7 +27,8 @@ from dcgan_dist.dedup.null_pairs import (
 )
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.dedup.picture_table import PictureTable
+from dcgan_dist.dedup.representatives import Representatives, choose_representatives
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
 from dcgan_dist.similarity.radius import default_radius
 from dcgan_dist.similarity.verifier import THRESHOLD
@@ -63,35 +63,45 @@ class VerifiedPairs:
     """All pairs within the radius, and which of them are duplicates."""
 
     pairs: ScoredPairs
-    accepted: NDArray[np.bool_]
-    """(k,) pairs that are duplicates."""
     flips: dict[str, FlipTest]
-    """What flipped images find, by name of the flip."""
+    """What flipped images find, by name of the flip: mirror, upside_down."""
     threshold: float | None
     """Score from which a pair is a duplicate; None: the distance alone decides."""
 
-    @property
+    @cached_property
+    def accepted(self) -> NDArray[np.bool_]:
+        """(k,) pairs that are duplicates."""
+        return is_duplicate(self.pairs, self.threshold)
+
+    @cached_property
     def duplicates(self) -> ScoredPairs:
         """The accepted pairs."""
         return self.pairs.where(self.accepted)
 
+    @cached_property
+    def flips_accepted(self) -> dict[str, NDArray[np.bool_]]:
+        """Which of the pairs that flipped images find would be duplicates."""
+        return {name: is_duplicate(flip.found, self.threshold) for name, flip in self.flips.items()}
 
-def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, float], say: Say) -> EncodedCorpus:
+
+def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, float]) -> EncodedCorpus:
     """Thumbnails, a coder fitted to them, codes, and the radius that these bear."""
     folder = options.folder
     with timed(seconds, "thumbnails"):
-        originals = make_all_pictures(corpus, folder, options.cpus, say)
+        originals = make_all_thumbnails(corpus, folder, options.cpus)
     usable = ~originals.unreadable
-    table = PictureTable.of(corpus, folder)
+    table = ThumbnailTable.of(corpus, folder)
     with timed(seconds, "coder"):
         rows = np.flatnonzero(usable & ~corpus.protected)
-        coder, coder_folder = ready_coder(options.codes, options.coder, folder, table, rows, say)
+        coder, coder_folder = ready_coder(options.codes, options.coder, folder, table, rows)
         digest = coder_hash(coder_folder)
     with timed(seconds, "codes"):
-        keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus, say)
+        keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)
     with timed(seconds, "radius"):
         null_distances = random_distances(codes, np.flatnonzero(usable))
-        radius = chosen_radius(options, codes[usable])
+        radius = options.radius
+        if radius is None:
+            radius = 0 if options.codes == "paper" else default_radius(codes[usable])
     return EncodedCorpus(
         corpus=corpus,
         originals=originals,
@@ -104,21 +114,21 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, floa
     )
 
 
-def verify_pairs(options: DedupOptions, encoded: EncodedCorpus, seconds: dict[str, float], say: Say) -> VerifiedPairs:
+def verify_pairs(options: DedupOptions, encoded: EncodedCorpus, seconds: dict[str, float]) -> VerifiedPairs:
     """Every pair within the radius, scored, and the score from which a pair counts."""
     with timed(seconds, "pairs"):
         rule = pair_rule(encoded.corpus, encoded.originals.hashes, encoded.coder_hash, encoded.radius)
-        pairs = all_pairs(encoded.images, options.folder, rule, options.cpus, say)
+        pairs = all_pairs(encoded.images, options.folder, rule, options.cpus)
     with timed(seconds, "null"):
-        flips = flip_tests(encoded.images, encoded.coder, encoded.radius, pairs)
+        flips = flip_tests(encoded, pairs)
         by_score = options.codes != "paper"
         threshold = separating_threshold(pairs.scores, flips["mirror"], THRESHOLD) if by_score else None
-    return VerifiedPairs(pairs=pairs, accepted=is_duplicate(pairs, threshold), flips=flips, threshold=threshold)
+    return VerifiedPairs(pairs=pairs, flips=flips, threshold=threshold)
 
 
-def choose_representatives(encoded: EncodedCorpus, verified: VerifiedPairs) -> Choice:
+def representatives_of(encoded: EncodedCorpus, verified: VerifiedPairs) -> Representatives:
     """Which image of each cluster of duplicates stays."""
-    return choose(
+    return choose_representatives(
         encoded.corpus,
         verified.duplicates,
         unreadable=encoded.originals.unreadable,
@@ -132,32 +142,21 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     """Note how long a stage takes."""
     began = time.perf_counter()
     yield
-    seconds[name] = time.perf_counter() - began
+    seconds[name] = round(time.perf_counter() - began, 2)
 
 
-def rounded(seconds: dict[str, float]) -> dict[str, float]:
-    """As they are written."""
-    return {name: round(value, 2) for name, value in seconds.items()}
-
-
-def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8]) -> int:
-    """The radius asked for; else 0 for the paper's codes, and what the verifier can bear for the recommended ones."""
-    if options.radius is not None:
-        return options.radius
-    return 0 if options.codes == "paper" else default_radius(codes)
-
-
-def flip_tests(images: CodedImages, coder: Coder, radius: int, pairs: ScoredPairs) -> dict[str, FlipTest]:
+def flip_tests(encoded: EncodedCorpus, pairs: ScoredPairs) -> dict[str, FlipTest]:
     """What flipped images find among those that are not related to them at once."""
-    near = pairs.where(is_duplicate(pairs, THRESHOLD))
+    images, near = encoded.images, pairs.where(is_duplicate(pairs, THRESHOLD))
+    related = components(len(encoded.corpus), near.first, near.second)
     return {
         name: flip_test(
             images.codes,
             np.flatnonzero(images.usable),
-            radius=radius,
+            radius=encoded.radius,
             gather=images.table.gather,
-            encode=coder.encode,
-            related=components(len(images.corpus), near.first, near.second),
+            encode=encoded.coder.encode,
+            related=related,
             axis=axis,
         )
         for name, axis in FLIPS.items()

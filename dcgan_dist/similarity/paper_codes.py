@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dcgan_dist.config import from_dict
 from dcgan_dist.models.autoencoder import Autoencoder, AutoencoderConfig, denoising_loss, scaled
@@ -59,37 +59,20 @@ class PaperCoder:
         return cls(network=network)
 
 
-def autoencoder_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, config: AutoencoderConfig, *, rank: int = 0
-) -> Callable[[int, Tensor], dict[str, Tensor]]:
-    """The step that `training.loop.train` takes.
-
-    Args:
-        network: an Autoencoder on its device, wrapped for several ranks or not.
-        optimizer: of its parameters.
-        config: of the autoencoder.
-        rank: every rank draws noise of its own.
+def autoencoder_step(network: Autoencoder, config: AutoencoderConfig) -> Callable[[int, Tensor], dict[str, Tensor]]:
+    """The step that `training.loop.train` takes, by Adam with the config's rate.
 
     Returns:
         (step number from 0, uint8 images (b, 3, 32, 32)) -> the loss by metric name.
     """
-    device = next(network.parameters()).device
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
+    device = network.encoder.weight.device
 
     def step(number: int, images: Tensor) -> dict[str, Tensor]:
-        loss = denoising_loss(network, config, images.to(device), seeded(config.seed, "noise", number, rank))
+        loss = denoising_loss(network, config, images.to(device), seeded(config.seed, "noise", number, 0))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         return {"loss/autoencoder": loss.detach()}
 
     return step
-
-
-def new_autoencoder(config: AutoencoderConfig, device: torch.device | str = "cpu") -> Autoencoder:
-    """An untrained autoencoder on a device."""
-    return Autoencoder(config).to(device)
-
-
-def autoencoder_optimizer(network: nn.Module, config: AutoencoderConfig) -> torch.optim.Optimizer:
-    """Adam with the config's rate."""
-    return torch.optim.Adam(network.parameters(), lr=config.lr)

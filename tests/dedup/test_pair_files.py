@@ -32,7 +32,7 @@ def corpus_of(shards: Sequence[int]) -> Corpus:
         for i in shards
     )
     manifest = Manifest(dataset="t", image_size=8, image_channels=3, layout="samples", shards=entries)
-    return Corpus(parts=(Part(label="t", manifest=manifest, protected=False, own=True),))
+    return Corpus(parts=(Part(label="t", manifest=manifest, protected=False, from_shards=True),))
 
 
 def rule_of(corpus: Corpus, radius: int = 9) -> PairRule:

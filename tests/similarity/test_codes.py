@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.models.autoencoder import AutoencoderConfig
+from dcgan_dist.models.autoencoder import Autoencoder, AutoencoderConfig
 from dcgan_dist.prepare.attacks import ATTACKS, attack
 from dcgan_dist.similarity.coder_files import ARRAYS, SETTINGS
 from dcgan_dist.similarity.codes import Coder, load_coder
-from dcgan_dist.similarity.paper_codes import PaperCoder, autoencoder_optimizer, autoencoder_step, new_autoencoder
+from dcgan_dist.similarity.paper_codes import PaperCoder, autoencoder_step
 from dcgan_dist.similarity.radius import default_radius
 from dcgan_dist.similarity.recommended_codes import fit_recommended
 
@@ -25,8 +25,8 @@ Images = NDArray[np.uint8]
 def fit_paper(images: Images) -> PaperCoder:
     """An autoencoder after one pass over the images, in their order."""
     config = AutoencoderConfig(seed=1)
-    network = new_autoencoder(config)
-    step = autoencoder_step(network, autoencoder_optimizer(network, config), config)
+    network = Autoencoder(config)
+    step = autoencoder_step(network, config)
     for number, batch in enumerate(torch.from_numpy(images).split(config.batch_size)):
         step(number, batch)
     return PaperCoder(network=network)

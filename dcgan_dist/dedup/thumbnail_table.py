@@ -14,7 +14,7 @@ from dcgan_dist.similarity.thumbnails import SIDE
 
 
 @dataclass(slots=True, eq=False)
-class PictureTable:
+class ThumbnailTable:
     """Thumbnails of all shards; travels to other processes as paths alone."""
 
     paths: list[str]
@@ -24,7 +24,7 @@ class PictureTable:
     _mapped: dict[int, NDArray[np.uint8]] = field(init=False, default_factory=dict)
 
     @classmethod
-    def of(cls, corpus: Corpus, folder: Path) -> PictureTable:
+    def of(cls, corpus: Corpus, folder: Path) -> ThumbnailTable:
         """The table of a corpus whose thumbnails are made."""
         return cls([str(folder / "thumbnails" / f"{shard.name}.npy") for shard in corpus.shards], corpus.starts)
 

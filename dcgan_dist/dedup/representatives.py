@@ -1,4 +1,4 @@
-"""Which samples stay: of near duplicates the one of highest resolution, then the one with the first key."""
+"""Which samples stay: the representative of each cluster of near duplicates has the highest resolution, then the first key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dcgan_dist.dedup.pair_files import ScoredPairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Choice:
+class Representatives:
     """What stays of a corpus, and why the rest goes."""
 
     leaders: Rows
@@ -32,20 +32,20 @@ class Choice:
         return self.leaders != np.arange(len(self.leaders))
 
     @property
-    def kept(self) -> NDArray[np.bool_]:
+    def stays(self) -> NDArray[np.bool_]:
         """(n,) rows that stay."""
         return ~(self.near_duplicates | self.unreadable)
 
 
-def choose(
+def choose_representatives(
     corpus: Corpus,
     duplicates: ScoredPairs,
     *,
     keys: NDArray[np.bytes_],
     resolution: Rows,
     unreadable: NDArray[np.bool_],
-) -> Choice:
-    """Group near duplicates and let the best of each group stay; protected rows always stay.
+) -> Representatives:
+    """Cluster near duplicates and let the best of each cluster stay; protected rows always stay.
 
     Args:
         corpus: the data sets.
@@ -57,7 +57,7 @@ def choose(
     n = len(corpus)
     rows = np.unique(np.concatenate([duplicates.first, duplicates.second]))
     order = rows[np.lexsort((rows, keys[rows], -resolution[rows]))]
-    return Choice(
+    return Representatives(
         leaders=leader_clusters(n, duplicates.first, duplicates.second, order, corpus.protected),
         components=components(n, duplicates.first, duplicates.second),
         unreadable=unreadable & ~corpus.protected,
@@ -68,18 +68,18 @@ def removed_by_radius(
     corpus: Corpus, duplicates: ScoredPairs, radii: list[int], *, keys: NDArray[np.bytes_], resolution: Rows
 ) -> list[int]:
     """How many near duplicates would go at each radius."""
-    nothing = np.zeros(len(corpus), bool)
+    readable = np.zeros(len(corpus), bool)
     counts = []
     for radius in radii:
         near = duplicates.where(duplicates.distances <= radius)
-        choice = choose(corpus, near, keys=keys, resolution=resolution, unreadable=nothing)
-        counts.append(int(choice.near_duplicates.sum()))
+        chosen = choose_representatives(corpus, near, keys=keys, resolution=resolution, unreadable=readable)
+        counts.append(int(chosen.near_duplicates.sum()))
     return counts
 
 
 def keep_lists(
     corpus: Corpus,
-    choice: Choice,
+    chosen: Representatives,
     duplicates: ScoredPairs,
     *,
     keys: NDArray[np.bytes_],
@@ -92,41 +92,39 @@ def keep_lists(
 
     Args:
         corpus: the data sets.
-        choice: what stays.
-        duplicates: pairs that show the same.
+        chosen: what stays.
+        duplicates: pairs that show the same, ascending.
         keys: (n,) as they are in the shards.
         names: (n,) keys that no other sample of the corpus has.
         faults: row -> why it could not be read.
         radius: bits.
         rule: what else decides: names and hashes, for the counts.
     """
-    lists, kept, starts = [], choice.kept, corpus.part_starts
+    lists, starts = [], corpus.part_starts.tolist()
     for part, first, end in zip(corpus.parts, starts, starts[1:], strict=False):
         if part.protected:
             continue
-        gone = choice.near_duplicates[first:end]
+        positions = np.flatnonzero(chosen.stays[first:end])
         counts = {
-            "samples": int(end - first),
-            "kept": int(kept[first:end].sum()),
-            "near duplicates": int(gone.sum()),
-            "unreadable": int(choice.unreadable[first:end].sum()),
+            "samples": end - first,
+            "kept": len(positions),
+            "near duplicates": int(chosen.near_duplicates[first:end].sum()),
+            "unreadable": int(chosen.unreadable[first:end].sum()),
         }
-        dropped = sorted(_dropped(choice, duplicates, keys, names, faults, int(first), int(end)))
-        positions = np.flatnonzero(kept[first:end])
         lists.append(
             KeepList(
                 manifest_hash=part.manifest.hash,
                 positions=positions,
                 radius=radius,
                 counts=counts | rule,
-                dropped=dropped,
+                dropped=sorted(_dropped(chosen, duplicates, keys, names, faults, first, end)),
             )
         )
     return lists
 
 
 def _dropped(
-    choice: Choice,
+    chosen: Representatives,
     duplicates: ScoredPairs,
     keys: NDArray[np.bytes_],
     names: NDArray[np.bytes_],
@@ -134,22 +132,18 @@ def _dropped(
     first: int,
     end: int,
 ) -> Iterator[Dropped]:
-    rows = first + np.flatnonzero(choice.near_duplicates[first:end])
-    leaders = choice.leaders[rows]
-    at = find_pairs(duplicates, np.minimum(rows, leaders), np.maximum(rows, leaders), len(keys))
-    for row, leader, pair in zip(rows.tolist(), leaders.tolist(), at.tolist(), strict=True):
+    rows = first + np.flatnonzero(chosen.near_duplicates[first:end])
+    leaders = chosen.leaders[rows]
+    numbers = np.minimum(rows, leaders) * len(keys) + np.maximum(rows, leaders)
+    pairs = duplicates.where(np.searchsorted(duplicates.first * len(keys) + duplicates.second, numbers))
+    for row, leader, distance, score in zip(rows, leaders, pairs.distances, pairs.scores, strict=True):
         yield Dropped(
-            position=row - first,
+            position=int(row) - first,
             key=bytes(keys[row]).decode(),
             reason="near duplicate",
             kept=bytes(names[leader]).decode(),
-            distance=int(duplicates.distances[pair]),
-            score=round(float(duplicates.scores[pair]), 3),
+            distance=int(distance),
+            score=round(float(score), 3),
         )
-    for row in np.flatnonzero(choice.unreadable[first:end]).tolist():
-        yield Dropped(position=row, key=bytes(keys[first + row]).decode(), reason=f"unreadable: {faults[first + row]}")
-
-
-def find_pairs(pairs: ScoredPairs, first: Rows, second: Rows, n: int) -> Rows:
-    """Where each of some pairs lies among ordered pairs of n rows, all of which are there."""
-    return np.searchsorted(pairs.first * n + pairs.second, first * n + second)
+    for row in (first + np.flatnonzero(chosen.unreadable[first:end])).tolist():
+        yield Dropped(position=row - first, key=bytes(keys[row]).decode(), reason=f"unreadable: {faults[row]}")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from dcgan_dist.data.shards.schema import Manifest, Shard
-from dcgan_dist.dedup.choice import choose, keep_lists, removed_by_radius
 from dcgan_dist.dedup.corpus import Corpus, Part
 from dcgan_dist.dedup.null_pairs import MIRROR, FlipTest, flip_test, random_distances, separating_threshold
 from dcgan_dist.dedup.pair_files import ScoredPairs, in_order
+from dcgan_dist.dedup.representatives import choose_representatives, keep_lists, removed_by_radius
 
 
 def part(label: str, samples: int, *, protected: bool = False) -> Part:
     shard = Shard(name=f"{label}.tar", split="train", samples=samples, bytes=1, sha256=label, index_sha256="")
     manifest = Manifest(dataset=label, image_size=8, image_channels=3, layout="samples", shards=(shard,))
-    return Part(label=label, manifest=manifest, protected=protected, own=not protected)
+    return Part(label=label, manifest=manifest, protected=protected, from_shards=not protected)
 
 
 def pairs(*triples: tuple[int, int, int]) -> ScoredPairs:
@@ -30,33 +30,33 @@ NOTHING = np.zeros(8, bool)
 def test_the_largest_stays_and_of_equals_the_first_key() -> None:
     resolution = np.array([9, 1, 1, 1, 5, 5, 5, 5])
 
-    choice = choose(
+    chosen = choose_representatives(
         CORPUS, pairs((0, 1, 2), (2, 3, 2), (4, 5, 2)), keys=KEYS, resolution=resolution, unreadable=NOTHING
     )
 
-    assert choice.leaders.tolist() == [0, 0, 3, 3, 5, 5, 6, 7]
-    assert choice.kept.tolist() == [True, False, False, True, False, True, True, True]
+    assert chosen.leaders.tolist() == [0, 0, 3, 3, 5, 5, 6, 7]
+    assert chosen.stays.tolist() == [True, False, False, True, False, True, True, True]
 
 
 def test_protected_samples_stay_however_small_and_the_others_go_for_them() -> None:
     resolution = np.array([9, 9, 9, 9, 9, 9, 1, 1])
 
-    choice = choose(
+    chosen = choose_representatives(
         CORPUS, pairs((0, 1, 2), (0, 6, 3), (6, 7, 0)), keys=KEYS, resolution=resolution, unreadable=NOTHING
     )
 
-    assert choice.leaders.tolist() == [6, 1, 2, 3, 4, 5, 6, 7]
+    assert chosen.leaders.tolist() == [6, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_every_data_set_gets_its_list_with_reasons() -> None:
     unreadable = NOTHING.copy()
     unreadable[2] = True
     found = pairs((0, 1, 2), (1, 5, 7), (5, 6, 4))
-    choice = choose(CORPUS, found, keys=KEYS, resolution=np.ones(8, np.int64), unreadable=unreadable)
+    chosen = choose_representatives(CORPUS, found, keys=KEYS, resolution=np.ones(8, np.int64), unreadable=unreadable)
 
     a, b = keep_lists(
         CORPUS,
-        choice,
+        chosen,
         found,
         keys=KEYS,
         names=KEYS,
