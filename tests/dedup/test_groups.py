@@ -53,45 +53,22 @@ def test_components_are_what_can_be_reached(graph: Graph) -> None:
 
 @given(graphs())
 @settings(max_examples=100, deadline=None)
-def test_every_row_that_goes_has_an_edge_to_the_row_that_stays_for_it(graph: Graph) -> None:
-    _, edges, _, _ = graph
-
-    for row, leader in enumerate(clusters(graph).tolist()):
-        assert row == leader or (min(row, leader), max(row, leader)) in edges
-
-
-@given(graphs())
-@settings(max_examples=100, deadline=None)
-def test_no_edge_is_left_between_rows_that_stay_unless_both_are_protected(graph: Graph) -> None:
-    _, edges, _, protected = graph
-    leaders = clusters(graph)
-
-    for a, b in edges:
-        both_stay = leaders[a] == a and leaders[b] == b
-        assert not both_stay or (protected[a] and protected[b])
-
-
-@given(graphs())
-@settings(max_examples=100, deadline=None)
-def test_protected_rows_stay(graph: Graph) -> None:
-    leaders = clusters(graph)
-
-    assert all(leaders[row] == row for row, kept in enumerate(graph[3]) if kept)
-
-
-@given(graphs())
-@settings(max_examples=100, deadline=None)
-def test_a_row_goes_to_the_first_of_its_neighbours_that_stay(graph: Graph) -> None:
+def test_a_row_goes_to_the_first_of_its_neighbours_that_stay_and_only_protected_neighbours_both_stay(
+    graph: Graph,
+) -> None:
     n, edges, order, protected = graph
-    leaders = clusters(graph)
+    leaders = clusters(graph).tolist()
     rank = {row: (not protected[row], order.index(row)) for row in range(n)}
 
     for row in range(n):
-        around = {a + b - row for a, b in edges if row in (a, b)}
-        staying = [other for other in around if leaders[other] == other]
+        neighbours = {a + b - row for a, b in edges if row in (a, b)}
+        staying = [other for other in neighbours if leaders[other] == other]
         if leaders[row] != row:
+            assert not protected[row]
             assert leaders[row] == min(staying, key=rank.__getitem__)
-            assert rank[int(leaders[row])] < rank[row]
+            assert rank[leaders[row]] < rank[row]
+        else:
+            assert all(protected[row] and protected[other] for other in staying)
 
 
 @given(graphs())
@@ -99,9 +76,9 @@ def test_a_row_goes_to_the_first_of_its_neighbours_that_stay(graph: Graph) -> No
 def test_grouping_what_stays_again_changes_nothing(graph: Graph) -> None:
     n, edges, order, protected = graph
     leaders = clusters(graph)
-    left = [(a, b) for a, b in edges if leaders[a] == a and leaders[b] == b]
+    between_leaders = [(a, b) for a, b in edges if leaders[a] == a and leaders[b] == b]
 
-    again = clusters((n, left, order, protected))
+    again = clusters((n, between_leaders, order, protected))
 
     assert (again == np.arange(n)).all()
 

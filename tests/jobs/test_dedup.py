@@ -58,6 +58,11 @@ def finished(rooms: Manifest, tmp_path_factory: pytest.TempPathFactory, tracking
     return out
 
 
+@pytest.fixture
+def coder(finished: Path) -> str:
+    return str(finished / "coder-recommended")
+
+
 def dedup(shards: str | list[str], out: Path, tracking: str, *more: str) -> int:
     shards = [shards] if isinstance(shards, str) else shards
     arguments = ["--shards", *shards, "--out", str(out), "--tracking-uri", tracking, "--cpus", "1", *more]
@@ -150,9 +155,8 @@ def part_of(rooms: Manifest, shards: slice, folder: Path) -> str:
     ],
 )
 def test_shards_that_come_later_give_what_all_at_once_give(
-    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path, first: slice
+    rooms: Manifest, finished: Path, coder: str, tracking: str, tmp_path: Path, first: slice
 ) -> None:
-    coder = str(finished / "coder-recommended")
     assert dedup(part_of(rooms, first, tmp_path / "part"), tmp_path / "out", tracking, "--coder", coder) == 0
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*.np[yz]")}
     assert dedup(rooms.location, tmp_path / "out", tracking) == 0
@@ -163,11 +167,9 @@ def test_shards_that_come_later_give_what_all_at_once_give(
 
 
 def test_data_sets_given_apart_are_searched_together_and_each_gets_its_keep_list(
-    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path
+    rooms: Manifest, finished: Path, coder: str, tracking: str, tmp_path: Path
 ) -> None:
     paths = [part_of(rooms, slice(0, 4), tmp_path / "a"), part_of(rooms, slice(4, 6), tmp_path / "b")]
-    coder = str(finished / "coder-recommended")
-
     assert dedup(paths, tmp_path / "out", tracking, "--coder", coder) == 0
 
     assert (tmp_path / "out" / "pairs.csv").read_bytes() == (finished / "pairs.csv").read_bytes()
@@ -176,11 +178,9 @@ def test_data_sets_given_apart_are_searched_together_and_each_gets_its_keep_list
     assert np.array_equal(np.concatenate([parts[0], parts[1] + 400]), together)
 
 
-def test_protected_samples_never_go(rooms: Manifest, finished: Path, tracking: str, tmp_path: Path) -> None:
+def test_protected_samples_never_go(rooms: Manifest, finished: Path, coder: str, tracking: str, tmp_path: Path) -> None:
     shards = part_of(rooms, slice(0, 4), tmp_path / "train")
     test = part_of(rooms, slice(4, 6), tmp_path / "test")
-    coder = str(finished / "coder-recommended")
-
     assert dedup(shards, tmp_path / "out", tracking, "--protect", test, "--coder", coder) == 0
 
     result = json.loads((tmp_path / "out" / "result.json").read_text())
@@ -195,12 +195,10 @@ def test_protected_samples_never_go(rooms: Manifest, finished: Path, tracking: s
 
 @pytest.mark.parametrize("layout", ["samples", "blocks"])
 def test_rewritten_shards_hold_what_stays_byte_for_byte(
-    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path, layout: str
+    rooms: Manifest, coder: str, tracking: str, tmp_path: Path, layout: str
 ) -> None:
     options = ShardOptions(out=str(tmp_path / "in"), shard_samples=300, layout=layout, val_fraction=0.1)  # type: ignore[arg-type]
     manifest = prepare(planted_rooms(), options).manifest
-    coder = str(finished / "coder-recommended")
-
     out, clean = tmp_path / "out", tmp_path / "clean"
     assert dedup(manifest.location, out, tracking, "--rewrite", str(clean), "--coder", coder) == 0
 
@@ -216,7 +214,7 @@ def test_rewritten_shards_hold_what_stays_byte_for_byte(
         assert all(details and "back_wall_box" in details for details in samples.details(range(5)))
 
 
-def test_of_two_sizes_of_a_photograph_the_larger_stays(tmp_path: Path, tracking: str, finished: Path) -> None:
+def test_of_two_sizes_of_a_photograph_the_larger_stays(tmp_path: Path, tracking: str, coder: str) -> None:
     source = RoomSource(n=20, image_size=96)
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -228,7 +226,6 @@ def test_of_two_sizes_of_a_photograph_the_larger_stays(tmp_path: Path, tracking:
     arguments = ["--source", str(photos), "--out", str(tmp_path / "in"), "--image-size", "32", "--cpus", "1"]
     assert prepare_folder.main(arguments) == 0
 
-    coder = str(finished / "coder-recommended")
     assert dedup(str(tmp_path / "in"), tmp_path / "out", tracking, "--coder", coder) == 0
 
     dropped = load_keep_list(str(tmp_path / "out" / "keep_list.json"), load_manifest(str(tmp_path / "in"))).dropped
@@ -286,7 +283,7 @@ def test_a_damaged_coder_of_someone_is_refused(finished: Path, rooms: Manifest, 
 
 
 def test_samples_that_cannot_be_read_go_with_their_reason_and_come_back_once_mended(
-    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path
+    rooms: Manifest, finished: Path, coder: str, tracking: str, tmp_path: Path
 ) -> None:
     shards = part_of(rooms, slice(0, 6), tmp_path / "in")
     tar = tmp_path / "in" / rooms.shards[1].name
@@ -296,8 +293,6 @@ def test_samples_that_cannot_be_read_go_with_their_reason_and_come_back_once_men
         offset, key = int(samples._index.offsets[7]), samples.keys[7]
     broken[offset + 100] ^= 0xFF
     tar.write_bytes(broken)
-    coder = str(finished / "coder-recommended")
-
     assert dedup(shards, tmp_path / "out", tracking, "--coder", coder) == 0
     bad = [one for one in load_keep_list(str(tmp_path / "out" / "keep_list.json"), rooms).dropped if one.key == key]
     tar.write_bytes(sound)
@@ -327,7 +322,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
         (["--coder", "/nowhere"], "coder"),
     ],
 )
-def test_wrong_input_is_answered_in_words(
+def test_wrong_input_is_answered_by_a_message(
     rooms: Manifest,
     tracking: str,
     tmp_path: Path,

@@ -32,7 +32,7 @@ def test_an_error_is_raised_and_the_other_threads_stop() -> None:
         for _ in search:
             pass
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "neighbors"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("neighbors")]
 
 
 def test_a_thread_runs_ahead_by_a_bounded_number_of_items() -> None:
@@ -43,9 +43,9 @@ def test_a_thread_runs_ahead_by_a_bounded_number_of_items() -> None:
             made.append(item)
             yield item
 
-    search = interleave([counting()], ahead=2)
+    search = interleave([counting()])
     next(search)
     time.sleep(0.2)
 
-    assert len(made) <= 4
+    assert len(made) == 2
     search.close()  # type: ignore[attr-defined]

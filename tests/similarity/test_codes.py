@@ -36,32 +36,21 @@ FIT = {"recommended": lambda images: fit_recommended(images, seed=1), "paper": f
 
 
 @pytest.mark.parametrize("kind", FIT)
-def test_the_same_images_and_seed_give_the_same_coder(kind: str, pictures: Images) -> None:
-    first, second = FIT[kind](pictures), FIT[kind](pictures)
-
-    assert np.array_equal(first.embed(pictures[:100]), second.embed(pictures[:100]))
-
-
-@pytest.mark.parametrize("kind", FIT)
-def test_a_saved_coder_gives_the_same_codes(kind: str, pictures: Images, tmp_path: Path) -> None:
+def test_a_coder_is_the_same_for_the_same_seed_and_after_saving_and_its_bits_are_signs(
+    kind: str, pictures: Images, tmp_path: Path
+) -> None:
     coder: Coder = FIT[kind](pictures)
+    embedding, codes = coder.embed(pictures), coder.encode(pictures)
 
     coder.save(tmp_path)
-    again = load_coder(tmp_path)
+    loaded = load_coder(tmp_path)
 
-    assert (again.name, again.code_bits) == (kind, 128)
-    assert np.array_equal(again.encode(pictures), coder.encode(pictures))
-    assert again.encode(pictures).shape == (len(pictures), 16)
-    assert again.encode(pictures[:0]).shape == (0, 16)
-
-
-@pytest.mark.parametrize("kind", FIT)
-def test_bits_are_the_signs_of_the_embedding(kind: str, pictures: Images) -> None:
-    coder: Coder = FIT[kind](pictures)
-
-    bits = np.unpackbits(coder.encode(pictures[:50]), axis=1)
-
-    assert np.array_equal(bits, coder.embed(pictures[:50]) > 0)
+    assert np.array_equal(FIT[kind](pictures).embed(pictures), embedding)
+    assert (loaded.name, loaded.code_bits) == (kind, 128)
+    assert np.array_equal(loaded.encode(pictures), codes)
+    assert codes.shape == (len(pictures), 16)
+    assert loaded.encode(pictures[:0]).shape == (0, 16)
+    assert np.array_equal(np.unpackbits(codes, axis=1), embedding > 0)
 
 
 def test_a_damaged_coder_is_named(pictures: Images, tmp_path: Path) -> None:
