@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,12 +82,11 @@ def imports(path: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def sources(repository: Path) -> list[Path]:
-    found = [*(repository / PACKAGE).rglob("*.py"), *(repository / "jobs").glob("*.py")]
-    assert len(found) > 20
-    return found
+    return [*(repository / PACKAGE).rglob("*.py"), *(repository / "jobs").glob("*.py")]
 
 
 def test_imports_go_downward(sources: list[Path], repository: Path) -> None:
+    assert len(sources) > 20
     wrong = []
     for path in sources:
         here = room(path, repository)
@@ -237,30 +238,51 @@ def test_help_of_every_job_loads_neither_torch_nor_ray_nor_mlflow(repository: Pa
     assert not {name: modules for name, modules in loaded.items() if modules}
 
 
+# What rooms once called things by: for each the field has a word of its own (event, callbacks, capacity monitor, logging ...).
+UNUSUAL_NAMES = re.compile(
+    r"(^|_)(board|notice|keeper|hurr(y|ied)|patiently|superfluous|hears)(_|$)"
+    r"|rank_?of_?run|sample_?judge|hang_?watch|room_?watch|judge_again|told_bad|linear_machine|kernels_turned"
+)
+UNUSUAL_PHRASES = re.compile(
+    r"\bno numbers?\b|\baloud\b|\bobeys (strangers|everybody)|\blinear machines?\b|\bkernels turned\b|\bin words\b|(?-i:^Of )",
+    re.I,
+)
+
+
 def names_given(path: Path) -> set[str]:
-    """Names of a file's module, classes, functions, parameters, variables and attributes."""
+    """Names of a file's module, classes, functions, parameters, variables and attributes, in snake case."""
     names = {path.stem}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            names.add(node.name)
+            names.add(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node.name))
         elif isinstance(node, ast.arg):
             names.add(node.arg)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             names.add(node.attr)
-    return names
+    return {name.lower() for name in names}
 
 
-def test_names_are_the_words_of_the_field(sources: list[Path], repository: Path) -> None:
-    own_words = {"Board", "Notice", "RankOfRun", "Keeper", "SampleJudge", "HangWatch", "RoomWatch", "patiently"} | {
-        *("HurriedError", "hurry", "judge_again", "told_bad", "hears", "superfluous")
-    }
-    tests = [path for path in (repository / "tests").rglob("*.py") if path.name != Path(__file__).name]
-    wrong = [
-        f"{path.relative_to(repository)}: {name}"
-        for path in [*sources, *tests]
-        for name in sorted(names_given(path) & own_words)
-    ]
+def prose(path: Path) -> Iterator[str]:
+    """Strings and comments of a Python file; the whole of another one."""
+    if path.suffix != ".py":
+        yield path.read_text()
+        return
+    yield from (str(text.value) for text in texts(path))
+    with path.open("rb") as file:
+        tokens = [token for token in tokenize.tokenize(file.readline) if token.type == tokenize.COMMENT]
+    yield " ".join(token.string.lstrip("#! ") for token in tokens)
 
+
+def test_names_and_prose_are_the_words_of_the_field(sources: list[Path], repository: Path) -> None:
+    tests = [path for path in (repository / "tests").rglob("*.py") if path != Path(__file__)]
+    docs = [*repository.glob("*.md"), *(repository / "docs").glob("*.md")]
+    uses = {path: [n for n in names_given(path) if UNUSUAL_NAMES.search(n)] for path in [*sources, *tests]}
+    for path in [*sources, *tests, *docs]:
+        matches = [UNUSUAL_PHRASES.search(" ".join(text.split())) for text in prose(path)]
+        uses.setdefault(path, []).extend(match[0] for match in matches if match)
+    wrong = [f"{path.relative_to(repository)}: {use}" for path, names in uses.items() for use in names]
+
+    assert len(docs) > 10
     assert not wrong, "\n".join(wrong)

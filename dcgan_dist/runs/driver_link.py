@@ -54,6 +54,6 @@ class DriverLink:
         Called on all ranks at the same steps, as Ray tells all of them what rank 0 was told.
         """
         self.send(Heartbeat(images_seen=images_seen))
-        if (notice := ray.train.get_preemption_info()) and not self.preemption:
-            self.preemption = f"nodes of ranks {notice.preempted_ranks} are about to be taken away"
+        if (warning := ray.train.get_preemption_info()) and not self.preemption:
+            self.preemption = f"nodes of ranks {warning.preempted_ranks} are about to be taken away"
         return self.leaving
