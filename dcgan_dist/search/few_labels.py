@@ -24,7 +24,7 @@ from dcgan_dist.data.label_draws import (
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.data.stream import read_images, read_labels
-from dcgan_dist.errors import InputError, require
+from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.storage.uri import is_uri
 
@@ -37,15 +37,13 @@ Protocol = Literal["paper", "small", "digits"]
 
 
 class LabelledImages(NamedTuple):
-    """Images and their classes."""
-
     images: NDArray[np.uint8]
     """(n, 3, 32, 32)."""
     labels: NDArray[np.int64]
     """(n,) from 0."""
 
     def at(self, positions: NDArray[np.int64]) -> LabelledImages:
-        """Those at some positions."""
+        """The images at some positions, with their labels."""
         return LabelledImages(self.images[positions], self.labels[positions])
 
 
@@ -60,23 +58,21 @@ class Draw(NamedTuple):
 class FewLabels:
     """A data set with its protocol."""
 
-    dataset: str
-    """svhn or digits."""
     protocol: Protocol
     train: LabelledImages
     """Everything that labels and validation images are drawn from."""
     test: LabelledImages | None
-    """Never part of a draw."""
+    """Never in a draw."""
     validation: NDArray[np.int64] | None
-    """Positions in train, the same for all draws; None: what a draw leaves over."""
+    """Positions in train, the same for all draws; None: all that a draw does not take."""
     pool: NDArray[np.int64]
     """Positions in train from which labels are drawn."""
-    per_class: int
+    per_class: int = LABELS_PER_CLASS
     """Labels of each class."""
     seed: int
-    """Seed of the split and of the draws."""
+    """Decides the split and the draws."""
     deviations: tuple[str, ...] = ()
-    """How this deviates from the paper's protocol; empty: not at all."""
+    """In what this is not the paper's protocol, a sentence each; empty: it is."""
 
     def draw(self, number: int) -> Draw:
         """Labelled and validation images of one draw, a function of seed and number.
@@ -87,6 +83,11 @@ class FewLabels:
         drawn = draw_labels(self.train.labels, self.pool, per_class=self.per_class, seed=self.seed, draw=number)
         validation = np.setdiff1d(self.pool, drawn) if self.validation is None else self.validation
         return Draw(self.train.at(drawn), self.train.at(validation))
+
+    @property
+    def dataset(self) -> str:
+        """Which images these are: svhn or digits."""
+        return DIGITS if self.protocol == "digits" else "svhn"
 
     @property
     def labels(self) -> int:
@@ -102,8 +103,8 @@ class FewLabels:
     def hash(self) -> str:
         """SHA-256 over images, labels, and what is drawn from them, in hex."""
         digest = hashlib.sha256(f"{self.protocol} {self.per_class} {self.seed}".encode())
-        for part in (*self.train, *(self.test or ()), self.pool):
-            digest.update(np.ascontiguousarray(part).data)
+        for array in (*self.train, *(self.test or ()), self.pool):
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -134,11 +135,7 @@ def open_few_labels(path: str, *, protocol: Literal["paper", "small"] = "paper",
 def few_labels(
     splits: dict[str, LabelledImages], *, protocol: Literal["paper", "small"] = "paper", seed: int = 0
 ) -> FewLabels:
-    """The same from splits that are in memory already.
-
-    Raises:
-        InputError: a missing split, another number of images than SVHN has, images without a label, too few of a class.
-    """
+    """As `open_few_labels`, from splits in memory by their names."""
     require("train" in splits, f"the data has no train split, only {', '.join(splits)}: give the complete data set")
     data = _svhn(splits, seed) if protocol == "paper" else _small(splits, seed)
     data.draw(0)  # refuses a class that is too rare
@@ -154,28 +151,28 @@ def read_splits(path: str) -> dict[str, LabelledImages]:
     Raises:
         InputError: nothing there, damaged, images of another size than 32 pixels, no labels.
     """
-    if not is_uri(path):
-        place = Path(path).expanduser()
-        mat = place.suffix == ".mat" or (place.is_dir() and not (place / MANIFEST_NAME).exists() and _has_mat(place))
-        if mat and place.exists():
-            return {
-                part.split: LabelledImages(np.ascontiguousarray(part.images.transpose(0, 3, 1, 2)), part.labels)
-                for part in SvhnSource(path=path).splits
-            }
+    if not is_uri(path) and _is_mat(Path(path).expanduser()):
+        return {
+            split.split: LabelledImages(np.ascontiguousarray(split.images.transpose(0, 3, 1, 2)), split.labels)
+            for split in SvhnSource(path=path).splits
+        }
     manifest = load_manifest(path)
     require(
         manifest.classes == CLASSES, f"`data` {path} has {manifest.classes} classes, not {CLASSES}: give SVHN's shards"
     )
     splits = {}
     for name in manifest.splits:
-        part = manifest.split(name)
-        images = read_images(part, part.samples, image_size=IMAGE_SIZE, image_channels=3)
-        splits[name] = LabelledImages(images.numpy(), read_labels(part).numpy().astype(np.int64))
+        split = manifest.split(name)
+        images = read_images(split, split.samples, image_size=IMAGE_SIZE, image_channels=3)
+        splits[name] = LabelledImages(images.numpy(), read_labels(split).numpy().astype(np.int64))
     return splits
 
 
-def _has_mat(folder: Path) -> bool:
-    return next(folder.rglob("*_32x32*.mat"), None) is not None
+def _is_mat(path: Path) -> bool:
+    """Whether it is one of SVHN's files, or a folder of them that holds no shards."""
+    if path.is_dir():
+        return not (path / MANIFEST_NAME).exists() and any(path.rglob("*_32x32*.mat"))
+    return path.suffix == ".mat" and path.exists()
 
 
 def _svhn(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
@@ -186,37 +183,27 @@ def _svhn(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
         )
         check_svhn(name, splits[name].labels)
     validation, pool = validation_split(len(splits["train"].labels), SVHN_VALIDATION, seed=seed)
-    return FewLabels(
-        dataset="svhn",
-        protocol="paper",
-        train=splits["train"],
-        test=splits["test"],
-        validation=validation,
-        pool=pool,
-        per_class=LABELS_PER_CLASS,
-        seed=seed,
-    )
+    train, test = splits["train"], splits["test"]
+    return FewLabels(protocol="paper", train=train, test=test, validation=validation, pool=pool, seed=seed)
 
 
 def _small(splits: dict[str, LabelledImages], seed: int) -> FewLabels:
-    train, test = splits["train"], splits.get("test")
-    for name in ("train", "test"):
-        if name in splits:
-            check_labels(name, splits[name].labels)
+    train = splits["train"]
+    for name in SVHN_SAMPLES.keys() & splits.keys():
+        check_labels(name, splits[name].labels)
     samples = len(train.labels)
     validation, pool = validation_split(samples, max(1, int(samples * SMALL_VALIDATION_SHARE)), seed=seed)
     rarest = int(np.bincount(train.labels[pool], minlength=CLASSES).min())
     per_class = min(LABELS_PER_CLASS, rarest // 2)
-    if per_class < 2:
-        raise InputError(
-            f"a class has {rarest} of the {len(pool):,} images that are not for validation, too few to draw labels from: "
-            "give a larger data set"
-        )
+    require(
+        per_class >= 2,
+        f"a class has {rarest} of the {len(pool):,} images that are not for validation, too few to draw labels from: "
+        "give a larger data set",
+    )
     return FewLabels(
-        dataset="svhn",
         protocol="small",
         train=train,
-        test=test,
+        test=splits.get("test"),
         validation=validation,
         pool=pool,
         per_class=per_class,
@@ -236,16 +223,13 @@ def _digits(seed: int) -> FewLabels:
     images = np.stack([_upscale(image) for image in np.asarray(flat).reshape(-1, 8, 8)])
     labels = np.asarray(targets, np.int64)
     test, rest = validation_split(len(labels), DIGITS_TEST, seed=seed)
-    everything = LabelledImages(images, labels)
-    train = everything.at(rest)
+    digits = LabelledImages(images, labels)
     return FewLabels(
-        dataset=DIGITS,
         protocol="digits",
-        train=train,
-        test=everything.at(test),
+        train=digits.at(rest),
+        test=digits.at(test),
         validation=None,
         pool=np.arange(len(rest)),
-        per_class=LABELS_PER_CLASS,
         seed=seed,
         deviations=(
             "scikit-learn's 1,797 handwritten digits of 8 px, upscaled to 32 px, in the place of SVHN: 1,000 labels, 397 "

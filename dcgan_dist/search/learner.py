@@ -55,7 +55,7 @@ class Learner:
         Returns:
             `loss/train` and `error_percent/train` of the batch before the update, and `gradient_norm/train`.
         """
-        images, labels = self._to_device(*batch)
+        images, labels = self._to_float(batch[0]), batch[1].to(self.device)
         self.network.train()
         logits = self.network(images, self._dropout(number, len(images)))
         loss = F.cross_entropy(logits, labels)
@@ -76,11 +76,11 @@ class Learner:
     def error_percent(self, data: ImagesAndLabels) -> float:
         """Share of images whose largest logit is not that of their class, in percent; needs standing statistics.
 
-        Logits that are NaN count as wrong.
+        An image with a non-finite logit counts as wrong.
         """
         self.network.eval()
         wrong = 0
-        for images, labels in zip(*(part.split(EVALUATION_ROWS) for part in data), strict=True):
+        for images, labels in zip(*(tensor.split(EVALUATION_ROWS) for tensor in data), strict=True):
             logits = self.network(self._to_float(images))
             right = (logits.argmax(1) == labels.to(self.device)) & torch.isfinite(logits).all(1)
             wrong += int((~right).sum())
@@ -91,9 +91,6 @@ class Learner:
             return None
         uniform = torch.rand((rows, self.network.units), generator=seeded(self.config.seed, "dropout", number))
         return dropout_factors(uniform, self.config.dropout).to(self.device)
-
-    def _to_device(self, images: Tensor, labels: Tensor) -> ImagesAndLabels:
-        return self._to_float(images), labels.to(self.device)
 
     def _to_float(self, images: Tensor) -> Tensor:
         return from_uint8(images.to(self.device), self.config.classifier.model.output)
@@ -110,7 +107,7 @@ def steps_per_epoch(samples: int, config: SupervisedConfig) -> int:
     """Batches of an epoch.
 
     Raises:
-        InputError: there is not one.
+        InputError: a batch is larger than the data.
     """
     steps = samples // config.batch_size
     require(

@@ -17,25 +17,13 @@ from dcgan_dist.search.search_config import SearchConfig
 from dcgan_dist.search.space import Space, draw_trial, open_space, to_json
 
 PAPER_ERROR_PERCENT = 28.87  # P table 2: validation error of the supervised network, 64 trials of random search
-
-
-# What may differ between two starts of the same search.
-FREE_FIELDS = (
-    *(
-        "data",
-        "storage",
-        "run_name",
-        "tracking_uri",
-        "experiment",
-        "register_as",
-        "verbose",
-        "dry_run",
-        "plan",
-        "price",
-    ),
+FREE_FIELDS = {
+    *("data", "storage", "run_name", "tracking_uri", "experiment", "register_as"),
+    *("verbose", "dry_run", "plan", "price"),
     *("cpus_per_trial", "gpus_per_trial", "max_concurrent", "checkpoint_seconds", "max_failures", "heartbeat_seconds"),
     *("trials", "repeats", "space"),  # the first two may grow; the space counts by its content
-)
+}
+"""What may differ between two starts of the same search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +70,8 @@ def plan_search(config: SearchConfig) -> SearchPlan:
     Raises:
         InputError: the data does not fit its protocol, or the space does not fit the config or the data.
     """
-    space = open_space(config.space or ("svhn" if _papers(config) else "digits"), config.trial)
+    papers = config.protocol == "paper" and config.data != DIGITS
+    space = open_space(config.space or ("svhn" if papers else "digits"), config.trial)
     data = open_few_labels(config.data, protocol=config.protocol, seed=config.seed)
     model = config.trial.classifier.model
     require(
@@ -93,7 +82,3 @@ def plan_search(config: SearchConfig) -> SearchPlan:
     for trial in plan.trials:
         steps_per_epoch(data.labels, trial)  # refuses a batch that is larger than the labels
     return plan
-
-
-def _papers(config: SearchConfig) -> bool:
-    return config.protocol == "paper" and config.data != DIGITS

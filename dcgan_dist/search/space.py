@@ -25,15 +25,11 @@ class Uniform:
         return _short(self.low + (self.high - self.low) * u)
 
 
-@dataclass(frozen=True, slots=True)
-class LogUniform:
-    """Any number between two, each power of ten being as likely as the next."""
-
-    low: float
-    high: float
+class LogUniform(Uniform):
+    """Any positive number between two, each power of ten being as likely as the next."""
 
     def at(self, u: float) -> float:
-        """The value at a share u in [0, 1) of the distribution."""
+        """As `Uniform`."""
         return _short(self.low * (self.high / self.low) ** u)
 
 
@@ -44,11 +40,11 @@ class Choice:
     values: tuple[Any, ...]
 
     def at(self, u: float) -> Any:
-        """The value at a share u in [0, 1) of the distribution."""
+        """As `Uniform`."""
         return self.values[int(u * len(self.values))]
 
 
-Distribution = Uniform | LogUniform | Choice
+Distribution = Uniform | Choice
 Space = Mapping[str, Distribution]
 
 # The paper says "64 trials of random search" and no range: all of these are our choice (O). Of the learning rate's two
@@ -94,32 +90,27 @@ def open_space(name: str, base: SupervisedConfig) -> Space:
             isinstance(content, dict) and bool(content),
             f"`space` {name} is no dict from dotted path to distribution: write it like docs/search.md shows",
         )
-        space = {path: _parse(path, one) for path, one in content.items()}
-    check_space(space, base)
+        space = {path: _parse(path, distribution) for path, distribution in content.items()}
+    _check(space, base)
     return space
 
 
-def check_space(space: Space, base: SupervisedConfig) -> None:
+def _check(space: Space, base: SupervisedConfig) -> None:
     """Raise InputError unless each path exists and takes what its distribution gives."""
     known = flatten(base)
     for path, distribution in space.items():
         if path not in known or path == "seed":
             raise InputError(f"the space names {path!r}, no field of a trial{nearest(path, list(known))}")
+        kind = type(known[path])
+        whole = isinstance(known[path], int)
+        if whole:
+            remedy = "it is a whole number, use a choice of such"
+        else:
+            remedy = f"it is of type {kind.__name__}"
         for value in _extremes(distribution):
-            whole = isinstance(known[path], int)
-            if whole:
-                fits = isinstance(distribution, Choice) and isinstance(value, int)
-            else:
-                fits = isinstance(value, (int, float) if isinstance(known[path], float) else type(known[path]))
-            require(
-                fits and not isinstance(value, bool),
-                f"the space gives {path} the value {value!r}: "
-                + (
-                    "it is a whole number, use a choice of such"
-                    if whole
-                    else f"it is of type {type(known[path]).__name__}"
-                ),
-            )
+            fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+            fits = fits and (not whole or isinstance(distribution, Choice))
+            require(fits, f"the space gives {path} the value {value!r}: {remedy}")
             replace(base, path, value)
 
 
@@ -130,7 +121,7 @@ def draw_trial(space: Space, base: SupervisedConfig, *, seed: int, number: int) 
         space: what is drawn.
         base: everything else.
         seed: of the search.
-        number: of the trial, from 0; its own seed is the base's plus the number.
+        number: of the trial, from 0; the trial's seed is the base's plus the number.
     """
     config = replace(base, "seed", base.seed + number)
     for path, distribution in space.items():
@@ -142,10 +133,7 @@ def draw_trial(space: Space, base: SupervisedConfig, *, seed: int, number: int) 
 def to_json(space: Space) -> dict[str, Any]:
     """The space as a JSON file holds it."""
     names = {kind: name for name, kind in KINDS.items()}
-    return {
-        path: {names[type(one)]: list(one.values) if isinstance(one, Choice) else [one.low, one.high]}
-        for path, one in space.items()
-    }
+    return {path: {names[type(distribution)]: list(_extremes(distribution))} for path, distribution in space.items()}
 
 
 def _parse(path: str, content: Any) -> Distribution:
@@ -166,6 +154,7 @@ def _parse(path: str, content: Any) -> Distribution:
 
 
 def _extremes(distribution: Distribution) -> tuple[Any, ...]:
+    """All values of a choice, else the least and the greatest."""
     return distribution.values if isinstance(distribution, Choice) else (distribution.low, distribution.high)
 
 

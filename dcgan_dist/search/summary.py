@@ -1,4 +1,4 @@
-"""A search described: what it will do, how a trial went, what came out."""
+"""Texts of a search: what it will do, how a trial went, what came out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe(plan: SearchPlan) -> str:
         *(f"  {path}: {distribution}" for path, distribution in to_json(plan.space).items()),
         "data",
         f"  {plan.data.describe()}",
-        *(f"  deviation from the paper: {one}" for one in plan.data.deviations),
+        *(f"  deviation from the paper: {deviation}" for deviation in plan.data.deviations),
         "trials",
         *(f"  {number:3} {_values(plan, number)}" for number in range(min(TOP, config.trials))),
         *([f"  ... and {config.trials - TOP} more"] if config.trials > TOP else []),
@@ -74,8 +74,7 @@ def _gpu_line(plan: SearchPlan, rate: float) -> str:
 
 def best_of(outcomes: Outcomes) -> int | None:
     """The finished trial with the least validation error, the first of equals; None if none finished."""
-    finished = [number for number, one in sorted(outcomes.items()) if one["status"] == "FINISHED"]
-    return min(finished, key=lambda number: outcomes[number][ERROR], default=None)
+    return min(finished_by_error(outcomes), default=(0.0, None))[1]
 
 
 def trial_line(plan: SearchPlan, outcomes: Outcomes, number: int, seconds_left: float) -> str:
@@ -113,7 +112,7 @@ def top_table(plan: SearchPlan, outcomes: Outcomes) -> str:
 
 def finished_by_error(outcomes: Outcomes) -> list[tuple[float, int]]:
     """Validation error and number of each finished trial."""
-    return [(one[ERROR], number) for number, one in outcomes.items() if one["status"] == "FINISHED"]
+    return [(outcome[ERROR], number) for number, outcome in outcomes.items() if outcome["status"] == "FINISHED"]
 
 
 def save_picture(plan: SearchPlan, outcomes: Outcomes, path: Path) -> Path:
@@ -121,9 +120,9 @@ def save_picture(plan: SearchPlan, outcomes: Outcomes, path: Path) -> Path:
     ranked = sorted(finished_by_error(outcomes))
     values = [flatten(plan.trials[number]) for _, number in ranked]
     columns = {
-        name.rpartition(".")[2]: [float(one[name]) for one in values]
-        for name in plan.space
-        if all(isinstance(one[name], int | float) for one in values)
+        path.rpartition(".")[2]: [float(trial[path]) for trial in values]
+        for path in plan.space
+        if all(isinstance(trial[path], int | float) for trial in values)
     }
     return save_parallel_coordinates(
         columns,
@@ -171,7 +170,7 @@ def summary(result: dict[str, Any]) -> str:
                 f"{figures['draws']} fresh draws of {row['labels']:,} labels)"
             )
     lines.append(f"  paper       {PAPER_ERROR_PERCENT} % validation error, 64 trials on SVHN")
-    lines += [f"  deviation   {one}" for one in result["deviations"]]
+    lines += [f"  deviation   {deviation}" for deviation in result["deviations"]]
     lines.append(f"  tracked as  {result['tracking']}")
     if model := result.get("model"):
         alias = "@candidate" if model["alias"] else "no alias moved: it belongs to a search on the complete SVHN"

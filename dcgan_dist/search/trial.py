@@ -62,8 +62,8 @@ class Context:
 def run_task(context: Context, number: int, tell: Tell) -> dict[str, Any]:
     """Do a training, or go on with it, and write its outcome.
 
-    A configuration that cannot be trained (a non-finite loss, no memory) is an outcome like any other. What a
-    storage or a lost process does is not: it is raised, and the cluster tries again.
+    A configuration that cannot be trained (a non-finite loss, no memory) is an outcome like any other. An error of the
+    storage or of the program is not: it is raised, and the cluster tries again.
 
     Returns:
         The outcome: `status` FINISHED or FAILED, and figures or `error`.
@@ -95,7 +95,7 @@ def run_task(context: Context, number: int, tell: Tell) -> dict[str, Any]:
 
 
 def seconds_per_step(context: Context, steps: int) -> float:
-    """Seconds per step of the first task, over so many steps after two that do not count; nothing is written."""
+    """Seconds per step of the first task, over `steps` steps after two that do not count; nothing is written."""
     task = next(iter(context.tasks.values()))
     torch.set_num_threads(context.threads)
     config = from_dict(SupervisedConfig, task.config)
@@ -112,7 +112,7 @@ def seconds_per_step(context: Context, steps: int) -> float:
 
 def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[str, Any]:
     config = from_dict(SupervisedConfig, task.config)
-    train_data, validation = (_tensors(part) for part in context.draws[task.draw])
+    train_data, validation = (_tensors(images) for images in context.draws[task.draw])
     per_epoch = steps_per_epoch(len(train_data[1]), config)
     intervals = Intervals(first=0, last=config.epochs * per_epoch, report=per_epoch, save=per_epoch)
     measured = {epoch * per_epoch for epoch in measurement_epochs(config, context.measurements)}
@@ -121,11 +121,11 @@ def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[
     resumed_at, saved = _resume(store, learner), time.monotonic()
     means: dict[str, float] = {}
 
-    def report(seen: Report) -> None:
+    def keep_means(report: Report) -> None:
         means.clear()
-        means.update(seen.metrics)
+        means.update(report.metrics)
 
-    def measure(done: int) -> dict[str, float]:
+    def measure() -> dict[str, float]:
         learner.standardise(train_data[0])
         return {**means, VALIDATION: learner.error_percent(validation)}
 
@@ -134,7 +134,7 @@ def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[
         if done == intervals.last:
             return
         if done in measured:
-            tell(measure(done), done * config.batch_size)
+            tell(measure(), done * config.batch_size)
         if time.monotonic() - saved >= context.checkpoint_seconds:
             _write(store, config, done, learner.state())
             saved = time.monotonic()
@@ -145,18 +145,18 @@ def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[
         dataclasses.replace(intervals, first=resumed_at),
         batch_size=config.batch_size,
         synchronise=gather_ranks,
-        report=report,
+        report=keep_means,
         save=save,
     )
-    figures = measure(intervals.last)
+    metrics = measure()
     if context.test is not None:
-        figures[TEST] = learner.error_percent(_tensors(context.test))
+        metrics[TEST] = learner.error_percent(_tensors(context.test))
     if context.keep_network:
         _write(store, config, intervals.last, {"network": learner.network.state_dict()})
     return {
-        "validation_error_percent": figures[VALIDATION],
-        "test_error_percent": figures.get(TEST),
-        "metrics": {name: value for name, value in figures.items() if math.isfinite(value)},
+        "validation_error_percent": metrics[VALIDATION],
+        "test_error_percent": metrics.get(TEST),
+        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},
         "images_seen": intervals.last * config.batch_size,
         "steps": intervals.last,
         "resumed_at_step": resumed_at,
@@ -165,7 +165,7 @@ def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[
 
 
 def _resume(store: CheckpointStore, learner: Learner) -> int:
-    """Load the newest whole checkpoint; returns the steps done."""
+    """Load the newest complete checkpoint; returns the steps done."""
     path = store.newest_whole()
     if path is None:
         return 0
