@@ -103,10 +103,7 @@ def _check(space: Space, base: SupervisedConfig) -> None:
             raise InputError(f"the space names {path!r}, no field of a trial{nearest(path, list(known))}")
         kind = type(known[path])
         whole = isinstance(known[path], int)
-        if whole:
-            remedy = "it is a whole number, use a choice of such"
-        else:
-            remedy = f"it is of type {kind.__name__}"
+        remedy = "it is a whole number, use a choice of such" if whole else f"it is of type {kind.__name__}"
         for value in _extremes(distribution):
             fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
             fits = fits and (not whole or isinstance(distribution, Choice))

@@ -100,7 +100,7 @@ def seconds_per_step(context: Context, steps: int) -> float:
     torch.set_num_threads(context.threads)
     config = from_dict(SupervisedConfig, task.config)
     learner = Learner(config, device="cuda" if torch.cuda.is_available() else "cpu")
-    batches = labelled_batches(_tensors(context.draws[task.draw].train), config)
+    batches = labelled_batches(as_tensors(context.draws[task.draw].train), config)
     began = 0.0
     for number in range(steps + 2):
         if number == 2:
@@ -112,7 +112,7 @@ def seconds_per_step(context: Context, steps: int) -> float:
 
 def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[str, Any]:
     config = from_dict(SupervisedConfig, task.config)
-    train_data, validation = (_tensors(images) for images in context.draws[task.draw])
+    train_data, validation = (as_tensors(images) for images in context.draws[task.draw])
     per_epoch = steps_per_epoch(len(train_data[1]), config)
     intervals = Intervals(first=0, last=config.epochs * per_epoch, report=per_epoch, save=per_epoch)
     measured = {epoch * per_epoch for epoch in measurement_epochs(config, context.measurements)}
@@ -150,7 +150,7 @@ def _train(context: Context, task: Task, folder: RunFolder, tell: Tell) -> dict[
     )
     metrics = measure()
     if context.test is not None:
-        metrics[TEST] = learner.error_percent(_tensors(context.test))
+        metrics[TEST] = learner.error_percent(as_tensors(context.test))
     if context.keep_network:
         _write(store, config, intervals.last, {"network": learner.network.state_dict()})
     return {
@@ -187,6 +187,7 @@ def _write(store: CheckpointStore, config: SupervisedConfig, done: int, state: d
         store.folder.remove(path)
 
 
-def _tensors(data: LabelledImages) -> ImagesAndLabels:
-    # Copied: what lies in the cluster's object store may not be written to, which torch warns of.
+def as_tensors(data: LabelledImages) -> ImagesAndLabels:
+    """Copies that the learner may use as it likes."""
+    # torch warns of arrays that may not be written to, as those in the cluster's object store.
     return torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy())

@@ -22,14 +22,19 @@ SPACE = {
 }
 
 
+def write_mat(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> Path:
+    """A file like SVHN's of images (n, 32, 32, 3) and their digits; returns its folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"X": images.transpose(1, 2, 3, 0), "y": np.where(labels == 0, 10, labels)[:, None].astype(np.uint8)}
+    savemat(folder / f"{split}_32x32.mat", content)
+    return folder
+
+
 def write_data(folder: Path) -> Path:
     """train_32x32.mat and test_32x32.mat of scikit-learn's digits, 700 and 200."""
     digits = open_few_labels("digits").train
-    folder.mkdir(parents=True)
     for split, rows in (("train", slice(0, 700)), ("test", slice(700, 900))):
-        images, labels = digits.images[rows].transpose(2, 3, 1, 0), digits.labels[rows]
-        content = {"X": np.ascontiguousarray(images), "y": np.where(labels == 0, 10, labels)[:, None].astype(np.uint8)}
-        savemat(folder / f"{split}_32x32.mat", content)
+        write_mat(folder, split, digits.images[rows].transpose(0, 2, 3, 1), digits.labels[rows])
     return folder
 
 
@@ -42,8 +47,9 @@ def write_space(file: Path, **changes: Any) -> Path:
 def children(tracking_uri: str, run_id: str) -> dict[int, Run]:
     """Nested runs of a run by trial number, as a plain client finds them."""
     client = MlflowClient(tracking_uri)
-    found = client.search_runs(
+    nested = client.search_runs(
         [client.get_run(run_id).info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=1000
     )
-    assert len({run.data.tags["trial"] for run in found}) == len(found), "one run per trial"
-    return {int(run.data.tags["trial"]): run for run in found}
+    by_trial = {int(run.data.tags["trial"]): run for run in nested}
+    assert len(by_trial) == len(nested), "one run per trial"
+    return by_trial

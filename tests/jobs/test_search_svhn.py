@@ -1,4 +1,4 @@
-"""jobs/search_svhn.py: what it refuses, and what it says before it starts."""
+"""jobs/search_svhn.py: what it refuses, and what it prints before it starts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
 
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from tests.helpers.jobs import load_job
-from tests.helpers.search import write_data
+from tests.helpers.search import write_data, write_mat
 
 search = load_job("search_svhn")
 
@@ -28,9 +27,9 @@ def test_a_dry_run_says_all_and_writes_nothing(data: Path, tmp_path: Path, capsy
         ["--data", str(data), "--protocol", "small", "--dry-run", "--storage", str(storage), "--trials", "20"]
     )
 
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert code == 0
-    for words in (
+    for line in (
         "optimizer.lr: {'log_uniform': [0.0001, 0.01]}",
         "trial.optimizer.beta2 = 0.999",
         "140 validation images, 200 test images",
@@ -39,7 +38,7 @@ def test_a_dry_run_says_all_and_writes_nothing(data: Path, tmp_path: Path, capsy
         "name search-svhn-",
         "nothing was written",
     ):
-        assert words in said, words
+        assert line in printed, line
     assert not storage.exists()
 
 
@@ -50,15 +49,15 @@ def test_the_plan_says_what_it_starts_measures_and_writes_nothing(
 
     code = search([*arguments, "--trials", "4"])
 
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert code == 0
-    assert 0 < said.index("starting: 20 steps of trial 0 on 1 CPU and 0 GPU") < said.index("probe: ")
-    assert "4 trials, 4 at a time: about " in said
+    assert 0 < printed.index("starting: 20 steps of trial 0 on 1 CPU and 0 GPU") < printed.index("probe: ")
+    assert "4 trials, 4 at a time: about " in printed
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--data", "NOWHERE"], "does not exist"),
         (["--data", "DATA"], "the train split has 700 images and SVHN's has 73,257"),
@@ -79,25 +78,22 @@ def test_the_plan_says_what_it_starts_measures_and_writes_nothing(
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing(
-    arguments: list[str], said: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labels = np.arange(700) % 10 + 1
-    pixels = np.zeros((32, 32, 3, 700), np.uint8)
     places = {
         "NOWHERE": tmp_path / "nowhere",
         "DATA": data,
         "TRAIN": data / "train_32x32.mat",
         "TEST": data / "test_32x32.mat",
     }
-    for name, some in (("RARE", np.minimum(labels, 3)), ("UNEQUAL", labels[1:])):
-        places[name] = tmp_path / name / "train_32x32.mat"
-        places[name].parent.mkdir()
-        savemat(places[name], {"X": pixels, "y": some[:, None].astype(np.uint8)})
+    labels = np.arange(700) % 10 + 1
+    for name, wrong in (("RARE", np.minimum(labels, 3)), ("UNEQUAL", labels[1:])):
+        places[name] = write_mat(tmp_path / name, "train", np.zeros((700, 32, 32, 3), np.uint8), wrong)
     storage = tmp_path / "runs"
 
     with pytest.raises((InputError, SystemExit)) as refused:
-        search([*(str(places.get(one, one)) for one in arguments), "--storage", str(storage)])
+        search([*(str(places.get(argument, argument)) for argument in arguments), "--storage", str(storage)])
 
-    told = render_flags(refused.value) + capsys.readouterr().err
-    assert said in " ".join(told.split())
+    printed = render_flags(refused.value) + capsys.readouterr().err
+    assert message in " ".join(printed.split())
     assert not storage.exists()

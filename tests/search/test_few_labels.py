@@ -6,23 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import savemat
 from sklearn.datasets import load_digits
 
 from dcgan_dist.data.label_draws import SVHN_SAMPLES
 from dcgan_dist.errors import InputError
 from dcgan_dist.search.few_labels import LabelledImages, few_labels, open_few_labels, read_splits
 from tests.helpers.jobs import load_job
-
-
-def write_mat(folder: Path, split: str, labels: np.ndarray, images: np.ndarray | None = None) -> Path:
-    """A file like SVHN's; images are numbered by their first pixel where none are given."""
-    if images is None:
-        images = np.zeros((len(labels), 32, 32, 3), np.uint8)
-        images[:, 0, 0, 0] = np.arange(len(labels)) % 256
-    path = folder / f"{split}_32x32.mat"
-    savemat(path, {"X": images.transpose(1, 2, 3, 0), "y": np.where(labels == 0, 10, labels)[:, None].astype(np.uint8)})
-    return path
+from tests.helpers.search import write_mat
 
 
 def splits_like_svhn() -> dict[str, LabelledImages]:
@@ -77,10 +67,10 @@ def test_wrong_numbers_and_missing_splits_are_refused() -> None:
     train, test = splits_like_svhn().values()
     rare = train.labels.copy()
     rare[np.flatnonzero(rare == 7)[90:]] = 8
-    none = test.labels.copy()
-    none[5] = -1
+    unlabelled = test.labels.copy()
+    unlabelled[5] = -1
 
-    for splits, said in (
+    for splits, message in (
         ({"train": train}, r"no test split, only train: add test_32x32\.mat"),
         ({"test": test}, "no train split, only test"),
         (
@@ -91,14 +81,13 @@ def test_wrong_numbers_and_missing_splits_are_refused() -> None:
             {"train": LabelledImages(train.images, rare), "test": test},
             r"class 7 has \d\d images to draw 100 labels from",
         ),
-        ({"train": train, "test": LabelledImages(test.images, none)}, "1 images without a label"),
+        ({"train": train, "test": LabelledImages(test.images, unlabelled)}, "1 images without a label"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             few_labels(splits)
 
 
 def test_files_that_are_not_svhns_are_refused(tmp_path: Path) -> None:
-    labels = np.arange(300) % 10
     with pytest.raises(InputError, match="does not exist"):
         open_few_labels(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"has no manifest\.json and no tar"):
@@ -108,25 +97,22 @@ def test_files_that_are_not_svhns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is not a \.mat file of SVHN's"):
         open_few_labels(str(tmp_path))
 
-    write_mat(tmp_path, "train", labels, np.zeros((299, 32, 32, 3), np.uint8))
-    with pytest.raises(InputError, match="holds 299 images and 300 labels"):
-        open_few_labels(str(tmp_path), protocol="small")
-
-    write_mat(tmp_path, "train", labels + 5)
-    with pytest.raises(InputError, match="has labels such as"):
-        open_few_labels(str(tmp_path), protocol="small")
-
-    write_mat(tmp_path, "train", labels[:20])
-    with pytest.raises(InputError, match="too few to draw labels from"):
-        open_few_labels(str(tmp_path), protocol="small")
+    labels = np.arange(300) % 10
+    for n, wrong, message in (
+        (299, labels, "holds 299 images and 300 labels"),
+        (300, labels + 5, "has labels such as"),
+        (20, labels[:20], "too few to draw labels from"),
+    ):
+        write_mat(tmp_path, "train", np.zeros((n, 32, 32, 3), np.uint8), wrong)
+        with pytest.raises(InputError, match=message):
+            open_few_labels(str(tmp_path), protocol="small")
 
 
 def test_shards_and_files_of_the_same_digits_are_the_same(ray_cluster: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     source = tmp_path / "svhn"
-    source.mkdir()
     for split, n in (("train", 200), ("test", 60)):
-        write_mat(source, split, np.arange(n) % 10, random.integers(0, 256, (n, 32, 32, 3), np.uint8))
+        write_mat(source, split, random.integers(0, 256, (n, 32, 32, 3), np.uint8), np.arange(n) % 10)
     assert load_job("prepare_svhn")(["--source", str(source), "--out", str(tmp_path / "shards")]) == 0
 
     files, shards = (open_few_labels(str(tmp_path / name), protocol="small") for name in ("svhn", "shards"))
@@ -134,8 +120,8 @@ def test_shards_and_files_of_the_same_digits_are_the_same(ray_cluster: str, tmp_
     assert files.hash == shards.hash
     assert files.per_class == shards.per_class >= 6
     assert "not comparable" in shards.deviations[0]
-    for name, part in read_splits(str(tmp_path / "shards")).items():
-        assert (part.images == read_splits(str(source))[name].images).all()
+    for name, split in read_splits(str(tmp_path / "shards")).items():
+        assert (split.images == read_splits(str(source))[name].images).all()
 
 
 def test_real_digits_are_too_few_for_the_paper_and_enough_for_the_small_protocol(real_data: Path) -> None:

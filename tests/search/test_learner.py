@@ -17,6 +17,7 @@ from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import SVHN_SUPERVISED
 from dcgan_dist.search.few_labels import open_few_labels
 from dcgan_dist.search.learner import ImagesAndLabels, Learner, labelled_batches, measurement_epochs, steps_per_epoch
+from dcgan_dist.search.trial import as_tensors
 from dcgan_dist.training.order import batch_positions
 
 
@@ -31,10 +32,7 @@ def small(**changes: object) -> SupervisedConfig:
 def digits() -> tuple[ImagesAndLabels, ImagesAndLabels]:
     """Labelled and validation images of draw 0."""
     train, validation = open_few_labels("digits").draw(0)
-    first, second = (
-        (torch.from_numpy(p.images.copy()), torch.from_numpy(p.labels.copy())) for p in (train, validation)
-    )
-    return first, second
+    return as_tensors(train), as_tensors(validation)
 
 
 def test_steps_are_those_of_a_plain_torch_loop(digits: tuple[ImagesAndLabels, ImagesAndLabels]) -> None:
@@ -91,7 +89,7 @@ def test_it_learns_digits_and_counts_its_errors(digits: tuple[ImagesAndLabels, I
     assert learner.error_percent(one) in (0, 100), "an image does not depend on its batch mates"
 
 
-def test_logits_that_are_no_numbers_are_errors(digits: tuple[ImagesAndLabels, ImagesAndLabels]) -> None:
+def test_non_finite_logits_are_errors(digits: tuple[ImagesAndLabels, ImagesAndLabels]) -> None:
     learner = Learner(small())
     learner.standardise(digits[0][0])
     with torch.no_grad():

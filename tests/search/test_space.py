@@ -32,13 +32,13 @@ def test_every_trial_lies_in_the_space_and_changes_nothing_else(seed: int, numbe
 def test_draws_follow_their_distributions() -> None:
     trials = [flatten(draw_trial(SVHN, SVHN_SUPERVISED, seed=0, number=n)) for n in range(2000)]
 
-    rates = np.log10([one["optimizer.lr"] for one in trials])
+    rates = np.log10([trial["optimizer.lr"] for trial in trials])
     # Uniform over two decades: mean -3, standard deviation 2 / sqrt(12), standard error 0.013.
     assert abs(rates.mean() + 3) < 0.05
     assert abs(rates.std() - 2 / 12**0.5) < 0.04
-    widths = np.array([one["classifier.model.discriminator_width"] for one in trials])
+    widths = np.array([trial["classifier.model.discriminator_width"] for trial in trials])
     assert all(abs((widths == width).mean() - 0.25) < 0.04 for width in (32, 64, 96, 128))
-    dropout = np.array([one["dropout"] for one in trials])
+    dropout = np.array([trial["dropout"] for trial in trials])
     assert abs(np.corrcoef(rates, dropout)[0, 1]) < 0.08, "parameters are drawn independently"
 
 
@@ -62,7 +62,7 @@ def test_a_file_says_the_same_as_the_dict(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{", "nor a JSON file"),
         ("[]", "no dict from dotted path"),
@@ -84,9 +84,9 @@ def test_a_file_says_the_same_as_the_dict(tmp_path: Path) -> None:
         ('{"dropout": {"choice": ["none"]}}', "is of type float"),
     ],
 )
-def test_a_space_that_does_not_fit_is_refused_in_words(content: str, said: str, tmp_path: Path) -> None:
+def test_a_space_that_does_not_fit_is_refused(content: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "space.json"
     file.write_text(content)
 
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         open_space(str(file), SVHN_SUPERVISED)

@@ -31,10 +31,10 @@ def test_rows_come_back_in_any_order_and_in_bounded_blocks(
     table, values = filled(tmp_path_factory.mktemp("table"), rows)
     positions = np.array(data.draw(st.lists(st.integers(0, rows - 1), min_size=1)), np.int64)
 
-    for one in (table, MemoryRows(values=values)):
-        assert torch.equal(one.take(positions), values[torch.from_numpy(positions)])
-        assert torch.equal(torch.cat(list(one.blocks())), values)
-        assert torch.equal(torch.cat(list(one.blocks(positions))), values[torch.from_numpy(positions)])
+    for rows_of in (table, MemoryRows(values=values)):
+        assert torch.equal(rows_of.take(positions), values[torch.from_numpy(positions)])
+        assert torch.equal(torch.cat(list(rows_of.blocks())), values)
+        assert torch.equal(torch.cat(list(rows_of.blocks(positions))), values[torch.from_numpy(positions)])
     assert max(map(len, [*table.blocks(), *table.blocks(positions)])) <= 7
 
 

@@ -49,7 +49,7 @@ def test_weights_and_intercepts_are_those_of_linear_svc(n: int, d: int, c: float
     assert distance(svm, reference(features, labels, c)) < 1e-4
 
 
-def test_a_few_rows_on_their_gram_matrix_give_the_same_machine() -> None:
+def test_a_few_rows_on_their_gram_matrix_give_the_same_svm() -> None:
     features, labels = problem(50, 200)
 
     few = FewRows(features, labels, classes=3)
@@ -67,7 +67,7 @@ def test_equal_rows_do_not_break_the_gram_matrix() -> None:
     assert distance(few, reference(twice, labels_twice, 1e-2)) < 1e-4
 
 
-def test_float32_rows_reach_the_same_machine_to_three_digits() -> None:
+def test_float32_rows_reach_the_same_svm_to_three_digits() -> None:
     features, labels = problem(120, 20)
 
     svm = solve(features.float(), labels, 1e-2)
@@ -75,7 +75,7 @@ def test_float32_rows_reach_the_same_machine_to_three_digits() -> None:
     assert distance(svm, reference(features, labels, 1e-2)) < 1e-3
 
 
-def test_a_warm_start_changes_the_time_and_not_the_machine() -> None:
+def test_a_warm_start_changes_the_time_and_not_the_svm() -> None:
     features, labels = problem(300, 40)
     first = solve(features, labels, 5e-2)
 
@@ -89,11 +89,11 @@ def test_a_warm_start_changes_the_time_and_not_the_machine() -> None:
 @given(seed=st.integers(0, 1000), c=st.sampled_from([1e-4, 1e-3, 1e-1]))
 def test_rows_without_a_label_have_no_part(seed: int, c: float) -> None:
     features, labels = problem(60, 10, seed=seed)
-    kept = torch.rand(60, generator=torch.Generator().manual_seed(seed)) < 0.7
-    kept[:3] = True  # each class keeps a row
+    labelled = torch.rand(60, generator=torch.Generator().manual_seed(seed)) < 0.7
+    labelled[:3] = True  # each class keeps a row
 
-    masked = solve(features, torch.where(kept, labels, -1), c)
-    alone = solve(features[kept], labels[kept], c)
+    masked = solve(features, torch.where(labelled, labels, -1), c)
+    alone = solve(features[labelled], labels[labelled], c)
 
     torch.testing.assert_close(masked.weights, alone.weights, rtol=1e-4, atol=1e-6)
 
@@ -115,7 +115,7 @@ def test_no_small_change_makes_the_objective_smaller(seed: int, c: float) -> Non
         assert objective(svm.weights + change, svm.intercept) >= best * (1 - 1e-9)
 
 
-def test_features_that_are_no_numbers_and_classes_without_a_row_are_refused() -> None:
+def test_non_finite_features_and_classes_without_a_row_are_refused() -> None:
     features, labels = problem(60, 100)
     broken = features.clone()
     broken[5, 7] = torch.nan

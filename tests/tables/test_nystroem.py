@@ -15,8 +15,8 @@ from dcgan_dist.tables.nystroem import Nystroem
 def decaying_rows(n: int, d: int, *, seed: int = 0) -> Tensor:
     """Rows whose covariance falls like the square of the direction's number, as that of images' features does: (n, d)."""
     draw = torch.Generator().manual_seed(seed)
-    turn = torch.linalg.qr(torch.randn(d, d, generator=draw, dtype=torch.float64))[0]
-    return torch.randn(n, d, generator=draw, dtype=torch.float64) * 30 / torch.arange(1, d + 1) @ turn
+    rotation = torch.linalg.qr(torch.randn(d, d, generator=draw, dtype=torch.float64))[0]
+    return torch.randn(n, d, generator=draw, dtype=torch.float64) * 30 / torch.arange(1, d + 1) @ rotation
 
 
 @settings(max_examples=15, deadline=None)
@@ -34,7 +34,7 @@ def test_a_sketch_of_every_direction_is_the_inverse(seed: int, scale: float) -> 
         torch.testing.assert_close(product, factor * right[:, column], rtol=1e-6, atol=1e-6 * float(factor))
 
 
-def test_rows_in_a_plane_are_seen_as_a_plane() -> None:
+def test_rows_in_a_plane_have_two_values() -> None:
     rows = decaying_rows(50, 2) @ torch.randn(2, 30, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     sketch = Nystroem.sketch(lambda v: rows.T @ (rows @ v), rows.T, 10)
@@ -44,7 +44,7 @@ def test_rows_in_a_plane_are_seen_as_a_plane() -> None:
 
 
 @pytest.mark.parametrize("c", [1e-2, 1e-1])
-def test_it_changes_the_passes_and_not_the_machine(c: float) -> None:
+def test_it_changes_the_passes_and_not_the_svm(c: float) -> None:
     rows = decaying_rows(600, 300)
     draw = torch.Generator().manual_seed(3)
     labels = (rows[:, :3] + torch.randn(600, 3, generator=draw, dtype=torch.float64)).argmax(1)
