@@ -84,9 +84,10 @@ def cifar(folder: Path, per_class: int = 140) -> str:
         for split, n, seed in (("train", 10 * per_class, 0), ("test", 60, 1))
         for i, (image, label) in enumerate(zip(*pictures(n, 32, 3, seed), strict=True))
     )
-    path = folder / "cifar10.tar"
-    path.write_bytes(tar_of(images))
-    return str(path)
+    folder = folder / "cifar"
+    folder.mkdir()
+    (folder / "cifar10.tar").write_bytes(tar_of(images))
+    return str(folder)
 
 
 def result(out: Path) -> dict[str, Any]:
