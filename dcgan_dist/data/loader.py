@@ -100,14 +100,14 @@ def read_in_processes(task: RowTask, processes: int, depth: int) -> Generator[Ro
         InputError: what a process found that the user can mend.
         RuntimeError: a process ended on its own.
     """
-    parts = [part for part in np.array_split(task.rows, processes) if len(part)]
+    row_groups = [rows for rows in np.array_split(task.rows, processes) if len(rows)]
     with closing(SharedRows(depth, len(task.rows), task.image_channels, task.image_size)) as shared:
         loaders: list[_Loader] = []
         try:
             first = 0
-            for number, part in enumerate(parts):
-                loaders.append(_Loader(number, dataclasses.replace(task, rows=part), shared, first))
-                first += len(part)
+            for number, rows in enumerate(row_groups):
+                loaders.append(_Loader(number, dataclasses.replace(task, rows=rows), shared, first))
+                first += len(rows)
             for slot in itertools.cycle(range(depth)):
                 bad = [sample for loader in loaders for sample in loader.wait()]
                 images, labels = shared.slot(slot)

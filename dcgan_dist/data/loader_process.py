@@ -47,7 +47,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
                     return
                 images, labels = shared.slot(number % slots)
                 bad = row_reader.read(step, images[mine], labels[mine])
-                answer({"bad": [dataclasses.asdict(one) for one in bad]})
+                answer({"bad": [dataclasses.asdict(sample) for sample in bad]})
     except InputError as error:
         answer({"error": str(error)})
 

@@ -49,7 +49,7 @@ class BadSampleLog:
         """
         self._by_position[bad.position] = bad
         if len(self) > self._limit:
-            listed = "; ".join(str(one) for one in list(self.samples)[:10])
+            listed = "; ".join(str(sample) for sample in list(self.samples)[:10])
             raise InputError(
                 f"{len(self)} samples are bad, more than `data.max_bad_fraction` allows ({self._limit:.1f}): {listed}. "
                 "Run the job `inspect_shards`, and copy or prepare the damaged shards again"
@@ -123,8 +123,8 @@ def _hand_out(steps: Generator[Rows], labelled: bool, on_bad_sample: OnBadSample
     with closing(steps):
         for images, labels, bad in steps:
             if on_bad_sample is not None:
-                for one in bad:
-                    on_bad_sample(one)
+                for sample in bad:
+                    on_bad_sample(sample)
             yield Batch(torch.from_numpy(images), torch.from_numpy(labels) if labelled else None)
 
 

@@ -18,8 +18,8 @@ class ChunkCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._max_bytes = folder, max_bytes
         self._lock = threading.Lock()
-        found = sorted((path for path in folder.glob("*.chunk")), key=lambda path: path.stat().st_mtime_ns)
-        self._sizes: OrderedDict[str, int] = OrderedDict((path.name, path.stat().st_size) for path in found)
+        chunks = sorted(folder.glob("*.chunk"), key=lambda path: path.stat().st_mtime_ns)
+        self._sizes: OrderedDict[str, int] = OrderedDict((path.name, path.stat().st_size) for path in chunks)
 
     def has(self, name: str, chunk: int) -> bool:
         """Whether a chunk is here."""

@@ -26,13 +26,8 @@ def test_every_batch_arrives_in_order(device: str) -> None:
     arrived = list(to_device(counted(closed), torch.device(device)))
 
     assert [int(batch.images.float().mean()) for batch in arrived] == [0, 1, 2, 3, 4]
-    assert [None if batch.labels is None else batch.labels.tolist() for batch in arrived] == [
-        None,
-        [1, 1],
-        None,
-        [3, 3],
-        None,
-    ]
+    labels = [None if batch.labels is None else batch.labels.tolist() for batch in arrived]
+    assert labels == [None, [1, 1], None, [3, 3], None]
     assert {batch.images.device.type for batch in arrived} == {device}
     assert closed == [True]
 

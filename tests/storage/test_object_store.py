@@ -20,6 +20,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.storage.filesystems import CredentialsError, as_pyarrow, with_retries
 from dcgan_dist.storage.remote import RemoteFolder
 from dcgan_dist.storage.run_folder import RunFolder
+from tests.helpers import faulty_storage
 from tests.helpers.object_store import s3_bucket, upload
 from tests.helpers.shards import first_batches, write_shards
 from tests.helpers.tracking_server import free_port
@@ -81,38 +82,38 @@ def test_ranges_up_to_the_end_of_an_object_and_past_it_are_right(bucket: str, tm
     folder.close()
 
 
-def test_a_run_in_a_bucket_is_written_listed_read_fetched_and_removed(bucket: str, tmp_path: Path) -> None:
-    folder = RunFolder(f"{bucket}/my%20runs", "run")
+@pytest.mark.parametrize("store", ["bucket", "folders"])
+def test_a_run_is_written_listed_read_fetched_and_removed(bucket: str, tmp_path: Path, store: str) -> None:
+    faulty_storage.register()
+    storage = f"{bucket}/my%20runs" if store == "bucket" else f"faulty://{tmp_path}/my%20runs"
+    folder = RunFolder(storage, "run")
     (tmp_path / "snapshot" / "deep").mkdir(parents=True)
     (tmp_path / "snapshot" / "deep" / "weights.pt").write_bytes(b"weights")
 
+    assert not folder.local
     assert folder.files("") == []
     assert folder.read_json("run.json") is None
     with folder.heartbeat(1.0):
         folder.write_json("run.json", {"x": 1})
         path = folder.put(tmp_path / "snapshot", "snapshot")
-        with pytest.raises(InputError, match="is alive"), RunFolder(folder.storage, "run").heartbeat(1.0):
+        with pytest.raises(InputError, match="is alive"), RunFolder(storage, "run").heartbeat(1.0):
             pass
 
-    assert folder.path == "bucket/my runs/run"
+    assert folder.path.endswith("/my runs/run")
     assert folder.files("") == [path, f"{folder.path}/run.json"]
-    assert RunFolder(folder.storage, "run").read_json("run.json") == {"x": 1}
+    assert RunFolder(storage, "run").read_json("run.json") == {"x": 1}
     assert (folder.fetch(path, tmp_path / "copy") / "deep" / "weights.pt").read_bytes() == b"weights"
     with pytest.raises(FileNotFoundError):
         folder.fetch(f"{folder.path}/nothing", tmp_path / "copy")
     folder.remove(path)
     assert not folder.exists(path)
 
-
-def test_ray_writes_to_the_same_place(bucket: str) -> None:
-    folder = RunFolder(f"{bucket}/runs", "ray")
-    files = pickle.loads(pickle.dumps(as_pyarrow(folder.fs)))  # noqa: S301  as Ray sends it to its controller
-    files.create_dir(folder.path, recursive=True)
-    with files.open_output_stream(f"{folder.path}/marker.json") as file:
+    ray_files = pickle.loads(pickle.dumps(as_pyarrow(folder.fs)))  # noqa: S301  as Ray sends it to its controller
+    ray_files.create_dir(folder.path, recursive=True)
+    with ray_files.open_output_stream(f"{folder.path}/marker.json") as file:
         file.write(b"{}")
-
     assert folder.read_json("marker.json") == {}
-    assert files.get_file_info(folder.path).type == pyarrow.fs.FileType.Directory
+    assert ray_files.get_file_info(folder.path).type == pyarrow.fs.FileType.Directory
 
 
 def test_an_endpoint_may_stand_in_the_address(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,12 +50,12 @@ class FlakyServer:
                 self.send_header("Content-Length", str(last + 1 - first))
                 self.end_headers()
                 if body:
-                    part = data[first : last + 1]
-                    if outer.breaks and len(part) > outer.break_after:
+                    body_bytes = data[first : last + 1]
+                    if outer.breaks and len(body_bytes) > outer.break_after:
                         outer.breaks -= 1
-                        part = part[: outer.break_after]
-                    outer.sent.append((path.name, first, first + len(part)))
-                    self.wfile.write(part)
+                        body_bytes = body_bytes[: outer.break_after]
+                    outer.sent.append((path.name, first, first + len(body_bytes)))
+                    self.wfile.write(body_bytes)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

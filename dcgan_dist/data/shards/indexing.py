@@ -74,22 +74,22 @@ def index_tars(tars: Sequence[Path], name: str) -> Manifest:
     Raises:
         InputError: a tar is damaged, or keys are twice or merge; the message lists them.
     """
-    found = [(tar, read_contents(tar)) for tar in tars]
-    damages = [damage for _, contents in found for damage in contents.damages]
+    contents_of_tars = [(tar, read_contents(tar)) for tar in tars]
+    damages = [damage for _, contents in contents_of_tars for damage in contents.damages]
     owners: dict[str, str] = {}
-    for tar, contents in found:
+    for tar, contents in contents_of_tars:
         damages += shared_keys(owners, tar.name, contents.keys, contents.offsets)
     if damages:
         listed = "; ".join(str(damage) for damage in damages[:MAX_LISTED])
         raise InputError(f"{len(damages)} faults in tars without a manifest: {listed}. Mend or leave out these tars")
 
     folder = _index_folder(tars)
-    shards = [_index_tar(tar, contents, folder) for tar, contents in found]
-    labels = [label for _, contents in found for label in contents.labels]
+    shards = [_index_tar(tar, contents, folder) for tar, contents in contents_of_tars]
+    labels = [label for _, contents in contents_of_tars for label in contents.labels]
     labelled = all(label is not None for label in labels)
     manifest = Manifest(
         dataset=name,
-        image_size=_common_size(found),
+        image_size=_common_size(contents_of_tars),
         image_channels=3,
         layout="samples",
         shards=tuple(shards),
@@ -124,10 +124,10 @@ def _index_folder(tars: Sequence[Path]) -> Path:
     return cache
 
 
-def _common_size(found: Sequence[tuple[Path, TarContents]]) -> int:
+def _common_size(contents_of_tars: Sequence[tuple[Path, TarContents]]) -> int:
     """Pixels per side if all images are squares of one size, else 0; only headers are read."""
     sizes: set[tuple[int, int]] = set()
-    for tar, contents in found:
+    for tar, contents in contents_of_tars:
         with tar.open("rb") as file:
             for offset, size in zip(contents.offsets, contents.sizes, strict=True):
                 file.seek(offset)

@@ -154,7 +154,7 @@ class _Faults:
         """Note a fault in the member, or else the sample, that begins at an offset."""
         sample = np.flatnonzero(self._index.offsets == offset)
         key = self._index.key(int(sample[0])) if len(sample) else ""
-        member = member or next((one.name for one in self._walked[0] if one.offset == offset), key)
+        member = member or next((file.name for file in self._walked[0] if file.offset == offset), key)
         self.damages.append(Damage(shard=self._shard, member=member, offset=offset, fault=fault))
 
     def add_between(self, first: int, end: int) -> None:
@@ -162,10 +162,10 @@ class _Faults:
         members, broken = self._walked
         if broken is not None and first <= broken.offset < end:
             return self.add(broken.offset, broken.fault, broken.member)
-        inside = [one for one in members if first <= one.header < end] or [
-            one for one in members if one.offset <= first
+        inside = [member for member in members if first <= member.header < end] or [
+            member for member in members if member.offset <= first
         ][-1:]
-        names = ", ".join(one.name for one in inside)
+        names = ", ".join(member.name for member in inside)
         return self.add(inside[0].header if inside else first, "bytes changed in a header, label or detail", names)
 
     @cached_property

@@ -59,8 +59,10 @@ def write_keep_list(keep_list: KeepList | Sequence[KeepList], path: Path) -> Non
 
     Positions are stored as runs (first, length), which stay short.
     """
-    one = isinstance(keep_list, KeepList)
-    content = _to_json(keep_list) if one else {"keep_lists": [_to_json(each) for each in keep_list]}
+    if isinstance(keep_list, KeepList):
+        content = _to_json(keep_list)
+    else:
+        content = {"keep_lists": [_to_json(item) for item in keep_list]}
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
@@ -76,8 +78,10 @@ def _to_json(keep_list: KeepList) -> dict[str, Any]:
         "kept_runs": np.stack([positions[starts], lengths], axis=1).tolist(),
     }
     if keep_list.dropped:
-        known = ({k: v for k, v in one._asdict().items() if v not in ("", None)} for one in keep_list.dropped)
-        content["dropped"] = list(known)
+        content["dropped"] = [
+            {name: value for name, value in dropped._asdict().items() if value not in ("", None)}
+            for dropped in keep_list.dropped
+        ]
     return content
 
 
@@ -91,7 +95,7 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
         content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         if "keep_lists" in content:
             lists = content["keep_lists"]
-            content = next((one for one in lists if one["manifest_hash"] == manifest.hash), lists[0])
+            content = next((item for item in lists if item["manifest_hash"] == manifest.hash), lists[0])
         runs = np.asarray(content["kept_runs"], np.int64).reshape(-1, 2)
         positions = np.concatenate([np.arange(first, first + n) for first, n in runs]) if len(runs) else runs[:, 0]
         keep_list = KeepList(
@@ -99,7 +103,7 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
             positions=positions,
             radius=content["radius"],
             counts=content["counts"],
-            dropped=[Dropped(**one) for one in content.get("dropped", ())],
+            dropped=[Dropped(**entry) for entry in content.get("dropped", ())],
         )
     except OSError as error:
         raise InputError(f"keep list {path} cannot be read ({error.strerror}): check `keep_list`") from error

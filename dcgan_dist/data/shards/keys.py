@@ -19,8 +19,7 @@ def escape(name: str) -> str:
     Different names give different keys.
     """
     parts = quote(name, safe=_SAFE).replace(".", "%2E").split("/")
-    kept = "/".join(part for part in parts if part)
-    return kept if kept == "/".join(parts) else "/".join(parts).replace("/", "%2F")
+    return "/".join(parts) if all(parts) else "%2F".join(parts)
 
 
 def keys_of_paths(paths: Sequence[str]) -> list[str]:

@@ -42,12 +42,12 @@ def damages(folder: Path) -> list[Damage]:
 def test_whole_shards_have_no_fault_and_their_counts_are_right(tmp_path: Path, layout: Layout) -> None:
     write_shards(tmp_path, (5, 7), layout=layout)
 
-    found = inspect(load_manifest(str(tmp_path)))
+    inspection = inspect(load_manifest(str(tmp_path)))
 
-    assert found.damages == []
-    assert (found.readable, found.sizes) == ({"train": 12}, {"8x8": 12})
-    assert found.labels == {i: 2 if i < 2 else 1 for i in range(10)}
-    assert len(found.sheet) == 12
+    assert inspection.damages == []
+    assert (inspection.readable, inspection.sizes) == ({"train": 12}, {"8x8": 12})
+    assert inspection.labels == {i: 2 if i < 2 else 1 for i in range(10)}
+    assert len(inspection.sheet) == 12
 
 
 @pytest.mark.parametrize("layout", ["samples", "blocks"])
@@ -64,14 +64,14 @@ def test_any_flipped_byte_is_found_in_its_shard_near_its_place(
     members = members_of(shard)
 
     flip(shard, offset)
-    found = damages(folder)
+    faults = damages(folder)
 
-    assert {damage.shard for damage in found} == {shard.name}
+    assert {damage.shard for damage in faults} == {shard.name}
     inside = [i for i in range(len(index)) if index.offsets[i] <= offset < index.offsets[i] + index.sizes[i]]
     if inside:  # a flip inside an image names exactly that image
-        assert [damage.offset for damage in found] == [int(index.offsets[inside[0]])]
+        assert [damage.offset for damage in faults] == [int(index.offsets[inside[0]])]
         holder = [m.name for m in members if m.offset_data <= index.offsets[inside[0]] < m.offset_data + m.size]
-        assert found[0].member in (*holder, index.key(inside[0]))
+        assert faults[0].member in (*holder, index.key(inside[0]))
 
 
 def test_a_shard_cut_between_members_is_named_with_what_is_lost(tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_missing_and_exchanged_files_are_named(tmp_path: Path) -> None:
     (tmp_path / manifest.shards[0].name).unlink()
     flip(tmp_path / index_name(manifest.shards[2].name), 300)
 
-    found = damages(tmp_path)
+    faults = damages(tmp_path)
 
-    assert [(damage.shard, damage.member) for damage in found] == [
+    assert [(damage.shard, damage.member) for damage in faults] == [
         (manifest.shards[0].name, ""),
         (manifest.shards[2].name, index_name(manifest.shards[2].name)),
     ]
@@ -125,10 +125,10 @@ def test_undecodable_images_and_bombs_are_named_and_never_unpacked(tmp_path: Pat
     good, bomb = png(pixels_of(0)), png_that_claims(60000, 60000)
     rewritten(tmp_path, manifest, [("a.png", good), ("b.png", good[:40]), ("c.jpg", b"no image"), ("d.png", bomb)])
 
-    found = damages(tmp_path)
+    faults = damages(tmp_path)
 
-    assert [damage.member for damage in found] == ["b.png", "c.jpg", "d.png"]
-    assert "3600000000 pixels" in found[2].fault
+    assert [damage.member for damage in faults] == ["b.png", "c.jpg", "d.png"]
+    assert "3600000000 pixels" in faults[2].fault
 
 
 def test_a_jpeg_bomb_is_refused_by_its_header() -> None:
@@ -200,10 +200,10 @@ def test_keys_shared_by_two_shards_are_found(tmp_path: Path) -> None:
     copy.with_name(index_name(copy.name)).write_bytes((tmp_path / index_name(first.name)).read_bytes())
     write_manifest(replace(manifest, shards=(*manifest.shards, describe_shard(copy, "train", 3))), tmp_path)
 
-    found = damages(tmp_path)
+    faults = damages(tmp_path)
 
-    assert [damage.member for damage in found] == ["s00000", "s00001", "s00002"]
-    assert "duplicate key" in found[0].fault
+    assert [damage.member for damage in faults] == ["s00000", "s00001", "s00002"]
+    assert "duplicate key" in faults[0].fault
 
 
 def test_no_false_alarm_on_real_photographs(real_data: Path, tmp_path: Path) -> None:

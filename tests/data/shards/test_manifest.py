@@ -45,23 +45,13 @@ def test_the_hash_changes_with_the_content(folder: Path) -> None:
 
 
 def torn(folder: Path) -> None:
-    text = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(text[: len(text) // 2])
+    path = folder / "manifest.json"
+    path.write_text(path.read_text()[:200])
 
 
-def of_another_format(folder: Path) -> None:
-    content = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(content | {"format": 99}))
-
-
-def without_samples(folder: Path) -> None:
-    content = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(content | {"shards": []}))
-
-
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+def changed(folder: Path, **entries: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
 
 
 def unfinished(folder: Path) -> None:
@@ -78,16 +68,16 @@ def cut_shard(folder: Path) -> None:
     ("spoil", "message"),
     [
         (shutil.rmtree, "does not exist"),
-        (empty, r"has no manifest\.json and no tar"),
+        (lambda folder: [path.unlink() for path in folder.iterdir()], r"has no manifest\.json and no tar"),
         (unfinished, "its preparation did not finish"),
         (torn, r"manifest\.json is torn"),
-        (of_another_format, "has format 99, this program reads 1"),
-        (without_samples, "lists no sample"),
+        (lambda folder: changed(folder, format=99), "has format 99, this program reads 1"),
+        (lambda folder: changed(folder, shards=[]), "lists no sample"),
         (cut_shard, r"t-train-000001\.tar has \d+ bytes, the manifest says \d+"),
         (lambda folder: (folder / "t-train-000000.tar").unlink(), r"t-train-000000\.tar is missing"),
     ],
 )
-def test_what_is_wrong_with_a_data_set_is_named(folder: Path, spoil: Callable[[Path], None], message: str) -> None:
+def test_what_is_wrong_with_a_data_set_is_named(folder: Path, spoil: Callable[[Path], object], message: str) -> None:
     spoil(folder)
 
     with pytest.raises(InputError, match=message):

@@ -30,10 +30,10 @@ def test_webdataset_reads_the_samples_that_were_written(tmp_path: Path) -> None:
 
     read = read_with_webdataset(tmp_path / "a.tar")
 
-    assert [one["__key__"] for one in read] == [f"dir/k{i}" for i in range(5)]
-    for i, one in enumerate(read):
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(one["png"]))), pixels_of(i))
-        assert (one["cls"], json.loads(one["json"])) == (b"%d" % (i % 3), {"i": i})
+    assert [sample["__key__"] for sample in read] == [f"dir/k{i}" for i in range(5)]
+    for i, sample in enumerate(read):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(sample["png"]))), pixels_of(i))
+        assert (sample["cls"], json.loads(sample["json"])) == (b"%d" % (i % 3), {"i": i})
 
 
 def test_webdataset_reads_the_blocks_that_were_written(tmp_path: Path) -> None:
