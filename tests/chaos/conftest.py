@@ -70,19 +70,27 @@ def result_of(config: TrainConfig) -> dict:
 
 def is_exact(config: TrainConfig, expected: dict) -> bool:
     """Whether a run ended with the hashes of another: of all state, and of state and reports."""
-    seen = result_of(config)
-    return all(seen[name] == expected[name] for name in ("sha256", "sha256_with_log"))
+    result = result_of(config)
+    return all(result[name] == expected[name] for name in ("sha256", "sha256_with_log"))
+
+
+def check_exact(config: TrainConfig, expected: dict, table: Table, rows: list[Injected]) -> None:
+    """Add faults to the table; fail unless the run ended with the expected hashes and lost no more steps than allowed."""
+    exact = is_exact(config, expected)
+    table(rows, "exact" if exact else "different")
+    assert exact, rows
+    assert not [row for row in rows if row.steps_lost > row.steps_allowed]
 
 
 def nothing_left(session: str, run: Path, seconds: float = 30) -> None:
     """Fail where a process, a placement group or a temporary file of a run is still there after some seconds."""
     until = time.monotonic() + seconds
-    while (left := _left(session, run)) and time.monotonic() < until:
+    while (leftovers := _leftovers(session, run)) and time.monotonic() < until:
         time.sleep(0.2)
-    assert left == []
+    assert leftovers == []
 
 
-def _left(session: str, run: Path) -> list[str]:
+def _leftovers(session: str, run: Path) -> list[str]:
     from ray.util import placement_group_table
 
     groups = [f"placement group {key}" for key, group in placement_group_table().items() if group["state"] != "REMOVED"]
@@ -96,7 +104,7 @@ def table() -> Iterator[Table]:
     rows: list[dict] = []
 
     def add(injected: list[Injected], outcome: str) -> None:
-        new = [dataclasses.asdict(one) | {"outcome": outcome} for one in injected]
+        new = [dataclasses.asdict(row) | {"outcome": outcome} for row in injected]
         rows.extend(new)
         if file := os.environ.get("DCGAN_DIST_FAULTS"):  # at once: a long session may not reach its end
             before = json.loads(Path(file).read_text()) if Path(file).exists() else []

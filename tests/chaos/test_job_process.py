@@ -15,7 +15,7 @@ import pytest
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.storage.scratch import abandoned_scratch
-from tests.chaos.conftest import STEPS, is_exact, result_of
+from tests.chaos.conftest import STEPS, check_exact, result_of
 from tests.chaos.cost import Events, Table, heard
 from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import JOBS
@@ -91,11 +91,7 @@ def test_the_same_command_goes_on_after_every_kind_of_end(
                 "the first signal commits what was done"
             )
 
-    exact = is_exact(config, expected)
-    table(rows, "exact" if exact else "different")
-    assert exact
-    for one in rows:
-        assert one.steps_lost <= one.steps_allowed, one
+    check_exact(config, expected, table, rows)
     assert not list(Path(events.folder.path).glob("**/*.tmp")), "a temporary file was left"
     assert abandoned_scratch() == []
 
@@ -125,13 +121,11 @@ def test_ray_job_stop_commits_and_the_same_command_goes_on(
         groups = groups_left(head)
 
     row = events.cost("ray job stop", before, lambda: step)
-    exact = is_exact(config, expected)
-    table([row], "exact" if exact else "different")
+    check_exact(config, expected, table, [row])
     assert "'first' was stopped" in status
     assert stopped["status"] == "KILLED"
     assert stopped["images_seen"] // events.batch >= step, "what was done is kept"
     assert row.steps_lost == 0
-    assert exact
     assert groups == [], "a placement group was left"
 
 
@@ -142,7 +136,7 @@ def groups_left(head: dict[str, str], seconds: float = 30) -> list[str]:
         address = head["RAY_API_SERVER_ADDRESS"]
         listing = ray_cli(head, "list", "placement-groups", "--address", address, "--format", "json").stdout
         listed = [] if listing.strip() == "No resource in the cluster" else json.loads(listing)
-        left = [group["placement_group_id"] for group in listed if group["state"] != "REMOVED"]
-        if not left or time.monotonic() > until:
-            return left
+        groups = [group["placement_group_id"] for group in listed if group["state"] != "REMOVED"]
+        if not groups or time.monotonic() > until:
+            return groups
         time.sleep(1)

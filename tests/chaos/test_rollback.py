@@ -12,7 +12,7 @@ import pytest
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs import fit
 from dcgan_dist.runs.driver import run_training
-from tests.chaos.conftest import is_exact, result_of
+from tests.chaos.conftest import check_exact, result_of
 from tests.chaos.cost import Injected, Table
 from tests.chaos.soak import Soak
 
@@ -70,16 +70,14 @@ def test_the_run_goes_back_and_on_with_fresh_draws_the_same_after_a_kill(
     assert soak.run() == 0
 
     went_back = soak.events.all("rolled back")[-1]["images_seen"] // soak.events.batch
-    exact = is_exact(again, expected)
     row = Injected(
         fault="a non-finite loss, and a SIGKILL of a rank in the same run",
         steps_lost=25 - went_back,
         steps_allowed=soak.events.interval,
     )
-    table([row], "exact" if exact else "different")
+    check_exact(again, expected, table, [row])
     assert expected["rollbacks"] == 1
     assert went_back == 20
-    assert exact
     progress = json.loads((Path(expected["checkpoint"]) / "progress.json").read_text())
     assert progress["rollbacks"] == 1, "the checkpoint says which draws follow"
 
