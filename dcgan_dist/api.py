@@ -123,7 +123,8 @@ def train(config: TrainConfig | None = None, *, preset: str = "", **fields: Any)
     """Train a DCGAN, or go on with a run of the same name, on the Ray cluster at hand or on this machine.
 
     >>> from dcgan_dist import train
-    >>> result = train(preset="demo32", shards="shards/rooms", storage="runs", epochs=2, **{"optimizer_d.lr": 1e-4})
+    >>> fields = {"epochs": 2, "data.batch_size": 16, "quality.samples": 100, "snapshot_batches": 10}
+    >>> result = train(preset="demo32", shards="shards/rooms", storage="runs", **fields)
     >>> assert result["status"] == "FINISHED"
 
     Args:

@@ -2,28 +2,91 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import dcgan_dist
-from dcgan_dist.config import replace
+from dcgan_dist.config import TrainConfig, from_dict, replace
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
+from dcgan_dist.registry.registry import register_network
 from dcgan_dist.runs.plan import plan_run, run_batches
+from dcgan_dist.tracking.runs import TrackedRun
 from tests.helpers.jobs import draw_rooms
-from tests.helpers.networks import drawn_generator
+from tests.helpers.networks import drawn_generator, drawn_network
+from tests.memorization.test_image_sets import save, smooth
 
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags = ["--cpus", "1", "--shard-samples", "30", "--val-fraction", "0.2"]
     return draw_rooms(tmp_path_factory.mktemp("rooms"), 100, *flags)
+
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def workspace(rooms: Path, ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working directory that the examples take for granted: shards, photographs, and a registry for what is trained."""
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / "shards").mkdir()
+    (folder / "shards" / "rooms").symlink_to(rooms)
+    save(smooth(260), folder / "photos")
+    tracking_uri = f"sqlite:///{folder}/mlflow.db"
+    run = TrackedRun.create(tracking_uri, "search", "a run", {}, {})
+    classifier, _ = drawn_network("classifier", "svhn32")
+    register_network(run, classifier, "dcgan-svhn-supervised", card="A card.", tags={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+        yield folder
+
+
+def run_examples(documented: Any) -> dict[str, Any]:
+    """Execute the examples in a docstring; returns the names they define."""
+    names: dict[str, Any] = {}
+    examples = doctest.DocTestParser().get_examples(documented.__doc__)
+    assert examples
+    for example in examples:
+        exec(example.source, names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def trained(workspace: Path) -> dict[str, Any]:
+    """Result of the run that the example of `train` makes."""
+    return run_examples(dcgan_dist.train)["result"]
+
+
+def test_training_from_python_writes_registers_and_goes_on(trained: dict[str, Any], workspace: Path) -> None:
+    assert (trained["job"], trained["status"], trained["config"]["epochs"]) == ("train", "FINISHED", 2)
+    assert trained["images_seen"] == trained["images"] > 0
+    config = from_dict(TrainConfig, trained["config"])
+    again = dcgan_dist.train(config)
+    planned = dcgan_dist.train(config, epochs=3, dry_run=True)
+
+    assert (again, planned) == (trained, {})
+    with pytest.raises(InputError, match="either a config or the name of a `preset`"):
+        dcgan_dist.train()
+
+
+@pytest.mark.parametrize("name", [name for name in dcgan_dist.__all__ if name != "train"])
+def test_the_example_of_every_public_function_runs(name: str, trained: dict[str, Any]) -> None:
+    run_examples(getattr(dcgan_dist, name))
+
+
+def test_the_example_of_the_package_runs(trained: dict[str, Any]) -> None:
+    assert run_examples(dcgan_dist)["images"].shape == (16, 3, 32, 32)
 
 
 def test_importing_the_package_loads_none_of_its_rooms_and_no_torch() -> None:

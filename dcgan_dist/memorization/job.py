@@ -126,14 +126,14 @@ def _result(
 
 def _command(options: MemorizationOptions) -> str:
     """The command that repeats the check, without the folders and the server of this machine."""
-    words = ["python", "jobs/check_memorization.py"]
+    command = ["python", "jobs/check_memorization.py"]
     for field in fields(options):
         value = getattr(options, field.name)
         if value == field.default or field.name == "tracking_uri":
             continue
         values = value if isinstance(value, tuple) else (value,)
-        words += [f"--{field.name.replace('_', '-')}", *map(_shown, values)]
-    return shlex.join(words)
+        command += [f"--{field.name.replace('_', '-')}", *map(_shown, values)]
+    return shlex.join(command)
 
 
 def _shown(value: str | int) -> str:

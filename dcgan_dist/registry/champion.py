@@ -74,11 +74,11 @@ class ChampionRegistry:
 
         Where it was measured again after a restart, the latest point counts.
         """
-        seen = version.tags.get("images_seen", "")
-        if not version.run_id or not seen:
+        images_seen = version.tags.get("images_seen", "")
+        if not version.run_id or not images_seen:
             return None
         with refusals_as_input_errors(self._uri):
-            points = [p for p in self._client.get_metric_history(version.run_id, key) if str(p.step) == seen]
+            points = [p for p in self._client.get_metric_history(version.run_id, key) if str(p.step) == images_seen]
         return max(points, key=lambda point: point.timestamp).value if points else None
 
     def keep_file(self, run_id: str, path: Path, folder: str) -> None:

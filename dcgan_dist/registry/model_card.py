@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from dcgan_dist.config import ModelConfig, SupervisedConfig, flatten
+from dcgan_dist.config import ModelConfig, SupervisedConfig, TrainConfig, flatten
 
+NOT_AVERAGED = (
+    "weights of one step, not averaged: of the kept checkpoint with the least Frechet distance where it was measured"
+)
 LIMITS = """
 ## Limits
 
@@ -19,46 +22,36 @@ def model_card(
     *,
     kind: Literal["generator", "discriminator"],
     name: str,
-    preset: str,
-    dataset: str,
-    model: ModelConfig,
+    config: TrainConfig,
     images_seen: int,
-    updates_d: int,
-    updates_g: int,
-    schedule: str,
+    updates: tuple[int, int],
     manifest_hash: str,
     quality: Mapping[str, float],
-    averaged: bool = False,
-    alias: str = "candidate",
 ) -> str:
     """Markdown: what the network is, where it comes from, how good it is, how to load it, what not to use it for.
 
     Args:
         kind: which of the two networks.
         name: its name in the registry.
-        preset: preset the run started from.
-        dataset: what the images are.
-        model: shape of the networks.
+        config: how it was trained.
         images_seen: real images that were drawn while it was trained.
-        updates_d, updates_g: optimiser steps of the discriminator and of the generator.
-        schedule: "both" or "alternate".
+        updates: optimiser steps of the discriminator and of the generator.
         manifest_hash: of the shards it was trained on.
         quality: metric key -> value at the time of export; empty where nothing was measured.
-        averaged: the weights are a moving average over the run.
-        alias: under which the loading examples name it.
     """
-    uri = f"models:/{name}@{alias}"
+    uri, model = f"models:/{name}@candidate", config.model
+    averaged = "weights averaged over the run" if config.ema_half_life_images else NOT_AVERAGED
     return f"""# {name}
 
-The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{preset}`, trained on {dataset}.
+The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{config.preset}`, trained on {config.dataset}.
 {_shapes(kind, model)}
 
 ## Training
 
-- {images_seen:,} real images seen; {updates_d:,} updates of the discriminator, {updates_g:,} of the generator
-  (schedule `{schedule}`)
+- {images_seen:,} real images seen; {updates[0]:,} updates of the discriminator, {updates[1]:,} of the generator
+  (schedule `{config.schedule}`)
 - manifest of the training images (their split of the shards) {manifest_hash}
-- {"weights averaged over the run" if averaged else "weights of one step, not averaged: of the kept checkpoint with the least Frechet distance where it was measured"}
+- {averaged}
 - batch normalisation: standing statistics, measured before export
 
 ## Quality
@@ -81,12 +74,14 @@ def _quality(quality: Mapping[str, float]) -> str:
     """Table of the figures, and what they can be compared with."""
     if not quality:
         return "Not measured."
-    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
-    return f"""| metric | value |
-|---|---|
-{figures}
+    return f"""{_table("metric", quality)}
 
 Frechet distances on random features compare runs of one data set and image size with each other, nothing else."""
+
+
+def _table(heading: str, figures: Mapping[str, float]) -> str:
+    rows = (f"| {key} | {value:.6g} |" for key, value in figures.items())
+    return "\n".join([f"| {heading} | value |", "|---|---|", *rows])
 
 
 def classifier_card(
@@ -97,7 +92,6 @@ def classifier_card(
     search: str,
     quality: Mapping[str, float],
     deviations: Sequence[str],
-    alias: str = "candidate",
 ) -> str:
     """The same for a supervised network that a search found.
 
@@ -108,9 +102,7 @@ def classifier_card(
         search: how the configuration was found, and which of its trainings this is.
         quality: figure -> value; errors in percent.
         deviations: from the paper's protocol, a phrase each.
-        alias: under which the loading examples name it.
     """
-    figures = "\n".join(f"| {key} | {value:.6g} |" for key, value in quality.items())
     fields = "\n".join(f"- `{path}` = {value}" for path, value in flatten(config).items() if "generator" not in path)
     size = config.classifier.model.image_size
     return f"""# {name}
@@ -130,16 +122,14 @@ architecture alone reaches with few labels. Maps images (n, {config.classifier.m
 
 ## Quality
 
-| figure | value |
-|---|---|
-{figures}
+{_table("figure", quality)}
 
 ## Use
 
 ```python
 from dcgan_dist import load_classifier
 
-classifier = load_classifier("models:/{name}@{alias}", TRACKING_URI)
+classifier = load_classifier("models:/{name}@candidate", TRACKING_URI)
 classes = classifier(images).argmax(1)
 ```
 

@@ -42,7 +42,7 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
     parts = [
         *_about(generator, identity),
         *_samples(generator, identity, tracking_uri, job.seed),
-        *(part for result in results for part in section(result)),
+        *(element for result in results for element in section(result)),
         heading("This page"),
         paragraph(Markup("Made by <code>{}</code>").format(command)),
     ]

@@ -110,16 +110,11 @@ def register_snapshot(
         card = model_card(
             kind=kind,
             name=name,
-            preset=config.preset,
-            dataset=config.dataset,
-            model=config.model,
+            config=config,
             images_seen=progress.images_seen,
-            updates_d=updates_d,
-            updates_g=updates_g,
-            schedule=config.schedule,
+            updates=(updates_d, updates_g),
             manifest_hash=plan.manifest.hash,
             quality=quality,
-            averaged=config.ema_half_life_images > 0,
         )
         tags = {"manifest_hash": plan.manifest.hash, "preset": config.preset, "images_seen": str(progress.images_seen)}
         version = register_network(run, network, name, card=card, tags=tags, images_seen=progress.images_seen)

@@ -48,16 +48,16 @@ def test_exceedance_probability_equals_counting_all_arrangements() -> None:
     samples, held_out = 4, 5
     for held_out_copies in range(held_out):
         for copies in range(samples + 1):
-            found = 0
+            exceeding = 0
             arrangements = list(
                 combinations(range(samples + held_out), held_out)
             )  # ranks of held-out images, 0 highest
             for ranks in arrangements:
                 threshold = sorted(ranks)[held_out_copies]
                 beyond = threshold - held_out_copies  # samples above it
-                found += beyond >= copies
+                exceeding += beyond >= copies
             p_value = exceedance_p_value(copies, samples, held_out_copies, held_out)
-            assert p_value == pytest.approx(found / len(arrangements))
+            assert p_value == pytest.approx(exceeding / len(arrangements))
 
 
 @pytest.mark.parametrize(("samples", "held_out"), [(1000, 1000), (5000, 1500), (2000, 5000)])
@@ -77,15 +77,15 @@ def test_p_allows_for_every_threshold_that_was_tried() -> None:
     held_out_scores, scores = rng.standard_normal(5000), rng.standard_normal(5000)
     scores[:12] += 9
     calibration = calibrate(held_out_scores, np.ones(5000, bool), np.full(50, 9.0), 5000)
-    found = copy_rate(scores, calibration)
+    result = copy_rate(scores, calibration)
 
-    alone = exceedance_p_value(found.copies, 5000, calibration.held_out_copies, 5000)
-    assert found.p_value == min(1.0, THRESHOLDS * alone) > alone > 0
+    alone = exceedance_p_value(result.copies, 5000, calibration.held_out_copies, 5000)
+    assert result.p_value == min(1.0, THRESHOLDS * alone) > alone > 0
     least = calibration.critical
     for copies, many in ((least, True), (least - 1, False)):
-        one = exceedance_p_value(copies, 5000, calibration.held_out_copies, 5000)
+        p_value = exceedance_p_value(copies, 5000, calibration.held_out_copies, 5000)
         enough = clopper_pearson(copies, 5000)[0] > HELD_OUT_SHARE
-        assert (THRESHOLDS * one <= CHANCE and enough) is many
+        assert (THRESHOLDS * p_value <= CHANCE and enough) is many
 
 
 def test_a_data_set_that_repeats_itself_is_no_copy() -> None:
@@ -118,14 +118,14 @@ def test_copies_planted_at_the_detection_limit_are_found_as_often_as_it_says(sam
     assert calibration.limit is not None
     assert calibration.limit < 0.02
 
-    found = []
+    alarms = []
     for _ in range(300):
         scores = rng.choice(held_out_scores, samples)
         planted = rng.random(samples) < calibration.limit
         scores[planted] = rng.choice(pool, int(planted.sum()))
-        found.append(copy_rate(scores, calibration).too_many)
+        alarms.append(copy_rate(scores, calibration).too_many)
 
-    assert np.mean(found) == pytest.approx(POWER, abs=0.04)
+    assert np.mean(alarms) == pytest.approx(POWER, abs=0.04)
 
 
 def test_power_falls_with_the_rate_and_the_limit_is_where_it_crosses() -> None:

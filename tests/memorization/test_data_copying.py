@@ -25,11 +25,11 @@ def test_ranks_equal_those_of_scipy_with_and_without_ties(first: Features, secon
         assert mann_whitney(first, second).z == 0
         return
 
-    found = mann_whitney(first, second)
+    result = mann_whitney(first, second)
     expected = mannwhitneyu(first, second, alternative="less", method="asymptotic", use_continuity=False)
 
-    assert found.u == pytest.approx(expected.statistic)
-    assert found.p_below == pytest.approx(expected.pvalue, abs=1e-12)
+    assert result.u == pytest.approx(expected.statistic)
+    assert result.p_below == pytest.approx(expected.pvalue, abs=1e-12)
 
 
 def check(samples: Features, train: Features, held_out: Features, cells: int = 1, **settings: int) -> DataCopying:
@@ -52,9 +52,9 @@ def test_statistic_equals_the_definition() -> None:
 
     total, weight = 0.0, 0
     for cell in range(3):
-        own = train[of_train == cell]
-        first = cdist(samples[of_samples == cell], own).min(1)
-        second = cdist(held_out[of_held_out == cell], own).min(1)
+        of_train_in_cell = train[of_train == cell]
+        first = cdist(samples[of_samples == cell], of_train_in_cell).min(1)
+        second = cdist(held_out[of_held_out == cell], of_train_in_cell).min(1)
         n, m = len(first), len(second)
         u = (first[:, None] > second[None]).sum()
         total += m * (u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12)
@@ -67,8 +67,8 @@ def test_false_alarms_under_the_null_are_as_rare_as_stated() -> None:
     rng = np.random.default_rng(1)
     p_values = []
     for _ in range(150):
-        found = check(draw(rng, 60), draw(rng, 120), draw(rng, 60), 2, permutations=199)
-        p_values.append(found.p_value)
+        result = check(draw(rng, 60), draw(rng, 120), draw(rng, 60), 2, permutations=199)
+        p_values.append(result.p_value)
 
     for level in (0.01, 0.05, 0.2):
         assert np.mean(np.array(p_values) <= level) <= binom.ppf(0.999, 150, level) / 150
@@ -78,11 +78,11 @@ def test_smooth_samples_that_copy_nothing_fail_the_published_test_but_not_ours()
     rng = np.random.default_rng(2)
     smooth = draw(rng, 300, spread=0.4)  # nearer to the middle of every cluster than images are
 
-    found = check(smooth, draw(rng, 600), draw(rng, 300))
+    result = check(smooth, draw(rng, 600), draw(rng, 300))
 
-    assert found.p_normal < 1e-6
-    assert not found.significant
-    assert found.permuted_mean == pytest.approx(found.c_t, abs=1.5)
+    assert result.p_normal < 1e-6
+    assert not result.significant
+    assert result.permuted_mean == pytest.approx(result.c_t, abs=1.5)
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
@@ -95,10 +95,10 @@ def test_noisy_copies_are_found_even_where_they_are_smooth(share: float) -> None
         (int(copies.sum()), 8)
     ).astype(np.float32)
 
-    found = check(samples, train, draw(rng, 300), 3)
+    result = check(samples, train, draw(rng, 300), 3)
 
-    assert found.significant
-    assert found.exchangeable
+    assert result.significant
+    assert result.exchangeable
 
 
 def test_few_training_images_and_many_held_out_ones_are_enough() -> None:
@@ -112,10 +112,10 @@ def test_few_training_images_and_many_held_out_ones_are_enough() -> None:
 def test_held_out_images_of_another_source_are_noticed() -> None:
     rng = np.random.default_rng(5)
 
-    found = check(draw(rng, 300), draw(rng, 300), draw(rng, 300) + np.float32(1.0))
+    result = check(draw(rng, 300), draw(rng, 300), draw(rng, 300) + np.float32(1.0))
 
-    assert found.significant
-    assert not found.exchangeable
+    assert result.significant
+    assert not result.exchangeable
 
 
 def test_identical_images_in_both_sets_do_no_harm() -> None:

@@ -27,7 +27,7 @@ def smooth(n: int, side: int = 32, seed: int = 0) -> Pixels:
     if not n:
         return np.empty((0, 3, side, side), np.uint8)
     return np.stack(
-        [np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC)) for one in coarse]
+        [np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)) for image in coarse]
     ).transpose(0, 3, 1, 2)
 
 
@@ -49,10 +49,10 @@ def test_files_arrays_and_shards_of_the_same_images_are_the_same_set(tmp_path: P
 
     sets = [read_image_set([str(tmp_path / name)], "samples") for name in ("files", "one.npy", "two.npz", "shards")]
 
-    assert all(np.array_equal(np.sort(one.images, 0), np.sort(images, 0)) for one in sets)
-    assert len({one.sha256 for one in sets[:3]}) == 1
-    assert [bool(one.manifest) for one in sets] == [False, False, False, True]
-    assert {one.side for one in sets} == {32}
+    assert all(np.array_equal(np.sort(image_set.images, 0), np.sort(images, 0)) for image_set in sets)
+    assert len({image_set.sha256 for image_set in sets[:3]}) == 1
+    assert [bool(image_set.manifest) for image_set in sets] == [False, False, False, True]
+    assert {image_set.side for image_set in sets} == {32}
 
 
 def test_data_with_splits_gives_its_training_images_or_the_others(tmp_path: Path) -> None:
@@ -75,14 +75,14 @@ def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> N
     )
     (tar,) = (tmp_path / "shards").glob("*.tar")
     content = bytearray(tar.read_bytes())
-    members = [one for one in walk_tar(tar) if one.name.endswith((".jpg", ".png"))]
+    members = [member for member in walk_tar(tar) if member.name.endswith((".jpg", ".png"))]
     content[members[0].offset + members[0].size // 2] ^= 255
     tar.write_bytes(content)
 
-    found = read_image_set([str(tmp_path / "shards")], "samples")
+    image_set = read_image_set([str(tmp_path / "shards")], "samples")
 
-    assert (len(found), found.unreadable) == (199, 1)
-    assert len({image.tobytes() for image in found.images}) == 199  # no neighbour stands in
+    assert (len(image_set), image_set.unreadable) == (199, 1)
+    assert len({image.tobytes() for image in image_set.images}) == 199  # no neighbour stands in
     for member in members[:10]:
         content[member.offset + member.size // 2] ^= 85
     tar.write_bytes(content)
@@ -92,13 +92,13 @@ def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> N
 
 def test_a_folder_with_cifar_tars_gives_train_or_test(tmp_path: Path) -> None:
     images = smooth(5)
-    for split, part in (("train", images[:3]), ("test", images[3:])):
-        files = ((f"{split}/{i:05}_cat.jpg", encode_jpeg(image.transpose(1, 2, 0))) for i, image in enumerate(part))
+    for split, in_split in (("train", images[:3]), ("test", images[3:])):
+        files = ((f"{split}/{i:05}_cat.jpg", encode_jpeg(image.transpose(1, 2, 0))) for i, image in enumerate(in_split))
         (tmp_path / f"cifar10-{split}-00.tar").write_bytes(tar_of(files))
 
     train, held_out, samples = (read_image_set([str(tmp_path)], role) for role in ("train", "held_out", "samples"))
 
-    assert [len(one) for one in (train, held_out, samples)] == [3, 2, 5]
+    assert [len(image_set) for image_set in (train, held_out, samples)] == [3, 2, 5]
     assert np.abs(train.images.astype(int) - images[:3]).mean() < 10
     assert np.abs(held_out.images.astype(int) - images[3:]).mean() < 10
 
@@ -133,24 +133,24 @@ def test_several_places_are_one_set_and_a_bad_file_among_many_is_counted(tmp_pat
     save(smooth(50, seed=1), tmp_path / "b")
     (tmp_path / "b" / "bad.png").write_bytes(b"no image")
 
-    found = read_image_set([str(tmp_path / "a"), str(tmp_path / "b")], "train")
+    image_set = read_image_set([str(tmp_path / "a"), str(tmp_path / "b")], "train")
 
-    assert len(found) == 150
-    assert found.unreadable == 1
+    assert len(image_set) == 150
+    assert image_set.unreadable == 1
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "no image"),
         (lambda path: [save(smooth(3), path), (path / "bad.png").write_bytes(b"")], "cannot be read"),
     ],
 )
-def test_what_cannot_be_read_is_named(make, words: str, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named(make, message: str, tmp_path: Path) -> None:
     make(tmp_path / "place")
 
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         read_image_set([str(tmp_path / "place")], "train")
 
 

@@ -54,10 +54,10 @@ def test_verdict(
 ) -> None:
     calibration = dataclasses.replace(CALIBRATION, limit=limit) if rate else None
 
-    found = decide(held_out, 100, rate, calibration, copying)
+    judged = decide(held_out, 100, rate, calibration, copying)
 
-    assert found.verdict == verdict
-    assert found.reasons
+    assert judged.verdict == verdict
+    assert judged.reasons
 
 
 def test_every_cause_of_a_failure_is_named() -> None:
@@ -65,7 +65,7 @@ def test_every_cause_of_a_failure_is_named() -> None:
 
 
 def test_the_number_that_is_missing_is_named() -> None:
-    found = decide(0, 946, None, None, None)
+    judged = decide(0, 946, None, None, None)
 
-    assert "946" in found.reasons[0]
-    assert "1,000" in found.reasons[0]
+    assert "946" in judged.reasons[0]
+    assert "1,000" in judged.reasons[0]

@@ -37,14 +37,14 @@ def test_grid_shows_each_image_once_in_order_with_a_gap(
     sheet = np.array(Image.open(path))
     across = min(columns or 2, n)
     assert sheet.shape == (-(-n // across) * 14 + 2, across * 14 + 2, 3)
-    seen = np.zeros(sheet.shape[:2], dtype=bool)
+    covered = np.zeros(sheet.shape[:2], dtype=bool)
     for i, image in enumerate(images):
         y, x = 2 + i // across * 14, 2 + i % across * 14
         shown = sheet[y : y + 12, x : x + 12]
         expected = image.expand(3, -1, -1).permute(1, 2, 0).numpy().repeat(2, 0).repeat(2, 1)
         np.testing.assert_array_equal(shown, expected)
-        seen[y : y + 12, x : x + 12] = True
-    assert (sheet[~seen] == GAP_COLOUR).all()
+        covered[y : y + 12, x : x + 12] = True
+    assert (sheet[~covered] == GAP_COLOUR).all()
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
 
 

@@ -95,13 +95,13 @@ def test_frechet_rises_with_every_way_of_spoiling(
 def test_nearest_distances_equal_brute_force(faces: Tensor, others: Tensor) -> None:
     held_out, batches = faces[:50], others[:130].split(32)
 
-    found = nearest_distances(Reference(held_out), batches, (32, 100))
+    distances = nearest_distances(Reference(held_out), batches, (32, 100))
 
     real = from_uint8(held_out, "tanh").double().flatten(1)
     for n in (32, 100, 130):
         expected = torch.cdist(real, others[:n].double().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
-        assert found[n] == pytest.approx(expected.amin(1).mean().item(), rel=1e-5)
-    assert sorted(found) == [32, 100, 130]
+        assert distances[n] == pytest.approx(expected.amin(1).mean().item(), rel=1e-5)
+    assert sorted(distances) == [32, 100, 130]
 
 
 def test_a_memorised_image_has_distance_zero(faces: Tensor) -> None:

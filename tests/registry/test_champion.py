@@ -32,13 +32,13 @@ def test_the_champion_moves_and_each_one_before_can_be_restored(client: MlflowCl
     for number in (1, 3, 2):
         registry.make_champion(registry.version(f"models:/moves/{number}"))
 
-    seen = []
+    restored = []
     while (before := registry.champion_before("moves")) is not None:
         registry.restore("moves")
         now = registry.champion("moves")
         assert now == before
-        seen.append(before.version)
-    assert seen == ["3", "1"]
+        restored.append(before.version)
+    assert restored == ["3", "1"]
 
 
 def test_making_the_champion_champion_again_changes_nothing(client: MlflowClient, tracking_uri: str) -> None:
@@ -66,8 +66,8 @@ def test_a_former_champion_that_was_deleted_is_passed_over(client: MlflowClient,
 
 def test_quality_is_that_of_the_images_the_version_had_seen(client: MlflowClient, tracking_uri: str) -> None:
     run = TrackedRun.create(tracking_uri, "champions", "run", {}, {})
-    for seen, value in ((100, 50.0), (200, 20.0), (300, 35.0)):
-        run.log_metrics({"quality/frechet_random": value}, seen)
+    for images_seen, value in ((100, 50.0), (200, 20.0), (300, 35.0)):
+        run.log_metrics({"quality/frechet_random": value}, images_seen)
     run.finish("FINISHED")
     add_versions(client, "quality", 2, run.run_id)
     registry = ChampionRegistry(tracking_uri)

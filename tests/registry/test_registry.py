@@ -111,7 +111,7 @@ def test_every_way_to_name_a_model_finds_it(run: TrackedRun) -> None:
     register(run, discriminator, "dcgan-named-discriminator")
     number = int(second_uri.rsplit("/", 1)[1])
 
-    found = {
+    configs = {
         uri: load_generator(uri, run.tracking_uri).config
         for uri in (
             f"models:/dcgan-named-generator/{number - 1}",
@@ -123,7 +123,7 @@ def test_every_way_to_name_a_model_finds_it(run: TrackedRun) -> None:
         )
     }
 
-    assert list(found.values()) == [first.config] * 2 + [second.config] * 4
+    assert list(configs.values()) == [first.config] * 2 + [second.config] * 4
     assert load_discriminator(f"runs:/{run.run_id}/discriminator", run.tracking_uri).config == discriminator.config
 
 
