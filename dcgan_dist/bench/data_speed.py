@@ -115,7 +115,7 @@ def _prepare(options: Options, folder: Path, layout: Layout) -> Manifest:
         if options.source
         else RoomSource(n=options.n, image_size=options.image_size)
     )
-    prepare(source, ShardOptions(out=str(folder / layout), layout=layout, shard_samples=1024))
+    prepare(source, ShardOptions(out=str(folder / layout), layout=layout, shard_samples=1024, cpus=1))
     return load_manifest(str(folder / layout))
 
 

@@ -23,11 +23,10 @@ from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import Codes, DedupOptions
 from dcgan_dist.dedup.result import PAIRS_NAME
 from dcgan_dist.errors import require
-from dcgan_dist.prepare.job import runner
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
 from dcgan_dist.prepare.sources.folder import FolderSource
-from dcgan_dist.prepare.sources.planted import PlantedSource
+from dcgan_dist.prepare.sources.planted import plant_duplicates
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 
@@ -76,8 +75,8 @@ def plant_and_find(options: Options, out: Path) -> dict[str, Any]:
     if options.source:
         inner = FolderSource(paths=tuple(absolute(path, "source") for path in options.source), image_size=size)
     shards, results = str(out / "shards"), out / "dedup"
-    source = PlantedSource(inner=inner, share=options.share)
-    manifest = prepare(source, ShardOptions(out=shards, shard_samples=2000), run=runner(options.cpus)).manifest
+    source = plant_duplicates(inner, options.share)
+    manifest = prepare(source, ShardOptions(out=shards, shard_samples=2000, cpus=options.cpus)).manifest
     with Measured() as measured:
         run_dedup(
             DedupOptions(

@@ -59,7 +59,7 @@ def measure(options: Options) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
         if not options.shards:
             source = RoomSource(n=options.n, image_size=config.model.image_size)
-            prepare(source, ShardOptions(out=folder, layout=options.layout))
+            prepare(source, ShardOptions(out=folder, layout=options.layout, cpus=1))
         return measure_plan(plan_run(replace(config, "shards", options.shards or folder)), options)
 
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dcgan_dist.cli.command_line import absolute
-from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cli.result_file import write_result
-from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.contact_sheet import save_sheet
-from dcgan_dist.data.shards.schema import Layout
 from dcgan_dist.data.stream import read_images
-from dcgan_dist.prepare.plan import ShardResult, ShardTask, plan_shards
+from dcgan_dist.prepare.plan import plan_shards
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
-from dcgan_dist.prepare.write_shards import Run, make_shard, prepare, run_here
+from dcgan_dist.prepare.write_shards import prepare
 
 SHEET_NAME = "contact_sheet.png"
 SHEET_IMAGES = 64
@@ -44,21 +39,10 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
         print(f"{source.dataset}: {counts} items into {len(tasks)} shards ({options.layout}) in {options.out}")
         print(f"preprocessing {json.dumps(source.describe()[0])}; nothing was written")
         return 0
-    prepared = prepare(source, options, run=runner(options.cpus), progress_bar=progress_bar)
+    prepared = prepare(source, options)
     folder, manifest = Path(options.out), prepared.manifest
     images = read_images(manifest, SHEET_IMAGES, image_size=manifest.image_size)
     save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
     write_result(folder, {"job": "prepare"} | prepared.to_json())
     print(f"{prepared}\ncontact sheet {folder / SHEET_NAME}")
     return 0
-
-
-def runner(cpus: int) -> Run:
-    """Where shards are made: here for one CPU, else on the Ray cluster, that many at once (0: all its CPUs)."""
-
-    def run_on_cluster(
-        source: Source, tasks: Sequence[ShardTask], layout: Layout, folder: str
-    ) -> Iterator[tuple[ShardTask, ShardResult]]:
-        yield from run_tasks(partial(make_shard, layout=layout, folder=folder), source, tasks, cpus=cpus)
-
-    return run_here if cpus == 1 else run_on_cluster

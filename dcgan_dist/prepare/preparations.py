@@ -1,20 +1,14 @@
-"""The preparation jobs: the flags of each, and the source of images that they name.
-
-Sources are imported where they are opened, so that --help loads neither torch nor Ray.
-"""
+"""The options of each preparation job; what reads images is imported after them, so that --help loads neither torch nor Ray."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dcgan_dist.cli.command_line import parse
 from dcgan_dist.data.shards.schema import Layout
-from dcgan_dist.errors import InputError
-
-if TYPE_CHECKING:
-    from dcgan_dist.prepare.sources.base import Source
+from dcgan_dist.errors import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,27 +29,15 @@ class ShardOptions:
     """Print the plan and write nothing."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.val_fraction < 1:
-            raise InputError(f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
-        if self.shard_samples < 1 or self.cpus < 0:
-            raise InputError(f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0")
+        require(0 <= self.val_fraction < 1, f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
+        require(
+            self.shard_samples >= 1 and self.cpus >= 0,
+            f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preparation(ShardOptions):
-    """A source of images, and how its shards are laid out."""
-
-    def open_source(self) -> Source:
-        """The source that the flags name, fetched first where that is asked for.
-
-        Raises:
-            InputError: it could not be fetched.
-        """
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareFolder(Preparation):
+class PrepareFolder(ShardOptions):
     """Photographs in folders or tars into shards."""
 
     source: tuple[str, ...]
@@ -65,15 +47,9 @@ class PrepareFolder(Preparation):
     dataset: str = "folder"
     """Name of the data set, which leads the shards' names."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.folder import FolderSource
-
-        return FolderSource(paths=self.source, image_size=self.image_size, dataset=self.dataset)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareLsun(Preparation):
+class PrepareLsun(ShardOptions):
     """LSUN bedrooms into shards."""
 
     source: tuple[str, ...]
@@ -81,15 +57,9 @@ class PrepareLsun(Preparation):
     image_size: int = 64
     """Pixels per side: shorter side resized with antialias, centre cut out."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.lsun import lsun_source
-
-        return lsun_source(self.source, self.image_size)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareFaces(Preparation):
+class PrepareFaces(ShardOptions):
     """Faces into shards."""
 
     source: tuple[str, ...]
@@ -105,22 +75,9 @@ class PrepareFaces(Preparation):
     detector_model: str = ""
     """YuNet's .onnx file."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.faces import FacesSource
-
-        return FacesSource(
-            paths=self.source,
-            image_size=self.image_size,
-            min_face=self.min_face,
-            margin=self.margin,
-            detector=self.detector,
-            detector_model=self.detector_model,
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareImageNet(Preparation):
+class PrepareImageNet(ShardOptions):
     """ImageNet into shards."""
 
     source: tuple[str, ...]
@@ -128,15 +85,9 @@ class PrepareImageNet(Preparation):
     image_size: int = 32
     """Pixels per side; npz batches keep theirs."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.imagenet import imagenet_source
-
-        return imagenet_source(self.source, self.image_size)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareCifar10(Preparation):
+class PrepareCifar10(ShardOptions):
     """CIFAR-10 into shards."""
 
     source: str
@@ -144,17 +95,9 @@ class PrepareCifar10(Preparation):
     download: bool = False
     """Fetch the data set into --source first."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
-
-        if self.download:
-            _download("cifar10", self.source)
-        return Cifar10Source(path=self.source)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareSvhn(Preparation):
+class PrepareSvhn(ShardOptions):
     """SVHN into shards."""
 
     source: str
@@ -164,17 +107,9 @@ class PrepareSvhn(Preparation):
     download: bool = False
     """Fetch the data set into --source first."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.svhn import SvhnSource
-
-        if self.download:
-            _download("svhn", self.source)
-        return SvhnSource(path=self.source, extra=self.extra)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareMnist(Preparation):
+class PrepareMnist(ShardOptions):
     """MNIST into shards."""
 
     source: str
@@ -184,17 +119,9 @@ class PrepareMnist(Preparation):
     download: bool = False
     """Fetch the data set into --source first."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.mnist import MnistSource
-
-        if self.download:
-            _download("mnist", self.source)
-        return MnistSource(path=self.source, val=self.val)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareRooms(Preparation):
+class PrepareRooms(ShardOptions):
     """Drawn rooms into shards."""
 
     n: int = 20000
@@ -207,32 +134,20 @@ class PrepareRooms(Preparation):
     """Share of the rooms that are near duplicates of others (JPEG, resize, shift, colour, border) instead; `copy_of` and
     `attack` in their .json tell the truth."""
 
-    def open_source(self) -> Source:
-        """As `Preparation`."""
-        from dcgan_dist.prepare.sources.planted import planted
-        from dcgan_dist.prepare.sources.rooms import RoomSource
 
-        return planted(RoomSource(n=self.n, image_size=self.image_size, seed=self.seed), self.duplicates)
-
-
-def run_from_flags(preparation: type[Preparation], argv: Sequence[str], *, description: str) -> int:
+def run_from_flags(options_class: type[ShardOptions], argv: Sequence[str], *, description: str) -> int:
     """Prepare what the flags of a job say; returns the exit code.
 
     Args:
-        preparation: the job's flags.
-        argv: as they were given.
+        options_class: the job's options, one flag each.
+        argv: the flags as they were given.
         description: what the job does, for --help.
 
     Raises:
         InputError: the source cannot be used, or the folder cannot be written.
     """
-    options = parse(preparation, argv, description=description)
+    options = parse(options_class, argv, description=description)
     from dcgan_dist.prepare.job import run_preparation
+    from dcgan_dist.prepare.open_source import open_source
 
-    return run_preparation(options.open_source(), options)
-
-
-def _download(dataset: str, folder: str) -> None:
-    from dcgan_dist.prepare.sources.download import download
-
-    download(dataset, folder)
+    return run_preparation(open_source(options), options)

@@ -6,45 +6,22 @@ import dataclasses
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard, write_manifest
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
-from dcgan_dist.prepare.plan import (
-    REJECTED_NAME,
-    Prepared,
-    ShardResult,
-    ShardTask,
-    fingerprint,
-    plan_shards,
-)
+from dcgan_dist.prepare.plan import REJECTED_NAME, Prepared, ShardResult, ShardTask, fingerprint, plan_shards
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Rejected, Source
 
 PROGRESS_FOLDER = ".prepare"
-
-
-Run = Callable[[Source, Sequence[ShardTask], Layout, str], Iterable[tuple[ShardTask, ShardResult]]]
-"""Makes shards somewhere and gives each result as it comes."""
-
-
-def run_here(
-    source: Source, tasks: Sequence[ShardTask], layout: Layout, folder: str
-) -> Iterator[tuple[ShardTask, ShardResult]]:
-    """Make shards one after the other in this process."""
-    for task in tasks:
-        yield task, make_shard(source, task, layout, folder)
-
-
-def no_bar(total: int, name: str) -> tqdm:
-    """A progress bar that is not shown."""
-    return tqdm(total=total, desc=name, disable=True)
 
 
 def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> ShardResult:
@@ -80,20 +57,8 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
     return result
 
 
-def prepare(
-    source: Source,
-    options: ShardOptions,
-    *,
-    run: Run = run_here,
-    progress_bar: Callable[[int, str], tqdm] = no_bar,
-) -> Prepared:
+def prepare(source: Source, options: ShardOptions) -> Prepared:
     """Write every shard that is not there yet, then the manifest.
-
-    Args:
-        source: where the samples come from.
-        options: how they are laid out.
-        run: where shards are made.
-        progress_bar: makes the bar that shows how far it is.
 
     Raises:
         InputError: the source is unusable, gave no image, or the folder holds another data set.
@@ -105,14 +70,15 @@ def prepare(
         return _finished_before(folder, preparation)
     _claim(folder, preparation)
 
-    done = {task.name: result for task in tasks if (result := _read_note(folder, task)) is not None}
-    waiting = [task for task in tasks if task.name not in done]
+    results = {task.name: result for task in tasks if (result := _read_note(folder, task)) is not None}
+    missing = [task for task in tasks if task.name not in results]
+    make = partial(make_shard, layout=options.layout, folder=str(folder))
     with progress_bar(sum(len(task.items) for task in tasks), source.dataset) as bar:
-        bar.update(sum(len(task.items) for task in tasks if task.name in done))
-        for task, result in run(source, waiting, options.layout, str(folder)):
-            done[task.name] = result
+        bar.update(sum(len(task.items) for task in tasks if task.name in results))
+        for task, result in run_tasks(make, source, missing, cpus=options.cpus):
+            results[task.name] = result
             bar.update(len(task.items))
-    return _finish(source, options, folder, [done[task.name] for task in tasks], preparation)
+    return _finish(source, options, folder, [results[task.name] for task in tasks], preparation)
 
 
 def _finished_before(folder: Path, preparation: str) -> Prepared:
@@ -121,11 +87,8 @@ def _finished_before(folder: Path, preparation: str) -> Prepared:
         raise InputError(
             f"{folder} already holds shards made in another way: choose another `out`, or remove that folder"
         )
-    try:
-        listed = json.loads((folder / REJECTED_NAME).read_text(encoding="utf-8"))
-    except OSError:
-        listed = []
-    rejected = tuple(Rejected(**fields) for fields in listed)
+    listed = folder / REJECTED_NAME
+    rejected = _read_rejected(json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else [])
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])
 
 
@@ -155,8 +118,12 @@ def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:
     shard = Shard(**content["shard"]) if content["shard"] else None
     if shard and (not (folder / shard.name).exists() or (folder / shard.name).stat().st_size != shard.bytes):
         return None
-    rejected = tuple(Rejected(**fields) for fields in content["rejected"])
+    rejected = _read_rejected(content["rejected"])
     return ShardResult(shard=shard, rejected=rejected, items_by_samples=content["items_by_samples"])
+
+
+def _read_rejected(entries: list[dict[str, str]]) -> tuple[Rejected, ...]:
+    return tuple(Rejected(**entry) for entry in entries)
 
 
 def _finish(

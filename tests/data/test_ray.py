@@ -14,7 +14,6 @@ import ray
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.job import runner
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
@@ -23,15 +22,15 @@ from tests.helpers.shards import make_plan, planned, positions_of, write_shards
 KILLS = 5
 
 
-def options(out: Path) -> ShardOptions:
-    return ShardOptions(out=str(out), shard_samples=10)
+def options(out: Path, cpus: int = 1) -> ShardOptions:
+    return ShardOptions(out=str(out), shard_samples=10, cpus=cpus)
 
 
 def test_shards_made_by_tasks_are_those_made_in_process(ray_cluster: str, tmp_path: Path) -> None:
     source = RoomSource(n=45, image_size=16)
 
     here = prepare(source, options(tmp_path / "here")).manifest
-    there = prepare(source, options(tmp_path / "there"), run=runner(2)).manifest
+    there = prepare(source, options(tmp_path / "there", cpus=2)).manifest
 
     assert there.hash == here.hash
     assert len(there.shards) == 5
@@ -52,7 +51,7 @@ def test_a_task_whose_process_is_killed_is_made_again(ray_cluster: str, tmp_path
     seed = int.from_bytes(os.urandom(4), "big")
     source = KillsItsProcessOnce(n=45, image_size=16, seed=seed)
 
-    there = prepare(source, options(tmp_path / "there"), run=runner(2)).manifest
+    there = prepare(source, options(tmp_path / "there", cpus=2)).manifest
 
     assert Path(f"/tmp/kill-mark-{seed}").exists()
     Path(f"/tmp/kill-mark-{seed}").unlink()
@@ -72,9 +71,9 @@ def test_what_a_task_finds_wrong_comes_out_in_words_and_the_rest_is_made_later(
     ray_cluster: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="this source has gone away"):
-        prepare(Refuses(n=45, image_size=16), options(tmp_path / "out"), run=runner(2))
+        prepare(Refuses(n=45, image_size=16), options(tmp_path / "out", cpus=2))
 
-    finished = prepare(RoomSource(n=45, image_size=16), options(tmp_path / "out"), run=runner(2)).manifest
+    finished = prepare(RoomSource(n=45, image_size=16), options(tmp_path / "out", cpus=2)).manifest
 
     assert finished.hash == prepare(RoomSource(n=45, image_size=16), options(tmp_path / "here")).manifest.hash
 

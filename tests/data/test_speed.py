@@ -31,7 +31,7 @@ pytestmark = pytest.mark.alone
 def shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Manifest]:
     folder: Path = tmp_path_factory.mktemp("speed")
     for layout in ("samples", "blocks"):
-        prepare(RoomSource(n=1024), ShardOptions(out=str(folder / layout), layout=layout, shard_samples=512))  # type: ignore[arg-type]
+        prepare(RoomSource(n=1024), ShardOptions(out=str(folder / layout), layout=layout, shard_samples=512, cpus=1))  # type: ignore[arg-type]
     return {layout: load_manifest(str(folder / layout)) for layout in ("samples", "blocks")}
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dcgan_dist import find_duplicates
 from dcgan_dist.prepare.preparations import ShardOptions
-from dcgan_dist.prepare.sources.planted import PlantedSource
+from dcgan_dist.prepare.sources.planted import plant_duplicates
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from jobs import dedup_lsun
@@ -20,8 +20,9 @@ from jobs import dedup_lsun
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Shards of 300 rooms, 30 of them planted near duplicates."""
-    source = PlantedSource(inner=RoomSource(n=300, encoding="png"), share=0.1)
-    return prepare(source, ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), shard_samples=100)).manifest.location
+    source = plant_duplicates(RoomSource(n=300, encoding="png"), 0.1)
+    options = ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), shard_samples=100, cpus=1)
+    return prepare(source, options).manifest.location
 
 
 def test_pairs_and_groups_are_those_of_the_job(rooms: str, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.dedup.shard_files import read_npz
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.preparations import ShardOptions
-from dcgan_dist.prepare.sources.planted import PlantedSource
+from dcgan_dist.prepare.sources.base import Source
+from dcgan_dist.prepare.sources.planted import plant_duplicates
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from jobs import dedup_lsun, prepare_folder
@@ -35,14 +36,15 @@ from tests.helpers.jobs import JOBS
 ROOMS, COPIES = 600, 0.1
 
 
-def planted_rooms() -> PlantedSource:
-    return PlantedSource(inner=RoomSource(n=ROOMS, encoding="png"), share=COPIES)
+def planted_rooms() -> Source:
+    return plant_duplicates(RoomSource(n=ROOMS, encoding="png"), COPIES)
 
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """600 rooms in 6 shards, 60 of them planted near duplicates."""
-    return prepare(planted_rooms(), ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), shard_samples=100)).manifest
+    options = ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), shard_samples=100, cpus=1)
+    return prepare(planted_rooms(), options).manifest
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +199,7 @@ def test_protected_samples_never_go(rooms: Manifest, finished: Path, coder: str,
 def test_rewritten_shards_hold_what_stays_byte_for_byte(
     rooms: Manifest, coder: str, tracking: str, tmp_path: Path, layout: str
 ) -> None:
-    options = ShardOptions(out=str(tmp_path / "in"), shard_samples=300, layout=layout, val_fraction=0.1)  # type: ignore[arg-type]
+    options = ShardOptions(out=str(tmp_path / "in"), shard_samples=300, layout=layout, val_fraction=0.1, cpus=1)  # type: ignore[arg-type]
     manifest = prepare(planted_rooms(), options).manifest
     out, clean = tmp_path / "out", tmp_path / "clean"
     assert dedup(manifest.location, out, tracking, "--rewrite", str(clean), "--coder", coder) == 0

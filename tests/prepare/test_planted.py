@@ -12,7 +12,7 @@ from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.attacks import ATTACKS, attack
-from dcgan_dist.prepare.sources.planted import PlantedSource, planted
+from dcgan_dist.prepare.sources.planted import plant_duplicates
 from dcgan_dist.prepare.sources.room_drawing import draw_room
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from jobs import prepare_rooms
@@ -20,7 +20,7 @@ from jobs import prepare_rooms
 
 def test_copies_are_attacked_originals_and_the_rest_is_as_it_was() -> None:
     rooms = RoomSource(n=40, image_size=16)
-    source = PlantedSource(inner=rooms, share=0.25)
+    source = plant_duplicates(rooms, 0.25)
     samples = {item.key: next(source.read(item)) for item in source.items()}
 
     copies = {key: one.details for key, one in samples.items() if isinstance(one, Sample) and "copy_of" in one.details}  # type: ignore[operator]
@@ -53,9 +53,9 @@ def test_the_job_plants_and_writes_the_truth_beside_each_image(tmp_path: Path) -
 def test_nothing_planted_is_the_source_itself() -> None:
     rooms = RoomSource(n=4)
 
-    assert planted(rooms, 0) is rooms
+    assert plant_duplicates(rooms, 0) is rooms
 
 
 def test_more_copies_than_originals_are_refused() -> None:
     with pytest.raises(InputError, match="every copy needs an original"):
-        PlantedSource(inner=RoomSource(n=4), share=0.6).items()
+        plant_duplicates(RoomSource(n=4), 0.6).items()

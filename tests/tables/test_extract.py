@@ -26,7 +26,7 @@ from dcgan_dist.tables.features import discriminator_features
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    options = ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), layout="blocks", shard_samples=200)
+    options = ShardOptions(out=str(tmp_path_factory.mktemp("rooms")), layout="blocks", shard_samples=200, cpus=1)
     return prepare(RoomSource(n=300, image_size=32), options).manifest
 
 

@@ -6,7 +6,6 @@ import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from dcgan_dist.data.shards.images import ImageFault, decode
 from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -24,33 +23,26 @@ _JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar10Source(LabelledSource):
-    """The 60,000 images, or as many as the copy at hand has."""
+    """The 60,000 images, or as many as the copy at hand has.
 
-    path: str
-    """Folder with data_batch_1..5 and test_batch (or above it), or with the JPEG tars; of both the one with more images."""
+    The folder has data_batch_1..5 and test_batch (or lies above them), or the JPEG tars; of both the one with more images counts.
+    """
+
     dataset: str = "cifar10"
     CLASSES: ClassVar = CLASSES
 
-    def origin(self) -> dict[str, Any]:
-        """Whether the images are those of the batches or JPEG copies."""
-        return {"form": self._form_and_splits[0]}
-
-    def read_splits(self) -> list[SplitArrays]:
-        """As `LabelledSource`, of the form with more images."""
-        return self._form_and_splits[1]
-
-    @cached_property
-    def _form_and_splits(self) -> tuple[str, list[SplitArrays]]:
+    def read_files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
+        """Form ("batches" or "jpeg") and splits."""
         root = Path(self.path).expanduser()
         form, splits = "batches", _read_batches(sorted(root.rglob("data_batch_*")) + sorted(root.rglob("test_batch")))
         if _images(splits) < IMAGES and (tars := sorted(root.glob("*.tar"))):
             form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda candidate: _images(candidate[1]))
-        if not splits:
-            raise InputError(
-                f"`source` {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
-                "unpack cifar-10-python.tar.gz and give that folder"
-            )
-        return form, splits
+        require(
+            bool(splits),
+            f"`source` {self.path} holds neither data_batch_* files nor tars with <split>/<number>_<class>.jpg: "
+            "unpack cifar-10-python.tar.gz and give that folder",
+        )
+        return {"form": form}, splits
 
 
 def holds_jpegs(tar: Path) -> bool:

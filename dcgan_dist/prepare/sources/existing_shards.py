@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcgan_dist.data.shards.images import ImageFault
-from dcgan_dist.data.shards.schema import Layout, Manifest
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples, StoredSample
-from dcgan_dist.data.shards.writer import Encoding, Sample
+from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import require
-from dcgan_dist.prepare.sources.base import Item, Rejected, TravelsLight
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "PPM": "ppm", "TIFF": "tif", "GIF": "gif"}
 _OPEN_SHARDS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardSource(TravelsLight):
+class ShardSource(Source):
     """Chosen samples of some manifests, in order."""
 
     manifests: tuple[Manifest, ...]
@@ -35,31 +35,9 @@ class ShardSource(TravelsLight):
     """Keys of those, no two equal."""
     origin: dict[str, Any]
     """Why these, for the new manifest: hashes and the like."""
-    encoding: Encoding = "jpeg"
 
     def __post_init__(self) -> None:
         check_alike(self.manifests)
-
-    @property
-    def dataset(self) -> str:
-        """As in the first manifest."""
-        return self.manifests[0].dataset
-
-    @property
-    def image_size(self) -> int:
-        """Common size; 0 where they differ."""
-        sizes = {manifest.image_size for manifest in self.manifests}
-        return sizes.pop() if len(sizes) == 1 else 0
-
-    @property
-    def image_channels(self) -> int:
-        """1 or 3."""
-        return self.manifests[0].image_channels
-
-    @property
-    def layout(self) -> Layout:
-        """As in the shards, which the new ones keep."""
-        return self.manifests[0].layout
 
     def class_names(self) -> tuple[str, ...]:
         """As in the first manifest."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -16,8 +16,9 @@ from PIL import Image
 from dcgan_dist.data.shards.images import ImageFault, open_image, to_array
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.sources.base import Item, Rejected, UnlabelledSource
-from dcgan_dist.prepare.sources.image_files import image_items
+from dcgan_dist.prepare.preparations import PrepareFaces
+from dcgan_dist.prepare.sources.base import Item, Rejected
+from dcgan_dist.prepare.sources.folder import FolderSource
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""
@@ -85,20 +86,10 @@ class YuNetDetector:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FacesSource(UnlabelledSource):
-    """Every face in the photographs below some paths."""
+class FacesSource(FolderSource):
+    """Every face in the photographs below some paths, cut out as `options` say."""
 
-    paths: tuple[str, ...]
-    """Folders, tars and zips of photographs of any format and size."""
-    image_size: int = 128
-    """Pixels per side of the crops. Source: training takes the 64 pixel centre of 128 pixel faces."""
-    min_face: int = 64
-    """Faces whose box is smaller than this in the photograph are left out."""
-    margin: float = 0.25
-    """Added on each side of the box, as a share of its side."""
-    detector: Literal["haar", "yunet"] = "haar"
-    detector_model: str = ""
-    """YuNet's model file."""
+    options: PrepareFaces
     dataset: str = "faces"
 
     def items(self) -> Sequence[Item]:
@@ -107,38 +98,34 @@ class FacesSource(UnlabelledSource):
         Raises:
             InputError: a path is missing or unreadable, there is no image, or the detector cannot be loaded.
         """
-        _open_detector(self.detector, self.detector_model)
-        return image_items(self.paths)
+        _open_detector(self.options.detector, self.options.detector_model)
+        return super().items()
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """Find the faces of one photograph and cut them out; key is the photograph's with -0, -1, ..."""
+        options = self.options
         try:
             with open_image(item.ref.read_bytes()) as image:
                 photo = Image.fromarray(to_array(image, 3))
         except (ImageFault, OSError) as error:
             yield Rejected(key=item.key, reason=str(error))
             return
-        faces = find_faces(_open_detector(self.detector, self.detector_model), photo)
-        large = [face for face in faces if face.side >= self.min_face]
+        faces = find_faces(_open_detector(options.detector, options.detector_model), photo)
+        large = [face for face in faces if face.side >= options.min_face]
         if not large:
-            reason = f"all {len(faces)} faces are smaller than {self.min_face} pixels" if faces else "no face"
+            reason = f"all {len(faces)} faces are smaller than {options.min_face} pixels" if faces else "no face"
             yield Rejected(key=item.key, reason=reason)
         for number, face in enumerate(large):
-            box = square_box(face, self.margin, photo.size)
+            box = square_box(face, options.margin, photo.size)
             crop = photo.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC, box=box)
             details = {"photo": item.key, "box": [round(edge, 1) for edge in box], "score": round(face.score, 3)}
             yield Sample(key=f"{item.key}-{number}", pixels=np.asarray(crop), details=details)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        preprocessing = {
-            "detector": self.detector,
-            "min_face": self.min_face,
-            "margin": self.margin,
-            "resize": "antialiased bicubic",
-            "size": self.image_size,
-        }
-        return preprocessing, {"kind": "faces", "names": [Path(path).name for path in self.paths]}
+        settings = {name: getattr(self.options, name) for name in ("detector", "min_face", "margin")}
+        origin = {"kind": "faces", "names": [Path(path).name for path in self.paths]}
+        return settings | {"resize": "antialiased bicubic", "size": self.image_size}, origin
 
 
 def find_faces(detector: Detector, photo: Image.Image) -> list[Face]:

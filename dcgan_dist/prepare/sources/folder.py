@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_crop, to_array
+from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Sample
-from dcgan_dist.prepare.sources.base import Item, Rejected, UnlabelledSource
-from dcgan_dist.prepare.sources.image_files import image_items, read_square, square_preprocessing
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
+from dcgan_dist.prepare.sources.image_files import find_images
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderSource(UnlabelledSource):
-    """Every image below some paths, in the order of their names."""
+class FolderSource(Source):
+    """Every image below some paths, in the order of their names, as a square: shorter side resized, centre cut out."""
 
     paths: tuple[str, ...]
     """Folders, tars and zips."""
-    image_size: int
     dataset: str = "folder"
+    KIND: ClassVar[str] = "folder"
+    """What the manifest calls this form."""
+    NOTES_SIZE: ClassVar[bool] = True
+    """Whether the details say how large an image was, so that the best of near duplicates can be kept."""
 
     def items(self) -> Sequence[Item]:
         """One item per file with an image's suffix.
@@ -27,15 +32,21 @@ class FolderSource(UnlabelledSource):
         Raises:
             InputError: a path is missing or unreadable, or there is no image.
         """
-        return image_items(self.paths)
+        names, places = zip(*find_images(self.paths), strict=True)
+        return [Item(key, place) for key, place in zip(keys_of_paths(names), places, strict=True)]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """Decode, resize and crop a file."""
-        return read_square(item, self.image_size, self.image_channels, note_size=True)
+        """Decode, resize and crop one image."""
+        try:
+            with open_image(item.ref.read_bytes()) as image:
+                details = {"original_size": list(image.size)} if self.NOTES_SIZE else None
+                pixels = to_array(resize_and_crop(image, self.image_size), self.image_channels)
+        except (ImageFault, OSError) as error:
+            yield Rejected(key=item.key, reason=str(error))
+            return
+        yield Sample(key=item.key, pixels=pixels, label=item.label, details=details)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        return square_preprocessing(self.image_size), {
-            "kind": "folder",
-            "names": [Path(path).name for path in self.paths],
-        }
+        preprocessing = {"resize": "shorter side, antialiased bicubic", "crop": "centre", "size": self.image_size}
+        return preprocessing, {"kind": self.KIND, "names": [Path(path).name for path in self.paths]}

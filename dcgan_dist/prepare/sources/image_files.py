@@ -9,20 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from dcgan_dist.data.shards.images import (
-    IMAGE_SUFFIXES,
-    MAX_ENCODED_BYTES,
-    ImageFault,
-    open_image,
-    resize_and_crop,
-    to_array,
-)
-from dcgan_dist.data.shards.keys import keys_of_paths
-from dcgan_dist.data.shards.writer import Sample
+from dcgan_dist.data.shards.images import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, ImageFault
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.sources.base import Item, Rejected
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -83,37 +72,6 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
             f"no image in {', '.join(paths)}: give a folder, tar or zip with files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
     return images
-
-
-def image_items(paths: Sequence[str]) -> list[Item]:
-    """One item, without a label, per image that `find_images` finds.
-
-    Raises:
-        InputError: as `find_images`.
-    """
-    images = find_images(paths)
-    keys = keys_of_paths([name for name, _ in images])
-    return [Item(key, place) for key, (_, place) in zip(keys, images, strict=True)]
-
-
-def square_preprocessing(image_size: int) -> dict[str, Any]:
-    """What `read_square` does, for the manifest."""
-    return {"resize": "shorter side, antialiased bicubic", "crop": "centre", "size": image_size}
-
-
-def read_square(item: Item, image_size: int, channels: int, *, note_size: bool = False) -> Iterator[Sample | Rejected]:
-    """One file as a square: shorter side to `image_size` with antialias, centre cut out.
-
-    With `note_size` the details say how large it was, so that the best of near duplicates can be kept.
-    """
-    try:
-        with open_image(item.ref.read_bytes()) as image:
-            details = {"original_size": list(image.size)} if note_size else None
-            pixels = to_array(resize_and_crop(image, image_size), channels)
-    except (ImageFault, OSError) as error:
-        yield Rejected(key=item.key, reason=str(error))
-        return
-    yield Sample(key=item.key, pixels=pixels, label=item.label, details=details)
 
 
 def _walk_folder(root: Path) -> Iterator[tuple[str, Place]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +15,23 @@ from numpy.typing import NDArray
 from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Encoding, Sample
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.sources.base import Item, Rejected, Source, TravelsLight
-from dcgan_dist.prepare.sources.image_files import Place, find_images, read_square, square_preprocessing
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
+from dcgan_dist.prepare.sources.folder import FolderSource
+from dcgan_dist.prepare.sources.image_files import Place, find_images
 
 _SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageNetSource(TravelsLight):
-    """Images whose folder (or inner tar) is their class; classes are numbered in the order of their names."""
+class ImageNetSource(FolderSource):
+    """Images whose folder (or inner tar) is their class; a folder named train, val or test on the way says the split.
 
-    paths: tuple[str, ...]
-    """Folders or tars; a folder named train, val or test on the way says the split."""
-    image_size: int = 32
+    Classes are numbered in the order of their names.
+    """
+
     dataset: str = "imagenet"
-    image_channels: int = 3
-    encoding: Encoding = "jpeg"
+    KIND: ClassVar[str] = "imagenet"
+    NOTES_SIZE: ClassVar[bool] = False
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the class folders, such as n01440764."""
@@ -43,25 +44,14 @@ class ImageNetSource(TravelsLight):
             InputError: there is no image, or one that lies in no class folder.
         """
         numbers = {name: number for number, name in enumerate(self.class_names())}
-        if "" in numbers:
-            stray = next(name for name, _ in self._images if not _class_of(name))
-            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use the job `prepare_folder`")
         names = [name for name, _ in self._images]
+        if "" in numbers:
+            stray = next(name for name in names if not _class_of(name))
+            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use the job `prepare_folder`")
         return [
             Item(key, place, _split_of(name), numbers[_class_of(name)])
             for key, (name, place) in zip(keys_of_paths(names), self._images, strict=True)
         ]
-
-    def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """Decode, resize and crop a file."""
-        return read_square(item, self.image_size, self.image_channels)
-
-    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Preprocessing and origin."""
-        return square_preprocessing(self.image_size), {
-            "kind": "imagenet",
-            "names": [Path(path).name for path in self.paths],
-        }
 
     @cached_property
     def _images(self) -> list[tuple[str, Place]]:
@@ -69,19 +59,13 @@ class ImageNetSource(TravelsLight):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageNetNpzSource(TravelsLight):
+class ImageNetNpzSource(Source):
     """Batches with `data` (n, 3 s^2) uint8, channels first, and `labels`, from 0 or (as published) from 1."""
 
-    paths: tuple[str, ...]
-    """Npz files, or folders of them; a name beginning with val says the split."""
+    files: tuple[str, ...]
+    """Npz files; a name beginning with val says the split."""
     dataset: str = "imagenet"
-    image_channels: int = 3
     encoding: Encoding = "png"
-
-    @property
-    def image_size(self) -> int:
-        """Pixels per side, from the first batch."""
-        return _load_batch(self._files[0])[0].shape[1]
 
     def class_names(self) -> tuple[str, ...]:
         """Numbers only: the batches hold no names."""
@@ -93,40 +77,43 @@ class ImageNetNpzSource(TravelsLight):
         Raises:
             InputError: a file is none of these batches.
         """
-        base = min(int(_load_batch(path)[1].min()) for path in self._files)
-        top = max(int(_load_batch(path)[1].max()) for path in self._files)
-        first = 1 if base >= 1 and top == 1000 else 0
-        items = []
-        for path in self._files:
-            split = "val" if Path(path).name.startswith("val") else "train"
-            for row, label in enumerate((_load_batch(path)[1] - first).tolist()):
-                items.append(Item(f"{Path(path).stem}/{row:07d}", (path, row), split, label))
-        return items
+        labels = {file: _load_batch(file)[1] for file in self.files}
+        least, greatest = min(map(np.min, labels.values())), max(map(np.max, labels.values()))
+        first = 1 if least >= 1 and greatest == 1000 else 0
+        return [
+            Item(
+                f"{Path(file).stem}/{row:07d}",
+                (file, row),
+                "val" if Path(file).name.startswith("val") else "train",
+                label - first,
+            )
+            for file in self.files
+            for row, label in enumerate(labels[file].tolist())
+        ]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
         """One row of a batch."""
-        path, row = item.ref
-        yield Sample(key=item.key, pixels=_load_batch(path)[0][row], label=item.label)
+        file, row = item.ref
+        yield Sample(key=item.key, pixels=_load_batch(file)[0][row], label=item.label)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        return {"size": self.image_size, "resize": "as in the batches"}, {
-            "kind": "imagenet-npz",
-            "names": [Path(path).name for path in self._files],
-        }
-
-    @cached_property
-    def _files(self) -> list[str]:
-        roots = [Path(path).expanduser().absolute() for path in self.paths]
-        files = [file for root in roots for file in (sorted(root.rglob("*.npz")) if root.is_dir() else [root])]
-        return [str(file) for file in files]
+        origin = {"kind": "imagenet-npz", "names": [Path(file).name for file in self.files]}
+        return {"size": self.image_size, "resize": "as in the batches"}, origin
 
 
 def imagenet_source(paths: tuple[str, ...], image_size: int) -> Source:
-    """ImageNet in whichever form these paths have."""
-    if any(path.endswith(".npz") or list(Path(path).expanduser().glob("*.npz")) for path in paths):
-        return ImageNetNpzSource(paths=paths)
-    return ImageNetSource(paths=paths, image_size=image_size)
+    """ImageNet in whichever form these paths have; npz batches keep their own size.
+
+    Raises:
+        InputError: the first npz file is no batch.
+    """
+    roots = [Path(path).expanduser().absolute() for path in paths]
+    if not any(root.suffix == ".npz" or any(root.glob("*.npz")) for root in roots):
+        return ImageNetSource(paths=paths, image_size=image_size)
+    files = [file for root in roots for file in (sorted(root.rglob("*.npz")) if root.is_dir() else [root])]
+    image_size = _load_batch(str(files[0]))[0].shape[1]
+    return ImageNetNpzSource(files=tuple(map(str, files)), image_size=image_size)
 
 
 @lru_cache(maxsize=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.writer import Encoding, Sample
 from dcgan_dist.errors import require
-from dcgan_dist.prepare.sources.base import Item, Rejected, TravelsLight
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 
 
 class SplitArrays:
@@ -29,12 +29,12 @@ class SplitArrays:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledSource(TravelsLight, ABC):
+class LabelledSource(Source):
     """Labelled images of one size that are read at once, in official splits and order."""
 
-    dataset: str
+    path: str
+    """Folder with the official files, or above them."""
     image_size: int = 32
-    image_channels: int = 3
     encoding: Encoding = "png"
     CLASSES: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
@@ -42,32 +42,32 @@ class LabelledSource(TravelsLight, ABC):
         """The ten classes."""
         return self.CLASSES
 
-    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Preprocessing and origin."""
-        return {"size": self.image_size}, {"kind": self.dataset, **self.origin()}
-
     @abstractmethod
-    def origin(self) -> dict[str, Any]:
-        """What else the manifest says about the origin."""
-
-    @abstractmethod
-    def read_splits(self) -> list[SplitArrays]:
-        """Images and labels of the official splits that there are.
+    def read_files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
+        """What the manifest says about these files, and images and labels of the official splits that there are.
 
         Raises:
             InputError: files are missing or broken.
         """
 
     @cached_property
+    def _files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
+        return self.read_files()
+
+    @property
     def splits(self) -> list[SplitArrays]:
-        """As `read_splits`, read once."""
-        return self.read_splits()
+        """Images and labels, read once; raises InputError as `read_files`."""
+        return self._files[1]
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Preprocessing and origin."""
+        return {"size": self.image_size}, {"kind": self.dataset, **self._files[0]}
 
     def items(self) -> Sequence[Item]:
         """One item per image; its key and ref say the split and the official number.
 
         Raises:
-            InputError: as `read_splits`.
+            InputError: as `read_files`.
         """
         return [
             Item(f"{split.split}/{row:06d}", (number, row), split.split, int(label))

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import lmdb
 
-from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_crop, to_array
+from dcgan_dist.data.shards.images import ImageFault
 from dcgan_dist.data.shards.keys import escape
-from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.sources.base import Item, Rejected, Source, UnlabelledSource
+from dcgan_dist.prepare.sources.base import Item
 from dcgan_dist.prepare.sources.folder import FolderSource
-from dcgan_dist.prepare.sources.image_files import square_preprocessing
+
+
+class LmdbValue(NamedTuple):
+    """Where an image lies in an LMDB."""
+
+    path: str
+    key: bytes
+
+    def read_bytes(self) -> bytes:
+        """The encoded image.
+
+        Raises:
+            ImageFault: the key is gone.
+        """
+        with _open_lmdb(self.path).begin() as transaction:
+            value = transaction.get(self.key)
+        if value is None:
+            raise ImageFault("no longer in the LMDB")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
-class LmdbSource(UnlabelledSource):
-    """Every image of an LMDB, in key order, so that an output shard is one key range."""
+class LmdbSource(FolderSource):
+    """Every image of one LMDB folder, such as bedroom_train_lmdb, in key order, so that an output shard is one key range."""
 
-    path: str
-    """Folder with data.mdb, such as bedroom_train_lmdb."""
-    image_size: int
-    dataset: str = "lsun"
+    NOTES_SIZE: ClassVar[bool] = False
 
     def items(self) -> Sequence[Item]:
         """One item per key; values are not touched.
@@ -34,35 +48,23 @@ class LmdbSource(UnlabelledSource):
         Raises:
             InputError: the path is no LMDB, or an empty one.
         """
-        with _open_lmdb(self.path).begin() as transaction:
+        (path,) = self.paths
+        with _open_lmdb(path).begin() as transaction:
             keys = [bytes(key) for key in transaction.cursor().iternext(keys=True, values=False)]
         if not keys:
-            raise InputError(f"`source` {self.path} is an empty LMDB: unzip LSUN's download again")
-        return [Item(escape(key.decode("latin1")), key) for key in keys]
-
-    def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """Decode, resize and crop one value."""
-        with _open_lmdb(self.path).begin(buffers=True) as transaction:
-            value = transaction.get(item.ref)
-            try:
-                if value is None:
-                    raise ImageFault("no longer in the LMDB")
-                with open_image(value) as image:
-                    pixels = to_array(resize_and_crop(image, self.image_size), self.image_channels)
-            except ImageFault as error:
-                yield Rejected(key=item.key, reason=str(error))
-                return
-        yield Sample(key=item.key, pixels=pixels)
+            raise InputError(f"`source` {path} is an empty LMDB: unzip LSUN's download again")
+        return [Item(escape(key.decode("latin1")), LmdbValue(path, key)) for key in keys]
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        return square_preprocessing(self.image_size), {"kind": "lmdb", "name": Path(self.path).name}
+        return super().describe()[0], {"kind": "lmdb", "name": Path(self.paths[0]).name}
 
 
-def lsun_source(paths: tuple[str, ...], image_size: int) -> Source:
+def lsun_source(paths: tuple[str, ...], image_size: int) -> FolderSource:
     """LSUN from its LMDB, or from the folders, tars or zips that it was exported to."""
     if len(paths) == 1 and (Path(paths[0]).expanduser() / "data.mdb").exists():
-        return LmdbSource(path=str(Path(paths[0]).expanduser().absolute()), image_size=image_size)
+        paths = (str(Path(paths[0]).expanduser().absolute()),)
+        return LmdbSource(paths=paths, image_size=image_size, dataset="lsun")
     return FolderSource(paths=paths, image_size=image_size, dataset="lsun")
 
 

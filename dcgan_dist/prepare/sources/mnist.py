@@ -1,18 +1,17 @@
-"""MNIST: the official idx files, plain or gzipped, read by torchvision's own reader."""
+"""MNIST: the official idx files, plain or gzipped."""
 
 from __future__ import annotations
 
 import gzip
-import shutil
-import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision.datasets.mnist import read_image_file, read_label_file
+from numpy.typing import NDArray
 
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
 
 _FILES = {"train": "train", "test": "t10k"}
@@ -22,56 +21,41 @@ _FILES = {"train": "train", "test": "t10k"}
 class MnistSource(LabelledSource):
     """The 70,000 digits; the last `val` of the training set are the validation split, as the authors cut it."""
 
-    path: str
-    """Folder with the idx files."""
     val: int = 10000
     """Training digits held out. Source: the released script trains on the first 50,000."""
     dataset: str = "mnist"
     image_size: int = 28
     image_channels: int = 1
 
-    def origin(self) -> dict[str, Any]:
-        """How many training digits are held out."""
-        return {"val": self.val}
-
-    def read_splits(self) -> list[SplitArrays]:
-        """As `LabelledSource`; the validation split is cut from the train split."""
+    def read_files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
+        """How many training digits are held out, and the splits."""
         root = Path(self.path).expanduser()
         splits = []
         for split, prefix in _FILES.items():
-            files = [_find(root, f"{prefix}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-            if all(path.name for path in files):
-                splits.append(SplitArrays(split, *_read(*files)))
-        if not splits:
-            raise InputError(
-                f"`source` {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files"
-            )
+            images = sorted(root.rglob(f"{prefix}-images-idx3-ubyte*"))
+            labels = sorted(root.rglob(f"{prefix}-labels-idx1-ubyte*"))
+            if images and labels:
+                pixels = _read_idx(images[0], dimensions=3)[..., None]
+                splits.append(SplitArrays(split, pixels, _read_idx(labels[0], dimensions=1).astype(np.int64)))
+        require(
+            bool(splits),
+            f"`source` {self.path} has no train-images-idx3-ubyte (or .gz): give the folder of the idx files",
+        )
         if self.val and splits[0].split == "train":
             train = splits[0]
             cut = max(0, len(train.images) - self.val)
             held_out = SplitArrays("val", train.images[cut:], train.labels[cut:])
             splits[:1] = [SplitArrays("train", train.images[:cut], train.labels[:cut]), held_out]
-        return splits
+        return {"val": self.val}, splits
 
 
-def _find(root: Path, name: str) -> Path:
-    return next(iter(sorted(root.rglob(f"{name}*"))), Path())
-
-
-def _read(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 28, 28, 1) uint8 and labels (n,)."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            pixels = read_image_file(str(_unzipped(images, folder))).numpy()[..., None]
-            return pixels, read_label_file(str(_unzipped(labels, folder))).numpy()
-        except (ValueError, AssertionError, RuntimeError, OSError, EOFError, KeyError) as error:
-            raise InputError(f"{images} or {labels} is not an MNIST idx file ({error}): fetch it again") from error
-
-
-def _unzipped(path: Path, folder: str) -> Path:
-    if path.suffix != ".gz":
-        return path
-    target = Path(folder) / path.stem
-    with gzip.open(path, "rb") as packed, target.open("wb") as plain:
-        shutil.copyfileobj(packed, plain)
-    return target
+def _read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+    """The array of an idx file of bytes: a magic number, the big-endian shape, the data."""
+    try:
+        data = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+        magic, *shape = np.frombuffer(data, ">i4", 1 + dimensions).tolist()
+        if magic != 0x800 + dimensions:
+            raise ValueError(f"it begins with {magic:#x}")
+        return np.frombuffer(data, np.uint8, offset=4 * (1 + dimensions)).reshape(shape)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is not an MNIST idx file ({error}): fetch it again") from error

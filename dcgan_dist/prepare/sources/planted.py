@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcgan_dist.data.shards.writer import Encoding, Sample
+from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.attacks import ATTACKS, attack
-from dcgan_dist.prepare.sources.base import Item, Rejected, Source, TravelsLight
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 
 
 class Planted(NamedTuple):
@@ -24,7 +24,7 @@ class Planted(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlantedSource(TravelsLight):
+class PlantedSource(Source):
     """A source of which some items are near duplicates of others instead of what they were, by all attacks in turn.
 
     No image has two copies, and no copy is copied. Details of a copy: `copy_of` (a key) and `attack`.
@@ -33,26 +33,6 @@ class PlantedSource(TravelsLight):
     inner: Source
     share: float
     """Share of the items that become copies, 0 to 0.5."""
-
-    @property
-    def dataset(self) -> str:
-        """As in the inner source; so are the others."""
-        return self.inner.dataset
-
-    @property
-    def image_size(self) -> int:
-        """Pixels per side."""
-        return self.inner.image_size
-
-    @property
-    def image_channels(self) -> int:
-        """1 or 3."""
-        return self.inner.image_channels
-
-    @property
-    def encoding(self) -> Encoding:
-        """How images are stored."""
-        return self.inner.encoding
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes."""
@@ -90,6 +70,9 @@ class PlantedSource(TravelsLight):
         return preprocessing, origin | {"near_duplicates_planted": self.share}
 
 
-def planted(source: Source, share: float) -> Source:
-    """The source with that share of near duplicates; itself where the share is 0."""
-    return PlantedSource(inner=source, share=share) if share else source
+def plant_duplicates(source: Source, share: float) -> Source:
+    """The source with that share (0 to 0.5) of near duplicates; itself where the share is 0."""
+    if not share:
+        return source
+    fields = {name: getattr(source, name) for name in ("dataset", "image_size", "image_channels", "encoding")}
+    return PlantedSource(inner=source, share=share, **fields)

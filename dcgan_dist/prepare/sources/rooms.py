@@ -14,12 +14,12 @@ import numpy as np
 
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.sources.base import Item, Rejected, UnlabelledSource
+from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 from dcgan_dist.prepare.sources.room_drawing import OVERSAMPLING, draw_room
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoomSource(UnlabelledSource):
+class RoomSource(Source):
     """Rooms number 0 to n - 1 of a seed."""
 
     n: int
@@ -42,8 +42,5 @@ class RoomSource(UnlabelledSource):
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""
-        return {"drawn_at": self.image_size * OVERSAMPLING, "size": self.image_size}, {
-            "kind": "rooms",
-            "seed": self.seed,
-            "n": self.n,
-        }
+        preprocessing = {"drawn_at": self.image_size * OVERSAMPLING, "size": self.image_size}
+        return preprocessing, {"kind": "rooms", "seed": self.seed, "n": self.n}

@@ -16,35 +16,26 @@ from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
 
 @dataclass(frozen=True, kw_only=True)
 class SvhnSource(LabelledSource):
-    """Digits of train_32x32.mat, test_32x32.mat and, where wanted, extra_32x32.mat."""
+    """Digits of train_32x32.mat, test_32x32.mat and, where wanted, extra_32x32.mat; the path may name one of these."""
 
-    path: str
-    """Folder with the .mat files, or one of them."""
     extra: bool = False
     """Append the 531,131 easier digits of extra_32x32.mat to the train split."""
     dataset: str = "svhn"
 
-    def origin(self) -> dict[str, Any]:
-        """Whether the extra digits are among them."""
-        return {"extra": self.extra}
-
-    def read_splits(self) -> list[SplitArrays]:
-        """As `LabelledSource`; the extra digits are part of the train split."""
+    def read_files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
+        """Whether the extra digits are part of the train split, and the splits."""
         root = Path(self.path).expanduser()
         files = [root] if root.is_file() else sorted(root.rglob("*_32x32*.mat"))
-        parts = {kind: _read_mat(file) for file in files for kind in [file.name.partition("_")[0]]}
-        train = [parts[kind] for kind in ("train", *(("extra",) if self.extra else ())) if kind in parts]
-        splits = [("train", train), ("test", [parts["test"]] if "test" in parts else [])]
-        arrays = [
-            SplitArrays(split, *(np.concatenate(column) for column in zip(*files, strict=True)))
-            for split, files in splits
-            if files
-        ]
-        if not arrays:
-            raise InputError(
-                f"`source` {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits"
-            )
-        return arrays
+        by_kind = {file.name.partition("_")[0]: file for file in files}
+        splits = []
+        for split, kinds in {"train": ("train", "extra") if self.extra else ("train",), "test": ("test",)}.items():
+            if arrays := [_read_mat(by_kind[kind]) for kind in kinds if kind in by_kind]:
+                splits.append(SplitArrays(split, *map(np.concatenate, zip(*arrays, strict=True))))
+        require(
+            bool(splits),
+            f"`source` {self.path} has no train_32x32.mat or test_32x32.mat: fetch SVHN's cropped digits",
+        )
+        return {"extra": self.extra}, splits
 
 
 def _read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -214,7 +214,7 @@ def test_no_false_alarm_on_real_photographs(real_data: Path, tmp_path: Path) -> 
         ),
         image_size=32,
     )
-    prepare(source, ShardOptions(out=str(tmp_path / "a"), shard_samples=300))
+    prepare(source, ShardOptions(out=str(tmp_path / "a"), shard_samples=300, cpus=1))
 
     assert damages(tmp_path / "a") == []
     theirs = tmp_path / "theirs.tar"

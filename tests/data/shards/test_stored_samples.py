@@ -34,7 +34,9 @@ def test_samples_come_back_with_pixels_label_and_key(tmp_path: Path, layout: Lay
 
 @pytest.mark.parametrize("layout", ["samples", "blocks"])
 def test_details_are_those_of_their_sample(tmp_path: Path, layout: Layout) -> None:
-    manifest = prepare(RoomSource(n=300, image_size=16), ShardOptions(out=str(tmp_path), layout=layout)).manifest
+    manifest = prepare(
+        RoomSource(n=300, image_size=16), ShardOptions(out=str(tmp_path), layout=layout, cpus=1)
+    ).manifest
 
     details = read_details(manifest)
 
