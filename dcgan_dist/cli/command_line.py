@@ -80,6 +80,10 @@ def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
     return others
 
 
+EXTRAS = {"faiss": "dedup", "lmdb": "lsun", "cv2": "faces", "s3fs": "s3", "gcsfs": "gcs"}
+"""Extra of the package that brings each library which only some jobs need."""
+
+
 def run(main: Callable[[list[str]], int]) -> NoReturn:
     """Run a job and exit with its code: 2 with one sentence for what a user can mend, 130 after Ctrl-C."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
@@ -88,6 +92,15 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
     except InputError as error:
         print(f"error: {render_flags(error)}", file=sys.stderr)
         code = 2
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise
+        print(f"error: {library} is missing: pip install 'dcgan_dist[{EXTRAS[library]}]'", file=sys.stderr)
+        code = 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except KeyboardInterrupt:
         code = 130
     sys.stdout.flush()

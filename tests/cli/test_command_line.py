@@ -74,6 +74,17 @@ def test_a_job_prints_the_error_with_flags_and_exits_2(
     assert capsys.readouterr().err == "error: --tracking-uri is away: start it, or run jobs/train_lsun.py elsewhere\n"
 
 
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def job(_: list[str]) -> int:
+        raise ModuleNotFoundError("No module named 'lmdb'", name="lmdb")
+
+    with pytest.raises(SystemExit) as leaving:
+        run(job)
+
+    assert leaving.value.code == 2
+    assert capsys.readouterr().err == "error: lmdb is missing: pip install 'dcgan_dist[lsun]'\n"
+
+
 def test_what_a_job_logs_is_printed_once_with_flags_and_the_level_of_warnings(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -154,7 +154,7 @@ def search(workspace: Workspace) -> Values:
 
 def flags(workspace: Workspace) -> Values:
     """Every flag of every job and sub-command with its choices and its default."""
-    commands = [[path.stem] for path in sorted(JOBS.glob("*.py"))]
+    commands = [[path.stem] for path in sorted(JOBS.glob("[!_]*.py"))]
     with ThreadPoolExecutor(2) as pool:
         texts = list(pool.map(lambda command: workspace.run(*command, "--help"), commands))
         nested = [
