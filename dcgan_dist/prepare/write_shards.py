@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Rejected, Source
 
 PROGRESS_FOLDER = ".prepare"
+
+_log = logging.getLogger(__name__)
 
 
 def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> ShardResult:
@@ -87,6 +90,9 @@ def _finished_before(folder: Path, preparation: str) -> Prepared:
         raise InputError(
             f"{folder} already holds shards made in another way: choose another `out`, or remove that folder"
         )
+    _log.info(
+        "%s is prepared already, nothing was done; for a source that has changed since, choose another `out`", folder
+    )
     listed = folder / REJECTED_NAME
     rejected = _read_rejected(json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else [])
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])

@@ -102,14 +102,18 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_manifest(
     assert straight == broken
 
 
-def test_the_same_command_again_prints_the_same_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_command_again_says_that_it_did_nothing_and_prints_the_same_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     photos = write_photos(tmp_path / "in", 5)
     run(photos, tmp_path / "out")
     first = capsys.readouterr().out
 
     assert run(photos, tmp_path / "out") == 0
 
-    assert capsys.readouterr().out == first
+    again = capsys.readouterr().out
+    assert "nothing was done" in again
+    assert again.endswith(first)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert (result["job"], result["samples"]) == ("prepare", {"train": 5})
 

@@ -8,16 +8,25 @@ import warnings
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 MAX_PIXELS = 64 << 20
 """Images with more pixels than this are refused before they are decoded."""
 MAX_ENCODED_BYTES = 256 << 20
 """Members larger than this are refused before they are read."""
-IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff", "gif")
+IMAGE_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "bmp", "ppm", "pgm", "tif", "tiff", "gif")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PLAIN_JPEG = {"Gray": 1, "YCbCr": 3, "RGB": 3}
-_PIL_ERRORS = (OSError, ValueError, SyntaxError, TypeError, EOFError, Image.DecompressionBombError)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation; 1 is upright."""
 
 
 class ImageFault(ValueError):
@@ -59,10 +68,12 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
             image = Image.open(io.BytesIO(data))
         _check_pixels(*image.size, max_pixels)
         image.load()
-        return _to_grey_or_colour(ImageOps.exif_transpose(image))
+        return _to_grey_or_colour(_upright(image))
     except ImageFault:
         raise
-    except _PIL_ERRORS as error:
+    except (
+        Exception
+    ) as error:  # a damaged image makes decoders raise anything: struct.error, AttributeError, OverflowError
         raise ImageFault(f"undecodable: {error}") from error
 
 
@@ -77,20 +88,38 @@ def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
 
     Source: common practice (the paper does not say how LSUN comes to 64x64); the filter is PIL's bicubic, whose support
     grows with the reduction and so averages over all pixels.
+
+    Raises:
+        ImageFault: one side is so much longer than the other that the resized image would pass the limit of pixels.
     """
     width, height = image.size
     scale = size / min(width, height)
     wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    _check_pixels(wide, high, MAX_PIXELS)
     if (wide, high) != image.size:
         image = image.resize((wide, high), Image.Resampling.BICUBIC)
     left, top = (wide - size) // 2, (high - size) // 2
     return image.crop((left, top, left + size, top + size))
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned by its EXIF orientation; as it lies where its EXIF cannot be read.
+
+    Pillow's own `exif_transpose` also writes the EXIF anew, and fails on fields that have nothing to do with it.
+    """
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # as above: any
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
 def _to_grey_or_colour(image: Image.Image) -> Image.Image:
     """Any mode to L or RGB: transparency lies on white, sixteen-bit grey is scaled (PIL alone would clip it)."""
-    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ImageFault("32 bits a pixel, whose black and white no format tells: convert it to 8 or 16 bits")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -32,6 +32,7 @@ def read_contents(path: Path) -> TarContents:
     """Find every image of a tar with its key and label, and every fault of structure and naming."""
     contents = TarContents()
     rows: dict[str, int] = {}
+    labels: dict[str, int] = {}
 
     def damaged(member: str, offset: int, fault: str) -> None:
         contents.damages.append(Damage(shard=path.name, member=member, offset=offset, fault=fault))
@@ -43,9 +44,9 @@ def read_contents(path: Path) -> TarContents:
                 if suffix == "cls":
                     file.seek(offset)
                     text = file.read(min(size, 20))
-                    if key in rows and text.strip().isdigit():
-                        contents.labels[rows[key]] = int(text)
-                    elif not text.strip().isdigit():
+                    if text.strip().isdigit():
+                        labels[key] = int(text)
+                    else:
                         damaged(name, offset, "the label is not a decimal number")
                 elif is_image(suffix) and key in rows:
                     kind = "dotted key: readers merge it into" if "." in suffix else "duplicate key:"
@@ -55,6 +56,8 @@ def read_contents(path: Path) -> TarContents:
                     contents.add(key, offset, size, None)
     except TarFault as error:
         damaged(error.member, error.offset, error.fault)
+    for key, row in rows.items():  # at the end: in a tar with sorted names the label stands before its image
+        contents.labels[row] = labels.get(key)
     if not contents.keys and not contents.damages:
         damaged("", 0, "empty: no image in it")
     return contents

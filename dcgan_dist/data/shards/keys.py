@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -18,7 +19,7 @@ def escape(name: str) -> str:
     control characters, percent signs, what is not ASCII, and slashes that would make an empty or absolute part.
     Different names give different keys.
     """
-    parts = quote(name, safe=_SAFE).replace(".", "%2E").split("/")
+    parts = quote(os.fsencode(name), safe=_SAFE).replace(".", "%2E").split("/")
     return "/".join(parts) if all(parts) else "%2F".join(parts)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES
 
 _END_BLOCK = b"\0" * tarfile.BLOCKSIZE
+CHECKED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +54,8 @@ def walk_tar(path: Path) -> Iterator[Member]:
 
     Raises:
         TarFault: after the good members: a broken header, or an end in the middle or without the closing zero blocks,
-            which other readers take for a shorter but whole tar. A compressed tar is refused, since it can unpack
-            to any size.
+            which other readers take for a shorter but whole tar, or another tar after the first (`cat a.tar b.tar`),
+            which they do not see. A compressed tar is refused, since it can unpack to any size.
     """
     size = path.stat().st_size
     end = 0
@@ -75,6 +76,13 @@ def walk_tar(path: Path) -> Iterator[Member]:
         file.seek(end)
         if file.read(2 * tarfile.BLOCKSIZE) != 2 * _END_BLOCK:
             raise TarFault(end, "cut or broken after the last readable member: the closing zero blocks are missing")
+        after = end
+        while block := file.read(CHECKED_AT_ONCE):
+            if block.strip(b"\0"):
+                raise TarFault(
+                    after, "there is more after the end of the archive: unpack the archives and join their files"
+                )
+            after += len(block)
 
 
 def split_name(name: str) -> tuple[str, str]:

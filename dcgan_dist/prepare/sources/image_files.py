@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, ImageFault
-from dcgan_dist.errors import InputError
+from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
+from dcgan_dist.errors import InputError, require
+
+SIDECARS = {".json", ".txt", ".cls", ".parquet", ".csv", ".xml", ".npz", ".idx", ".md"}
+"""What lies beside images and belongs to them."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -42,7 +51,7 @@ class Place:
         try:
             with _open_zip(self.file).open(self.member) as member:
                 data = member.read(MAX_ENCODED_BYTES + 1)  # whatever size its header claims
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except Exception as error:  # damaged members make zipfile and its decoders raise anything, zlib.error for one
             raise ImageFault(f"unreadable in its zip: {error}") from error
         if len(data) > MAX_ENCODED_BYTES:
             raise ImageFault(f"unpacks to more than the limit of {MAX_ENCODED_BYTES} bytes")
@@ -58,6 +67,7 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
         InputError: a source is missing or cannot be read, or there is no image in any.
     """
     images: list[tuple[str, Place]] = []
+    others: list[str] = []
     for prefix, path in zip(_prefixes(paths), paths, strict=True):
         root = Path(path).expanduser().absolute()
         if root.is_dir():
@@ -66,18 +76,48 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
             files = _walk_file(root, root.name, whole=True)
         else:
             raise InputError(f"`source` {path} does not exist: give a folder, tar or zip of images")
-        images += sorted((prefix + name, place) for name, place in files if _is_image(name))
+        named = sorted((prefix + name, place) for name, place in files)
+        images += [(name, place) for name, place in named if _is_image(name)]
+        others += [name for name, _ in named if not _is_image(name)]
     if not images:
         raise InputError(
             f"no image in {', '.join(paths)}: give a folder, tar or zip with files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
+    for (name, _), (following, _) in pairwise(images):
+        require(name != following, f"`source`: {name} comes twice: unpack it and leave out the one that is not wanted")
+    _log_left_out(others)
     return images
 
 
+def _log_left_out(names: Sequence[str]) -> None:
+    """Count the files that are no images by their names, by suffix; what belongs to images is not counted."""
+    suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
+    strange = {suffix: number for suffix, number in suffixes.items() if suffix not in SIDECARS}
+    if strange:
+        listed = ", ".join(f"{number} with {suffix}" for suffix, number in sorted(strange.items()))
+        first = next(name for name in names if (Path(name).suffix.lower() or "no suffix") in strange)
+        _log.warning("files that are no images by their names were left out: %s; the first is %s", listed, ascii(first))
+
+
 def _walk_folder(root: Path) -> Iterator[tuple[str, Place]]:
-    for file in root.rglob("*"):
-        if file.is_file() and not file.name.startswith("."):
-            yield from _walk_file(file, str(file.relative_to(root)))
+    """Files below a folder and below the folders that links in it lead to; a link to a folder above itself is not followed.
+
+    Raises:
+        InputError: a folder cannot be entered, or a link leads nowhere.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"`source` {error.filename} cannot be read ({error.strerror}): leave it out, or make it readable"
+        )
+
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+        above = {*Path(folder).resolve().parents, Path(folder).resolve()}
+        folders[:] = [name for name in folders if Path(folder, name).resolve() not in above]
+        for name in files:
+            file = Path(folder, name)
+            if not name.startswith("."):
+                yield from _walk_file(file, str(file.relative_to(root)))
 
 
 def _walk_file(file: Path, name: str, *, whole: bool = False) -> Iterable[tuple[str, Place]]:
@@ -93,15 +133,23 @@ def _walk_file(file: Path, name: str, *, whole: bool = False) -> Iterable[tuple[
 def _walk_tar(path: Path) -> Iterator[tuple[str, Place]]:
     try:
         with tarfile.open(path, "r:") as tar:
+            places: dict[str, Place] = {}
             for member in tar:
-                if member.isfile() and member.name.endswith(".tar"):
+                if member.islnk() and member.linkname in places:
+                    yield member.name, places[member.linkname]
+                elif member.isfile() and member.name.endswith(".tar"):
                     inner = member.name.removesuffix(".tar")
                     with tarfile.open(fileobj=tar.extractfile(member), mode="r:") as nested:
                         for image in nested:
                             offset = member.offset_data + image.offset_data
                             yield f"{inner}/{image.name}", Place(str(path), offset, image.size)
                 elif member.isfile():
-                    yield member.name, Place(str(path), member.offset_data, member.size)
+                    places[member.name] = Place(str(path), member.offset_data, member.size)
+                    yield member.name, places[member.name]
+        for _ in walk_tar(path):
+            pass  # for its check of the end: the module tarfile takes a cut or joined tar for a shorter one
+    except TarFault as error:
+        raise InputError(f"`source` {path}: {error.fault} (at byte {error.offset})") from error
     except tarfile.TarError as error:
         raise InputError(f"`source` {path} is not a plain tar ({error}): unpack it and give the folder") from error
 

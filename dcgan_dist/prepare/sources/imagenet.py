@@ -129,8 +129,9 @@ def _load_batch(path: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def _class_of(name: str) -> str:
-    folder = PurePosixPath(name).parent.name
-    return "" if folder in _SPLITS else folder
+    """Name of the class folder; Tiny ImageNet has a folder `images` between it and its images."""
+    folders = [folder for folder in PurePosixPath(name).parts[:-1] if folder not in (*_SPLITS, "images")]
+    return folders[-1] if folders else ""
 
 
 def _split_of(name: str) -> str:

@@ -32,8 +32,10 @@ class MnistSource(LabelledSource):
         root = Path(self.path).expanduser()
         splits = []
         for split, prefix in _FILES.items():
-            images = sorted(root.rglob(f"{prefix}-images-idx3-ubyte*"))
-            labels = sorted(root.rglob(f"{prefix}-labels-idx1-ubyte*"))
+            images = sorted(root.rglob(f"{prefix}-images[-.]idx3-ubyte*"))
+            labels = sorted(root.rglob(f"{prefix}-labels[-.]idx1-ubyte*"))
+            folders = sorted({str(path.parent) for path in (*images, *labels)})
+            require(len(folders) < 2, f"`source` {self.path} holds several data sets: name one of {', '.join(folders)}")
             if images and labels:
                 pixels = _read_idx(images[0], dimensions=3)[..., None]
                 splits.append(SplitArrays(split, pixels, _read_idx(labels[0], dimensions=1).astype(np.int64)))
