@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 from dcgan_dist.cli.command_line import absolute, absolute_places, default_shards, parse, refuse_secrets
 from dcgan_dist.config import TrainConfig
@@ -52,7 +53,7 @@ def with_absolute_places(config: TrainConfig) -> TrainConfig:
 def _preset_name(argv: Sequence[str]) -> str | None:
     """The preset among the flags, which decides the defaults of all others; given twice, the last one counts."""
     name = None
-    for flag, following in zip(argv, [*argv[1:], ""], strict=True):
+    for flag, following in pairwise([*argv, ""]):
         if flag == "--preset":
             name = following
         elif flag.startswith("--preset="):
