@@ -17,11 +17,11 @@ def test_sound_shards_exit_0_with_counts_and_a_contact_sheet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_shards(tmp_path / "shards", (5, 6))
-    found, sheet = tmp_path / "found.json", tmp_path / "sheet.png"
+    report, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
 
-    code = inspect_shards.main(["--shards", str(tmp_path / "shards"), "--json", str(found), "--sheet", str(sheet)])
+    code = inspect_shards.main(["--shards", str(tmp_path / "shards"), "--json", str(report), "--sheet", str(sheet)])
 
-    result = json.loads(found.read_text())
+    result = json.loads(report.read_text())
     assert code == 0
     assert "no fault found" in capsys.readouterr().out
     assert (result["readable"], result["damages"], result["sizes"]) == ({"train": 11}, [], {"8x8": 11})
@@ -36,9 +36,9 @@ def test_damaged_shards_exit_1_and_name_shard_member_and_offset(
     at = shard.read_bytes().index(b"\x89PNG")
     flip(shard, at + 60)
 
-    code = inspect_shards.main(["--shards", str(tmp_path), "--json", str(tmp_path / "found.json")])
+    code = inspect_shards.main(["--shards", str(tmp_path), "--json", str(tmp_path / "report.json")])
 
-    (damage,) = json.loads((tmp_path / "found.json").read_text())["damages"]
+    (damage,) = json.loads((tmp_path / "report.json").read_text())["damages"]
     assert code == 1
     assert (damage["shard"], damage["member"], damage["offset"]) == (shard.name, "s00005.png", at)
     assert f"{shard.name}: s00005.png at byte {at}: bytes changed" in capsys.readouterr().out

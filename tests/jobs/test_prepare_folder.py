@@ -144,7 +144,7 @@ def test_unreadable_pictures_are_listed_and_do_not_stop_the_others(
     run(photos, tmp_path / "out")
 
     assert "1 items gave no image" in capsys.readouterr().out
-    assert [one["key"] for one in json.loads((tmp_path / "out" / "rejected.json").read_text())] == ["broken"]
+    assert [entry["key"] for entry in json.loads((tmp_path / "out" / "rejected.json").read_text())] == ["broken"]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,4 @@ def test_any_name_becomes_a_safe_key_and_comes_back(name: str) -> None:
 def test_names_that_differ_in_their_suffix_only_stay_apart() -> None:
     names = ["a.jpg", "a.png", "a.jpg.png", "b.jpg"]
 
-    made = keys.keys_of_paths(names)
-
-    assert len(set(made)) == len(names)
+    assert len(set(keys.keys_of_paths(names))) == len(names)

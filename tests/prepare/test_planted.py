@@ -23,21 +23,21 @@ def test_copies_are_attacked_originals_and_the_rest_is_as_it_was() -> None:
     source = plant_duplicates(rooms, 0.25)
     samples = {item.key: next(source.read(item)) for item in source.items()}
 
-    copies = {key: one.details for key, one in samples.items() if isinstance(one, Sample) and "copy_of" in one.details}  # type: ignore[operator]
+    truths = {key: sample.details or {} for key, sample in samples.items() if isinstance(sample, Sample)}
+    copies = {key: details for key, details in truths.items() if "copy_of" in details}
 
     assert len(copies) == 10
     assert list(samples) == [item.key for item in rooms.items()]
-    assert not {details["copy_of"] for details in copies.values()} & set(copies)  # type: ignore[index]
-    assert {details["attack"] for details in copies.values()} == set(ATTACKS)  # type: ignore[index]
-    for number, (key, one) in enumerate(samples.items()):
-        assert isinstance(one, Sample)
-        if key not in copies:
-            assert np.array_equal(one.pixels, np.asarray(draw_room(0, number, 16)[0]))
+    assert len(truths) == 40
+    assert not {details["copy_of"] for details in copies.values()} & set(copies)
+    assert {details["attack"] for details in copies.values()} == set(ATTACKS)
     for item in source.items():
         if item.key in copies:
             original = np.asarray(draw_room(0, item.ref.original.ref, 16)[0])
             expected = attack(item.ref.attack, original, item.ref.seed)
-            assert np.array_equal(samples[item.key].pixels, expected)  # type: ignore[union-attr]
+        else:
+            expected = np.asarray(draw_room(0, item.ref, 16)[0])
+        assert np.array_equal(samples[item.key].pixels, expected)  # type: ignore[union-attr]
 
 
 def test_the_job_plants_and_writes_the_truth_beside_each_image(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_the_job_plants_and_writes_the_truth_beside_each_image(tmp_path: Path) -
 
     with ShardSamples(load_manifest(str(tmp_path)), 0) as samples:
         details = list(samples.details(range(30)))
-    assert sum("copy_of" in (one or {}) for one in details) == 6
+    assert sum("copy_of" in (truth or {}) for truth in details) == 6
 
 
 def test_nothing_planted_is_the_source_itself() -> None:

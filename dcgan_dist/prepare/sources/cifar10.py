@@ -97,7 +97,7 @@ def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
-    images: dict[str, dict[int, tuple[np.ndarray, int]]] = {"train": {}, "test": {}}
+    samples: dict[str, dict[int, tuple[np.ndarray, int]]] = {"train": {}, "test": {}}
     for path in paths:
         try:
             with path.open("rb") as file:
@@ -105,15 +105,11 @@ def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
                     if match := _JPEG_NAME.fullmatch(member.name):
                         file.seek(member.offset)
                         split, number, name = match.groups()
-                        images[split][int(number)] = decode(file.read(member.size), 3), CLASSES.index(name)
+                        samples[split][int(number)] = decode(file.read(member.size), 3), CLASSES.index(name)
         except (TarFault, ImageFault) as error:
             raise InputError(f"{path} is damaged ({error}): copy it again") from error
     return [
-        SplitArrays(
-            split,
-            np.stack([numbered[i][0] for i in sorted(numbered)]),
-            np.array([numbered[i][1] for i in sorted(numbered)]),
-        )
-        for split, numbered in images.items()
+        SplitArrays(split, *map(np.array, zip(*(numbered[i] for i in sorted(numbered)), strict=True)))
+        for split, numbered in samples.items()
         if numbered
     ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +22,8 @@ from dcgan_dist.prepare.sources.folder import FolderSource
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""
+SMALLEST_FACE = 24
+"""Pixels per side of the smallest face that is searched for."""
 
 
 class Face(NamedTuple):
@@ -34,55 +36,47 @@ class Face(NamedTuple):
     """The detector's own measure; higher is surer."""
 
 
-class Detector(Protocol):
-    """Finds faces."""
-
-    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Faces of an RGB image (h, w, 3), from left to right."""
-        ...
+Detector = Callable[[NDArray[np.uint8]], list[Face]]
+"""Finds the faces of an RGB image (h, w, 3), from left to right."""
 
 
-class HaarDetector:
-    """OpenCV's frontal-face cascade, which ships with opencv-python-headless 4.x."""
+def haar_detector() -> Detector:
+    """OpenCV's frontal-face cascade, which ships with opencv-python-headless 4.x; the score is the last stage's sum."""
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
+    path = Path(folder) / "haarcascade_frontalface_alt2.xml"
+    if not path.exists():
+        raise InputError("this OpenCV has no Haar cascades: install opencv-python-headless<5, or use `detector=yunet`")
+    cascade = cv2.CascadeClassifier(str(path))
 
-    def __init__(self) -> None:
-        folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
-        path = Path(folder) / "haarcascade_frontalface_alt2.xml"
-        if not path.exists():
-            raise InputError(
-                "this OpenCV has no Haar cascades: install opencv-python-headless<5, or use `detector=yunet`"
-            )
-        self._cascade = cv2.CascadeClassifier(str(path))
-
-    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Faces whose side is at least 24 pixels; the score is the last stage's sum."""
+    def detect(pixels: NDArray[np.uint8]) -> list[Face]:
         grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-        boxes, _, scores = self._cascade.detectMultiScale3(
-            grey, scaleFactor=1.1, minNeighbors=4, minSize=(24, 24), outputRejectLevels=True
+        boxes, _, scores = cascade.detectMultiScale3(
+            grey, scaleFactor=1.1, minNeighbors=4, minSize=(SMALLEST_FACE, SMALLEST_FACE), outputRejectLevels=True
         )
         return sorted(
             Face(float(x), float(y), float(max(w, h)), float(score))
             for (x, y, w, h), score in zip(boxes, scores, strict=True)
         )
 
+    return detect
 
-class YuNetDetector:
-    """OpenCV's YuNet network, whose model file the user brings."""
 
-    def __init__(self, model: str, threshold: float = 0.8) -> None:
-        if not Path(model).is_file():
-            raise InputError(f"`detector_model` {model} does not exist: give the path of a YuNet .onnx file")
-        self._network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
+def yunet_detector(model: str, threshold: float = 0.8) -> Detector:
+    """OpenCV's YuNet network, whose model file the user brings; the score is a probability."""
+    if not Path(model).is_file():
+        raise InputError(f"`detector_model` {model} does not exist: give the path of a YuNet .onnx file")
+    network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
 
-    def detect(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Faces; the score is a probability."""
-        self._network.setInputSize((pixels.shape[1], pixels.shape[0]))
-        _, detections = self._network.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    def detect(pixels: NDArray[np.uint8]) -> list[Face]:
+        network.setInputSize((pixels.shape[1], pixels.shape[0]))
+        _, detections = network.detect(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
         faces = []
         for x, y, w, h, *_, score in [] if detections is None else detections:
             side = max(w, h)
             faces.append(Face(float(x + w / 2 - side / 2), float(y + h / 2 - side / 2), float(side), float(score)))
         return sorted(faces)
+
+    return detect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +126,9 @@ def find_faces(detector: Detector, photo: Image.Image) -> list[Face]:
     """Faces of an RGB photograph in its own pixels; large photographs are searched at a smaller size."""
     scale = max(1.0, max(photo.size) / LONGEST_SIDE)
     small = photo if scale == 1 else photo.resize((round(photo.width / scale), round(photo.height / scale)))
-    if min(small.size) < 24:
+    if min(small.size) < SMALLEST_FACE:
         return []
-    faces = detector.detect(np.asarray(small))
+    faces = detector(np.asarray(small))
     return [Face(face.left * scale, face.top * scale, face.side * scale, face.score) for face in faces]
 
 
@@ -148,4 +142,4 @@ def square_box(face: Face, margin: float, size: tuple[int, int]) -> tuple[float,
 
 @lru_cache(maxsize=2)
 def _open_detector(name: str, model: str) -> Detector:
-    return HaarDetector() if name == "haar" else YuNetDetector(model)
+    return haar_detector() if name == "haar" else yunet_detector(model)

@@ -10,15 +10,22 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 Point = tuple[float, float]
+Edge = tuple[float, float, float]
+"""A horizontal edge: left, right, and how far down it lies."""
 OVERSAMPLING = 4
 """A room is drawn at this multiple of its size and averaged down, which smooths its edges."""
-_NIGHT, _DUSK, _DAY = (
-    ((24, 30, 66), (52, 58, 104)),
-    ((236, 150, 110), (250, 208, 150)),
-    ((120, 178, 232), (214, 234, 250)),
-)
+_SKY = {
+    "day": ((120, 178, 232), (214, 234, 250)),
+    "dusk": ((236, 150, 110), (250, 208, 150)),
+    "night": ((24, 30, 66), (52, 58, 104)),
+}
+"""Upper and lower colour by the hour."""
+_FRAME = (244, 240, 232)
+"""Colour of window frames and glazing bars."""
+_WINDOW_LIGHT = {"day": 0.32, "dusk": 0.25, "night": 0.0}
+_AMBIENT_LIGHT = {"day": 0.78, "dusk": 0.72, "night": 0.6}
 
 
 def draw_room(seed: int, number: int, image_size: int) -> tuple[Image.Image, dict[str, Any]]:
@@ -30,15 +37,15 @@ def draw_room(seed: int, number: int, image_size: int) -> tuple[Image.Image, dic
     """
     canvas = _Canvas(np.random.default_rng([seed, number]), image_size * OVERSAMPLING)
     _draw_shell(canvas)
-    if canvas.chance(0.85):
-        _draw_window(canvas)
-    if canvas.chance(0.5):
-        _draw_picture(canvas)
-    if canvas.chance(0.6):
-        _draw_rug(canvas)
-    _draw_bed(canvas)
-    if canvas.chance(0.7):
-        _draw_lamp(canvas)
+    for draw, share in (
+        (_draw_window, 0.85),
+        (_draw_picture, 0.5),
+        (_draw_rug, 0.6),
+        (_draw_bed, 1),
+        (_draw_lamp, 0.7),
+    ):
+        if draw is _draw_bed or canvas.chance(share):
+            draw(canvas)
     return _light(canvas, canvas.image.resize((image_size, image_size), Image.Resampling.BOX)), canvas.truth
 
 
@@ -71,10 +78,15 @@ class _Canvas:
 
     def colour(self, saturation: tuple[float, float], value: tuple[float, float], hue: float | None = None) -> Colour:
         hue = self.uniform(0, 1) if hue is None else hue
-        return _rgb(hue, self.uniform(*saturation), self.uniform(*value))
+        channels = colorsys.hsv_to_rgb(hue % 1.0, self.uniform(*saturation), self.uniform(*value))
+        return tuple(round(channel * 255) for channel in channels)
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
         self.draw.polygon([(x * self.side, y * self.side) for x, y in points], fill=colour)
+
+    def trapezoid(self, upper: Edge, lower: Edge, colour: Colour) -> None:
+        (left, right, y), (lower_left, lower_right, lower_y) = upper, lower
+        self.polygon([(left, y), (right, y), (lower_right, lower_y), (lower_left, lower_y)], colour)
 
     def box(self, box: Sequence[float], colour: Colour) -> None:
         left, top, right, bottom = (round(edge * self.side) for edge in box)
@@ -87,7 +99,7 @@ def _draw_shell(canvas: _Canvas) -> None:
     hue = canvas.uniform(0.0, 1.0) if canvas.chance(0.5) else canvas.uniform(0.06, 0.16)
     wall = canvas.colour((0.08, 0.38), (0.68, 0.92), hue)
     wood = canvas.colour((0.3, 0.6), (0.4, 0.72), canvas.uniform(0.05, 0.1))
-    canvas.polygon([(0, 0), (1, 0), (right, top), (left, top)], _shade(wall, 1.12))
+    canvas.trapezoid((0, 1, 0), (left, right, top), _shade(wall, 1.12))
     canvas.polygon([(0, 0), (left, top), (left, bottom), (-0.02, 1.25 - bottom * 0.2)], _shade(wall, 0.84))
     canvas.polygon([(1, 0), (right, top), (right, bottom), (1.02, 1.25 - bottom * 0.2)], _shade(wall, 0.76))
     canvas.box(canvas.back, wall)
@@ -96,21 +108,12 @@ def _draw_shell(canvas: _Canvas) -> None:
     for plank in range(-6, 18):
         far = left + (right - left) * plank / 12
         if left <= far <= right:
-            canvas.draw.line(
-                [
-                    (far * canvas.side, bottom * canvas.side),
-                    ((0.5 + (far - (left + right) / 2) / (right - left)) * canvas.side, canvas.side),
-                ],
-                fill=_shade(wood, 0.86),
-                width=max(1, canvas.side // 128),
-            )
+            close = 0.5 + (far - (left + right) / 2) / (right - left)
+            ends = [(far * canvas.side, bottom * canvas.side), (close * canvas.side, canvas.side)]
+            canvas.draw.line(ends, fill=_shade(wood, 0.86), width=max(1, canvas.side // 128))
     canvas.box((left, bottom - 0.02, right, bottom), _shade(wall, 1.15))
-    canvas.truth |= {
-        "wall": wall,
-        "floor": wood,
-        "floor_box": [0.0, bottom, 1.0, 1.0],
-        "back_wall_box": list(canvas.back),
-    }
+    canvas.truth |= {"wall": wall, "floor": wood}
+    canvas.truth |= {"floor_box": [0.0, bottom, 1.0, 1.0], "back_wall_box": list(canvas.back)}
 
 
 def _draw_window(canvas: _Canvas) -> None:
@@ -119,34 +122,30 @@ def _draw_window(canvas: _Canvas) -> None:
     width, height = canvas.uniform(0.18, 0.32), canvas.uniform(0.2, 0.3)
     x = canvas.uniform(left + 0.05, right - width - 0.05)
     y = canvas.uniform(top + 0.05, max(top + 0.06, bottom - height - 0.24))
-    box = (x, y, x + width, y + height)
+    x_end, y_end = x + width, y + height
     hour = ("day", "dusk", "night")[int(canvas.rng.choice(3, p=[0.65, 0.2, 0.15]))]
-    upper, lower = {"day": _DAY, "dusk": _DUSK, "night": _NIGHT}[hour]
-    canvas.box((x - 0.015, y - 0.015, x + width + 0.015, y + height + 0.02), (244, 240, 232))
+    upper, lower = _SKY[hour]
+    canvas.box((x - 0.015, y - 0.015, x_end + 0.015, y_end + 0.02), _FRAME)
     for line in range(32):
         share = line / 32
-        canvas.box((x, y + height * share, x + width, y + height * (share + 0.04)), _mix(upper, lower, share))
+        canvas.box((x, y + height * share, x_end, y + height * (share + 0.04)), _mix(upper, lower, share))
     hill = _mix((70, 120, 70), upper, 0.15 if hour == "day" else 0.6)
     crest = [(x + width * i / 8, y + height * (0.78 + 0.1 * np.sin(i * 0.9 + canvas.side + 7 * x))) for i in range(9)]
-    canvas.polygon([(x, y + height), *crest, (x + width, y + height)], hill)
+    canvas.polygon([(x, y_end), *crest, (x_end, y_end)], hill)
     bar = 0.008
-    canvas.box((x + width / 2 - bar, y, x + width / 2 + bar, y + height), (244, 240, 232))
-    canvas.box((x, y + height * 0.45 - bar, x + width, y + height * 0.45 + bar), (244, 240, 232))
-    canvas.box((x - 0.03, y + height + 0.01, x + width + 0.03, y + height + 0.03), (228, 222, 210))
+    canvas.box((x + width / 2 - bar, y, x + width / 2 + bar, y_end), _FRAME)
+    canvas.box((x, y + height * 0.45 - bar, x_end, y + height * 0.45 + bar), _FRAME)
+    canvas.box((x - 0.03, y_end + 0.01, x_end + 0.03, y_end + 0.03), (228, 222, 210))
     if curtains := canvas.chance(0.6):
-        cloth = canvas.colour((0.25, 0.65), (0.6, 0.95))
+        cloth, step = canvas.colour((0.25, 0.65), (0.6, 0.95)), width * 0.07
         for fold in range(4):
-            shade, step = (1.0, 0.86)[fold % 2], width * 0.07
-            canvas.box(
-                (x - 0.03 + fold * step, y - 0.03, x - 0.03 + (fold + 1) * step, y + height + 0.06),
-                _shade(cloth, shade),
-            )
-            end = x + width + 0.03 - fold * step
-            canvas.box((end - step, y - 0.03, end, y + height + 0.06), _shade(cloth, shade))
-        canvas.box((x - 0.05, y - 0.04, x + width + 0.05, y - 0.028), _shade(cloth, 0.5))
-    strength = {"day": 0.32, "dusk": 0.25, "night": 0.0}[hour]
-    canvas.lights.append((x + width / 2, y + height, 0.55, strength))
-    canvas.truth |= {"window_box": list(box), "hour": hour, "curtains": curtains}
+            shaded = _shade(cloth, (1.0, 0.86)[fold % 2])
+            start, end = x - 0.03 + fold * step, x_end + 0.03 - fold * step
+            canvas.box((start, y - 0.03, x - 0.03 + (fold + 1) * step, y_end + 0.06), shaded)
+            canvas.box((end - step, y - 0.03, end, y_end + 0.06), shaded)
+        canvas.box((x - 0.05, y - 0.04, x_end + 0.05, y - 0.028), _shade(cloth, 0.5))
+    canvas.lights.append((x + width / 2, y_end, 0.55, _WINDOW_LIGHT[hour]))
+    canvas.truth |= {"window_box": [x, y, x_end, y_end], "hour": hour, "curtains": curtains}
 
 
 def _draw_picture(canvas: _Canvas) -> None:
@@ -160,12 +159,11 @@ def _draw_picture(canvas: _Canvas) -> None:
     if stop - start < width + 0.06:
         return
     x = canvas.uniform(start + 0.03, stop - width - 0.03)
-    canvas.box((x, y, x + width, y + height), canvas.colour((0.2, 0.6), (0.2, 0.5), 0.08))
-    canvas.box((x + 0.012, y + 0.012, x + width - 0.012, y + height - 0.012), canvas.colour((0.2, 0.7), (0.6, 0.95)))
-    canvas.box(
-        (x + 0.012, y + height * 0.6, x + width - 0.012, y + height - 0.012), canvas.colour((0.3, 0.7), (0.3, 0.7))
-    )
     canvas.truth["picture_box"] = [x, y, x + width, y + height]
+    canvas.box(canvas.truth["picture_box"], canvas.colour((0.2, 0.6), (0.2, 0.5), 0.08))
+    inner_left, inner_right, inner_bottom = x + 0.012, x + width - 0.012, y + height - 0.012
+    canvas.box((inner_left, y + 0.012, inner_right, inner_bottom), canvas.colour((0.2, 0.7), (0.6, 0.95)))
+    canvas.box((inner_left, y + height * 0.6, inner_right, inner_bottom), canvas.colour((0.3, 0.7), (0.3, 0.7)))
 
 
 def _draw_rug(canvas: _Canvas) -> None:
@@ -191,57 +189,48 @@ def _draw_bed(canvas: _Canvas) -> None:
     wood = canvas.colour((0.25, 0.6), (0.28, 0.62), canvas.uniform(0.04, 0.1))
     blanket, linen = canvas.colour((0.25, 0.75), (0.45, 0.92)), canvas.colour((0.0, 0.08), (0.9, 0.99))
     centre, near = x + width / 2 + lean, width * grow / 2
-    shadow = [(x - 0.02, bottom + 0.03), (x + width + 0.02, bottom + 0.03)]
-    canvas.polygon(
-        [*shadow, (centre + near + 0.04, front + depth + 0.03), (centre - near - 0.04, front + depth + 0.03)],
-        _shade(canvas.truth["floor"], 0.62),
+    shadow = (
+        (x - 0.02, x + width + 0.02, bottom + 0.03),
+        (centre - near - 0.04, centre + near + 0.04, front + depth + 0.03),
     )
+    canvas.trapezoid(*shadow, _shade(canvas.truth["floor"], 0.62))
     canvas.box((x - 0.01, top - head, x + width + 0.01, bottom + 0.02), wood)
     canvas.box((x + 0.01, top - head + 0.02, x + width - 0.01, top), _shade(wood, 1.18))
-    canvas.polygon([(x, top), (x + width, top), (centre + near, front), (centre - near, front)], linen)
+    canvas.trapezoid((x, x + width, top), (centre - near, centre + near, front), linen)
     fold = canvas.uniform(0.28, 0.42)
     edge = top + (front - top) * fold
-    inner = width / 2 + (near - width / 2) * fold
+    half = width / 2 + (near - width / 2) * fold
     middle = x + width / 2 + lean * fold
-    canvas.polygon(
-        [(middle - inner, edge), (middle + inner, edge), (centre + near, front), (centre - near, front)], blanket
-    )
-    canvas.polygon(
-        [(middle - inner, edge), (middle + inner, edge), (middle + inner, edge + 0.02), (middle - inner, edge + 0.02)],
-        _shade(blanket, 1.2),
-    )
+    hem = (middle - half, middle + half)
+    canvas.trapezoid((*hem, edge), (centre - near, centre + near, front), blanket)
+    canvas.trapezoid((*hem, edge), (*hem, edge + 0.02), _shade(blanket, 1.2))
     canvas.box((centre - near, front, centre + near, front + depth), _shade(blanket, 0.72))
     pillows = int(canvas.rng.integers(1, 3))
+    wide = width * (0.42 if pillows == 2 else 0.6)
     for pillow in range(pillows):
-        wide = width * (0.42 if pillows == 2 else 0.6)
         start = x + width / 2 - wide * pillows / 2 + wide * pillow
-        edges = [start + 0.008, top - 0.035, start + wide - 0.008, top + 0.035]
-        canvas.draw.rounded_rectangle([e * canvas.side for e in edges], canvas.side * 0.02, fill=_shade(linen, 0.94))
-        edges[3] -= 0.025
-        canvas.draw.rounded_rectangle([e * canvas.side for e in edges], canvas.side * 0.02, fill=linen)
+        for lowest, colour in ((top + 0.035, _shade(linen, 0.94)), (top + 0.035 - 0.025, linen)):
+            edges = [edge * canvas.side for edge in (start + 0.008, top - 0.035, start + wide - 0.008, lowest)]
+            canvas.draw.rounded_rectangle(edges, canvas.side * 0.02, fill=colour)
     bed_box = [min(x, centre - near), top - head, max(x + width, centre + near), front + depth]
     canvas.truth |= {"bed_box": bed_box, "blanket": blanket, "pillows": pillows}
 
 
 def _draw_lamp(canvas: _Canvas) -> None:
     """A bedside table with a lamp, on the side of the bed that has more room."""
-    bed, bottom = canvas.truth["bed_box"], canvas.back[3]
+    bed, table = canvas.truth["bed_box"], canvas.back[3]
     x = bed[0] - 0.06 if bed[0] > 1 - bed[2] else bed[2] + 0.06
     x = min(max(x, 0.08), 0.92)
-    wood, cloth = (
-        canvas.colour((0.3, 0.6), (0.3, 0.6), 0.07),
-        canvas.colour((0.1, 0.5), (0.85, 1.0), canvas.uniform(0.03, 0.16)),
-    )
-    table = bottom
+    wood = canvas.colour((0.3, 0.6), (0.3, 0.6), 0.07)
+    cloth = canvas.colour((0.1, 0.5), (0.85, 1.0), canvas.uniform(0.03, 0.16))
     canvas.box((x - 0.055, table, x + 0.055, table + 0.13), _shade(wood, 0.85))
     canvas.box((x - 0.065, table - 0.015, x + 0.065, table + 0.012), _shade(wood, 1.2))
     high = canvas.uniform(0.15, 0.2)
     canvas.box((x - 0.008, table - high * 0.6, x + 0.008, table - 0.012), _shade(wood, 0.5))
     shade_top, shade_bottom = table - high, table - high * 0.45
     lit = canvas.chance(0.75)
-    colour = _shade(cloth, 1.15 if lit else 0.75)
-    canvas.polygon(
-        [(x - 0.03, shade_top), (x + 0.03, shade_top), (x + 0.06, shade_bottom), (x - 0.06, shade_bottom)], colour
+    canvas.trapezoid(
+        (x - 0.03, x + 0.03, shade_top), (x - 0.06, x + 0.06, shade_bottom), _shade(cloth, 1.15 if lit else 0.75)
     )
     if lit:
         canvas.lights.append((x, shade_bottom, 0.24, 0.4))
@@ -251,8 +240,7 @@ def _draw_lamp(canvas: _Canvas) -> None:
 def _light(canvas: _Canvas, image: Image.Image) -> Image.Image:
     """Multiply the picture by its light: dim ambient by the hour, a pool around each source, darker corners."""
     y, x = (np.mgrid[0 : image.height, 0 : image.width] + 0.5) / image.width
-    ambient = {"day": 0.78, "dusk": 0.72, "night": 0.6}.get(canvas.truth.get("hour", "dusk"), 0.72)
-    light = np.full((image.height, image.width, 3), ambient)
+    light = np.full((image.height, image.width, 3), _AMBIENT_LIGHT[canvas.truth.get("hour", "dusk")])
     for at_x, at_y, reach, strength in canvas.lights:
         pool = strength * np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * reach**2))
         warmth = (1.0, 0.85, 0.6) if reach < 0.4 else (1.0, 0.97, 0.9)
@@ -261,16 +249,9 @@ def _light(canvas: _Canvas, image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(image) * light, 0, 255).astype(np.uint8))
 
 
-def _rgb(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
 def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(255, round(part * factor)) for part in colour)
-    return red, green, blue
+    return tuple(min(255, round(channel * factor)) for channel in colour)
 
 
 def _mix(first: Colour, second: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
