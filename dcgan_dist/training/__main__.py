@@ -27,8 +27,8 @@ from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, sa
 from dcgan_dist.training.distributed import gather_ranks, leave_group
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
+from dcgan_dist.training.in_memory_order import batch_positions
 from dcgan_dist.training.loop import Intervals, Report, train
-from dcgan_dist.training.order import batch_positions
 from dcgan_dist.training.players import build_players
 
 
