@@ -95,7 +95,7 @@ def test_rows_without_a_label_have_no_part(seed: int, c: float) -> None:
     masked = solve(features, torch.where(labelled, labels, -1), c)
     alone = solve(features[labelled], labels[labelled], c)
 
-    torch.testing.assert_close(masked.weights, alone.weights, rtol=1e-4, atol=1e-6)
+    assert (masked.weights - alone.weights).norm() < 1e-4 * alone.weights.norm()
 
 
 @settings(max_examples=15, deadline=None)
