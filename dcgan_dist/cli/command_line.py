@@ -107,11 +107,6 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
     sys.exit(code)
 
 
-def print_line(line: str) -> None:
-    """Print a line of a job, which may hold the message of an error."""
-    print(render_flags(line))
-
-
 def default_shards() -> str:
     """$DCGAN_DIST_SHARDS, else ~/dcgan_dist/shards."""
     return os.environ.get("DCGAN_DIST_SHARDS") or str(Path.home() / "dcgan_dist" / "shards")
