@@ -1,7 +1,5 @@
 """dcgan NAME [FLAGS]: every job by its name, as `python jobs/NAME.py` runs it from a clone."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import pkgutil

@@ -1,7 +1,5 @@
 """The public functions that join several rooms; `from dcgan_dist import ...` gives them."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Generator, Sequence
 from contextlib import closing

@@ -4,8 +4,6 @@ One dotted path has three uses: `optimizer_d.lr` is the command line flag, the s
 tracking server shows it. Nothing here needs more than the standard library.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, field
 from math import prod

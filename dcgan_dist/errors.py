@@ -1,7 +1,5 @@
 """Errors that a user can mend, and how they are worded. Nothing here imports anything of ours."""
 
-from __future__ import annotations
-
 import difflib
 import re
 
@@ -14,7 +12,7 @@ class InputError(ValueError):
     no message names a flag, and a message may travel as a plain string.
     """
 
-    def renamed(self, **fields: str) -> InputError:
+    def renamed(self, **fields: str) -> "InputError":
         """The same error where a caller has other names for fields: `renamed(out="rewrite")`."""
         message = str(self)
         for field, name in fields.items():

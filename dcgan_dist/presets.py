@@ -4,8 +4,6 @@ P: the paper (Radford, Metz, Chintala, arXiv 1511.06434v2). C: the authors' rele
 says, our choice. Batch 128, Adam 2e-4, beta1 0.5 and N(0, 0.02) are P; beta2, eps and the rest of `OptimizerConfig` C.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

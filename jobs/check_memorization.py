@@ -8,8 +8,6 @@ The verdict is pass, fail or inconclusive, with reasons and the least rate of co
 OUT/result.json, in OUT/report.html, and a tag of the registered model, which jobs/promote.py asks for.
 """
 
-from __future__ import annotations
-
 from dcgan_dist.cli.command_line import parse, run
 from dcgan_dist.memorization.check_options import MemorizationOptions
 

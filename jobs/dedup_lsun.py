@@ -7,8 +7,6 @@ Train on what stays: jobs/train_lsun.py --shards shards/lsun --keep-list dedup/l
 The same command again goes on where it stopped; with more shards it does only what is new.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, run

@@ -7,8 +7,6 @@ python jobs/explore.py arithmetic --model models:/dcgan-faces-generator@candidat
 Each writes pictures and a result.json into --out; jobs/report.py puts several together. docs/exploring.md explains them.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import operator

@@ -5,8 +5,6 @@ python jobs/inspect_shards.py --shards shards/lsun --json inspection.json
 Exits 1 if anything is damaged.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

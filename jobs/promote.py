@@ -7,8 +7,6 @@ python jobs/promote.py --model models:/dcgan-lsun-generator@champion --rollback
 Exit code 0 if @champion is (or with --dry-run would be) that version, 1 if the gate says no.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, run

@@ -5,8 +5,6 @@ python jobs/report.py --model models:/dcgan-faces-generator@candidate --results 
 The page holds all it shows, loads nothing and runs no script.
 """
 
-from __future__ import annotations
-
 from dcgan_dist.cli.command_line import parse, run
 from dcgan_dist.report.report_options import ReportJob
 

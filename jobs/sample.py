@@ -3,8 +3,6 @@
 python jobs/sample.py --model models:/dcgan-lsun-generator@candidate --n 64 --out grid.png
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

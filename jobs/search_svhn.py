@@ -8,8 +8,6 @@ wherever there is room: ray job submit -- python jobs/search_svhn.py --data /sha
 python jobs/search_svhn.py --data digits        # needs no download: real digits, minutes on two CPU cores
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from dcgan_dist.cli.command_line import absolute, absolute_places, parse, run

@@ -1,7 +1,5 @@
 """Fixtures that all tests share: real images where they are at hand, and one Ray for the whole session."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

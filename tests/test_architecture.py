@@ -1,7 +1,5 @@
 """The house: imports go downward, and each outside library has one owner."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """A file that is being written is seen by nobody."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The public names: quick to import, and doing what the rooms do."""
 
-from __future__ import annotations
-
 import doctest
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Names: data, step, layers, train, scaling (speed of training); neighbors, probe 
 dedup, duplicates, memorization (what is found of known truth). Each has its own --help.
 """
 
-from __future__ import annotations
-
 import importlib
 
 from dcgan_dist.cli.command_line import parse, run

@@ -1,7 +1,5 @@
 """How well distances rank true pairs before others, ties counted as one step."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Other people's readers of the same images, each used as its own documentation shows, and the floors of any reader."""
 
-from __future__ import annotations
-
 import importlib
 import io
 from collections.abc import Iterator, Sequence

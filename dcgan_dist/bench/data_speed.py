@@ -4,8 +4,6 @@ Every reader gives shuffled batches of uint8 images; all are measured in one run
 counts. `per process` divides by the loader processes (by one where the training process reads itself).
 """
 
-from __future__ import annotations
-
 import resource
 import tempfile
 import time

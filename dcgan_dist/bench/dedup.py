@@ -4,8 +4,6 @@ python -m dcgan_dist.bench dedup --source celeba.tar --out scratch/faces        
 python -m dcgan_dist.bench dedup --judged near_duplicates.csv --out dedup/cifar10    # counts what a finished job found
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from dataclasses import dataclass

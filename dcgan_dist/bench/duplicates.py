@@ -6,8 +6,6 @@ python -m dcgan_dist.bench duplicates --shards train/*.tar --protect test/*.tar 
 (code and verifier). pHash and dHash need `pip install -e .[benchmarks]`; without it they are left out.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The codes that are compared on judged pairs: ours, the paper's, signs of principal components, perceptual hashes."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The training step of the PyTorch examples' DCGAN, written out, for the networks of any preset: the baseline of `bench step`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import prod
 

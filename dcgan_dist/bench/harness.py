@@ -1,7 +1,5 @@
 """What all benchmarks share: options, measuring in turns, and tables of figures."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import platform
@@ -9,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import psutil
@@ -119,7 +117,7 @@ class Measured:
 
     seconds = cpu_seconds = memory_mb = 0.0
 
-    def __enter__(self) -> Measured:
+    def __enter__(self) -> Self:
         if (reset := Path("/proc/self/clear_refs")).exists():
             reset.write_text("5")  # the peak counts from here on
         self._start = time.perf_counter(), cpu_seconds(), _memory_mb("VmRSS")

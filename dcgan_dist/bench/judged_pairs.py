@@ -1,7 +1,5 @@
 """CIFAR-10's test and training images, known by the numbers in their keys, and pairs of them that people judged."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Sequence

@@ -7,8 +7,6 @@ both operands and writes the result (parameters count as they are stored); norma
 and writes once forward, reads twice two tensors and writes one backward.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

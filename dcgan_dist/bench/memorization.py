@@ -5,8 +5,6 @@ held-out images and with smooth ones, its power; and with --samples, --train and
 no generator made, the false alarms of the copy rate over random exchanges of samples and held-out images.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ flipped as often as it flips between an image and its copy (half of them JPEG 70
 some queries against the whole database and scaled to all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any

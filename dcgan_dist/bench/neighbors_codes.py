@@ -1,7 +1,5 @@
 """Codes to search: uniform ones, and copies of real images' codes with as many flipped bits as real copies have."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

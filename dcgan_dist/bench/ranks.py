@@ -1,7 +1,5 @@
 """Run a function on several gloo ranks in processes of this machine."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Callable

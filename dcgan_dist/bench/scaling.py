@@ -6,8 +6,6 @@ backward pass, latency and bandwidth of the link. A small model takes these and 
 measured here stands beside what was measured.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

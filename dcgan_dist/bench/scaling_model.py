@@ -7,8 +7,6 @@ they all pass together. What overlaps with the backward pass is hidden.
 Source of the ring's cost: Patarasu and Yuan, "Bandwidth optimal all-reduce algorithms", JPDC 2009.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -4,8 +4,6 @@ All variants run in turns in one process on the same uint8 images, already on th
 MFU divides the arithmetic of the step by that of a plain matrix product measured in the same run.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Features of a random discriminator of --preset on the first images of a labelled
 after the other, and are compared in time, weights, and accuracy on the rows after them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 The difference is what reading, decoding, moving and the loop itself cost. Both are measured in turns in one process.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 import tempfile

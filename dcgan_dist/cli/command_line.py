@@ -1,7 +1,5 @@
 """What every job shares: configs from the command line, and exit codes."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import os

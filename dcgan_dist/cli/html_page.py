@@ -3,8 +3,6 @@
 report = page("Title", paragraph("What was done."), table(("name", "value"), rows), figure(chart(draw), "What is seen."))
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Callable, Iterable, Sequence

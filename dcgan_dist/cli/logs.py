@@ -4,8 +4,6 @@ Every module logs with `_log = logging.getLogger(__name__)` and `_log.info("run 
 fields in backticks, which are shown as flags, and warnings are shown as "warning: ...".
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

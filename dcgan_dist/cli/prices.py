@@ -1,7 +1,5 @@
 """What a run takes and costs: speed, hours, money by a dated price list, bytes."""
 
-from __future__ import annotations
-
 import datetime
 import math
 from dataclasses import dataclass

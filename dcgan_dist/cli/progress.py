@@ -1,7 +1,5 @@
 """Progress for people: bars and durations."""
 
-from __future__ import annotations
-
 import sys
 
 from tqdm import tqdm

@@ -1,7 +1,5 @@
 """Results of jobs as JSON: result.json in the folder of --out, or the file of --json."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

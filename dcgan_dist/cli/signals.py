@@ -1,7 +1,5 @@
 """SIGINT and SIGTERM while the driver of a run or a search works."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The token of a Ray cluster: where it lies, whether it is used, and requests that carry it."""
 
-from __future__ import annotations
-
 import http.client
 import time
 import urllib.error

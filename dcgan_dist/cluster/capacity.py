@@ -1,7 +1,5 @@
 """What a run needs of its cluster, what the cluster can give, and waiting for it."""
 
-from __future__ import annotations
-
 import logging
 import re
 import time

@@ -1,7 +1,5 @@
 """A call in a thread that the main thread does not wait for."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any

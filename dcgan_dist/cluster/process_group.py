@@ -1,7 +1,5 @@
 """How the ranks of a run connect to each other."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 

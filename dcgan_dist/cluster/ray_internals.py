@@ -1,7 +1,5 @@
 """The only file that uses names of Ray which Ray does not promise to keep: each with what it is for and what breaks without."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Whether a cluster is safe to work on: checks for unauthenticated access, and the risks that a job refuses."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -1,7 +1,5 @@
 """Many independent tasks that share one object, on the Ray cluster; a task whose process dies is started again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 

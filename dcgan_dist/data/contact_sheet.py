@@ -1,7 +1,5 @@
 """Contact sheets: many small images on one PNG, to be looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Moving batches to a GPU one ahead of the step that uses them."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 
 import torch

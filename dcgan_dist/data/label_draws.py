@@ -4,8 +4,6 @@ SVHN (the authors' released script): shuffle train, the first 10,000 are for val
 drawn from the rest, anew for each repeat. The evaluation of features and the supervised search use the same draws.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ A loader process gets its task over its standard input and answers over its stan
 nor pickle, cannot outlive its parent (whose end closes the input), and cannot hang it (its own end closes the output).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

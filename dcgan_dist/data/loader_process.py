@@ -1,7 +1,5 @@
 """A loader process: reads its task from standard input, fills its rows of the shared batches, says when each is done."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Samples by manifest position: read, checked against their crc32, decoded, cropped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal, Self
 

@@ -3,8 +3,6 @@
 Imports no torch, so that the processes which run it start quickly and stay small.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 

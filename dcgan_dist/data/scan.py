@@ -1,7 +1,5 @@
 """All images of a data set once, in order: for looking at each, not for training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -5,8 +5,6 @@ windows; global batch s takes the next B / C samples of every stream. The number
 which stream, so it never changes what a batch holds, and resuming is skipping.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Batches of a rank, read ahead of the training loop: an endless iterator that can begin at any step."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing

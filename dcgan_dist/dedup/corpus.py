@@ -1,7 +1,5 @@
 """The data sets that are searched together, and the rows that count through all their shards."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The report of a de-duplication: figures first, then pictures to judge them by."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

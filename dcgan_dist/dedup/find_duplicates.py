@@ -1,7 +1,5 @@
 """Near duplicates of a folder of images, of tars or of shards, as a value: no result is written."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass

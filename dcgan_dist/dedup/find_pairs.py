@@ -1,7 +1,5 @@
 """All pairs of a corpus within the radius, with their scores: searched and verified once, kept for the next time."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The coder of a de-duplication: the one in its folder, one that is given, or one fitted to the images."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

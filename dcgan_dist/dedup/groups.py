@@ -4,8 +4,6 @@ In a component two images may be joined through others only. In a leader cluster
 leader itself, and no two leaders are near duplicates of each other: what the leaders leave out, each has its own reason.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

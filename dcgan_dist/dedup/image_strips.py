@@ -1,7 +1,5 @@
 """Near duplicates side by side, for people to judge."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterable, Sequence
 

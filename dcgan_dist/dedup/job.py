@@ -1,7 +1,5 @@
 """De-duplication from shards to keep list and report: every stage goes on where it stopped."""
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Thumbnails and codes of every shard, made by Ray tasks; what is there and whole is not made again."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass

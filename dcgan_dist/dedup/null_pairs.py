@@ -1,7 +1,5 @@
 """What unrelated images look like to a code and a verifier: the measure of false discoveries."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

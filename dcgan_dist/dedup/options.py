@@ -1,7 +1,5 @@
 """De-duplication before anything starts: what is asked for, and what it will take."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal

@@ -3,8 +3,6 @@
 What one file covers need not be searched again, whatever shards come later.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +28,7 @@ class ScoredPairs(NamedTuple):
     scores: NDArray[np.float32]
     """(k,) of the verifier; higher is more alike."""
 
-    def where(self, chosen: NDArray) -> ScoredPairs:
+    def where(self, chosen: NDArray) -> "ScoredPairs":
         """Some of the pairs, by mask or index."""
         return ScoredPairs(self.first[chosen], self.second[chosen], self.distances[chosen], self.scores[chosen])
 

@@ -1,7 +1,5 @@
 """De-duplication before anything starts: what it will read, keep and take."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dcgan_dist.cli.progress import duration

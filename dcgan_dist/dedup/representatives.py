@@ -1,7 +1,5 @@
 """Which samples stay: the representative of each cluster of near duplicates has the highest resolution, then the first key."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What a de-duplication leaves behind: pairs.csv, result.json, a few lines for its user, a run on the tracking server."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json

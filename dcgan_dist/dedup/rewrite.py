@@ -1,7 +1,5 @@
 """What stays of de-duplicated data sets, written as shards of their own."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

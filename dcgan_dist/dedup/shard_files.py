@@ -4,8 +4,6 @@
 each original and what could not be read. `codes/NAME-CODER.npz` holds keys and codes. Nothing in them is ever unpickled.
 """
 
-from __future__ import annotations
-
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The stages of de-duplication, each a value that the next one takes; what is done already is read, not done again."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

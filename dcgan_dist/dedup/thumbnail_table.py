@@ -1,10 +1,8 @@
 """The thumbnails of a whole corpus by row, left on disk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +22,7 @@ class ThumbnailTable:
     _mapped: dict[int, NDArray[np.uint8]] = field(init=False, default_factory=dict)
 
     @classmethod
-    def of(cls, corpus: Corpus, folder: Path) -> ThumbnailTable:
+    def of(cls, corpus: Corpus, folder: Path) -> Self:
         """The table of a corpus whose thumbnails are made."""
         return cls([str(folder / "thumbnails" / f"{shard.name}.npy") for shard in corpus.shards], corpus.starts)
 

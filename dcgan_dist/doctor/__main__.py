@@ -7,8 +7,6 @@
 Exits 1 if a check failed, 0 otherwise; warnings do not count.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Iterator

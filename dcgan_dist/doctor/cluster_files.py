@@ -1,7 +1,5 @@
 """Files that describe a cluster: their placeholders, and what stands in them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Ways into a cluster's machines: ports and networks that are open to the internet, containers that run as root."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Checks of the machine that the doctor runs on."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Policy rules for files of a cluster, as pure functions of a file: each yields a message for every violation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

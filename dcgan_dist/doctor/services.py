@@ -1,7 +1,5 @@
 """Checks of what jobs use: the cluster, shards, the tracking server, and the clocks of the two servers."""
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """Arithmetic with z: smiling - neutral + neutral = smiling."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Named boxes on images: read from and written as COCO or plain JSON, and as masks."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Images of chosen z, each drawn as if it were alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

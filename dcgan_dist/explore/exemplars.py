@@ -1,7 +1,5 @@
 """Choosing examples of a concept: by number, from files, or by the score of a classifier."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What each exploration is asked for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

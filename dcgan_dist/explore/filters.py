@@ -1,7 +1,5 @@
 """What the maps of a discriminator respond to."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import closing
 from typing import cast

@@ -1,7 +1,5 @@
 """Faces as other networks see them: grey, 64 pixels, described by the directions of their edges."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

@@ -3,8 +3,6 @@
 Source: section 6.2 of the paper; Springenberg et al., "Striving for simplicity: the all convolutional net", 2014.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What all explorations share: how they are asked for, the networks they open, and the result they write."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Classifiers of an attribute from faces labelled by folder."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

@@ -3,8 +3,6 @@
 Source: section 6.3.2 of the paper.
 """
 
-from __future__ import annotations
-
 from typing import Literal, NamedTuple
 
 import torch

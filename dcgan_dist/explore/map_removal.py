@@ -3,8 +3,6 @@
 Source: section 6.3.1 of the paper.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

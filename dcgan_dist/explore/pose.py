@@ -1,7 +1,5 @@
 """Which way faces look, learnt from faces without labels."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Shares of a number of trials, with how sure they are."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any

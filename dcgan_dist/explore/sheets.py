@@ -1,7 +1,5 @@
 """Figures put together from grids of images: panels with titles, beside and below each other."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Who smiles: a classifier from labelled faces, used on the faces that a generator draws."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

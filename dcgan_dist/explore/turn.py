@@ -1,7 +1,5 @@
 """Turning faces along an axis in the space of z."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A walk through the space of z."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Finding a thing in images, learnt from images whose boxes are known."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Making a generator of rooms forget windows."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """The memorization check: samples, training and held-out images compared in three spaces, and a verdict."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence

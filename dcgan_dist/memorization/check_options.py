@@ -1,7 +1,5 @@
 """What a memorization check compares."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

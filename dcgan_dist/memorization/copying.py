@@ -1,7 +1,5 @@
 """How many samples copy a training image, and from what rate on that would have been found."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

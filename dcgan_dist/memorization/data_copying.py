@@ -12,8 +12,6 @@ Source: Meehan, Chaudhuri, Dasgupta, "A non-parametric test to detect data-copyi
 the permutations are ours; sequential p-value: Besag and Clifford, Biometrika 1991.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

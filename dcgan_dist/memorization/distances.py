@@ -1,7 +1,5 @@
 """Statistics of distances to nearest training images: bands, authenticity, hubs, ranks; and cells of the space of images."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

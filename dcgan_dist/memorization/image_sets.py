@@ -1,7 +1,5 @@
 """Images of a set by whatever names it: shards, photographs, an array, or the official files of a data set."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import logging

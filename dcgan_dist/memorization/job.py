@@ -1,7 +1,5 @@
 """What jobs/check_memorization.py does: images, check, files, and what the registry is told."""
 
-from __future__ import annotations
-
 import logging
 import shlex
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The report of the memorization check: for people who decide whether a generator may be used."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Nearest training images of many images, and how alike they are."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 
@@ -34,7 +32,7 @@ class Nearest:
     most_similar: NDArray[np.int64]
     """(n,) its row; -1 where there is none."""
 
-    def __getitem__(self, rows: slice | NDArray[np.bool_]) -> Nearest:
+    def __getitem__(self, rows: slice | NDArray[np.bool_]) -> "Nearest":
         """The nearest ones of some of the images."""
         return Nearest(
             distances={space: values[rows] for space, values in self.distances.items()},

@@ -1,7 +1,5 @@
 """Copies of training images as a generator that remembers them would draw them: noisy, cropped or recoloured."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image

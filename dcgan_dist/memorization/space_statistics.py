@@ -1,7 +1,5 @@
 """Distances of samples to their nearest training images beside those of held-out images, in one space."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

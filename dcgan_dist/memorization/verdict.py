@@ -1,7 +1,5 @@
 """The verdict of the memorization check."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

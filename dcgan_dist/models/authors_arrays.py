@@ -4,8 +4,6 @@ Source: github.com/Newmu/dcgan_code (MIT), `models/svhn_unsup_all_conv_dcgan_100
 file per array, numbered in the order of their code.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The paper's de-duplication network: a 3072-128-3072 de-noising ReLU autoencoder with dropout."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

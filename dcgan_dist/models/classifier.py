@@ -1,7 +1,5 @@
 """The discriminator's architecture, trained to tell classes apart instead of real from fake."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from dcgan_dist.config import ClassifierConfig

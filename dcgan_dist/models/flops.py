@@ -1,7 +1,5 @@
 """Arithmetic of a network, counted on an example."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,7 +1,5 @@
 """The generator of every preset."""
 
-from __future__ import annotations
-
 from functools import partial
 from math import prod
 

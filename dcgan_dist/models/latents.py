@@ -1,7 +1,5 @@
 """Seeded draws of z and of labels, the same on every device, in every precision and on any number of ranks."""
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

@@ -1,7 +1,5 @@
 """The layers that both networks are made of, and their initialisation."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

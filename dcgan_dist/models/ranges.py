@@ -1,7 +1,5 @@
 """Between pixels and what the networks see and make."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

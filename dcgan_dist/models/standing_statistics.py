@@ -1,7 +1,5 @@
 """Batch normalisation statistics for use outside training, so that an image does not depend on its batch mates."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import TypeVar
 

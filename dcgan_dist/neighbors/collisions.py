@@ -1,7 +1,5 @@
 """Codes that are equal bit by bit."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """All pairs within a radius by FAISS: flat range search, hash indexes, and k-NN on a GPU completed where it overflows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

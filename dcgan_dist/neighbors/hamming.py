@@ -1,7 +1,5 @@
 """All pairs of codes within a Hamming radius."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 

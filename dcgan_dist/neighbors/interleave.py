@@ -1,7 +1,5 @@
 """Generators that run in threads of their own."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

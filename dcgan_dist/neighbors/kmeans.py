@@ -1,7 +1,5 @@
 """Centroids of many vectors by k-means."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The C++ part of the search, built on first use with the compiler at hand; everything works without it, only slower."""
 
-from __future__ import annotations
-
 import ctypes
 import hashlib
 import logging

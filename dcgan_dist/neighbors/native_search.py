@@ -1,7 +1,5 @@
 """All pairs within a radius by the C++ part: buckets of codes that agree on chosen blocks, or tiles of all codes."""
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What every search for pairs of codes takes and gives."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Blocks of bits: codes within r bits of each other agree in at least t of any r + t disjoint blocks."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 

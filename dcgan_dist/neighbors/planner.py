@@ -1,7 +1,5 @@
 """Which way of searching costs least, from rates of this machine and a sample of the codes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """All pairs within a radius by matrix products of +-1 vectors: the bits that differ are (code_bits - product) / 2."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

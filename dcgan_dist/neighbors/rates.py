@@ -1,7 +1,5 @@
 """What each step of a search costs on this machine, measured once per process in a fraction of a second."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every attack is a pure function of (image, seed) and keeps the size of the image
 whether duplicates are found, and drawn while a code is learnt.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

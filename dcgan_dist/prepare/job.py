@@ -1,7 +1,5 @@
 """What the prepare jobs share: say what will be done, do it, say what was done."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The source of images that the options of a preparation job name."""
 
-from __future__ import annotations
-
 from dcgan_dist.prepare.preparations import (
     PrepareCifar10,
     PrepareFaces,

@@ -1,7 +1,5 @@
 """What is prepared: one task per output shard and its result; all of it is known before any image is read."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

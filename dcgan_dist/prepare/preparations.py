@@ -1,7 +1,5 @@
 """The options of each preparation job; what reads images is imported after them, so that --help loads neither torch nor Ray."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """From a source to a folder of shards: which item goes into which shard, and going on where a killed job stopped."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging

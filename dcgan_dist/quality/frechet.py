@@ -1,6 +1,6 @@
 """Frechet distance between two sets of features, each summed up by a mean and a covariance."""
 
-from __future__ import annotations
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class FeatureStatistics:
         assert self.count > 1, "a covariance needs two rows"
         return self.scatter / (self.count - 1)
 
-    def distance(self, other: FeatureStatistics) -> float:
+    def distance(self, other: Self) -> float:
         """Frechet distance to another set of features."""
         return frechet_distance(self.mean, self.covariance, other.mean, other.covariance)
 

@@ -1,10 +1,8 @@
 """The Inception network of the Frechet Inception distance (FID), with weights from a file that the user names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -65,7 +63,7 @@ class InceptionFeatures(nn.Module):
         self.network = network.eval().requires_grad_(False)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> InceptionFeatures:
+    def from_file(cls, path: str | Path) -> Self:
         """Load the weights; no random state is used.
 
         Raises:

@@ -1,7 +1,5 @@
 """Pictures for people: grids of images as PNG files."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """How good and how varied samples are, from numbers that need no labels and no downloaded weights."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """Image features from a fixed random convolutional network: no training, no download, the same everywhere."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

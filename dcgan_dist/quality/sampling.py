@@ -1,7 +1,5 @@
 """Images from a generator: the same ones for a seed, however many are asked for and in whatever batches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Versions in the registry as the gate sees them: their tags, their quality, and which one is the champion."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

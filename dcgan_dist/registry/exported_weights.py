@@ -1,7 +1,5 @@
 """Read the weights of an exported program without running anything that the file says."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which network a model is: its hash, whatever its name."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

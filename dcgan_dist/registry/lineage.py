@@ -1,7 +1,5 @@
 """Where a registered model comes from: its version, its run, and the sample grids that the run drew."""
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Sequence

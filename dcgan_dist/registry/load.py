@@ -1,7 +1,5 @@
 """A network by whatever names it: the registry, a run, a checkpoint folder, a folder of the authors' arrays, or a preset."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """What stands beside a registered network, for whoever finds it in the registry."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """What the address of a model in the registry names."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The gate between @candidate and @champion."""
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Networks in the model registry: registered as exported graphs, loaded as our own modules, never through pickle."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Registered versions by name: which one an address means, and what its tags say."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from mlflow import MlflowClient

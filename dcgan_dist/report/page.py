@@ -1,7 +1,5 @@
 """One page about one trained model: what it draws, what was measured, beside what the paper says."""
 
-from __future__ import annotations
-
 import io
 import shlex
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Sections of a model's report, one per result.json, each beside what the paper says."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterable

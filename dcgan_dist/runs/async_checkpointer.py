@@ -1,7 +1,5 @@
 """Writing checkpoints while training goes on."""
 
-from __future__ import annotations
-
 import dataclasses
 import threading
 import time

@@ -1,7 +1,5 @@
 """One start of a run on the cluster: ranks train, the driver listens, records, and sums up."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -4,8 +4,6 @@ The storage alone says which checkpoints there are: one counts from the moment i
 cluster had heard of it when something died. So Ray is told of none, and has no list of them that could be torn or old.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Callable, Sequence

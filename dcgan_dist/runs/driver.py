@@ -1,7 +1,5 @@
 """A training run from the driver's side: start or resume, watch, register, sum up."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

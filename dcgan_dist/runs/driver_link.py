@@ -1,7 +1,5 @@
 """A rank's link to the driver: what it reports, and what it learns about leaving."""
 
-from __future__ import annotations
-
 import ray
 import ray.train
 from ray.actor import ActorHandle

@@ -1,7 +1,5 @@
 """What a run will do and cost, before it starts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What the driver does with the events of the ranks: log for people, the journal, the tracked run, files of the run folder."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 

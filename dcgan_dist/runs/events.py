@@ -4,8 +4,6 @@ Ranks restart, move and die; the driver and this actor live as long as the job. 
 talks to the tracking server: one run, one writer, whatever happens to the ranks.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from dcgan_dist.data.shards.index_table import BadSample

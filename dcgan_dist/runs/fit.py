@@ -1,7 +1,5 @@
 """Handing a run to Ray Train."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whether a run that exists is the run that is asked for."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dcgan_dist.errors import InputError

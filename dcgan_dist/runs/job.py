@@ -1,7 +1,5 @@
 """What every training job does with its command line."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What happened to a run, over all its starts: for people, and to measure what a fault cost."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a run ended with: its last checkpoint by hash, its best one in the registry, and a summary for people."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from dataclasses import dataclass, field

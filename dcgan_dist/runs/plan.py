@@ -1,7 +1,5 @@
 """A run worked out before anything starts: data, steps, name; nothing here writes, and no cluster is touched."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Generator

@@ -1,7 +1,5 @@
 """--plan of a training run: the plan, and what 20 real steps of one rank say about all of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import time

@@ -1,7 +1,5 @@
 """The line that shows how far a run is, how fast, and how D and G stand."""
 
-from __future__ import annotations
-
 from dcgan_dist.cli.progress import duration
 from dcgan_dist.training.loop import Report
 

@@ -1,7 +1,5 @@
 """What each rank of a Ray Train run does."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Callable, Mapping

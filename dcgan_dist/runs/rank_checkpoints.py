@@ -1,7 +1,5 @@
 """Checkpoints from a rank's side: which one to go on from, when to go back, when to save."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a rank knows of the run so far: all that a checkpoint holds."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

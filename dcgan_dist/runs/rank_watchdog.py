@@ -1,7 +1,5 @@
 """The watchdog of a rank: whom it can look at on its machine, and what it leaves behind when training hangs."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 

@@ -1,7 +1,5 @@
 """What a rank reports at every interval: metrics, the progress line, and the collapse alarm."""
 
-from __future__ import annotations
-
 import time
 
 from dcgan_dist.runs.driver_link import DriverLink

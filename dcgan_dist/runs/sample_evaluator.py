@@ -1,7 +1,5 @@
 """Samples of a run in training: the grid people look at, and figures of their quality."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from functools import cached_property

@@ -1,7 +1,5 @@
 """From the checkpoint of a run to networks for use: standing statistics, snapshot, registry."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice

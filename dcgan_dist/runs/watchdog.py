@@ -4,8 +4,6 @@ Every rank watches itself. A rank that was stopped (SIGSTOP, a frozen container)
 it just long enough to leave its stack behind. Ray then starts all ranks anew from the last checkpoint.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import os
 import signal

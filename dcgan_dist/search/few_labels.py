@@ -1,7 +1,5 @@
 """Data sets for supervised learning from few labels: where images are read, and which of them carry a label."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +40,7 @@ class LabelledImages(NamedTuple):
     labels: NDArray[np.int64]
     """(n,) from 0."""
 
-    def at(self, positions: NDArray[np.int64]) -> LabelledImages:
+    def at(self, positions: NDArray[np.int64]) -> "LabelledImages":
         """The images at some positions, with their labels."""
         return LabelledImages(self.images[positions], self.labels[positions])
 

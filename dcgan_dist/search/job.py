@@ -1,7 +1,5 @@
 """The search from the driver's side: start it or go on with it."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from typing import Any

@@ -1,7 +1,5 @@
 """Training a classifier on few labelled images: one step, and how often it is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """Many configurations and their scores in one picture: a line per configuration, an axis per parameter."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

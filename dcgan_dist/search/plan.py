@@ -1,7 +1,5 @@
 """A search worked out before anything starts: data, trials, cost; nothing here writes, and no cluster is touched."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """What a search ended with: figures over fresh draws of labels, the network in the registry, result.json."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """One start of a search: trials that have no outcome yet, the best one again on fresh labels, the result."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import os

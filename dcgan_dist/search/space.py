@@ -1,7 +1,5 @@
 """What a search draws from: a dict from dotted config path to distribution, and trials as pure functions of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

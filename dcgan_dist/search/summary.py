@@ -1,7 +1,5 @@
 """Texts of a search: what it will do, how a trial went, what came out."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Tune's own record of a sweep is pickled, and restoring from it would unpickle wh
 what has an outcome in the storage is done, what has a checkpoint goes on from it, and a sweep is always new to Tune.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

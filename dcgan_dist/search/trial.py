@@ -1,7 +1,5 @@
 """One training of a classifier as a cluster runs it: goes on from its checkpoint, and leaves its outcome in the storage."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import tempfile

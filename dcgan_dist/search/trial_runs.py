@@ -1,7 +1,5 @@
 """The trials of a search on the tracking server: one nested run each, written by the driver alone."""
 
-from __future__ import annotations
-
 import logging
 import tempfile
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 A map (n, 2, 3) takes (x, y, 1) in pixels from the centre of a window to (x, y) in pixels from the centre of an image.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import torch

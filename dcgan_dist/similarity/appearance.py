@@ -7,8 +7,6 @@ not, so that both together know an image and its shifted copy.
 Source: histograms of directions, Dalal and Triggs 2005; angles doubled so that both sides of a line agree, Granlund 1978.
 """
 
-from __future__ import annotations
-
 from math import cos, pi, sin
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A coder on disk: arrays in `coder.npz` without pickles, settings and the hash of the arrays in `coder.json`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zipfile

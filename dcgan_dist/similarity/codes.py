@@ -1,7 +1,5 @@
 """What a coder is, and how one is read back from its folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar, Protocol
 

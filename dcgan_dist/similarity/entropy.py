@@ -1,7 +1,5 @@
 """How many images a code can tell apart: collision entropy and degrees of freedom, with confidence bounds."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

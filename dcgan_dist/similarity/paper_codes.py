@@ -1,11 +1,9 @@
 """The paper's code: which units of a de-noising ReLU autoencoder are active (section 4.1.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -52,7 +50,7 @@ class PaperCoder:
         write_coder(folder, self.name, asdict(self.network.config), arrays)
 
     @classmethod
-    def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> PaperCoder:
+    def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> Self:
         """From what `save` wrote."""
         network = Autoencoder(from_dict(AutoencoderConfig, settings))
         network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -1,7 +1,5 @@
 """The Hamming radius within which pairs are verified, from what the verifier can be asked to look at."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -5,11 +5,9 @@ images to variance among random near copies of an image (linear discriminant ana
 form) are uncorrelated, so that their signs are about as many independent bits.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.linalg
@@ -62,7 +60,7 @@ class RecommendedCoder:
         write_coder(folder, self.name, {"appearance": VERSION}, {"mean": self.mean, "projection": self.projection})
 
     @classmethod
-    def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> RecommendedCoder:
+    def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> Self:
         """From what `save` wrote."""
         if settings != {"appearance": VERSION}:
             raise ValueError(f"it was learnt from other numbers of thumbnails ({settings})")

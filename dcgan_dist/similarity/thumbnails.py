@@ -1,7 +1,5 @@
 """The 32x32 colour pictures that codes and the verifier look at, from images of any size."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

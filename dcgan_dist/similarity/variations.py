@@ -1,7 +1,5 @@
 """Random near copies of thumbnails, many at once, from which a code learns what it must not see."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

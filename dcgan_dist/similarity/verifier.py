@@ -10,8 +10,6 @@ and what must be stretched to match is more often another photograph of the same
 Source of the alignment: Lucas and Kanade 1981, with gain and offset removed as by Evangelidis and Psarakis 2008.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

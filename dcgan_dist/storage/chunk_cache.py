@@ -1,7 +1,5 @@
 """A bounded folder of pieces of remote files."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections import OrderedDict

@@ -3,8 +3,6 @@
 A broken connection is taken up again at the byte where it broke, after a growing pause.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import tempfile

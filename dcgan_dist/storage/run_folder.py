@@ -1,7 +1,5 @@
 """What a run keeps in the storage, beside the checkpoints that Ray puts there: who it is, its sign of life, its result."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

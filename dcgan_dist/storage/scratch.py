@@ -1,7 +1,5 @@
 """Room for temporary files of processes that may be killed at any moment: the next one on the machine tidies up."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

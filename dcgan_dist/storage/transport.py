@@ -1,7 +1,5 @@
 """Ranges of files of a remote folder, as streams: what came before a connection broke is kept."""
 
-from __future__ import annotations
-
 import urllib.error
 import urllib.request
 from collections.abc import Iterator

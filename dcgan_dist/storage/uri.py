@@ -1,7 +1,5 @@
 """Which addresses of shards are URIs, and which are refused."""
 
-from __future__ import annotations
-
 from dcgan_dist.errors import InputError
 
 PROTOCOLS = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "hdfs", "memory")

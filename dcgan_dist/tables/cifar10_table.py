@@ -1,7 +1,5 @@
 """The CIFAR-10 table: accuracy of a linear SVM on a discriminator's features, with all labels and with 400 per class."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator
 from typing import Any

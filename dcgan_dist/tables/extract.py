@@ -1,7 +1,5 @@
 """Features of a data set, made once by any number of processes, kept by a hash of all they depend on."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 A table is a folder of plain .npy parts; a part is written under a temporary name and renamed, so what is there is whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

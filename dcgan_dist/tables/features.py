@@ -7,8 +7,6 @@ that are measured on the target's training images (`restandardise`), then frozen
 released `svhn_semisup_analysis.py`.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

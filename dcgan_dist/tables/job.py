@@ -1,7 +1,5 @@
 """How a table of the paper is filled: model, data, measurements, result.json, text, MLflow."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The MNIST table: error of the nearest neighbour rule on the test digits, learnt from generated digits or from real ones."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from pathlib import Path

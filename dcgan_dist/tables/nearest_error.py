@@ -1,7 +1,5 @@
 """Error of the nearest neighbour rule while its training set grows: exact, a block of it in memory at a time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

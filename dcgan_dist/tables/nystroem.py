@@ -3,10 +3,9 @@
 Source: Frangella, Tropp and Udell, Randomized Nystrom preconditioning, SIAM J. Matrix Anal. Appl. 44 (2023).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ class Nystroem:
     """(r,), rising."""
 
     @classmethod
-    def sketch(cls, gram: Callable[[Tensor], Tensor], like: Tensor, rank: int, *, seed: int = 0) -> Nystroem:
+    def sketch(cls, gram: Callable[[Tensor], Tensor], like: Tensor, rank: int, *, seed: int = 0) -> Self:
         """See X'X through one product.
 
         Args:

@@ -1,7 +1,5 @@
 """The rows of the paper's three tables that ours stand beside; "unverified": from cited works, not checked against the paper."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -5,9 +5,8 @@ pixels, each brought to mean 0 and standard deviation 1, then whitened; triangle
 sums over the four quadrants. The features are then standardised by those of the training images.
 """
 
-from __future__ import annotations
-
 import hashlib
+from typing import Self
 
 import numpy as np
 import torch
@@ -39,9 +38,7 @@ class PatchFeatures:
         self.identity = digest.hexdigest()
 
     @classmethod
-    def learn(
-        cls, images: Tensor, centroids: int, *, seed: int, patches: int = PATCHES, use_gpu: bool = False
-    ) -> PatchFeatures:
+    def learn(cls, images: Tensor, centroids: int, *, seed: int, patches: int = PATCHES, use_gpu: bool = False) -> Self:
         """Whitening and centroids of patches drawn at random.
 
         Args:

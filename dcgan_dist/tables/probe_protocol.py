@@ -4,8 +4,6 @@ Source: the released `svhn_semisup_analysis.py` for SVHN: C from a grid by the m
 100 new draws. The script for CIFAR-10 was never released; the same rules are used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Rows of linear SVMs on a discriminator's features: what the CIFAR-10 and the SVHN table have in common."""
 
-from __future__ import annotations
-
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The SVHN table: error of a linear SVM on a discriminator's features, with 1000 labels."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from pathlib import Path

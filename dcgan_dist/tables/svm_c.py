@@ -1,7 +1,5 @@
 """How C, the weight of a linear SVM's loss, is chosen: from a grid, by the mean error on images that were not learnt from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The flags of the jobs that fill the paper's tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

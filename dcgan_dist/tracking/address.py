@@ -1,7 +1,5 @@
 """Addresses of tracking servers as they may be shown; no library is needed for that."""
 
-from __future__ import annotations
-
 import re
 
 

@@ -1,7 +1,5 @@
 """Which code made a run: commit and versions."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version

@@ -1,7 +1,5 @@
 """One training run as the tracking server sees it, whatever process writes to it."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import shlex
@@ -9,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -47,7 +45,7 @@ class TrackedRun:
     @classmethod
     def create(
         cls, tracking_uri: str, experiment: str, run_name: str, params: dict[str, Any], tags: dict[str, str]
-    ) -> TrackedRun:
+    ) -> Self:
         """Start a run.
 
         Args:
@@ -76,7 +74,7 @@ class TrackedRun:
         return run
 
     @classmethod
-    def attach(cls, tracking_uri: str, run_id: str) -> TrackedRun:
+    def attach(cls, tracking_uri: str, run_id: str) -> Self:
         """Go on with a run, from another process or after a restart: its status is RUNNING again.
 
         Raises:
@@ -96,7 +94,7 @@ class TrackedRun:
         run_name: str,
         params: dict[str, Any],
         tags: dict[str, str],
-    ) -> TrackedRun:
+    ) -> Self:
         """Go on with the run of an earlier start, so that a job has one run however often it is started; else create one.
 
         Args:

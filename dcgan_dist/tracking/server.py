@@ -1,7 +1,5 @@
 """A tracking server or database: whether it can be used, and a client of it."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -5,8 +5,6 @@ the folder grow; when the server is back, or the run is started again, everythin
 nothing: a metric point keeps the time at which it was measured, files and status have one place each.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

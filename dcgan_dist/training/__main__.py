@@ -6,8 +6,6 @@ Reads a file that `torch.save` wrote: uint8 images (n, c, s, s). The order of th
 shards, tracking and restarts belong to `jobs/train_lsun.py`. The same command again goes on from the last checkpoint.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import os

@@ -1,7 +1,5 @@
 """The collapse alarm: the generator's samples became alike, or the discriminator has won."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from dcgan_dist.config import AlarmConfig

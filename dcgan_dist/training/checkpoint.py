@@ -6,8 +6,6 @@ does not match, is no checkpoint. Tensors are read back with `weights_only=True`
 No random state is kept because none exists: z, initialisation and data order are functions of seed and step.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """The few collectives that training needs, also where there is one process and no group."""
 
-from __future__ import annotations
-
 import gc
 
 import torch

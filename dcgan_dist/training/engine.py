@@ -4,8 +4,6 @@ Everything here is applied from outside to networks and functions that know noth
 where a device does not have it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

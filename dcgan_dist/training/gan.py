@@ -1,7 +1,5 @@
 """One step of a run: from uint8 batches and the step number to scalars."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

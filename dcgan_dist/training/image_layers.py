@@ -9,8 +9,6 @@ kernel, and for the 16 of a 4x4 one.
 Source: sub-pixel convolution, Shi et al. 2016, sections 2.2 and 3.2 (arXiv:1609.05158).
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch

@@ -1,7 +1,5 @@
 """The order of images that lie in memory: a seeded permutation per epoch, beginning at any step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

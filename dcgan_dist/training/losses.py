@@ -1,7 +1,5 @@
 """Adversarial losses as functions of logits, one value per row."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The two networks with their optimisers and the averaged generator."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Which network moves when, and how fast: pure functions of the step."""
 
-from __future__ import annotations
-
 from dcgan_dist.config import OptimizerConfig
 
 REFERENCE_BATCH = 128  # of the paper, for which its rates are chosen

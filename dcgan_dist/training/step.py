@@ -1,7 +1,5 @@
 """The adversarial step."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

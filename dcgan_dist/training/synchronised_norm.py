@@ -3,8 +3,6 @@
 torch's own SyncBatchNorm refuses CPU tensors, on which the equality of one and several ranks is tested.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Benchmarks as they are started, on sizes so small that their figures mean nothing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

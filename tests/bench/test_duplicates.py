@@ -1,7 +1,5 @@
 """The table of codes against judged pairs: unjudged pairs count or not, and planted pairs are found."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

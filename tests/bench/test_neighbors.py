@@ -1,7 +1,5 @@
 """The benchmark of neighbours, on codes so few that its figures mean nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

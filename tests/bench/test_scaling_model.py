@@ -1,7 +1,5 @@
 """What many GPUs would do is plain arithmetic."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

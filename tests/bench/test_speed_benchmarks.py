@@ -1,7 +1,5 @@
 """The speed benchmarks run, and what they count is right; how fast anything is, is no test's business."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The small run that every fault is tried on, and the table of what they cost."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

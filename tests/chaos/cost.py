@@ -1,7 +1,5 @@
 """What a fault cost, from what the job said and from its journal."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Sequence

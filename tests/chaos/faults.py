@@ -1,7 +1,5 @@
 """Faults, one small function each: they break something of a running job and say what."""
 
-from __future__ import annotations
-
 import random
 import signal
 import time

@@ -1,7 +1,5 @@
 """One long run with fault after fault, replayable by its seed, and what each fault cost."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

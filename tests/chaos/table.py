@@ -1,7 +1,5 @@
 """The table of faults: python -m tests.chaos.table FILE prints what `DCGAN_DIST_FAULTS=FILE pytest -m chaos` wrote."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A run that must leave while samples are being judged leaves at once; the next start makes up for it, and nothing is missing."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

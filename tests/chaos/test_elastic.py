@@ -1,7 +1,5 @@
 """Nodes go and come while an elastic run trains: Ray takes fewer ranks, then more, and every global batch stays what it was."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import closing

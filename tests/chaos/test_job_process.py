@@ -1,7 +1,5 @@
 """The job itself is killed or told to stop: the same command goes on, and nothing of it stays behind."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys

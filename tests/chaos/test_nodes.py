@@ -1,7 +1,5 @@
 """Nodes of a cluster are announced for preemption, or vanish: ranks go on elsewhere."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

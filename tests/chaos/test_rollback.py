@@ -1,7 +1,5 @@
 """A non-finite loss: by policy the run goes back and on with fresh draws, and stays exactly repeatable."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whatever is killed, stopped or damaged while it trains, a run ends with the result it would have had."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The storage fails for a while, in each way a storage can, while a whole run trains: the result is that of an untouched run."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import threading

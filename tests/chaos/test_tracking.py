@@ -1,7 +1,5 @@
 """The tracking server is killed in the middle of a run and comes back: training goes on, and the server gets everything once."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a job shows of an error: flags and files of jobs, where the library names fields and jobs."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import subprocess

@@ -1,7 +1,5 @@
 """Reports in one file: everything inside, nothing executable, whatever the names of the data are."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

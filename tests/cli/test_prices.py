@@ -1,7 +1,5 @@
 """What a run costs, against sums done by hand, and the probe on a real Ray."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where the token of a cluster is found, and where it is sent."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading

@@ -1,7 +1,5 @@
 """Ray's own autoscaler adds and removes real raylets: runs wait for them, train on them, survive their loss."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What a job needs of its cluster, and how long it waits for it."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 

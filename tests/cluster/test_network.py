@@ -4,8 +4,6 @@ Nobody gets in without the token or a password, ranks on two machines train one 
 secret shows in anything that was written meanwhile.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Names of Ray that a new version may change: each test says what breaks when it does."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -1,7 +1,5 @@
 """Which clusters a job refuses to run on, and how a user accepts their risks."""
 
-from __future__ import annotations
-
 import socket
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A cluster that loses a node and gets none in its place: the run waits, says so, and gives up without losing anything."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The command of the documentation from a laptop: the code is sent along, and nothing that should stay at home."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

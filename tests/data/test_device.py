@@ -1,7 +1,5 @@
 """Batches reach the device unchanged, and their reading ends with them."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 
 import pytest

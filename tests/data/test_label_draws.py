@@ -1,7 +1,5 @@
 """The protocol of few labels: validation images and labelled draws."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

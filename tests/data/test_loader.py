@@ -1,7 +1,5 @@
 """Loader processes give what a thread gives, end with their reader, and never leave it waiting."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import signal

@@ -1,7 +1,5 @@
 """Preparation as Ray tasks, and streams whose ranks are killed, on a real Ray."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run that is killed anywhere goes on with exactly the keys that are left: none twice, none lost."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings

@@ -1,7 +1,5 @@
 """Every image of a data set once, in order."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The shard plan against brute force: a partition, the same for any number of ranks, resumable anywhere."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

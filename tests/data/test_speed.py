@@ -1,7 +1,5 @@
 """Reading speed against plain webdataset on the same images, in one run; the full comparison is the data benchmark."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import closing
 from itertools import islice

@@ -1,7 +1,5 @@
 """The stream hands out exactly the plan's rows, whatever the world size and wherever it begins."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

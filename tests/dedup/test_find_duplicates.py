@@ -1,7 +1,5 @@
 """The library call finds what the job finds."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

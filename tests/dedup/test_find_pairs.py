@@ -1,7 +1,5 @@
 """By what verified pairs are known again."""
 
-from __future__ import annotations
-
 import pytest
 
 from dcgan_dist.dedup.corpus import Corpus

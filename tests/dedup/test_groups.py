@@ -1,7 +1,5 @@
 """Groups against their definitions, written out with sets and loops."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

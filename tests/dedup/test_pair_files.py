@@ -1,7 +1,5 @@
 """Pairs kept from search to search: whatever comes when, what is known is what one search of everything would find."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

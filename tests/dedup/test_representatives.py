@@ -1,7 +1,5 @@
 """What stays: resolution first, then key, never what is protected; with the reason for what goes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from dcgan_dist.data.shards.schema import Manifest, Shard

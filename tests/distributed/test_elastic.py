@@ -1,7 +1,5 @@
 """The number of ranks may change at any checkpoint: images, z and losses stay those of the global batch."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path

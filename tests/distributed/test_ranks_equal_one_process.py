@@ -1,7 +1,5 @@
 """Several gloo ranks with synchronised normalisation take the steps of one process."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

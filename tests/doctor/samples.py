@@ -1,7 +1,5 @@
 """The files of cluster/, and values such as a user would fill into their placeholders."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

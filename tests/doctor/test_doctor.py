@@ -1,7 +1,5 @@
 """The doctor on real patients: a Ray with and without a token, shards, a tracking server, files of a cluster."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time

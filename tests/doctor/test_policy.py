@@ -1,7 +1,5 @@
 """No file of cluster/ opens a door, and the policy that says so catches each kind of door that somebody might open."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 

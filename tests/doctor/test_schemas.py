@@ -1,7 +1,5 @@
 """Every file of cluster/ has the shape that its tool asks for, by that tool's own schema, without a network."""
 
-from __future__ import annotations
-
 import configparser
 import copy
 import json

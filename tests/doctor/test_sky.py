@@ -1,7 +1,5 @@
 """The commands of sky.yaml on a worker, run by bash against a real head."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What `ray job submit --working-dir . --runtime-env cluster/runtime_env.yaml` would send, by Ray's own packing."""
 
-from __future__ import annotations
-
 import subprocess
 import zipfile
 from pathlib import Path

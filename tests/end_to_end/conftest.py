@@ -1,7 +1,5 @@
 """Small rooms, a small model and one tracking database for all runs of this folder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The command of the README on a real head: ray job submit, with a token, streaming logs, and the right exit status."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

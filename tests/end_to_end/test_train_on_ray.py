@@ -1,7 +1,5 @@
 """Whole runs on a real local Ray, with real tars and a real tracking database."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

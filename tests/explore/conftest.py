@@ -1,7 +1,5 @@
 """A small generator that was never trained."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

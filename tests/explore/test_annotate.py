@@ -1,7 +1,5 @@
 """The annotation page in a real browser: load a grid, draw boxes with the mouse, save them, read them back."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

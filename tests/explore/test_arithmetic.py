@@ -1,7 +1,5 @@
 """Arithmetic and turns on a linear generator, where the truth is known; choosing and reading exemplars."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Boxes in files and as masks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

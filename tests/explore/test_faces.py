@@ -1,7 +1,5 @@
 """Smiles and poses: on drawn faces, where the truth is known, and on real ones."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from pathlib import Path

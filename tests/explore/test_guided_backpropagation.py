@@ -1,7 +1,5 @@
 """Guided backpropagation against arithmetic by hand, and the search for top images against sorting all of them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Finding and leaving out maps, and the detector that tells whether it worked, on things that are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Walks end at their points, and a jump shows in the figure of smoothness."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

@@ -1,7 +1,5 @@
 """A head whose autoscaler starts real raylets on this machine in the place of a cloud's machines."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 import threading

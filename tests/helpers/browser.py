@@ -1,7 +1,5 @@
 """A real headless browser, driven through its DevTools protocol over a pipe: no port, no driver, no download."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -4,8 +4,6 @@ As long as a file named `fault` lies in a folder above what is asked for, it fai
 `refused.txt` beside it lists what was refused.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import time

@@ -1,7 +1,5 @@
 """A Ray head as a user starts it: with a dashboard, a job service and a token."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

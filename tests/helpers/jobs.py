@@ -1,7 +1,5 @@
 """Jobs as the tests call them."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Finding secrets in what programs wrote: raw bytes of files, and every row of a database."""
 
-from __future__ import annotations
-
 import base64
 import os
 import stat

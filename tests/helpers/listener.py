@@ -1,7 +1,5 @@
 """A server that keeps what it was asked."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

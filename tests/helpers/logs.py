@@ -1,7 +1,5 @@
 """What the package logs in this process, line by line as people see it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Each namespace lives as long as a process that reads from a pipe of this one: whatever ends this process ends the network too.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import subprocess

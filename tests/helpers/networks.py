@@ -1,7 +1,5 @@
 """Narrow networks of a preset's shape, with drawn weights and standing statistics: ready to draw images and to be registered."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

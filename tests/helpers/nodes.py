@@ -1,7 +1,5 @@
 """A cluster of several raylets on this machine, with files of its own."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator

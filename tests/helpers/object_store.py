@@ -1,7 +1,5 @@
 """A bucket of a real S3 server on this machine, its contents in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real PostgreSQL of a test's own, from the packages of the system; listens to a socket file only."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import shutil

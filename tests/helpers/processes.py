@@ -1,7 +1,5 @@
 """The processes of one Ray session, by what they do; those of other sessions on the machine are never touched."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress

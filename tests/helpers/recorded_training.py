@@ -3,8 +3,6 @@
 DCGAN_TEST_RECORDS=FOLDER python -m tests.helpers.recorded_training FLAGS
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A small search: real digits in SVHN's form, and a space that two cores get through in a minute."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A tracking server as a team runs it: PostgreSQL, accounts without any permission to begin with, files over HTTP."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Small shards whose truth is known: the image of sample i can be told by its pixels."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from contextlib import closing

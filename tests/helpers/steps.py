@@ -1,7 +1,5 @@
 """Steps of a run, taken without a cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import closing
 from itertools import islice

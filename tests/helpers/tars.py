@@ -1,7 +1,5 @@
 """Tars as strangers make them."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Fixtures of a tracking database and a tracking server; making one takes seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A real tracking server that a test can stop and start again at the same address."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """A training job as a user starts it: a process of its own, with a Ray of its own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """jobs/check_memorization.py from files to result, report and registry."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

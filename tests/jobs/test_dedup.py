@@ -1,7 +1,5 @@
 """The de-duplication job on shards whose near duplicates are known, and on real ones."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """The jobs that fill the paper's tables, on small data whose answers are known, and what they refuse."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import struct

@@ -1,7 +1,5 @@
 """jobs/explore.py and jobs/report.py end to end: a registered model, real shards, all pictures and figures."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

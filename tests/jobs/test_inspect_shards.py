@@ -1,7 +1,5 @@
 """The inspection job: its exit code says whether anything is damaged, its JSON says what and where."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

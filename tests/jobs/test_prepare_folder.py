@@ -1,7 +1,5 @@
 """Preparing a folder: pictures of every kind, held-out images, restarts, and plans that write nothing."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from urllib.parse import unquote

@@ -1,7 +1,5 @@
 """Every data set of the paper, converted for real by its job, and compared with an independent reading of the source."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

@@ -1,7 +1,5 @@
 """jobs/promote.py: the gate opens for a checked, known, not worse version and for no other."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """jobs/sample.py on a snapshot folder and on a checkpoint of a run in its middle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """jobs/search_svhn.py: what it refuses, and what it prints before it starts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

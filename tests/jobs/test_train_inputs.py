@@ -1,7 +1,5 @@
 """Bad input to a training job: one sentence with cause, place and remedy, exit code 2, nothing written."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

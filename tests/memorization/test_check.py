@@ -1,7 +1,5 @@
 """The whole check on drawn images: who copies is found, who does not is not, and what cannot be told is said."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

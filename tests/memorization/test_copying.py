@@ -1,7 +1,5 @@
 """Copy rate: its interval, its exact false alarms, its detection limit; against scipy, enumeration and simulation."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

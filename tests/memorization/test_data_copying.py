@@ -1,7 +1,5 @@
 """C_T: the rank test against scipy, its false alarms under the null, its power, and where it must not be believed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

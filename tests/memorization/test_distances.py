@@ -1,7 +1,5 @@
 """Hubs, authenticity, distribution functions and planted copies, against counting by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import ecdf

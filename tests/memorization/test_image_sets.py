@@ -1,7 +1,5 @@
 """Sets of images in every form that people have them, read alike."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

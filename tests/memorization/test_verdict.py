@@ -1,7 +1,5 @@
 """The verdict follows its rules: failures first, then doubts, then pass."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """The authors' SVHN arrays: what their networks draw and tell apart, and what the importer refuses."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

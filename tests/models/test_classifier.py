@@ -1,7 +1,5 @@
 """The supervised network: the discriminator's architecture, and dropout that is given, not drawn."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

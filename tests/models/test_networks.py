@@ -1,7 +1,5 @@
 """Generator and discriminator of every preset."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Standing statistics against plain arithmetic."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

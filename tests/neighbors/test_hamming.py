@@ -1,7 +1,5 @@
 """Pairs within a radius equal brute force, whatever the codes, the radius and the method."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

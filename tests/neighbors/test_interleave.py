@@ -1,7 +1,5 @@
 """Generators in threads."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """K-means on clusters that are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The C++ part: built once, by whoever comes first, and done without where it cannot be built."""
 
-from __future__ import annotations
-
 import logging
 import stat
 import subprocess

@@ -1,7 +1,5 @@
 """Nearest neighbours equal float64 brute force, ties included."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Attacks: pure, of the same shape, and really another image."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Archives, folders and images as other people make them: nothing is left out, mixed up or blackened in silence."""
 
-from __future__ import annotations
-
 import io
 import os
 import struct

@@ -1,7 +1,5 @@
 """Planted near duplicates: known, never of each other, and true to their attack."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

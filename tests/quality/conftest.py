@@ -1,7 +1,5 @@
 """Real images as uint8 tensors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Frechet distance: against scipy, closed forms, and in pieces."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import scipy.linalg

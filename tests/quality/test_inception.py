@@ -1,7 +1,5 @@
 """The FID network, with random weights in the layout of the file it is made for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

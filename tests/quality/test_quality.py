@@ -1,7 +1,5 @@
 """Quality signals, on real faces that are spoilt in known ways."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import time

@@ -1,7 +1,5 @@
 """Samples of a seed are the same ones, whoever asks."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

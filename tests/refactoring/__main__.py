@@ -1,7 +1,5 @@
 """The command line: record or compare."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

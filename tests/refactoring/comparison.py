@@ -1,7 +1,5 @@
 """Differences between what was recorded and what is observed now."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

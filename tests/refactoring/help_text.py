@@ -1,7 +1,5 @@
 """The flags of a job, read from its --help; the prose between them may be reworded."""
 
-from __future__ import annotations
-
 import re
 
 FLAG_LINE = re.compile(r"^ ?(?P<flag>-\S.*?)(?: {2,}(?P<prose>.*))?$")

@@ -4,8 +4,6 @@ Left out everywhere, because it differs from run to run: seconds and rates, ids 
 checkpoint's name is drawn at random), and what MLflow measures of the machine. Left out too is prose, which may be reworded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What counts as a difference, and which flags are read from a help text."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

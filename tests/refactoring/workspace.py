@@ -1,7 +1,5 @@
 """Jobs in a home of their own, and the small data sets and runs that several parts look at."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

@@ -1,7 +1,5 @@
 """Which version is the champion, and which was: in a real registry."""
 
-from __future__ import annotations
-
 import pytest
 from mlflow import MlflowClient
 

@@ -1,7 +1,5 @@
 """Where a model comes from, by every name it has, and the grids of its run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

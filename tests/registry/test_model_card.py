@@ -1,7 +1,5 @@
 """Cards say what a network is and how to load it, by commands that work."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """What an address of a model means, and what is none."""
 
-from __future__ import annotations
-
 import pytest
 
 from dcgan_dist.errors import InputError

@@ -1,7 +1,5 @@
 """Networks go into a real registry and come back bit by bit, without pickle."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """Sections of the report: which job wrote a result, and how values and pictures are shown."""
 
-from __future__ import annotations
-
 import io
 import re
 from pathlib import Path

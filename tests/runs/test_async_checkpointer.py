@@ -1,7 +1,5 @@
 """Checkpoints are written while training goes on, and a storage that refuses one stops nothing."""
 
-from __future__ import annotations
-
 import threading
 import time
 from pathlib import Path

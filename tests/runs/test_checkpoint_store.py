@@ -1,7 +1,5 @@
 """Checkpoints in the storage: which are kept, which is taken, and what a storage that refuses leaves behind."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import cast
 

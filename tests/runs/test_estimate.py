@@ -1,7 +1,5 @@
 """Costs before a run against figures known by other means."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,7 +1,5 @@
 """A run worked out: steps, name, and what may change between two starts."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

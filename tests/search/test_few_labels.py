@@ -1,7 +1,5 @@
 """Data sets for learning from few labels: digits, SVHN's files, shards made of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

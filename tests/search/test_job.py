@@ -1,7 +1,5 @@
 """Searches on a real Ray: all trials, failed ones too, in MLflow; the best in the registry; killed and gone on."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging

@@ -1,7 +1,5 @@
 """Supervised training: the same as a plain loop, the same after a stop, and it learns."""
 
-from __future__ import annotations
-
 import copy
 from itertools import islice
 

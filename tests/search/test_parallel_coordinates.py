@@ -1,7 +1,5 @@
 """The picture of a search."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a search draws: pure functions of seed, number and path."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A trial without a cluster: it goes on exactly, and what cannot be trained is an outcome."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Callable

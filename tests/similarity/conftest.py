@@ -1,7 +1,5 @@
 """Real faces, drawn pictures, and a coder learnt from the faces."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Sequence

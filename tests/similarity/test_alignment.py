@@ -1,7 +1,5 @@
 """Blur against scipy; what alignment is good for is tested by the verifier's scores."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import scipy.ndimage

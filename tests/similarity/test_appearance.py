@@ -1,7 +1,5 @@
 """What codes are learnt from: the same for darker and paler copies, different for other pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Coders: the same codes for the same seed, after saving and loading, and near copies nearer than strangers."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Entropy against codes whose entropy is known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

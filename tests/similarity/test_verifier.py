@@ -1,7 +1,5 @@
 """The verifier: symmetric, blind to brightness and frames, sure about near copies, and not fooled by strangers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

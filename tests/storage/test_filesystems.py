@@ -1,7 +1,5 @@
 """A storage behind fsspec that fails is told from one that is empty, and what lay there stays."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Callable
 from email.message import Message

@@ -1,7 +1,5 @@
 """Shards and runs in a bucket: the same bytes as on a local disk, and errors that say what is wrong."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Remote shards give the same batches as local ones, over connections that break, without fetching a byte twice."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Whether a run is alive, and what may be trusted of its files."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

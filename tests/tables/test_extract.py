@@ -1,7 +1,5 @@
 """Statistics and features of a data set: the same from one process and from Ray's, and made once."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tables of features against the same rows in memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Discriminator features against plain torch, and what gives none."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

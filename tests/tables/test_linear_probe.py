@@ -1,7 +1,5 @@
 """The linear SVMs against scikit-learn's LinearSVC, and against their own other form."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

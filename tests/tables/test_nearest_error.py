@@ -1,7 +1,5 @@
 """The growing nearest neighbour rule against brute force."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

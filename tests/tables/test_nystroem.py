@@ -1,7 +1,5 @@
 """The preconditioner against exact inverses, and what it is worth to the linear SVMs."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """The K-means baseline against its definition, loop by loop."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

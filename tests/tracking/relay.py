@@ -1,7 +1,5 @@
 """A relay in front of a server that a test can shut: clients see an outage."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading

@@ -1,7 +1,5 @@
 """Which commit and versions a run says it was made with."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs as a database and a server keep them."""
 
-from __future__ import annotations
-
 import logging
 import math
 import subprocess

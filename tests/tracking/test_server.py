@@ -1,7 +1,5 @@
 """Whether a tracking place can be used is known before anything starts."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

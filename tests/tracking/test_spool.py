@@ -1,7 +1,5 @@
 """What is written while the tracking server is away reaches it later: all of it, once, in order; nobody waits meanwhile."""
 
-from __future__ import annotations
-
 import io
 import logging
 import time

@@ -1,7 +1,5 @@
 """When a run counts as collapsed."""
 
-from __future__ import annotations
-
 import pytest
 
 from dcgan_dist.config import AlarmConfig

@@ -1,7 +1,5 @@
 """Checkpoints prove themselves; what was changed is found."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """How a step is computed changes its speed, not what it computes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The collapse signal, and what a step tells."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The same arithmetic on a GPU; run with `pytest -m gpu` on a machine that has one."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Layers between images and maps give the same sums, however they are computed."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """The loop: when it reports and saves, what it averages, and how it ends."""
 
-from __future__ import annotations
-
 from itertools import count, repeat
 
 import pytest

@@ -1,7 +1,5 @@
 """Which network moves when, and how fast."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The adversarial step against the same arithmetic written out plainly."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

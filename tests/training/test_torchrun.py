@@ -1,7 +1,5 @@
 """Training under plain torchrun, with torch alone."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Encoded images to uint8 arrays and back; resizing and cropping; the limits that keep a bomb out."""
 
-from __future__ import annotations
-
 import io
 import warnings
 

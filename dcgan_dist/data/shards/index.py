@@ -4,8 +4,6 @@ With it any sample is one read at a known offset, so that a stream may begin any
 without pickled arrays; in the block layout an entry points at one image inside its block, so both layouts read alike.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 import zlib

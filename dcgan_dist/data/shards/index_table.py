@@ -1,7 +1,5 @@
 """The indexes of all shards as one table over manifest positions, each shard's part read when it is first needed."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass

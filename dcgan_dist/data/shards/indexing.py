@@ -1,7 +1,5 @@
 """Tars without a manifest, someone's own or img2dataset's: look at every member once, then they are a data set."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -1,7 +1,5 @@
 """A full check of a data set against its manifest: every damaged shard and sample, found and named."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from collections import Counter

@@ -1,7 +1,5 @@
 """The keep list: which samples of a data set are left after near duplicates are removed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Keys: unique names of samples that every tar and WebDataset reader gives back unchanged."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import Counter

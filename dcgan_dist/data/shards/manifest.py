@@ -1,7 +1,5 @@
 """Opening a data set: by its folder, its manifest, a tar, or a URI."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The manifest: which shards make up a data set, what they hold, and how they were made."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The samples of one shard as they are stored: bytes, label, details; whatever their size, in shard order or by row."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

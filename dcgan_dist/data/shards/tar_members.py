@@ -1,7 +1,5 @@
 """Walking the members of a plain tar: what lies where, and what is wrong with its structure."""
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass

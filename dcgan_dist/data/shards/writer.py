@@ -1,7 +1,5 @@
 """Writing shards: standard tars, the same bytes for the same samples, each with its index, whole or not at all."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterable, Iterator

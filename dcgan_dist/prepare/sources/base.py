@@ -1,7 +1,5 @@
 """What every source offers to the preparation of shards."""
 
-from __future__ import annotations
-
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence

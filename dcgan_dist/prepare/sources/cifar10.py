@@ -1,7 +1,5 @@
 """CIFAR-10: the python batches, or JPEG tars named <split>/<number>_<class>.jpg."""
 
-from __future__ import annotations
-
 import pickle
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Fetching the small public data sets, by torchvision, which knows their addresses and checksums."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from urllib.error import URLError
 

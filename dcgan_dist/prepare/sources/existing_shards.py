@@ -1,7 +1,5 @@
 """Samples of existing shards, byte for byte: those that a keep list leaves."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Faces cut out of photographs: a detector's boxes, made square, above a resolution, with a margin."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

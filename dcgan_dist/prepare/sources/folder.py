@@ -1,7 +1,5 @@
 """Photographs in folders, tars, zips and img2dataset's output, without labels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Image files wherever people keep them: in folders, tars (also tars inside tars), zips, and img2dataset's output."""
 
-from __future__ import annotations
-
 import logging
 import os
 import tarfile

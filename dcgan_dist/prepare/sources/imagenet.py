@@ -1,7 +1,5 @@
 """ImageNet-1k: class folders, the official tars, or the npz batches of Downsampled ImageNet."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What array sources share: images of one size that lie in memory, official splits, official order."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """LSUN: the official LMDB, whose values are encoded images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

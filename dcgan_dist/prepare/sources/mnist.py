@@ -1,7 +1,5 @@
 """MNIST: the official idx files, plain or gzipped."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Near duplicates planted into any source, with the truth about each in its .json member: to measure what is found."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

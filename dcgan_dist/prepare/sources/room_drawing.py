@@ -1,7 +1,5 @@
 """How a room is drawn: shell, window, picture, rug, bed and lamp, then the light on all of it."""
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ For demos without photographs, and for experiments that need to know where the w
 function of (seed, number).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

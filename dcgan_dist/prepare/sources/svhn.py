@@ -1,7 +1,5 @@
 """SVHN cropped digits: the official .mat files, in their order; the label 10 of the files becomes class 0."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Every injected fault is found and named; nothing is found where nothing is wrong."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 import zlib

@@ -1,7 +1,5 @@
 """A data set opens only when its shards are those of its manifest; otherwise one sentence says what to mend."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Samples as they are stored, in both layouts and in tars of others, with what is told about them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

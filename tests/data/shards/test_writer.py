@@ -1,7 +1,5 @@
 """Shards are standard tars: other readers see in them what was written, and the index points at the same bytes."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile
