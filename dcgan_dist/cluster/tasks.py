@@ -15,6 +15,7 @@ Result = TypeVar("Result")
 
 WAITING_PER_CPU = 2
 """Tasks handed to Ray ahead of need; more would only fill its memory with what they are given."""
+SECONDS_TO_STOP = 60
 
 
 def run_tasks(
@@ -63,6 +64,8 @@ def run_tasks(
     finally:
         for reference in running:
             ray.cancel(reference)
+        if running:  # a task that still writes would meet its own repetition in the next call
+            ray.wait(list(running), num_returns=len(running), timeout=SECONDS_TO_STOP, fetch_local=False)
 
 
 def _call(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> Any:

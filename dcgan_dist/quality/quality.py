@@ -8,7 +8,6 @@ from torch import Tensor
 
 from dcgan_dist.models.ranges import Output, from_uint8
 from dcgan_dist.quality.frechet import FeatureStatistics
-from dcgan_dist.quality.inception import InceptionFeatures
 from dcgan_dist.quality.random_features import RandomFeatures
 
 NAMED_PREFIXES = {1_000: "1k", 10_000: "10k"}
@@ -44,6 +43,9 @@ class Reference:
         self.random = RandomFeatures().to(self.device)
         self.inception = None
         if inception_weights:
+            # torchvision takes 3 s to import, in every process of a run, and few runs name the weights.
+            from dcgan_dist.quality.inception import InceptionFeatures
+
             self.inception = InceptionFeatures.from_file(inception_weights).to(self.device)
         self.random_statistics, self.inception_statistics = FeatureStatistics(), FeatureStatistics()
         for block in self.blocks(256):
