@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
@@ -85,10 +84,7 @@ def _propose(job: ArithmeticJob, generator: Generator, proposer: AttributeClassi
         job.trials >= 1 and job.samples >= 2 * needed,
         f"`trials` {job.trials} needs {needed} samples of each kind, so `samples` of at least {2 * needed}, not {job.samples}",
     )
-    with tqdm(total=job.samples, unit="img", desc="samples scored", mininterval=5) as bar:
-        scores = score_samples(
-            generator, job.samples, proposer.scores, seed=job.seed, label=job.label, progress=bar.update
-        )
+    scores = score_samples(generator, job.samples, proposer.scores, seed=job.seed, label=job.label)
     return {
         job.with_folder: disjoint_groups(scores, EXEMPLARS, 2 * job.trials, seed=job.seed),
         job.without_folder: disjoint_groups(-scores, EXEMPLARS, 2 * job.trials, seed=job.seed),
@@ -122,7 +118,7 @@ def _count(
         return draw(generator, z, label=job.label)
 
     pixels = [images(z.flatten(0, 1)).unflatten(0, z.shape[:2]) for z in (a, b, c)]
-    average = torch.stack([combine(*one) for one in zip(*pixels, strict=True)]).clamp(-1, 1)
+    average = torch.stack([combine(*equation) for equation in zip(*pixels, strict=True)]).clamp(-1, 1)
     strangers, _ = fixed_latents(generator, 0, 2 * EXEMPLARS * n, seed=job.seed + 1)
     plus, minus = strangers.unflatten(0, (2, n, EXEMPLARS)).to(device)
     results, alone = images(a.mean(1) - b.mean(1) + c.mean(1)), images(c.mean(1))

@@ -58,11 +58,11 @@ def read_boxes(path: str | Path, *, name: str = "") -> tuple[list[Box], dict[str
     for box in boxes:
         if not (-0.001 <= box.left < box.right <= 1.001 and -0.001 <= box.top < box.bottom <= 1.001 and box.image >= 0):
             raise InputError(f"`boxes` {path}: {box} has no area or lies outside its image: draw it again")
-    kept = [box for box in boxes if not name or box.name == name]
-    if not kept:
+    named = [box for box in boxes if not name or box.name == name]
+    if not named:
         names = ", ".join(sorted({box.name for box in boxes})) or "none at all"
         raise InputError(f"`boxes` {path} has no box named {name or 'anything'}: there are {names}")
-    return kept, content.get("info", {}) if isinstance(content, dict) else {}
+    return named, content.get("info", {}) if isinstance(content, dict) else {}
 
 
 def to_coco(boxes: Sequence[Box], image_size: int, info: dict[str, Any]) -> dict[str, Any]:

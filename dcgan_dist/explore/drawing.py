@@ -10,7 +10,6 @@ from dcgan_dist.models.generator import Generator
 BATCH = 64
 
 
-@torch.no_grad()
 def draw(generator: Generator, z: Tensor, *, label: int = 0, edit: Mapping[str, Tensor] | None = None) -> Tensor:
     """Images of z.
 
@@ -23,19 +22,20 @@ def draw(generator: Generator, z: Tensor, *, label: int = 0, edit: Mapping[str, 
     Returns:
         (n, c, s, s) in [-1, 1] on the CPU, also of a generator whose own range is [0, 1].
     """
+    images = activations(generator, z, "image", label=label, edit=edit)
+    return images if generator.config.output == "tanh" else images * 2 - 1
+
+
+@torch.no_grad()
+def activations(
+    generator: Generator, z: Tensor, layer: str, *, label: int = 0, edit: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """A layer's output for each z (after ReLU, of a hidden layer): (n, c, h, w) on the CPU. Arguments as of `draw`."""
     weight = next(generator.parameters())
     factors = {name: factor.to(weight) for name, factor in (edit or {}).items()}
-    images = []
-    for part in z.to(weight).split(BATCH):
-        images.append(
-            generator.layer_outputs(part, labels_of(generator, len(part), label), edit=factors)["image"].cpu()
-        )
-    drawn = torch.cat(images)
-    return drawn if generator.config.output == "tanh" else drawn * 2 - 1
-
-
-def labels_of(generator: Generator, n: int, label: int) -> Tensor | None:
-    """The same label n times on the generator's device, None where it has no classes."""
-    if not generator.config.classes:
-        return None
-    return torch.full((n,), label, device=next(generator.parameters()).device)
+    outputs = []
+    for batch in z.to(weight).split(BATCH):
+        # A generator without classes takes no labels.
+        labels = torch.full((len(batch),), label, device=weight.device) if generator.config.classes else None
+        outputs.append(generator.layer_outputs(batch, labels, edit=factors)[layer].cpu())
+    return torch.cat(outputs)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.explore.drawing import draw
@@ -32,17 +33,17 @@ def read_exemplars(items: Sequence[str], generator: Generator, *, seed: int, fie
     Raises:
         InputError: an item of no known form, or a file that holds no z of this generator.
     """
-    found = []
+    latents = []
     for item in items:
         if match := re.fullmatch(r"(?:(\d+):)?(\d+)", item):
             number = int(match[2])
-            found.append(fixed_latents(generator, number, number + 1, seed=int(match[1] or seed))[0])
+            latents.append(fixed_latents(generator, number, number + 1, seed=int(match[1] or seed))[0])
         elif item.endswith(".npy"):
-            found.append(_read_file(item, generator.config.latent_dim, field))
+            latents.append(_read_file(item, generator.config.latent_dim, field))
         else:
             raise InputError(f"`{field}` {item} is none of: {FORMS}")
     weight = next(generator.parameters())
-    return torch.cat([z.to(weight) for z in found])
+    return torch.cat([z.to(weight) for z in latents])
 
 
 def _read_file(path: str, latent_dim: int, field: str) -> Tensor:
@@ -65,14 +66,14 @@ def score_samples(
     *,
     seed: int,
     label: int = 0,
-    progress: Callable[[int], object] = lambda samples: None,
 ) -> NDArray[np.float64]:
     """Scores (n,) of samples 0 to n - 1 of a seed, drawn a few at a time."""
     scores = []
-    for start in range(0, n, 256):
-        z, _ = fixed_latents(generator, start, min(n, start + 256), seed=seed)
-        scores.append(score(draw(generator, z, label=label)))
-        progress(len(z))
+    with tqdm(total=n, unit="img", desc="samples scored", mininterval=5) as bar:
+        for start in range(0, n, 256):
+            z, _ = fixed_latents(generator, start, min(n, start + 256), seed=seed)
+            scores.append(score(draw(generator, z, label=label)))
+            bar.update(len(z))
     return np.concatenate(scores)
 
 

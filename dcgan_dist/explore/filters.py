@@ -72,13 +72,13 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
     for name, search in searches.items():
         which = "the trained discriminator" if name == "trained" else "a randomly initialised discriminator"
         caption = (
-            f"The {job.top} of {search.seen:,} real images that excite maps {', '.join(map(str, job.maps))} of {search.layer} "
+            f"The {job.top} of {search.images_seen:,} real images that excite maps {', '.join(map(str, job.maps))} of {search.layer} "
             f"of {which} most (left), and guided gradients of these responses (right; grey is 0)."
         )
         exploration.add(f"filters_{name}.png", _sheet(search), caption, source_images=True)
     exploration.figures = {
         "discriminator": uri,
-        "images": searches["trained"].seen,
+        "images": searches["trained"].images_seen,
         "layer": searches["trained"].layer,
         "maps": list(job.maps),
         **{name: _figures(search) for name, search in searches.items()},
@@ -112,8 +112,8 @@ def _standing_batches(manifest: Manifest, config: ModelConfig, crop: Crop) -> li
     labels = read_labels(manifest)[positions] if config.classes else None
     order = torch.randperm(len(images), generator=seeded(0, "standing order"))
     return [
-        (from_uint8(images[part], config.output), None if labels is None else labels[part])
-        for part in order.split(size)
+        (from_uint8(images[rows], config.output), None if labels is None else labels[rows])
+        for rows in order.split(size)
     ]
 
 
@@ -126,8 +126,8 @@ def _sheet(search: TopResponses) -> Image.Image:
     for m, number in enumerate(search.maps):
         images = search.images[m]
         images = images if images.min() < 0 else images * 2 - 1
-        left = panel(images, f"map {number}", columns=side, scale=scale)
-        rows.append(beside([left, panel(pictures[m], "guided gradients", columns=side, scale=scale)]))
+        originals = panel(images, f"map {number}", columns=side, scale=scale)
+        rows.append(beside([originals, panel(pictures[m], "guided gradients", columns=side, scale=scale)]))
     half = -(-len(rows) // 2)
     return beside([stacked(rows[:half]), stacked(rows[half:])]) if len(rows) > 1 else rows[0]
 

@@ -40,13 +40,13 @@ def find_frame(template: NDArray[np.floating], mean_image: NDArray[np.floating])
         mean_image: (s, s) mean image.
     """
     side = len(mean_image)
-    found = []
+    frames = []
     for size in range(max(8, side // 3), side + 1):
         small = cv2.resize(template.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
         fit = cv2.matchTemplate(mean_image.astype(np.float32), small, cv2.TM_CCOEFF_NORMED)
         _, correlation, _, (left, top) = cv2.minMaxLoc(fit)
-        found.append(Frame(left, top, size, float(correlation)))
-    return max(found, key=lambda frame: frame.correlation)
+        frames.append(Frame(left, top, size, float(correlation)))
+    return max(frames, key=lambda frame: frame.correlation)
 
 
 def cut(grey: NDArray[np.uint8], frame: Frame | None = None) -> NDArray[np.uint8]:

@@ -44,7 +44,7 @@ class TopResponses:
         count = config.discriminator_maps[names.index(self.layer)] * config.discriminator_width
         if not self.maps or min(self.maps) < 0 or max(self.maps) >= count:
             raise ValueError(f"maps {self.maps} of {self.layer}: there are {count}, numbered from 0")
-        self.seen = 0
+        self.images_seen = 0
         """Images looked at so far."""
         m = len(self.maps)
         self.values = torch.zeros(m, 0)
@@ -66,8 +66,8 @@ class TopResponses:
         outputs = self.discriminator.layer_outputs(images.to(weight), on_device)[self.layer][:, self.maps].cpu()
         values, places = outputs.flatten(2).max(2)  # (b, m)
         positions = torch.stack([places // outputs.shape[3], places % outputs.shape[3]], dim=2)
-        numbers = torch.arange(self.seen, self.seen + len(images))
-        self.seen += len(images)
+        numbers = torch.arange(self.images_seen, self.images_seen + len(images))
+        self.images_seen += len(images)
         if not self.images:
             self.images = [images[:0].cpu()] * len(self.maps)
             self.labels = [None if labels is None else labels[:0].cpu()] * len(self.maps)
@@ -77,12 +77,12 @@ class TopResponses:
         best = values.argsort(dim=1, descending=True, stable=True)[:, : self.k]
         self.values = values.gather(1, best)
         self.numbers = torch.cat([self.numbers, numbers.expand(len(self.maps), -1)], 1).gather(1, best)
-        found = torch.cat([self.positions, positions.transpose(0, 1)], 1)
-        self.positions = found.gather(1, best[..., None].expand(-1, -1, 2))
-        for m, kept in enumerate(best):
-            self.images[m] = torch.cat([self.images[m], images.cpu()])[kept]
+        candidates = torch.cat([self.positions, positions.transpose(0, 1)], 1)
+        self.positions = candidates.gather(1, best[..., None].expand(-1, -1, 2))
+        for m, rows in enumerate(best):
+            self.images[m] = torch.cat([self.images[m], images.cpu()])[rows]
             if labels is not None:
-                self.labels[m] = torch.cat([self.labels[m], labels.cpu()])[kept]  # pyright: ignore
+                self.labels[m] = torch.cat([self.labels[m], labels.cpu()])[rows]  # pyright: ignore
 
     def gradients(self) -> Tensor:
         """Guided gradients of the kept responses with respect to their images, (m, k, c, s, s)."""

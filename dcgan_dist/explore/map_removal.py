@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from dcgan_dist.explore.drawing import BATCH, labels_of
 from dcgan_dist.models.generator import Generator
 
 HELD_OUT = 0.2
@@ -45,17 +44,6 @@ class MapWeights:
     def drop(self) -> NDArray[np.bool_]:
         """(c,) maps with a positive weight."""
         return self.weights > 0
-
-
-@torch.no_grad()
-def activations(generator: Generator, z: Tensor, layer: str, *, label: int = 0) -> Tensor:
-    """A layer's output after ReLU for each z, (n, c, h, w) on the CPU."""
-    weight = next(generator.parameters())
-    parts = [
-        generator.layer_outputs(part, labels_of(generator, len(part), label))[layer].cpu()
-        for part in z.to(weight).split(BATCH)
-    ]
-    return torch.cat(parts)
 
 
 def fit_map_weights(

@@ -32,7 +32,3 @@ class Proportion:
         """k, n, share, low and high."""
         low, high = self.interval
         return {**asdict(self), "share": self.share, "low": low, "high": high}
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.k} of {self.n} ({self.share:.0%}, 95 % interval {low:.0%} to {high:.0%})"

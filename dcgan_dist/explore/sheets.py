@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from dcgan_dist.quality.pictures import PAPER, TEXT_COLOUR, tile, to_uint8
@@ -43,15 +43,15 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
 def beside(pictures: Sequence[Image.Image | str]) -> Image.Image:
     """Pictures from left to right, their lower edges on one line; a str is a sign between them, such as "+"."""
     font = ImageFont.load_default(2 * FONT_SIZE)
-    height = max(one.height for one in pictures if not isinstance(one, str))
-    widths = [int(font.getlength(one)) + 1 if isinstance(one, str) else one.width for one in pictures]
+    height = max(picture.height for picture in pictures if not isinstance(picture, str))
+    widths = [int(font.getlength(picture)) + 1 if isinstance(picture, str) else picture.width for picture in pictures]
     page = Image.new("RGB", (sum(widths) + MARGIN * (len(pictures) - 1), height), PAPER)
     drawing, x = ImageDraw.Draw(page), 0
-    for one, width in zip(pictures, widths, strict=True):
-        if isinstance(one, str):
-            drawing.text((x, height // 2), one, fill=TEXT_COLOUR, font=font, anchor="lm")
+    for picture, width in zip(pictures, widths, strict=True):
+        if isinstance(picture, str):
+            drawing.text((x, height // 2), picture, fill=TEXT_COLOUR, font=font, anchor="lm")
         else:
-            page.paste(one, (x, height - one.height))
+            page.paste(picture, (x, height - picture.height))
         x += width + MARGIN
     return page
 
@@ -60,21 +60,22 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures from top to bottom, their left edges on one line."""
     page = Image.new(
         "RGB",
-        (max(one.width for one in pictures), sum(one.height for one in pictures) + MARGIN * (len(pictures) - 1)),
+        (
+            max(picture.width for picture in pictures),
+            sum(picture.height for picture in pictures) + MARGIN * (len(pictures) - 1),
+        ),
         PAPER,
     )
     y = 0
-    for one in pictures:
-        page.paste(one, (0, y))
-        y += one.height + MARGIN
+    for picture in pictures:
+        page.paste(picture, (0, y))
+        y += picture.height + MARGIN
     return page
 
 
 def framed(picture: Image.Image) -> Image.Image:
     """A picture with a white margin on all sides."""
-    page = Image.new("RGB", (picture.width + 2 * MARGIN, picture.height + 2 * MARGIN), PAPER)
-    page.paste(picture, (MARGIN, MARGIN))
-    return page
+    return ImageOps.expand(picture.convert("RGB"), MARGIN, PAPER)
 
 
 def save_animation(frames: Tensor, path: Path, *, frames_per_second: int = 12) -> Path:

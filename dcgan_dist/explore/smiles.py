@@ -61,8 +61,8 @@ def train_pair(
     order = np.random.default_rng(seed).permutation(len(faces))
     halves = order[::2], order[1::2]
     pair = []
-    for own, other in (halves, halves[::-1]):
-        model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=2000).fit(histograms[own], labels[own])
+    for half, other in (halves, halves[::-1]):
+        model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=2000).fit(histograms[half], labels[half])
         accuracy = float(model.score(histograms[other], labels[other]))
         pair.append(AttributeClassifier(model=model, frame=frame, accuracy=accuracy, tested_on=len(other)))
     return pair[0], pair[1]

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
@@ -83,8 +82,7 @@ def _propose(job: TurnJob, generator: Generator, pose: PoseAxis) -> list[tuple[s
         job.samples >= 2 * job.exemplars >= 2,
         f"`samples` {job.samples} are too few for {job.exemplars} exemplars a side",
     )
-    with tqdm(total=job.samples, unit="img", desc="samples scored", mininterval=5) as bar:
-        scores = score_samples(generator, job.samples, pose.scores, seed=job.seed, label=job.label, progress=bar.update)
+    scores = score_samples(generator, job.samples, pose.scores, seed=job.seed, label=job.label)
     order = np.argsort(scores, kind="stable")
     return [tuple(map(str, side[: job.exemplars])) for side in (order[::-1], order)]
 
@@ -108,7 +106,7 @@ def _measure(
         "n": n,
         "turned_left_from_end_to_end": Proportion(int((turned[:, -1] > turned[:, 0]).sum()), n).to_json(),
         "same_along_a_random_axis": Proportion(int((astray[:, -1] > astray[:, 0]).sum()), n).to_json(),
-        "mean_pose_at_each_step": [round(float(one), 3) for one in turned.mean(0) / spread],
-        "mean_pose_along_a_random_axis": [round(float(one), 3) for one in astray.mean(0) / spread],
+        "mean_pose_at_each_step": [round(float(pose), 3) for pose in turned.mean(0) / spread],
+        "mean_pose_along_a_random_axis": [round(float(pose), 3) for pose in astray.mean(0) / spread],
         "unit_of_pose": "standard deviations of the same samples unturned; positive looks to the left of the picture",
     }

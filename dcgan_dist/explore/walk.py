@@ -96,5 +96,5 @@ def _measure(rows: Tensor, real: Tensor | None) -> dict[str, dict[str, dict[str,
 
 
 def _figures(rows: Tensor) -> dict[str, float]:
-    found = smoothness(rows)
-    return {**found._asdict(), "ratio": found.ratio, "ratio_within_rows": row_ratio(rows)}
+    measured = smoothness(rows)
+    return {**measured._asdict(), "ratio": measured.ratio, "ratio_within_rows": row_ratio(rows)}

@@ -48,15 +48,15 @@ class Detector(nn.Module):
     @torch.no_grad()
     def find(self, images: Tensor, *, name: str = "window") -> list[Box]:
         """The largest patch of places inside the thing, as at most one box per image; numbers count from 0."""
-        found = []
+        boxes = []
         for start in range(0, len(images), 256):
             logits = self(images[start : start + 256]).numpy()
-            for number, one in enumerate(logits, start=start):
-                box = _largest_patch(one > 0)
+            for number, logit in enumerate(logits, start=start):
+                box = _largest_patch(logit > 0)
                 if box is not None:
                     left, top, right, bottom = box
-                    found.append(Box(image=number, left=left, top=top, right=right, bottom=bottom, name=name))
-        return found
+                    boxes.append(Box(image=number, left=left, top=top, right=right, bottom=bottom, name=name))
+        return boxes
 
     def rate(self, images: Tensor) -> tuple[int, int]:
         """How many images have a detection, and how many images there are."""
@@ -125,23 +125,23 @@ class DetectorQuality:
 def measure_detector(detector: Detector, images: Tensor, boxes: Sequence[Box]) -> DetectorQuality:
     """Compare with the truth about images that the detector was not trained on."""
     truth = {box.image: box for box in boxes}
-    found = {box.image: box for box in detector.find(images)}
+    detected = {box.image: box for box in detector.find(images)}
     without = len(images) - len(truth)
-    both = truth.keys() & found.keys()
+    both = truth.keys() & detected.keys()
     return DetectorQuality(
         images=len(images),
         found_of_those_with=len(both) / max(1, len(truth)),
-        found_of_those_without=len(found.keys() - truth.keys()) / max(1, without),
-        overlap=float(np.mean([overlap(truth[image], found[image]) for image in both])) if both else 0.0,
+        found_of_those_without=len(detected.keys() - truth.keys()) / max(1, without),
+        overlap=float(np.mean([overlap(truth[image], detected[image]) for image in both])) if both else 0.0,
     )
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(first: Box, second: Box) -> float:
     """Intersection over union of two boxes."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    width = min(first.right, second.right) - max(first.left, second.left)
+    height = min(first.bottom, second.bottom) - max(first.top, second.top)
     common = max(0.0, width) * max(0.0, height)
-    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (one, other)]
+    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (first, second)]
     return common / (sum(areas) - common)
 
 

@@ -16,12 +16,11 @@ from dcgan_dist.data.shards.stored_samples import read_details
 from dcgan_dist.data.stream import read_images
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.explore.boxes import Box, masks, read_boxes, to_coco
-from dcgan_dist.explore.drawing import draw
+from dcgan_dist.explore.drawing import activations, draw
 from dcgan_dist.explore.exploration_options import WindowsJob
 from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.map_removal import (
     MapWeights,
-    activations,
     fit_map_weights,
     hidden_convolutions,
     random_maps,
@@ -85,7 +84,7 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
         maps, side = layers[layer]
         inside = masks(boxes, range(job.n), side)
         try:
-            found = fit_map_weights(
+            fitted = fit_map_weights(
                 activations(generator, z, layer),
                 inside,
                 layer,
@@ -94,14 +93,14 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
             )
         except ValueError as error:
             raise InputError(f"`boxes`: {error}") from error
-        after = draw(generator, fresh, edit=without_maps(layer, found.drop))
+        after = draw(generator, fresh, edit=without_maps(layer, fitted.drop))
         controls = [
-            draw(generator, fresh, edit=without_maps(layer, random_maps(found.drop, seed=job.seed + i)))
+            draw(generator, fresh, edit=without_maps(layer, random_maps(fitted.drop, seed=job.seed + i)))
             for i in range(CONTROLS)
         ]
-        exploration.figures[layer] = _figures(found, maps, side, detector, after, controls)
+        exploration.figures[layer] = _figures(fitted, maps, side, detector, after, controls)
         exploration.add(
-            f"without_{layer}.png", _sheet(before, after, controls[0], found), _caption(found, maps, side, source)
+            f"without_{layer}.png", _sheet(before, after, controls[0], fitted), _caption(fitted, maps, side, source)
         )
     return exploration
 
@@ -145,10 +144,10 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
 def _train(images: Tensor, boxes: list[Box], *, seed: int, steps: int) -> tuple[Detector, dict[str, Any]]:
     """A detector from five sixths of the rooms, and how it does on the others."""
     cut = len(images) * 5 // 6
-    own = [box for box in boxes if box.image < cut]
+    train = [box for box in boxes if box.image < cut]
     others = [replace(box, image=box.image - cut) for box in boxes if box.image >= cut]
     with tqdm(total=steps, desc="detector", unit="step", mininterval=5) as bar:
-        detector = train_detector(images[:cut], own, seed=seed, steps=steps, progress=bar.update)
+        detector = train_detector(images[:cut], train, seed=seed, steps=steps, progress=bar.update)
     return detector, asdict(measure_detector(detector, images[cut:], others))
 
 
@@ -163,13 +162,15 @@ def _ask_for_boxes(exploration: Exploration, samples: Tensor, job: WindowsJob) -
 
 
 def _figures(
-    found: MapWeights, maps: int, side: int, detector: Detector | None, after: Tensor, controls: list[Tensor]
+    fitted: MapWeights, maps: int, side: int, detector: Detector | None, after: Tensor, controls: list[Tensor]
 ) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "shape": f"{maps}@{side}",
         "maps": maps,
-        "dropped": int(found.drop.sum()),
-        "held_out_accuracy": Proportion(round(found.accuracy * found.held_out_places), found.held_out_places).to_json(),
+        "dropped": int(fitted.drop.sum()),
+        "held_out_accuracy": Proportion(
+            round(fitted.accuracy * fitted.held_out_places), fitted.held_out_places
+        ).to_json(),
     }
     if detector:
         rates = [detector.rate(images) for images in controls]
@@ -179,9 +180,9 @@ def _figures(
     return figures
 
 
-def _sheet(before: Tensor, after: Tensor, control: Tensor, found: MapWeights) -> Image.Image:
+def _sheet(before: Tensor, after: Tensor, control: Tensor, fitted: MapWeights) -> Image.Image:
     """A column per sample: with the maps, without them, without as many others."""
-    count = int(found.drop.sum())
+    count = int(fitted.drop.sum())
     rows = ((before, "all maps"), (after, f"without the {count} maps"), (control, f"without {count} random maps"))
     return stacked(
         [
@@ -191,9 +192,9 @@ def _sheet(before: Tensor, after: Tensor, control: Tensor, found: MapWeights) ->
     )
 
 
-def _caption(found: MapWeights, maps: int, side: int, source: str) -> str:
+def _caption(fitted: MapWeights, maps: int, side: int, source: str) -> str:
     return (
-        f"New samples, one per column: with all maps, without the {int(found.drop.sum())} of {maps} maps of {found.layer} "
-        f"({maps}@{side}) whose weight for windows is positive ({source}; held-out accuracy {found.accuracy:.0%} of "
-        f"{found.held_out_places:,} places), and without as many maps drawn at random."
+        f"New samples, one per column: with all maps, without the {int(fitted.drop.sum())} of {maps} maps of {fitted.layer} "
+        f"({maps}@{side}) whose weight for windows is positive ({source}; held-out accuracy {fitted.accuracy:.0%} of "
+        f"{fitted.held_out_places:,} places), and without as many maps drawn at random."
     )

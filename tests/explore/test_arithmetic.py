@@ -70,14 +70,14 @@ def test_exemplars_that_are_none_are_refused(generator: Generator, tmp_path: Pat
     np.save(tmp_path / "nan.npy", np.full((1, CONFIG.latent_dim), np.nan))
     np.save(tmp_path / "object.npy", np.array([{}]), allow_pickle=True)
 
-    for item, words in (
+    for item, message in (
         ("smile", "none of"),
         (str(tmp_path / "short.npy"), r"\(3, 7\)"),
         (str(tmp_path / "nan.npy"), "finite"),
         (str(tmp_path / "object.npy"), "cannot be read"),
         (str(tmp_path / "none.npy"), "cannot be read"),
     ):
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=message):
             read_exemplars([item], generator, seed=0, field="a")
 
 

@@ -47,7 +47,7 @@ IMAGE = {"id": 1, "width": 10, "height": 10}
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("{", "no boxes that are understood"),
         ({"annotations": []}, "no boxes that are understood"),
@@ -59,11 +59,11 @@ IMAGE = {"id": 1, "width": 10, "height": 10}
         ({"images": [IMAGE], "annotations": [{"image_id": 2, "bbox": [0, 0, 1, 1]}]}, "does not list"),
     ],
 )
-def test_files_without_usable_boxes_are_refused(content: Any, words: str, tmp_path: Path) -> None:
+def test_files_without_usable_boxes_are_refused(content: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         read_boxes(path, name="window")
 
 

@@ -128,34 +128,34 @@ def test_top_images_are_those_of_sorting_all_responses_whatever_the_batches(disc
     expected = outputs[:, [2, 7]].amax((2, 3)).T.argsort(dim=1, descending=True)[:, :9]
 
     for size in (7, 32, 70):
-        found = TopResponses(discriminator, [2, 7], k=9)
+        top = TopResponses(discriminator, [2, 7], k=9)
         for batch in images.split(size):
-            found.add(batch)
+            top.add(batch)
 
-        assert torch.equal(found.numbers, expected)
-        assert found.seen == 70
+        assert torch.equal(top.numbers, expected)
+        assert top.images_seen == 70
         for m in range(2):
-            assert torch.equal(found.images[m], images[expected[m]])
-            rows, columns = found.positions[m].T
-            assert torch.allclose(outputs[expected[m], [2, 7][m], rows, columns], found.values[m], rtol=1e-5)
-        assert found.gradients().shape == (2, 9, 3, 32, 32)
+            assert torch.equal(top.images[m], images[expected[m]])
+            rows, columns = top.positions[m].T
+            assert torch.allclose(outputs[expected[m], [2, 7][m], rows, columns], top.values[m], rtol=1e-5)
+        assert top.gradients().shape == (2, 9, 3, 32, 32)
 
 
 def test_fewer_images_than_asked_for_are_all_kept(discriminator: Discriminator) -> None:
-    found = TopResponses(discriminator, [0], k=9)
+    top = TopResponses(discriminator, [0], k=9)
 
-    found.add(torch.randn(4, 3, 32, 32, generator=seeded(4)))
+    top.add(torch.randn(4, 3, 32, 32, generator=seeded(4)))
 
-    assert sorted(found.numbers[0].tolist()) == [0, 1, 2, 3]
+    assert sorted(top.numbers[0].tolist()) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
-    ("layer", "maps", "words"), [("", [128], "numbered from 0"), ("dense0", [0], "no convolution")]
+    ("layer", "maps", "message"), [("", [128], "numbered from 0"), ("dense0", [0], "no convolution")]
 )
 def test_maps_and_layers_that_do_not_exist_are_refused(
-    discriminator: Discriminator, layer: str, maps: list[int], words: str
+    discriminator: Discriminator, layer: str, maps: list[int], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         TopResponses(discriminator, maps, layer=layer)
 
 
@@ -165,13 +165,13 @@ def test_conditional_discriminators_take_labels() -> None:
     labels = torch.arange(12) % 10
     images = torch.rand(12, 1, 28, 28, generator=seeded(5))
     restandardise(network, [(images, labels)])
-    found = TopResponses(network, [0, 1], k=3)
+    top = TopResponses(network, [0, 1], k=3)
 
-    found.add(images[:5], labels[:5])
-    found.add(images[5:], labels[5:])
+    top.add(images[:5], labels[:5])
+    top.add(images[5:], labels[5:])
 
-    assert all(torch.equal(found.labels[m], labels[found.numbers[m]]) for m in range(2))  # pyright: ignore
-    assert found.gradients().shape == (2, 3, 1, 28, 28)
+    assert all(torch.equal(top.labels[m], labels[top.numbers[m]]) for m in range(2))  # pyright: ignore
+    assert top.gradients().shape == (2, 3, 1, 28, 28)
 
 
 def test_gradients_as_pictures_are_grey_at_zero_and_reach_the_end_of_the_range() -> None:

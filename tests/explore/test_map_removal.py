@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from dcgan_dist.explore.boxes import Box
-from dcgan_dist.explore.drawing import draw
-from dcgan_dist.explore.map_removal import activations, fit_map_weights, hidden_convolutions, random_maps, without_maps
+from dcgan_dist.explore.drawing import activations, draw
+from dcgan_dist.explore.map_removal import fit_map_weights, hidden_convolutions, random_maps, without_maps
 from dcgan_dist.explore.window_detector import Detector, measure_detector, overlap, train_detector
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
@@ -46,23 +46,23 @@ def test_the_maps_that_light_up_inside_boxes_are_found() -> None:
     outputs[:, 4] += 1 * inside
     outputs[:, 2] += 2 * ~inside
 
-    found = fit_map_weights(outputs, inside, "convolution0", seed=0, inverse_regularisation=1.0)
+    fitted = fit_map_weights(outputs, inside, "convolution0", seed=0, inverse_regularisation=1.0)
 
-    assert found.drop[[1, 4]].all()
-    assert not found.drop[2]
-    assert found.weights.argmax() == 1
-    assert found.accuracy > 0.99
+    assert fitted.drop[[1, 4]].all()
+    assert not fitted.drop[2]
+    assert fitted.weights.argmax() == 1
+    assert fitted.accuracy > 0.99
     # 12 of 60 images are held out, with as many places outside as inside.
-    assert found.held_out_places == pytest.approx(12 * 64 * 0.2 * 2, rel=0.2)
+    assert fitted.held_out_places == pytest.approx(12 * 64 * 0.2 * 2, rel=0.2)
 
 
 def test_maps_that_know_nothing_have_an_accuracy_of_one_half() -> None:
     draws = seeded(3)
     inside = torch.rand(80, 8, 8, generator=draws) < 0.3
 
-    found = fit_map_weights(torch.rand(80, 4, 8, 8, generator=draws), inside, "convolution0", seed=0)
+    fitted = fit_map_weights(torch.rand(80, 4, 8, 8, generator=draws), inside, "convolution0", seed=0)
 
-    assert 0.42 < found.accuracy < 0.58
+    assert 0.42 < fitted.accuracy < 0.58
 
 
 def test_too_few_images_with_boxes_are_refused() -> None:
@@ -138,15 +138,15 @@ def test_detectors_of_one_seed_are_equal_and_leave_other_random_state_alone() ->
     torch.manual_seed(1)
     before = torch.get_rng_state()
 
-    one, other = Detector(seed=3), Detector(seed=3)
+    detector, other = Detector(seed=3), Detector(seed=3)
 
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(detector.parameters(), other.parameters(), strict=True))
 
 
 def test_overlap_is_intersection_over_union() -> None:
-    one = Box(image=0, left=0, top=0, right=0.5, bottom=0.5)
+    box = Box(image=0, left=0, top=0, right=0.5, bottom=0.5)
 
-    assert overlap(one, one) == 1
-    assert overlap(one, Box(image=0, left=0.25, top=0, right=0.75, bottom=0.5)) == pytest.approx(1 / 3)
-    assert overlap(one, Box(image=0, left=0.6, top=0.6, right=0.9, bottom=0.9)) == 0
+    assert overlap(box, box) == 1
+    assert overlap(box, Box(image=0, left=0.25, top=0, right=0.75, bottom=0.5)) == pytest.approx(1 / 3)
+    assert overlap(box, Box(image=0, left=0.6, top=0.6, right=0.9, bottom=0.9)) == 0

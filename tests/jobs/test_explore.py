@@ -41,7 +41,7 @@ def save_networks(folder: Path) -> Path:
     discriminator.load_state_dict(players["discriminator"])
     prior = prior_batches(config.model, batches=2, batch_size=32, seed=0, device="cpu", dtype=torch.float32)
     restandardise(generator, prior)
-    restandardise(discriminator, [(generator(*one).detach(),) for one in prior])
+    restandardise(discriminator, [(generator(*batch).detach(),) for batch in prior])
     networks = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
     save_checkpoint(folder, config, Progress(), networks)
     return folder
@@ -106,25 +106,25 @@ def test_the_authors_arrays_are_named_by_a_hash_that_follows_their_content(real_
 
     assert explore([*arguments, "--out", str(tmp_path / "walk")]) == 0
 
-    found = result_of(tmp_path / "walk")["model"]["sha256_of_arrays"]
+    before = result_of(tmp_path / "walk")["model"]["sha256_of_arrays"]
     copy = Path(shutil.copytree(arrays, tmp_path / "copy"))
-    assert identify(str(copy), "")["sha256_of_arrays"] == found
+    assert identify(str(copy), "")["sha256_of_arrays"] == before
     (copy / "gen_params_02.npy").write_bytes((arrays / "gen_params_03.npy").read_bytes())
-    assert identify(str(copy), "")["sha256_of_arrays"] != found
+    assert identify(str(copy), "")["sha256_of_arrays"] != before
 
 
 def test_the_discriminator_is_that_of_the_generators_run_whatever_its_version(tracked: tuple[str, str]) -> None:
     uri, _ = tracked
-    own, other = (TrackedRun.create(uri, "test", name, {}, {}) for name in ("own", "other"))
-    for name, runs in (("generator", (own,)), ("discriminator", (other, own))):
-        own.client.create_registered_model(f"dcgan-pair-{name}")
+    trained, other = (TrackedRun.create(uri, "test", name, {}, {}) for name in ("own", "other"))
+    for name, runs in (("generator", (trained,)), ("discriminator", (other, trained))):
+        trained.client.create_registered_model(f"dcgan-pair-{name}")
         for run in runs:
-            own.client.create_model_version(f"dcgan-pair-{name}", "file:///nowhere", run.run_id)
-    own.client.set_registered_model_alias("dcgan-pair-generator", "candidate", "1")
+            trained.client.create_model_version(f"dcgan-pair-{name}", "file:///nowhere", run.run_id)
+    trained.client.set_registered_model_alias("dcgan-pair-generator", "candidate", "1")
 
     for model in ("models:/dcgan-pair-generator/1", "models:/dcgan-pair-generator@candidate"):
-        assert discriminator_of(model, uri) == f"runs:/{own.run_id}/discriminator"
-    assert discriminator_of(f"runs:/{own.run_id}/generator", uri) == f"runs:/{own.run_id}/discriminator"
+        assert discriminator_of(model, uri) == f"runs:/{trained.run_id}/discriminator"
+    assert discriminator_of(f"runs:/{trained.run_id}/generator", uri) == f"runs:/{trained.run_id}/discriminator"
     assert discriminator_of("models:/dcgan-pair-discriminator/1", uri) == "models:/dcgan-pair-discriminator/1"
 
 
@@ -155,12 +155,12 @@ def test_windows_end_to_end_from_rooms(checkpoint: Path, rooms: Path, tmp_path: 
     assert figures["detector"]["images"] == 40
     assert figures["before"]["n"] == 16
     for layer, shape in (("convolution0", "64@8"), ("convolution1", "32@16")):
-        found = figures[layer]
-        assert found["shape"] == shape
-        assert 0 <= found["dropped"] <= found["maps"]
-        assert found["after"]["n"] == 16
-        assert found["after_dropping_as_many_random_maps"]["n"] == 5 * 16
-        assert 0 <= found["held_out_accuracy"]["share"] <= 1
+        removal = figures[layer]
+        assert removal["shape"] == shape
+        assert 0 <= removal["dropped"] <= removal["maps"]
+        assert removal["after"]["n"] == 16
+        assert removal["after_dropping_as_many_random_maps"]["n"] == 5 * 16
+        assert 0 <= removal["held_out_accuracy"]["share"] <= 1
 
 
 def test_windows_without_boxes_give_samples_to_draw_on(checkpoint: Path, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_turn_measures_along_the_axis_and_beside_it(checkpoint: Path, rooms: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["walk", "--tracking-uri", "http://me:secret@host"], "--tracking-uri holds a user name or password"),
         (["walk", "--steps", "1"], "--steps 1"),
@@ -234,14 +234,14 @@ def test_turn_measures_along_the_axis_and_beside_it(checkpoint: Path, rooms: Pat
     ],
 )
 def test_input_that_cannot_work_is_refused_before_anything_is_written(
-    arguments: list[str], words: str, checkpoint: Path, rooms: Path, tmp_path: Path
+    arguments: list[str], message: str, checkpoint: Path, rooms: Path, tmp_path: Path
 ) -> None:
-    arguments = [str(rooms) if one == "ROOMS" else one for one in arguments]
+    arguments = [str(rooms) if argument == "ROOMS" else argument for argument in arguments]
 
     with pytest.raises(InputError) as refused:
         explore([arguments[0], "--model", str(checkpoint), *arguments[1:], "--out", str(tmp_path / "out")])
 
-    assert words in render_flags(refused.value)
+    assert message in render_flags(refused.value)
     assert not (tmp_path / "out").exists()
 
 
@@ -301,7 +301,7 @@ def test_the_report_holds_everything_and_is_kept_in_mlflow(tracked: tuple[str, s
     titles = re.findall(r"<h2>([^<]*)</h2>", html)
     assert titles[:3] == ["Model", "Samples", "Walk"]
     assert {"De-duplication", "Memorization", "Table: svhn"} <= set(titles)
-    for words in (
+    for text in (
         "models:/dcgan-rooms-generator/1",
         "after 1.0 epochs",
         "after 5.0 epochs",
@@ -309,7 +309,7 @@ def test_the_report_holds_everything_and_is_kept_in_mlflow(tracked: tuple[str, s
         "9.1%",
         "23.46",
     ):
-        assert words in html
+        assert text in html
     assert "&lt;b&gt;ours&lt;/b&gt;" in html
     assert "python jobs/explore.py walk" in html
     assert html.count("The paper: ") >= 6
@@ -330,8 +330,8 @@ def test_results_that_are_none_are_refused(checkpoint: Path, tmp_path: Path) -> 
     (tmp_path / "result.json").write_text("[1]")
     (tmp_path / "empty").mkdir()
 
-    for place, words in ((tmp_path, "not the result of a job"), (tmp_path / "empty", "holds no result.json")):
-        with pytest.raises(InputError, match=words):
+    for place, message in ((tmp_path, "not the result of a job"), (tmp_path / "empty", "holds no result.json")):
+        with pytest.raises(InputError, match=message):
             report(["--model", str(checkpoint), "--results", str(place), "--out", str(tmp_path / "r.html")])
 
     assert not (tmp_path / "r.html").exists()
