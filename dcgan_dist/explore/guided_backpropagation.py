@@ -139,6 +139,6 @@ def as_pictures(gradients: Tensor) -> Tensor:
     """Gradients (..., c, s, s) as images in [-1, 1]: 0 is grey, each is scaled so that 1 % of its values reach the ends."""
     sizes = gradients.abs().flatten(-3).float()
     largest = sizes.quantile(0.99, dim=-1)
-    # Of very few pixels the quantile may be 0.
+    # With very few pixels the quantile may be 0.
     largest = torch.where(largest > 0, largest, sizes.amax(-1)).clamp_min(torch.finfo(torch.float32).tiny)
     return (gradients / largest[..., None, None, None]).clamp(-1, 1)
