@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     """Check and move the alias."""
     job = parse(Promote, argv, description=__doc__ or "")
     from dcgan_dist.registry.champion import ChampionRegistry
-    from dcgan_dist.registry.promotion import gate
+    from dcgan_dist.registry.promotion_gate import gate
 
     registry = ChampionRegistry(absolute_tracking_uri(job.tracking_uri))
     version = registry.version(job.model)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcgan_dist.cluster.authentication import ask, read_token, token_source, uses_token
+from dcgan_dist.cluster.token import ask, read_token, token_source, uses_token
 from dcgan_dist.errors import InputError, nearest, require
 from dcgan_dist.tracking.address import without_password
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.null_pairs import score_rows
+from dcgan_dist.dedup.false_discoveries import score_rows
 from dcgan_dist.dedup.pair_files import (
     PairRule,
     ScoredPairs,

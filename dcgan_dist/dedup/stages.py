@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.find_pairs import CodedImages, all_pairs, pair_rule
-from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
-from dcgan_dist.dedup.groups import components
-from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
-from dcgan_dist.dedup.null_pairs import (
+from dcgan_dist.dedup.false_discoveries import (
     MIRROR,
     UPSIDE_DOWN,
     Axis,
@@ -23,6 +19,10 @@ from dcgan_dist.dedup.null_pairs import (
     random_distances,
     separating_threshold,
 )
+from dcgan_dist.dedup.find_pairs import CodedImages, all_pairs, pair_rule
+from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
+from dcgan_dist.dedup.groups import components
+from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives

@@ -24,7 +24,7 @@ from dcgan_dist.quality.sampling import sample_batches
 from dcgan_dist.registry.champion import ChampionRegistry, Version
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.registry.model_uri import ModelOfRun, RegisteredVersion, in_registry, parse_model_uri
-from dcgan_dist.registry.promotion import CHECKED_DATA, VERDICT
+from dcgan_dist.registry.promotion_gate import CHECKED_DATA, VERDICT
 
 REPORT_NAME = "report.html"
 FOLDER = "memorization"

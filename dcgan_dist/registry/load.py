@@ -18,7 +18,7 @@ from dcgan_dist.models.standing_statistics import has_standing_statistics, resta
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.registry.registry import load_registered
-from dcgan_dist.training.checkpoint import load_checkpoint
+from dcgan_dist.training.checkpoint_integrity import load_checkpoint
 
 Network = TypeVar("Network", Generator, Discriminator)
 

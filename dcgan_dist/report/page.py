@@ -1,6 +1,5 @@
 """One page about one trained model: what it draws, what was measured, beside what the paper says."""
 
-import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,21 +8,15 @@ from typing import Any
 from markupsafe import Markup
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
-from dcgan_dist.cli.html_page import figure, heading, page, paragraph, save_page
+from dcgan_dist.cli.html_page import heading, page, paragraph, save_page
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.quality.pictures import tile, to_uint8
-from dcgan_dist.quality.sampling import sample_images
 from dcgan_dist.registry.identify import identify, open_generator
-from dcgan_dist.registry.lineage import sample_grids
 from dcgan_dist.report.report_options import ReportJob
-from dcgan_dist.report.sections import order, read_results, section, shrunk, values
+from dcgan_dist.report.report_pictures import sample_pictures
+from dcgan_dist.report.sections import order, read_results, section, values
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
-
-EPOCHS = (1, 5)
-"""The paper's figures 2 and 3 show samples after one and after five epochs of LSUN."""
-SAMPLES = 64
 
 
 def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
@@ -39,7 +32,7 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
     command = shlex.join(["python", "jobs/report.py", *arguments])
     parts = [
         *_about(generator, identity),
-        *_samples(generator, identity, tracking_uri, job.seed),
+        *sample_pictures(generator, identity, tracking_uri, job.seed),
         *(element for result in results for element in section(result)),
         heading("This page"),
         paragraph(Markup("Made by <code>{}</code>").format(command)),
@@ -73,30 +66,6 @@ def _about(generator: Generator, identity: dict[str, Any]) -> list[Markup]:
         heading("Model"),
         values({**{k: v for k, v in identity.items() if v}, "generator": shape}),
     ]
-
-
-def _samples(generator: Generator, identity: dict[str, Any], tracking_uri: str, seed: int) -> list[Markup]:
-    config = generator.config
-    drawn = sample_images(generator, SAMPLES, seed=seed)
-    buffer = io.BytesIO()
-    tile(to_uint8(drawn, (-1.0 if config.output == "tanh" else 0.0, 1.0))).save(buffer, "PNG")
-    parts = [
-        heading("Samples"),
-        paragraph(
-            "The paper: figures 2 and 3 show LSUN bedrooms after one epoch, which already look like bedrooms, and after five, "
-            "which show repeated textures as a sign of underfitting."
-        ),
-    ]
-    grids = sample_grids(identity["run_id"], tracking_uri, EPOCHS) if identity.get("run_id") else []
-    for grid in grids:
-        caption = (
-            f"Samples drawn in training after {grid.epoch:.1f} epochs ({grid.images_seen:,} images), with the statistics of the "
-            f"sampled batch; run {identity['run_id']}."
-        )
-        parts.append(figure(shrunk(grid.png), caption))
-    command = f"python jobs/sample.py --model {identity['asked_for']} --n {SAMPLES} --seed {seed} --out grid.png"
-    caption = f"The first {SAMPLES} samples of {identity['uri']}, seed {seed}, none picked; {command}"
-    return [*parts, figure(shrunk(buffer.getvalue()), caption)]
 
 
 def _track(job: ReportJob, tracking_uri: str, identity: dict[str, Any], out: Path) -> None:

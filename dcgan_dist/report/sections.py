@@ -1,17 +1,16 @@
 """Sections of a model's report, one per result.json, each beside what the paper says."""
 
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from PIL import Image
 
 from dcgan_dist.cli.html_page import banner, bullets, figure, heading, paragraph, table
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError
+from dcgan_dist.report.report_pictures import shrunk
 
 EXPLORATIONS = ("walk", "filters", "windows", "arithmetic", "turn")
 EARLIER_RESULTS = {
@@ -24,8 +23,6 @@ EARLIER_RESULTS = {
 """Key of a result that has no `job` -> the job that wrote it."""
 TRAINING_FIGURES = "run_name run_id images_seen status seconds_of_this_start manifest_hash sha256 quality"
 TRAINING_SETTINGS = "preset dataset epochs schedule norm_group seed ema_half_life_images model data"
-MOST_PIXELS = 1000
-"""Width of a picture inside the page."""
 
 DEDUPLICATION = (
     "4.1.1: a 3072-128-3072 de-noising autoencoder, equal 128-bit codes are near duplicates; about 275,000 of 3 million LSUN "
@@ -260,17 +257,3 @@ def _origin(content: dict[str, Any]) -> Markup:
         Markup("{} <code>{}</code>").format(name, value) for name, value in shown.items() if value is not None
     )
     return paragraph(line) if line else Markup("")
-
-
-def shrunk(picture: bytes, *, height: int | None = None) -> bytes:
-    """A PNG (its uppermost rows) as a JPEG of at most MOST_PIXELS width: a page with twenty of them should fit into a mail."""
-    with Image.open(io.BytesIO(picture)) as opened:
-        image = opened.convert("RGB")
-    if height:
-        image = image.crop((0, 0, image.width, min(height, image.height)))
-    if image.width > MOST_PIXELS:
-        size = MOST_PIXELS, round(image.height * MOST_PIXELS / image.width)
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85, optimize=True)
-    return buffer.getvalue()

@@ -12,7 +12,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.flops import FLOPS_PER_SECOND, forward_flops
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.runs.plan import RunPlan
-from dcgan_dist.storage.remote import DEFAULT_CACHE_BYTES
+from dcgan_dist.storage.read_ahead import DEFAULT_CACHE_BYTES
 from dcgan_dist.storage.uri import is_uri
 
 

@@ -12,7 +12,7 @@ from dcgan_dist.models.flops import classifier_flops
 from dcgan_dist.search.few_labels import DIGITS, FewLabels, open_few_labels
 from dcgan_dist.search.learner import measurement_epochs, steps_per_epoch
 from dcgan_dist.search.search_config import SearchConfig
-from dcgan_dist.search.space import Space, draw_trial, open_space, to_json
+from dcgan_dist.search.trial_draws import Space, draw_trial, open_space, to_json
 
 PAPER_ERROR_PERCENT = 28.87  # P table 2: validation error of the supervised network, 64 trials of random search
 FREE_FIELDS = {

@@ -11,7 +11,7 @@ from dcgan_dist.config import flatten
 from dcgan_dist.models.flops import FLOPS_PER_SECOND, classifier_flops
 from dcgan_dist.search.parallel_coordinates import save_parallel_coordinates
 from dcgan_dist.search.plan import PAPER_ERROR_PERCENT, SearchPlan
-from dcgan_dist.search.space import to_json
+from dcgan_dist.search.trial_draws import to_json
 
 Outcomes = Mapping[int, dict[str, Any]]
 ERROR, TEST_ERROR = "validation_error_percent", "test_error_percent"

@@ -12,7 +12,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
-from dcgan_dist.storage.remote import RemoteFolder
+from dcgan_dist.storage.read_ahead import RemoteFolder
 from dcgan_dist.storage.uri import is_uri
 
 OPEN_FILES = 256

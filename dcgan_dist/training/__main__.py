@@ -21,7 +21,7 @@ from torch import Tensor
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
+from dcgan_dist.training.checkpoint_integrity import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.distributed import gather_ranks, leave_group
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step

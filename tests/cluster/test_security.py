@@ -7,7 +7,6 @@ import psutil
 import pytest
 
 from dcgan_dist.cli.command_line import parse
-from dcgan_dist.cluster.authentication import ask
 from dcgan_dist.cluster.capacity import can_grow
 from dcgan_dist.cluster.join import is_remote
 from dcgan_dist.cluster.security import (
@@ -20,6 +19,7 @@ from dcgan_dist.cluster.security import (
     refuse_risks,
     security_checks,
 )
+from dcgan_dist.cluster.token import ask
 from dcgan_dist.errors import InputError
 from jobs.sample import SampleJob
 from tests.cluster.conftest import TOKEN

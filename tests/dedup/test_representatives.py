@@ -4,7 +4,7 @@ import numpy as np
 
 from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.dedup.corpus import Corpus, Part
-from dcgan_dist.dedup.null_pairs import MIRROR, FlipTest, flip_test, random_distances, separating_threshold
+from dcgan_dist.dedup.false_discoveries import MIRROR, FlipTest, flip_test, random_distances, separating_threshold
 from dcgan_dist.dedup.pair_files import ScoredPairs, in_order
 from dcgan_dist.dedup.representatives import choose_representatives, keep_lists, removed_by_radius
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dcgan_dist.cluster.authentication import Answer, ask
+from dcgan_dist.cluster.token import Answer, ask
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.doctor import __main__ as doctor
 from dcgan_dist.doctor import machine

@@ -25,7 +25,7 @@ from dcgan_dist.registry.identify import identify
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
-from dcgan_dist.training.checkpoint import Progress, save_checkpoint
+from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import draw_rooms, load_job
 

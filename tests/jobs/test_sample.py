@@ -12,7 +12,7 @@ from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.presets import preset
 from dcgan_dist.quality.sampling import sample_images
 from dcgan_dist.registry.load import load_discriminator, load_generator
-from dcgan_dist.training.checkpoint import Progress, save_checkpoint
+from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import load_job
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dcgan_dist.report.sections import MOST_PIXELS, Result, job_of, order, section, shrunk, values
+from dcgan_dist.report.report_pictures import MOST_PIXELS, shrunk
+from dcgan_dist.report.sections import Result, job_of, order, section, values
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from dcgan_dist.runs.events import CheckpointWritten
 from dcgan_dist.runs.sample_evaluator import CancelledEvaluation
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
-from dcgan_dist.training.checkpoint import Progress, load_checkpoint, load_log, state_sha256
+from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint, load_log, state_sha256
 from dcgan_dist.training.players import Players, build_players
 
 

@@ -13,7 +13,7 @@ from dcgan_dist.runs import checkpoint_store
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint, expired
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
-from dcgan_dist.training.checkpoint import Progress, State
+from dcgan_dist.training.checkpoint_integrity import Progress, State
 from dcgan_dist.training.players import build_players
 
 CONFIG = replace(

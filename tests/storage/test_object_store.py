@@ -16,7 +16,7 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import write_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage.filesystems import CredentialsError, as_pyarrow, with_retries
-from dcgan_dist.storage.remote import RemoteFolder
+from dcgan_dist.storage.read_ahead import RemoteFolder
 from dcgan_dist.storage.run_folder import RunFolder
 from tests.helpers import faulty_storage
 from tests.helpers.object_store import s3_bucket, upload

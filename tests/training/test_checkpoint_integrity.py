@@ -8,7 +8,7 @@ import torch
 from dcgan_dist.config import replace
 from dcgan_dist.errors import InputError
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
+from dcgan_dist.training.checkpoint_integrity import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.players import Players, build_players
 from dcgan_dist.training.step import adversarial_step
 

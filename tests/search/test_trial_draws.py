@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from dcgan_dist.config import flatten
 from dcgan_dist.errors import InputError
 from dcgan_dist.presets import SVHN_SUPERVISED
-from dcgan_dist.search.space import DIGITS, SPACES, SVHN, Choice, LogUniform, Uniform, draw_trial, open_space, to_json
+from dcgan_dist.search.trial_draws import (
+    DIGITS,
+    SPACES,
+    SVHN,
+    Choice,
+    LogUniform,
+    Uniform,
+    draw_trial,
+    open_space,
+    to_json,
+)
 
 
 @given(seed=st.integers(0, 5), number=st.integers(0, 500))

@@ -13,7 +13,7 @@ import torch
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage import chunk_cache, filesystems
-from dcgan_dist.storage.remote import RemoteFolder
+from dcgan_dist.storage.read_ahead import RemoteFolder
 from tests.helpers.shards import first_batches, write_shards
 
 

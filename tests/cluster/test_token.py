@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.cluster.authentication import ask, read_token, uses_token
+from dcgan_dist.cluster.token import ask, read_token, uses_token
 from tests.cluster.conftest import TOKEN
 from tests.helpers.listener import listener
 

@@ -15,7 +15,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.storage import chunk_cache
 from dcgan_dist.storage.chunk_cache import ChunkCache
 from dcgan_dist.storage.filesystems import PATIENCE_MINUTES, CredentialsError, with_retries
-from dcgan_dist.storage.transport import FsspecFiles, HttpFiles
+from dcgan_dist.storage.remote_bytes import FsspecFiles, HttpFiles
 
 T = TypeVar("T")
 
