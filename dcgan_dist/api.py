@@ -47,7 +47,7 @@ def sample_images(
     """
     generator = load_generator(generator_or_model) if isinstance(generator_or_model, str) else generator_or_model
     images = sample_floats(generator, n, seed=seed, labels=labels)
-    return to_uint8(images, (-1.0 if generator.config.output == "tanh" else 0.0, 1.0))
+    return to_uint8(images, generator.config.output)
 
 
 def stream_batches(

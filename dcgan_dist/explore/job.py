@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.errors import InputError
 from dcgan_dist.explore.exploration_options import ExploreJob
-from dcgan_dist.explore.sheets import framed
-from dcgan_dist.quality.pictures import with_caption
+from dcgan_dist.explore.sheets import MARGIN
+from dcgan_dist.quality.pictures import PAPER, with_caption
 from dcgan_dist.registry.identify import identify
 
 
@@ -55,7 +55,7 @@ class Exploration:
             source_images: it shows real images, which may not be published with the code.
         """
         line = f"{caption} Model {self.identity['uri']}, seed {self.job.seed}."
-        sheet = framed(picture)
+        sheet = ImageOps.expand(picture.convert("RGB"), MARGIN, PAPER)
         with_caption(sheet, line).save(self.folder / file, format="PNG", optimize=True)
         self.note(file, caption, source_images=source_images, caption_at=sheet.height)
 

@@ -4,32 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from dcgan_dist.quality.pictures import PAPER, TEXT_COLOUR, tile, to_uint8
+from dcgan_dist.quality.pictures import PAPER, TEXT_COLOUR, tile, to_uint8, wrapped
 
 MARGIN = 10
 FONT_SIZE = 15
 
 
 def panel(images: Tensor, title: str = "", *, columns: int | None = None, scale: int | None = None) -> Image.Image:
-    """A grid of images (n, c, s, s), uint8 or in [-1, 1], with a title above that never is cut off."""
-    return titled(tile(to_uint8(images.detach()), columns=columns, scale=scale), title)
-
-
-def titled(picture: Image.Image, title: str) -> Image.Image:
-    """A picture below its title, which is wrapped at the picture's width; a single long word widens the page."""
+    """A grid of images (n, c, s, s), uint8 or in [-1, 1], with a title above; a single long word of it widens the page."""
+    picture = tile(to_uint8(images.detach()), columns=columns, scale=scale)
     if not title:
         return picture
     font = ImageFont.load_default(FONT_SIZE)
-    lines = [""]
-    for word in title.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > picture.width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
+    lines = wrapped(title, font, picture.width)
     line_height = round(FONT_SIZE * 1.35)
     width = max(picture.width, *(int(font.getlength(line)) + 1 for line in lines))
     page = Image.new("RGB", (width, picture.height + line_height * len(lines) + 4), PAPER)
@@ -58,24 +48,12 @@ def beside(pictures: Sequence[Image.Image | str]) -> Image.Image:
 
 def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures from top to bottom, their left edges on one line."""
-    page = Image.new(
-        "RGB",
-        (
-            max(picture.width for picture in pictures),
-            sum(picture.height for picture in pictures) + MARGIN * (len(pictures) - 1),
-        ),
-        PAPER,
-    )
-    y = 0
+    height = sum(picture.height for picture in pictures) + MARGIN * (len(pictures) - 1)
+    page, y = Image.new("RGB", (max(picture.width for picture in pictures), height), PAPER), 0
     for picture in pictures:
         page.paste(picture, (0, y))
         y += picture.height + MARGIN
     return page
-
-
-def framed(picture: Image.Image) -> Image.Image:
-    """A picture with a white margin on all sides."""
-    return ImageOps.expand(picture.convert("RGB"), MARGIN, PAPER)
 
 
 def save_animation(frames: Tensor, path: Path, *, frames_per_second: int = 12) -> Path:

@@ -102,9 +102,8 @@ def _draw(options: MemorizationOptions, model: str, tracking_uri: str) -> np.nda
     """(n, c, s, s) uint8 samples of a generator."""
     generator = load_generator(model, tracking_uri)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    bounds = (-1.0, 1.0) if generator.config.output == "tanh" else (0.0, 1.0)
     batches = sample_batches(generator.to(device), options.n, seed=options.seed)
-    return np.concatenate([to_uint8(batch, bounds).cpu().numpy() for batch in batches])
+    return np.concatenate([to_uint8(batch, generator.config.output).cpu().numpy() for batch in batches])
 
 
 def _result(

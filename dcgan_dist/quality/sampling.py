@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
-from dcgan_dist.quality.pictures import save_grid, save_image
+from dcgan_dist.quality.pictures import save_grid, to_uint8
 
 DRAW = 64  # rows of z per draw: a draw's length changes how torch consumes its generator
 
@@ -126,17 +127,15 @@ def save_samples(
     Raises:
         InputError: the place cannot be written.
     """
-    out = Path(out)
+    out, output = Path(out), generator.config.output
+    batches = sample_batches(generator, n, seed=seed, mode=mode)
     try:
         if not each:
-            images = sample_images(generator, n, seed=seed, mode=mode)
-            save_grid(images, out, output_range=generator.config.output)
+            save_grid(torch.cat([batch.cpu() for batch in batches]), out, output=output)
             return
         out.mkdir(parents=True, exist_ok=True)
-        number = 0
-        for batch in sample_batches(generator, n, seed=seed, mode=mode):
-            for image in batch.cpu():
-                save_image(image, out / f"{number:06}.png", output_range=generator.config.output)
-                number += 1
+        images = (image for batch in batches for image in to_uint8(batch, output).cpu())
+        for number, image in enumerate(images):  # a grey one without its axis of colours
+            Image.fromarray(image.permute(1, 2, 0).squeeze(2).numpy()).save(out / f"{number:06}.png", format="PNG")
     except OSError as error:
         raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error

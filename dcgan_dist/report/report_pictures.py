@@ -26,10 +26,9 @@ def sample_pictures(generator: Generator, identity: dict[str, Any], tracking_uri
         identity: of the model, as `identify` gives it.
         seed: of the fresh samples.
     """
-    config = generator.config
     drawn = sample_images(generator, SAMPLES, seed=seed)
     buffer = io.BytesIO()
-    tile(to_uint8(drawn, (-1.0 if config.output == "tanh" else 0.0, 1.0))).save(buffer, "PNG")
+    tile(to_uint8(drawn, generator.config.output)).save(buffer, "PNG")
     parts = [
         heading("Samples"),
         paragraph(

@@ -70,5 +70,5 @@ class SampleEvaluator:
     def _grid(self, generator: Generator) -> bytes:
         images = torch.cat(list(self._batches(generator, GRID_IMAGES)))
         with scratch_folder() as folder:
-            path = save_grid(images, folder / "grid.png", output_range=generator.config.output)
+            path = save_grid(images, folder / "grid.png", output=generator.config.output)
             return path.read_bytes()

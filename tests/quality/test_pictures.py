@@ -15,7 +15,7 @@ def test_to_uint8_undoes_what_training_does_to_images() -> None:
     pixels = torch.arange(256, dtype=torch.uint8)
 
     assert torch.equal(to_uint8(pixels.float() / 127.5 - 1), pixels)
-    assert torch.equal(to_uint8(pixels.float() / 255, (0, 1)), pixels)
+    assert torch.equal(to_uint8(pixels.float() / 255, "sigmoid"), pixels)
     assert to_uint8(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
 
 
@@ -50,7 +50,7 @@ def test_a_range_is_taken_as_said_and_not_guessed(tmp_path: Path) -> None:
     grey = torch.full((1, 1, 4, 4), 0.5)
 
     tanh = Image.open(save_grid(grey, tmp_path / "a.png", scale=1)).getpixel((2, 2))
-    sigmoid = Image.open(save_grid(grey, tmp_path / "b.png", scale=1, output_range="sigmoid")).getpixel((2, 2))
+    sigmoid = Image.open(save_grid(grey, tmp_path / "b.png", scale=1, output="sigmoid")).getpixel((2, 2))
 
     assert (tanh, sigmoid) == ((191,) * 3, (128,) * 3)
 
