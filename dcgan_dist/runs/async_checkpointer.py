@@ -19,7 +19,14 @@ from dcgan_dist.training.players import Players, build_players
 SCORE = "quality/frechet_random"
 LOOK_EVERY_SECONDS = 0.5
 
+GRIDS = "grids"
+
 Log = list[dict[str, Any]]
+
+
+def grid_name(images_seen: int) -> str:
+    """Where a grid of samples lies in the run folder, and among the files of the tracked run."""
+    return f"{GRIDS}/{images_seen:012}.png"
 
 
 class AsyncCheckpointer:
@@ -42,6 +49,8 @@ class AsyncCheckpointer:
         """Why the latest checkpoint is not in the storage; empty if it is."""
         self.stalled = 0.0
         """Seconds that training stood still for checkpoints."""
+        self._grids: dict[str, bytes] = {}
+        """Those that are not in the storage yet, by name."""
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -118,6 +127,8 @@ class AsyncCheckpointer:
                     return
             else:
                 log[-1]["metrics"] |= quality
+                self._grids[grid_name(progress.images_seen)] = grid
+        self._keep_grids()  # first, so that a checkpoint which has figures has its grid too
         progress = dataclasses.replace(progress, frechet=quality.get(SCORE))
         self.refusal = ""
         try:
@@ -129,4 +140,12 @@ class AsyncCheckpointer:
                 self.store.folder.remove(replaces)
             with suppress(OSError):  # what is expired costs room until the next checkpoint, and nothing else
                 self.store.tidy(self.config)
+            self._keep_grids()
         self.send(CheckpointWritten(images_seen=progress.images_seen, quality=quality, grid=grid, refusal=self.refusal))
+
+    def _keep_grids(self) -> None:
+        """Write grids to the storage; those that it refuses are tried again after the next checkpoint that it takes."""
+        with suppress(OSError):
+            for name in list(self._grids):
+                self.store.folder.write_bytes(name, self._grids[name])
+                del self._grids[name]

@@ -18,6 +18,7 @@ from dcgan_dist.runs.event_recorder import BAD_SAMPLES, EventRecorder
 from dcgan_dist.runs.events import EventQueue, Failed
 from dcgan_dist.runs.fit import start_fit
 from dcgan_dist.runs.journal import Journal
+from dcgan_dist.runs.missing_reports import log_missing_reports
 from dcgan_dist.runs.outcome import TRACKING_PATIENCE_SECONDS, Outcome, register_best, run_result, spool_folder, summary
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.storage.filesystems import with_retries
@@ -50,6 +51,7 @@ class Attempt:
         with listening_to_signals(self._on_signal):
             try:
                 self.journal.add("start", images_seen=self._images_kept())
+                log_missing_reports(self.plan, self.store, self.spool)
                 return self._finish(self._train_and_register())
             except Exception as error:  # the storage, the registry, a task: training itself fails in `_train`
                 return self._finish(Outcome.failed(f"{type(error).__name__}: {str(error).strip()}"))
@@ -130,6 +132,7 @@ class Attempt:
     def _finish(self, outcome: Outcome) -> int:
         """Write result.json, log the summary and close the tracked run; returns the exit code."""
         seconds = time.monotonic() - self.began
+        log_missing_reports(self.plan, self.store, self.spool)  # of an event queue that was lost
         result = run_result(self.plan, self.run, self.store, self.journal, self.recorder.newest_grid(), seconds)
         result |= {"status": outcome.status} | outcome.details
         with_retries(lambda: self.folder.write_json("result.json", result))
@@ -138,7 +141,7 @@ class Attempt:
         self.spool.log_dict(result, "result.json")
         self.journal.add("end", status=outcome.status, images_seen=result["images_seen"])
         if not self.spool.finish(outcome.status, patience=10.0 if self.signal else TRACKING_PATIENCE_SECONDS):
-            _log.warning("the tracking server is away; what it lacks is in %s and is sent next time", self.spool.folder)
+            _log.warning("tracking: %s", self.spool.missing())
         if outcome.status == "FINISHED":
             _log.info("%s", summary(result))
         elif outcome.status == "FAILED":

@@ -15,7 +15,7 @@ from dcgan_dist.config import SupervisedConfig, TrainConfig
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder, unique_suffix
 from dcgan_dist.storage.scratch import scratch_folder
-from dcgan_dist.training.checkpoint_integrity import MANIFEST, Progress, State, damage, save_checkpoint
+from dcgan_dist.training.checkpoint_integrity import MANIFEST, Progress, State, damage, load_log, save_checkpoint
 
 # Images seen, so that names sort by age, then a random part.
 CHECKPOINT_NAME = re.compile(r"checkpoint_(\d{12})-[0-9a-f]{6}")
@@ -92,6 +92,11 @@ class CheckpointStore:
                 self.damaged[path] = wrong
                 on_damage(path, wrong)
         return None
+
+    def log(self, path: str) -> list[dict[str, Any]]:
+        """Reports that had been made when a whole checkpoint was written, oldest first."""
+        with scratch_folder() as scratch:
+            return load_log(self.folder.fetch(path, scratch))
 
     def _damage(self, path: str, scratch: Path) -> str | None:
         try:

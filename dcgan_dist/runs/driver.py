@@ -47,7 +47,7 @@ def run_training(config: TrainConfig) -> int:
             _log.info("run %s is finished; for more give a larger `epochs` or `images`", plan.name)
             _log.info("%s", summary(finished))
             try:
-                send_unsent(folder, config.tracking_uri, finished["run_id"])
+                send_unsent(plan, folder, finished["run_id"])
             except InputError as error:
                 _log.warning("%s; what it lacks is sent at the next start", error)
             return 0

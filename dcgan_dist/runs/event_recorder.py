@@ -7,6 +7,7 @@ from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs import events
+from dcgan_dist.runs.async_checkpointer import GRIDS, grid_name
 from dcgan_dist.runs.events import Failed, RankEvent
 from dcgan_dist.runs.journal import Journal
 from dcgan_dist.runs.plan import RunPlan
@@ -14,7 +15,6 @@ from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.spool import Spool
 
 BAD_SAMPLES = "bad_samples.json"
-GRIDS = "grids"
 
 _log = logging.getLogger(__name__)
 
@@ -82,12 +82,7 @@ class EventRecorder:
         if event.quality:
             self._track(event.quality, event.images_seen)
         if event.grid:
-            name = f"{GRIDS}/{event.images_seen:012}.png"
-            self.spool.log_image(event.grid, name, images_seen=event.images_seen)
-            try:
-                self.folder.write_bytes(name, event.grid)
-            except OSError as error:
-                _log.warning("%s could not be kept (%s)", name, error)
+            self.spool.log_image(event.grid, grid_name(event.images_seen), images_seen=event.images_seen)
 
     def _track(self, values: dict[str, float], images_seen: int) -> None:
         self.spool.log_metrics(values | {"data/bad_samples": float(len(self._bad_samples))}, images_seen)

@@ -11,12 +11,12 @@ import ray
 from dcgan_dist.cli.progress import duration
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint
 from dcgan_dist.runs.journal import Journal
+from dcgan_dist.runs.missing_reports import log_missing_reports
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.snapshot import register_snapshot, snapshot_task
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.tracking.server import check_reachable
 from dcgan_dist.tracking.spool import Spool
 from dcgan_dist.training.checkpoint_integrity import load_checkpoint, load_log, log_sha256, state_sha256
 
@@ -103,8 +103,7 @@ def register_best(plan: RunPlan, run: TrackedRun, store: CheckpointStore) -> dic
 
 def _quality(store: CheckpointStore, best: StoredCheckpoint) -> dict[str, float]:
     """Quality figures that were measured at a checkpoint."""
-    with scratch_folder() as scratch:
-        log = load_log(store.folder.fetch(best.path, scratch))
+    log = store.log(best.path)
     last = log[-1]["metrics"] if log and log[-1]["images_seen"] == best.images_seen else {}
     return {name: value for name, value in last.items() if name.startswith("quality/")}
 
@@ -122,7 +121,7 @@ def summary(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def send_unsent(folder: RunFolder, tracking_uri: str, run_id: str) -> None:
+def send_unsent(plan: RunPlan, folder: RunFolder, run_id: str) -> None:
     """Send what the tracking server of a finished run did not take at its end.
 
     Raises:
@@ -130,8 +129,10 @@ def send_unsent(folder: RunFolder, tracking_uri: str, run_id: str) -> None:
     """
     unsent = spool_folder(folder, run_id)
     if unsent.is_dir():
-        check_reachable(tracking_uri)
-        Spool(TrackedRun.attach(tracking_uri, run_id), unsent).finish("FINISHED", patience=TRACKING_PATIENCE_SECONDS)
+        spool = Spool(TrackedRun.attach(plan.config.tracking_uri, run_id), unsent)
+        log_missing_reports(plan, CheckpointStore(folder), spool)
+        if not spool.finish("FINISHED", patience=TRACKING_PATIENCE_SECONDS):
+            _log.warning("tracking: %s", spool.missing())
 
 
 def spool_folder(folder: RunFolder, run_id: str) -> Path:

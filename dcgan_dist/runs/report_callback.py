@@ -28,15 +28,13 @@ class ReportCallback:
             images_per_epoch=images_per_epoch,
             epochs=self.plan.images / images_per_epoch,
         )
-        updates_d, updates_g = updates(self.plan.config.schedule, report.step)
         # What depends on the clock is sent, and is not part of the log that checkpoints keep.
-        metrics = report.metrics | {
+        metrics = {
+            **report.metrics,
+            **progress_metrics(self.plan, report.images_seen),
             "speed/images_per_second": report.images_per_second,
             "speed/data_wait_share": report.data_wait_share,
             "speed/checkpoint_stall_share": self.checkpoints.stalled_seconds / (time.monotonic() - self.began),
-            "progress/epoch": report.images_seen / images_per_epoch,
-            "updates/d": float(updates_d),
-            "updates/g": float(updates_g),
         }
         self.state.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
         self.link.send(Metrics(images_seen=report.images_seen, values=metrics, progress=line))
@@ -45,3 +43,14 @@ class ReportCallback:
             if self.plan.config.alarm.stop:
                 self.link.send(Failed(reason=f"stopped by the {alarm}"))
                 self.link.stop_wanted = True
+
+
+def progress_metrics(plan: RunPlan, images_seen: int) -> dict[str, float]:
+    """Metrics that follow from the plan and the number of real images consumed."""
+    steps = images_seen // plan.config.data.batch_size
+    updates_d, updates_g = updates(plan.config.schedule, steps)
+    return {
+        "progress/epoch": steps / plan.shard_plan.steps_per_epoch,
+        "updates/d": float(updates_d),
+        "updates/g": float(updates_g),
+    }

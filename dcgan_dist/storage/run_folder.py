@@ -45,10 +45,16 @@ class RunFolder:
         return bool(getattr(self.fs, "local_file", False))
 
     @storage_errors()
+    def read_bytes(self, name: str) -> bytes:
+        """Content of a file."""
+        content = self.fs.cat_file(f"{self.path}/{name}")
+        assert isinstance(content, bytes)  # fsspec says text or bytes
+        return content
+
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Content of a file; None if it is missing or torn."""
         try:
-            return json.loads(self.fs.cat_file(f"{self.path}/{name}"))
+            return json.loads(self.read_bytes(name))
         except (FileNotFoundError, ValueError):
             return None
 

@@ -98,17 +98,15 @@ class TrackedRun:
         """Go on with the run of an earlier start, so that a job has one run however often it is started; else create one.
 
         Args:
-            recorded: holds `tracking_uri` and `run_id` of an earlier start; None: there was none.
+            recorded: holds the `run_id` of an earlier start; None: there was none.
             tracking_uri: as for `create`, and so are the others.
 
         Raises:
             InputError: the server or database cannot be used.
         """
-        if recorded and recorded.get("tracking_uri") == tracking_uri:
-            try:
-                return cls.attach(tracking_uri, recorded["run_id"])
-            except InputError:
-                pass  # deleted on the server: the run gets a new record there
+        # A server may have moved with its runs: the id alone says whether it knows this one.
+        if recorded and _is_active(tracking_uri, recorded["run_id"]):
+            return cls.attach(tracking_uri, recorded["run_id"])
         return cls.create(tracking_uri, experiment, run_name, params, tags)
 
     def log_metrics(self, metrics: dict[str, float], images_seen: int) -> None:
@@ -204,6 +202,18 @@ class TrackedRun:
                     without_password(self.tracking_uri),
                     str(error)[:300],
                 )
+
+
+def _is_active(tracking_uri: str, run_id: str) -> bool:
+    """Whether a server knows a run that was not deleted; raises InputError where that cannot be found out."""
+    client = connect(tracking_uri)
+    with refusals_as_input_errors(tracking_uri):
+        try:
+            return client.get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:

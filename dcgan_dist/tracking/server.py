@@ -63,7 +63,7 @@ def connect(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    logging.getLogger("mlflow.store").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)  # a traceback at every attempt; what it raises is told
     if tracking_uri.startswith("sqlite"):
         path = sqlite_path(tracking_uri)
         if must_exist and not path.exists():

@@ -1,16 +1,19 @@
-"""Metrics, pictures, files, tags and status of a run, kept on disk until the tracking server has them.
+"""Metrics, pictures, files, tags and status of a run, kept until the tracking server has them.
 
-The writer never waits for the server: each event is a small file, and a thread sends the files in order. An outage makes
-the folder grow; when the server is back, or the run is started again, everything is sent once. Sending twice changes
-nothing: a metric point keeps the time at which it was measured, files and status have one place each.
+The writer never waits for the server: each event is a small file, and a thread sends the events in order. An outage makes
+the folder grow; when the server is back, or the run is started again, everything is sent once. A disk that takes no file
+costs nothing as long as the process lives: events wait in memory too. Sending twice changes nothing: a metric point keeps
+the time at which it was measured, files and status have one place each.
 """
 
+import base64
 import json
 import logging
-import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,11 @@ from dcgan_dist.tracking.runs import TrackedRun
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+SERIES = "images"  # where MLflow's pages look for pictures by step
 
 
 class Spool:
-    """A tracked run that may be written to at any time, whether or not its server answers."""
+    """A tracked run that may be written to at any time, whether or not its server answers and its disk has room."""
 
     def __init__(self, run: TrackedRun, folder: Path) -> None:
         """Begin to send, first of all what an earlier start could not.
@@ -36,11 +40,16 @@ class Spool:
         """
         self.run, self.folder = run, folder
         self.failures = 0
-        """Attempts to send that failed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._drop_status()
-        self._number = max((int(path.stem) for path in folder.glob("*.json")), default=0)
-        self._changed, self._closed = threading.Condition(), False
+        """Attempts to send or to write that failed."""
+        self.refusal = ""
+        """Why the latest attempt that failed did."""
+        self._events: dict[int, dict[str, Any]] = {}
+        """What the server does not have yet, by number, in order."""
+        self._unwritten: set[int] = set()
+        """Numbers of the events that the folder did not take."""
+        self._number = 0
+        self._changed, self._closed = threading.Condition(threading.RLock()), False
+        self._load()
         self._sender = threading.Thread(target=self._send_all, name="tracking", daemon=True)
         self._sender.start()
 
@@ -48,9 +57,34 @@ class Spool:
         """Add one point per metric at step `images_seen`."""
         self._put({"kind": "metrics", "metrics": metrics, "images_seen": images_seen})
 
+    def log_missing_metrics(self, reports: Iterable[tuple[int, dict[str, float]]]) -> None:
+        """Add those points that neither the server nor an event that waits for it has; raises what the server answers.
+
+        Args:
+            reports: images seen, and metrics by name.
+        """
+        reports = list(reports)
+        with self._changed:
+            waiting = [event for event in self._events.values() if event["kind"] == "metrics"]
+        points = {(name, event["images_seen"]) for event in waiting for name in event["metrics"]}
+        for name in {name for _, metrics in reports for name in metrics}:
+            history = self.run.client.get_metric_history(self.run.run_id, name)
+            points |= {(name, point.step) for point in history}
+        for images_seen, metrics in reports:
+            missing = {name: value for name, value in metrics.items() if (name, images_seen) not in points}
+            if missing:
+                self.log_metrics(missing, images_seen)
+
     def log_image(self, content: bytes, name: str, *, images_seen: int) -> None:
         """Keep a PNG under folder/file, and as a step of the picture series that has the folder's name."""
-        self._put({"kind": "image", "name": name, "images_seen": images_seen}, content)
+        png = base64.b64encode(content).decode()
+        self._put({"kind": "image", "name": name, "images_seen": images_seen, "png": png})
+
+    def image_names(self, folder: str) -> set[str]:
+        """Names, with the folder, of the pictures that the server or an event has; raises what the server answers."""
+        with self._changed:
+            waiting = {event["name"] for event in self._events.values() if event["kind"] == "image"}
+        return waiting | {file.path for file in self.run.client.list_artifacts(self.run.run_id, folder)}
 
     def log_dict(self, values: dict[str, Any], artifact_file: str) -> None:
         """Keep a dictionary as a JSON file."""
@@ -67,66 +101,105 @@ class Spool:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._write_unwritten()
         if sent:
             self._sender.join()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.rmdir()
         return sent
 
     def drain(self, patience: float) -> bool:
         """Wait, at most so many seconds, until the server has everything; returns whether it has."""
-        until = time.monotonic() + patience
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting(), max(0.0, until - time.monotonic()))
+            return self._changed.wait_for(lambda: not self._events, patience)
 
-    def _put(self, event: dict[str, Any], content: bytes | None = None) -> None:
-        self._number += 1
-        path = self.folder / f"{self._number:012}.json"
-        draft = path.with_suffix(".tmp")
-        try:
-            if content is not None:
-                path.with_suffix(".bin").write_bytes(content)
-            draft.write_text(json.dumps(event | {"time": int(time.time() * 1000)}))
-            draft.rename(path)
-        except OSError as error:
-            self._count_failure(f"{self.folder} cannot be written: {error}")
+    def missing(self) -> str:
+        """What the server lacks, why, and whether it is kept, for people."""
         with self._changed:
+            written = len(self._events) - len(self._unwritten)
+            lost = f"; {len(self._unwritten)} could not be written there and end with this process"
+            return (
+                f"{without_password(self.run.tracking_uri)} lacks {len(self._events)} events ({self.refusal}): "
+                f"{written} are in {self.folder} and are sent next time{lost if self._unwritten else ''}"
+            )
+
+    def _put(self, event: dict[str, Any]) -> None:
+        with self._changed:
+            self._number += 1
+            self._events[self._number] = event | {"time": int(time.time() * 1000)}
+            self._unwritten.add(self._number)
+            self._write_unwritten()
             self._changed.notify_all()
 
-    def _waiting(self) -> list[Path]:
-        return sorted(self.folder.glob("*.json"))
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:012}.json"
 
-    def _drop_status(self) -> None:
-        """The run lives again: how it ended before does not count."""
-        for path in self._waiting():
-            if json.loads(path.read_text())["kind"] == "status":
+    def _write_unwritten(self) -> None:
+        """Write the events that lie in memory alone, as far as the disk takes them."""
+        for number in sorted(self._unwritten):
+            path = self._path(number)
+            draft = path.with_suffix(".tmp")
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                draft.write_text(json.dumps(self._events[number]))
+                draft.rename(path)
+            except OSError as error:
+                with suppress(OSError):
+                    draft.unlink()
+                self._count_failure(f"{self.folder} cannot be written: {error}")
+                return
+            self._unwritten.discard(number)
+
+    def _load(self) -> None:
+        """Take the events of an earlier start, without how it ended: the run lives again."""
+        for leftover in [*self.folder.glob("*.tmp"), *self.folder.glob("*.bin")]:
+            with suppress(OSError):
+                leftover.unlink()
+        for path in sorted(path for path in self.folder.glob("*.json") if path.stem.isdecimal()):
+            self._number = int(path.stem)
+            try:
+                event = json.loads(path.read_text())
+                if event["kind"] == "image":
+                    event["png"]  # which another version kept in a file of its own
+                if event["kind"] != "status":
+                    self._events[self._number] = event
+                    continue
+            except OSError as error:  # it stays for a later start
+                self._count_failure(f"{path} cannot be read: {error}")
+                continue
+            except (ValueError, KeyError, TypeError):
+                _log.warning("tracking: %s is torn: what it held is lost", path)
+            with suppress(OSError):
                 path.unlink()
 
     def _send_all(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or bool(self._waiting()), RETRY_SECONDS)
+                self._changed.wait_for(lambda: self._closed or bool(self._events))
                 if self._closed:
                     return
-            for path in self._waiting():
-                try:
-                    self._send(json.loads(path.read_text()), path.with_suffix(".bin"))
-                except Exception as error:  # whatever a store raises (network, database, disk): it is tried again
-                    self._count_failure(str(error))
-                    time.sleep(RETRY_SECONDS)
-                    break
-                path.unlink(missing_ok=True)  # first: an event without its content would stop the queue
-                path.with_suffix(".bin").unlink(missing_ok=True)
+                self._write_unwritten()
+                number, event = next(iter(self._events.items()))
+            try:
+                self._send(event)
+            except Exception as error:  # whatever a store raises (network, database, disk): it is tried again
                 with self._changed:
-                    self._changed.notify_all()
-                    if self._closed:
-                        return
+                    self._count_failure(str(error))
+                    self._changed.wait_for(lambda: self._closed, RETRY_SECONDS)
+                continue
+            with self._changed:
+                with suppress(OSError):  # a disk that keeps the file: the next start sends it again, without a trace
+                    self._path(number).unlink(missing_ok=True)
+                del self._events[number]
+                self._unwritten.discard(number)
+                self._changed.notify_all()
 
-    def _send(self, event: dict[str, Any], content: Path) -> None:
+    def _send(self, event: dict[str, Any]) -> None:
         client, run_id = self.run.client, self.run.run_id
         if event["kind"] == "metrics":
             self.run.send_metrics(event["metrics"], event["images_seen"], event["time"])
         elif event["kind"] == "image":
-            self._send_image(Path(event["name"]), event["images_seen"], content)
+            self._send_image(Path(event["name"]), event["images_seen"], base64.b64decode(event["png"]))
         elif event["kind"] == "dict":
             client.log_dict(run_id, event["values"], event["name"])
         elif event["kind"] == "tags":
@@ -134,27 +207,25 @@ class Spool:
         else:
             client.set_terminated(run_id, event["status"], event["time"])
 
-    def _send_image(self, name: Path, images_seen: int, content: Path) -> None:
+    def _send_image(self, name: Path, images_seen: int, content: bytes) -> None:
         client, run_id, series = self.run.client, self.run.run_id, str(name.parent)
-        if not content.exists():
-            return  # lost with the disk; later events must not wait for it
         with tempfile.TemporaryDirectory() as scratch:
             picture = Path(scratch) / name.name
-            shutil.copyfile(content, picture)
+            picture.write_bytes(content)
             client.log_artifact(run_id, str(picture), series)
-            # Steps of a series have random names: sent twice, there would be two.
-            steps = client.list_artifacts(run_id, "images")
-            if not any(f"{series}+step+{images_seen}+" in file.path for file in steps):
+            # Steps of a series have random names: sent twice, there would be two. The small copy is written last.
+            step, steps = f"{series}+step+{images_seen}+", client.list_artifacts(run_id, SERIES)
+            if not any(step in file.path and file.path.endswith(".webp") for file in steps):
                 with Image.open(picture) as image:
                     client.log_image(run_id, image, key=series, step=images_seen, synchronous=True)
 
     def _count_failure(self, reason: str) -> None:
-        self.failures += 1
+        self.failures, self.refusal = self.failures + 1, reason[:300]
         if self.failures == 1:
             _log.warning(
                 "tracking: %s did not take what was sent (%s); training goes on, everything is kept in %s and sent later; "
                 "this is logged once",
                 without_password(self.run.tracking_uri),
-                reason[:300],
+                self.refusal,
                 self.folder,
             )
