@@ -12,12 +12,10 @@ from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exemplars import FORMS, disjoint_groups, read_exemplars, score_samples
 from dcgan_dist.explore.exploration_options import ArithmeticJob
-from dcgan_dist.explore.job import Exploration
-from dcgan_dist.explore.labelled_faces import classifiers_of
+from dcgan_dist.explore.job import Exploration, proportion
 from dcgan_dist.explore.latent_math import combine, surroundings
-from dcgan_dist.explore.proportions import Proportion
 from dcgan_dist.explore.sheets import beside, panel
-from dcgan_dist.explore.smiles import AttributeClassifier
+from dcgan_dist.explore.smiles import AttributeClassifier, classifiers_of
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.frechet import FeatureStatistics
 from dcgan_dist.quality.random_features import RandomFeatures
@@ -56,10 +54,8 @@ def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
     exploration.figures = {
         "classifier": {
             "what": "logistic regression on edge histograms, trained on one half of the labelled faces, tested on the other",
-            "accuracy_of_proposer": Proportion(
-                round(proposer.accuracy * proposer.tested_on), proposer.tested_on
-            ).to_json(),
-            "accuracy_of_judge": Proportion(round(judge.accuracy * judge.tested_on), judge.tested_on).to_json(),
+            "accuracy_of_proposer": proportion(round(proposer.accuracy * proposer.tested_on), proposer.tested_on),
+            "accuracy_of_judge": proportion(round(judge.accuracy * judge.tested_on), judge.tested_on),
             "face_in_image": judge.frame._asdict(),
         }
     }
@@ -112,7 +108,7 @@ def _count(
 
     def rate(images: Tensor) -> dict[str, Any]:
         positive, total = judge.rate(images)
-        return Proportion(positive if towards else total - positive, total).to_json()
+        return proportion(positive if towards else total - positive, total)
 
     def images(z: Tensor) -> Tensor:
         return draw(generator, z, label=job.label)
@@ -176,4 +172,4 @@ def _draw_equation(
     exploration.add(file, beside(parts), caption)
     if judge is not None:
         figures = {"g_of_y": draw(generator, y[None], label=job.label), "grid": around, "pixel_average": baseline[None]}
-        exploration.figures[name] = {key: Proportion(*judge.rate(images)).to_json() for key, images in figures.items()}
+        exploration.figures[name] = {key: proportion(*judge.rate(images)) for key, images in figures.items()}

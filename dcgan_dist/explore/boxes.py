@@ -17,7 +17,7 @@ SHAPE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """One box; edges are fractions of the image's side, from its left and its top."""
 
@@ -111,20 +111,11 @@ def _from_coco(content: dict[str, Any]) -> list[Box]:
         if image not in sizes:
             raise InputError(f"an annotation is of image {image}, which the file does not list under images")
         (x, y, wide, high), (width, height) = annotation["bbox"], sizes[image]
-        boxes.append(
-            Box(
-                image=int(image),
-                left=x / width,
-                top=y / height,
-                right=(x + wide) / width,
-                bottom=(y + high) / height,
-                name=names.get(annotation.get("category_id"), "window"),
-            )
-        )
+        edges = x / width, y / height, (x + wide) / width, (y + high) / height
+        boxes.append(Box(int(image), *edges, names.get(annotation.get("category_id"), "window")))
     return boxes
 
 
 def _from_entry(entry: dict[str, Any]) -> Box:
     left, top, right, bottom = map(float, entry["box"])
-    name = str(entry.get("name", "window"))
-    return Box(image=int(entry["image"]), left=left, top=top, right=right, bottom=bottom, name=name)
+    return Box(int(entry["image"]), left, top, right, bottom, str(entry.get("name", "window")))

@@ -1,6 +1,7 @@
 """What each exploration is asked for."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +42,8 @@ class WalkJob(ExploreJob):
     """Real images for comparison; empty: none."""
     split: str = "train"
     """Split of these shards."""
-    crop: str = "centre"
-    """centre or none: how real images larger than the model's are cut."""
+    crop: Literal["none", "centre"] = "centre"
+    """How images larger than the model's are cut."""
     real: int = 1000
     """Number of real images."""
 
@@ -56,8 +57,8 @@ class FiltersJob(ExploreJob):
     """Real images: folder of shards, manifest, tar or URI."""
     split: str = "train"
     """Split of the shards."""
-    crop: str = "centre"
-    """centre or none: how images larger than the model's are cut."""
+    crop: Literal["none", "centre"] = "centre"
+    """How images larger than the model's are cut."""
     layer: str = ""
     """convolution0...; empty: the last one."""
     maps: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
@@ -140,8 +141,8 @@ class TurnJob(ExploreJob):
     """Real faces with the eyes at fixed places."""
     split: str = "train"
     """Split of the shards."""
-    crop: str = "centre"
-    """centre or none: how images larger than the model's are cut."""
+    crop: Literal["none", "centre"] = "centre"
+    """How images larger than the model's are cut."""
     real: int = 3000
     """Number of real faces."""
     samples: int = 2000

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import cast
+from typing import Any
 
 import torch
 from PIL import Image
@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.config import ModelConfig
-from dcgan_dist.data.reader import Crop
 from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest
@@ -39,14 +38,14 @@ STANDING_BATCHES, STANDING_BATCH_SIZE = 30, 128
 
 def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
     """One pass over the shards for both discriminators, then the gradients."""
-    require(job.crop in ("none", "centre"), f"`crop` {job.crop} is neither none nor centre")
     require(job.top >= 1, f"`top` {job.top}: at least 1")
     uri = discriminator_of(job.model, job.tracking_uri)
     trained = load_discriminator(uri, job.tracking_uri)
     config, manifest = trained.config, load_manifest(absolute(job.shards, "shards")).split(job.split)
     chance = Discriminator(config)
     initialise(chance, std=config.init_std, generator=seeded(job.seed, "random discriminator"))
-    statistics = _standing_batches(manifest, config, cast(Crop, job.crop))
+    shape = {"image_size": config.image_size, "image_channels": config.image_channels, "crop": job.crop}
+    statistics = _standing_batches(manifest, config, shape)
     restandardise(chance, statistics)
     if not has_standing_statistics(trained):  # a checkpoint in the middle of a run
         restandardise(trained, statistics)
@@ -60,9 +59,7 @@ def run_filters(job: FiltersJob, arguments: Sequence[str]) -> Exploration:
         raise
     exploration = Exploration(name="filters", job=job, arguments=list(arguments), paper=PAPER)
 
-    stream = scan_images(
-        manifest, image_size=config.image_size, image_channels=config.image_channels, crop=cast(Crop, job.crop)
-    )
+    stream = scan_images(manifest, **shape)
     with closing(stream), tqdm(total=manifest.samples, unit="img", desc="images", mininterval=5) as bar:  # pyright: ignore
         for images, labels in stream:
             for search in searches.values():
@@ -101,14 +98,14 @@ def discriminator_of(model: str, tracking_uri: str) -> str:
     return f"runs:/{lineage.run_id}/discriminator"
 
 
-def _standing_batches(manifest: Manifest, config: ModelConfig, crop: Crop) -> list[tuple[Tensor, Tensor | None]]:
+def _standing_batches(
+    manifest: Manifest, config: ModelConfig, shape: dict[str, Any]
+) -> list[tuple[Tensor, Tensor | None]]:
     """Real images spread over the data set, in batches."""
     size = min(STANDING_BATCH_SIZE, manifest.samples)
     count = min(STANDING_BATCHES, manifest.samples // size)
     positions = torch.randperm(manifest.samples, generator=seeded(0, "standing"))[: count * size].sort().values
-    images = read_images(
-        manifest, positions.numpy(), image_size=config.image_size, image_channels=config.image_channels, crop=crop
-    )
+    images = read_images(manifest, positions.numpy(), **shape)
     labels = read_labels(manifest)[positions] if config.classes else None
     order = torch.randperm(len(images), generator=seeded(0, "standing order"))
     return [

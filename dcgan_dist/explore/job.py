@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
+from scipy.stats import binomtest
 
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import write_result
@@ -14,6 +15,12 @@ from dcgan_dist.explore.exploration_options import ExploreJob
 from dcgan_dist.explore.sheets import MARGIN
 from dcgan_dist.quality.pictures import PAPER, with_caption
 from dcgan_dist.registry.identify import identify
+
+
+def proportion(k: int, n: int) -> dict[str, Any]:
+    """k of n as a share, between the ends of Wilson's 95 % interval."""
+    low, high = binomtest(k, n).proportion_ci(method="wilson")
+    return {"k": k, "n": n, "share": k / n, "low": float(low), "high": float(high)}
 
 
 @dataclass(kw_only=True)

@@ -3,7 +3,7 @@
 Source: section 6.3.2 of the paper.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from dcgan_dist.models.latents import seeded
 
 def combine(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """mean(A) - mean(B) + mean(C) of exemplars (n, ...): z, or images for the baseline in the space of pixels."""
-    return a.mean(0) - b.mean(0) + c.mean(0)
+    return difference(a, b) + c.mean(0)
 
 
 def surroundings(y: Tensor, *, noise: float = NOISE, seed: int = 0) -> Tensor:
@@ -28,9 +28,9 @@ def surroundings(y: Tensor, *, noise: float = NOISE, seed: int = 0) -> Tensor:
     return torch.cat([around[:4], y[None], around[4:]])
 
 
-def turn_axis(left: Tensor, right: Tensor) -> Tensor:
-    """mean(left) - mean(right) of exemplars (n, latent_dim): (latent_dim,)."""
-    return left.mean(0) - right.mean(0)
+def difference(first: Tensor, second: Tensor) -> Tensor:
+    """mean(first) - mean(second) of exemplars (n, ...)."""
+    return first.mean(0) - second.mean(0)
 
 
 def along(z: Tensor, axis: Tensor, shares: Tensor) -> Tensor:
@@ -78,34 +78,21 @@ def _spherical(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     return torch.where(flat, torch.lerp(start, end, share), turned)
 
 
-class Smoothness(NamedTuple):
-    """Distances between neighbours of rows of images."""
+def smoothness(rows: Tensor) -> dict[str, float]:
+    """Steps between neighbours in rows of images or features (rows, steps, ...), Euclidean over all further axes.
 
-    mean_step: float
-    """Mean distance between neighbours in a row."""
-    largest_step: float
-    """The largest of them."""
-
-    @property
-    def ratio(self) -> float:
-        """Largest step over mean step: 1 where all are equal, the number of steps where all change is in one jump."""
-        return self.largest_step / self.mean_step if self.mean_step else 1.0
-
-
-def smoothness(rows: Tensor) -> Smoothness:
-    """Steps between neighbours.
-
-    Args:
-        rows: (rows, steps, ...): images, or features of images; the distance is Euclidean over all further axes.
+    Returns:
+        Mean and largest step, and the ratio of the largest to the mean: 1 where all are equal, the number of steps where all
+        change is in one jump. `ratio_within_rows` is the mean over rows of each row's own, for a jump in every row.
     """
     steps = (rows[:, 1:] - rows[:, :-1]).flatten(2).double().norm(dim=-1)
-    return Smoothness(steps.mean().item(), steps.max().item())
 
+    def ratio(steps: Tensor) -> float:
+        return steps.max().item() / steps.mean().item() if steps.any() else 1.0
 
-def row_ratio(rows: Tensor) -> float:
-    """Largest over mean step within each row, averaged over rows: a jump counts wherever its row begins and ends."""
-    ratios = [smoothness(row[None]).ratio for row in rows]
-    return sum(ratios) / len(ratios)
+    ratios = [ratio(row) for row in steps]
+    figures = {"mean_step": steps.mean().item(), "largest_step": steps.max().item(), "ratio": ratio(steps)}
+    return {**figures, "ratio_within_rows": sum(ratios) / len(ratios)}
 
 
 def nearest(rows: Tensor, others: Tensor) -> Tensor:

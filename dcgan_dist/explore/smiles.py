@@ -1,4 +1,4 @@
-"""Who smiles: a classifier from labelled faces, used on the faces that a generator draws."""
+"""Who smiles: classifiers of an attribute from faces labelled by folder, used on the faces that a generator draws."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,18 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from dcgan_dist.cli.command_line import absolute
+from dcgan_dist.data.shards.images import open_image, to_array
+from dcgan_dist.errors import require
+from dcgan_dist.explore.drawing import draw
+from dcgan_dist.explore.exploration_options import ArithmeticJob
 from dcgan_dist.explore.grey_faces import Frame, at_resolution, cut, edge_histograms, find_frame, to_grey
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.prepare.sources.image_files import find_images
+from dcgan_dist.quality.sampling import fixed_latents
 
+FRAME_SAMPLES = 512
+"""Samples whose mean tells where a face lies."""
 INVERSE_REGULARISATION = 0.1
 """The best of 0.01, 0.1 and 1 on faces kept apart (85, 89, 88 of 100 right)."""
 
@@ -34,6 +44,36 @@ class AttributeClassifier:
         return int((self.scores(images) > 0).sum()), len(images)
 
 
+def classifiers_of(job: ArithmeticJob, generator: Generator) -> tuple[AttributeClassifier, AttributeClassifier]:
+    """A proposer and a judge for the images of a generator.
+
+    Raises:
+        InputError: too few labelled faces, or folders of other names.
+    """
+    faces, labels = read_labelled(absolute(job.labelled, "labelled"), job.with_folder, job.without_folder)
+    counts = int(labels.sum()), int((~labels).sum())
+    require(
+        min(counts) >= 20,
+        f"`labelled` {job.labelled} has {counts[0]} faces in {job.with_folder}/ and {counts[1]} in {job.without_folder}/: at "
+        "least 20 of each are needed; name the folders with `with_folder` and `without_folder`",
+    )
+    z, _ = fixed_latents(generator, 0, FRAME_SAMPLES, seed=job.seed)
+    mean = to_grey(draw(generator, z, label=job.label)).astype(np.float64).mean(0)
+    return train_pair(faces, labels, mean, seed=job.seed)
+
+
+def read_labelled(path: str, with_folder: str, without_folder: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Faces (n, 64, 64) uint8 and whether each lies in the folder "with", of all that lie in either."""
+    faces, labels = [], []
+    for name, place in find_images([path]):
+        folders = name.split("/")[:-1]
+        if with_folder in folders or without_folder in folders:
+            pixels = to_array(open_image(place.read_bytes()), 1)
+            faces.append(cut(pixels[None, :, :, 0])[0])
+            labels.append(with_folder in folders)
+    return np.stack(faces) if faces else np.zeros((0, 64, 64), np.uint8), np.array(labels, bool)
+
+
 def train_pair(
     faces: NDArray[np.uint8], labels: NDArray[np.bool_], mean_image: NDArray[np.floating], *, seed: int
 ) -> tuple[AttributeClassifier, AttributeClassifier]:
@@ -47,15 +87,7 @@ def train_pair(
         labels: (n,) whether the attribute is there.
         mean_image: (s, s) grey mean of the images to be classified, from which their frame is found.
         seed: of the split.
-
-    Raises:
-        ValueError: fewer than 20 faces with, or without, the attribute.
     """
-    counts = int(labels.sum()), int((~labels).sum())
-    if min(counts) < 20:
-        raise ValueError(
-            f"{counts[0]} faces with and {counts[1]} without the attribute: at least 20 of each are needed"
-        )
     frame = find_frame(faces.mean(0), mean_image)
     histograms = edge_histograms(at_resolution(faces, frame.side))
     order = np.random.default_rng(seed).permutation(len(faces))

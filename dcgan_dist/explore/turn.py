@@ -12,10 +12,9 @@ from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exemplars import FORMS, read_exemplars, score_samples
 from dcgan_dist.explore.exploration_options import TurnJob
-from dcgan_dist.explore.job import Exploration
-from dcgan_dist.explore.latent_math import along, turn_axis
+from dcgan_dist.explore.job import Exploration, proportion
+from dcgan_dist.explore.latent_math import along, difference
 from dcgan_dist.explore.pose import PoseAxis, fit_pose
-from dcgan_dist.explore.proportions import Proportion
 from dcgan_dist.explore.sheets import panel, stacked
 from dcgan_dist.explore.walk import read_real
 from dcgan_dist.models.generator import Generator
@@ -46,7 +45,7 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
         read_exemplars(items, generator, seed=job.seed, field=field)
         for items, field in zip(given, ("left", "right"), strict=True)
     )
-    axis = turn_axis(left, right)
+    axis = difference(left, right)
 
     # Samples of another seed: none of them may be an exemplar.
     strangers, _ = fixed_latents(generator, 0, max(job.rows, job.trials), seed=job.seed + 1)
@@ -70,7 +69,7 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
 
 def _poses(job: TurnJob, generator: Generator) -> tuple[PoseAxis, PoseAxis]:
     """Proposer and judge, from the two halves of the real faces."""
-    real = read_real(job.shards, job.split, job.crop, job.real, generator)
+    real = read_real(job, generator)
     require(len(real) >= 100, f"`shards` {job.shards} holds {len(real)} faces: at least 100 are needed")
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(job.seed))
     return fit_pose(real[order[::2]]), fit_pose(real[order[1::2]])
@@ -93,7 +92,7 @@ def _measure(
     """Pose along the axis, and along a random axis of the same length."""
     n = len(z)
     strangers, _ = fixed_latents(generator, 0, 2 * job.exemplars, seed=job.seed + 2)
-    chance = strangers[: job.exemplars].mean(0) - strangers[job.exemplars :].mean(0)
+    chance = difference(strangers[: job.exemplars], strangers[job.exemplars :])
     chance = chance * axis.norm() / chance.norm()
 
     def scores(direction: Tensor) -> NDArray[np.float64]:
@@ -104,8 +103,8 @@ def _measure(
     spread = float(turned[:, len(shares) // 2].std())
     return {
         "n": n,
-        "turned_left_from_end_to_end": Proportion(int((turned[:, -1] > turned[:, 0]).sum()), n).to_json(),
-        "same_along_a_random_axis": Proportion(int((astray[:, -1] > astray[:, 0]).sum()), n).to_json(),
+        "turned_left_from_end_to_end": proportion(int((turned[:, -1] > turned[:, 0]).sum()), n),
+        "same_along_a_random_axis": proportion(int((astray[:, -1] > astray[:, 0]).sum()), n),
         "mean_pose_at_each_step": [round(float(pose), 3) for pose in turned.mean(0) / spread],
         "mean_pose_along_a_random_axis": [round(float(pose), 3) for pose in astray.mean(0) / spread],
         "unit_of_pose": "standard deviations of the same samples unturned; positive looks to the left of the picture",

@@ -11,9 +11,9 @@ from dcgan_dist.data.stream import read_images
 from dcgan_dist.errors import require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exemplars import read_exemplars
-from dcgan_dist.explore.exploration_options import WalkJob
+from dcgan_dist.explore.exploration_options import TurnJob, WalkJob
 from dcgan_dist.explore.job import Exploration
-from dcgan_dist.explore.latent_math import Kind, nearest, row_ratio, smoothness, walk
+from dcgan_dist.explore.latent_math import Kind, nearest, smoothness, walk
 from dcgan_dist.explore.sheets import panel, save_animation
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.ranges import from_uint8
@@ -34,7 +34,7 @@ def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:
     require(job.steps >= 2, f"`steps` {job.steps}: a row needs at least its 2 ends")
     require(job.z != () or job.points >= 2, f"`points` {job.points}: a walk needs at least 2 points")
     generator = open_generator(job.model, job.tracking_uri, job.label)
-    real = read_real(job.shards, job.split, job.crop, job.real, generator) if job.shards else None
+    real = read_real(job, generator) if job.shards else None
     if job.z:
         points = read_exemplars(job.z, generator, seed=job.seed, field="z")
         require(len(points) >= 2, f"`z` gives {len(points)} point: a walk needs at least 2")
@@ -60,17 +60,11 @@ def run_walk(job: WalkJob, arguments: Sequence[str]) -> Exploration:
     return exploration
 
 
-def read_real(shards: str, split: str, crop: str, n: int, generator: Generator) -> Tensor:
-    """Real images (n, c, s, s) uint8 of the generator's size."""
-    require(crop in ("none", "centre"), f"`crop` {crop} is neither none nor centre")
-    config = generator.config
-    manifest = load_manifest(absolute(shards, "shards")).split(split)
+def read_real(job: WalkJob | TurnJob, generator: Generator) -> Tensor:
+    """Real images (job.real, c, s, s) uint8 of the generator's size."""
+    manifest, config = load_manifest(absolute(job.shards, "shards")).split(job.split), generator.config
     return read_images(
-        manifest,
-        n,
-        image_size=config.image_size,
-        image_channels=config.image_channels,
-        crop="centre" if crop == "centre" else "none",
+        manifest, job.real, image_size=config.image_size, image_channels=config.image_channels, crop=job.crop
     )
 
 
@@ -84,17 +78,12 @@ def _measure(rows: Tensor, real: Tensor | None) -> dict[str, dict[str, dict[str,
         return {"pixels": floats.flatten(1), "features": features(floats)}
 
     walked = {name: x.unflatten(0, shape) for name, x in describe(rows.flatten(0, 1)).items()}
-    figures = {"walk": {name: _figures(x) for name, x in walked.items()}}
+    figures = {"walk": {name: smoothness(x) for name, x in walked.items()}}
     if real is None:
         return figures
     known = describe(real)
     chosen = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
     unrelated = chosen.repeat(-(-shape.numel() // len(real)))[: shape.numel()]
-    figures["unrelated_real_images"] = {name: _figures(x[unrelated].unflatten(0, shape)) for name, x in known.items()}
-    figures["nearest_real_images"] = {name: _figures(nearest(walked[name], x)) for name, x in known.items()}
+    figures["unrelated_real_images"] = {name: smoothness(x[unrelated].unflatten(0, shape)) for name, x in known.items()}
+    figures["nearest_real_images"] = {name: smoothness(nearest(walked[name], x)) for name, x in known.items()}
     return figures
-
-
-def _figures(rows: Tensor) -> dict[str, float]:
-    measured = smoothness(rows)
-    return {**measured._asdict(), "ratio": measured.ratio, "ratio_within_rows": row_ratio(rows)}

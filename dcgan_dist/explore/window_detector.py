@@ -1,7 +1,6 @@
 """Finding a thing in images, learnt from images whose boxes are known."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,22 +27,17 @@ class Detector(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.layers = nn.ModuleList(
-                [
-                    nn.Conv2d(3, WIDTH, 3, stride=2, padding=1),
-                    nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
-                    nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2),
-                    nn.Conv2d(WIDTH, WIDTH, 3, padding=4, dilation=4),
-                    nn.Conv2d(WIDTH, 1, 3, padding=1),
-                ]
+            self.layers = nn.Sequential(
+                *(nn.Conv2d(3, WIDTH, 3, stride=2, padding=1), nn.ReLU()),
+                *(nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU()),
+                *(nn.Conv2d(WIDTH, WIDTH, 3, padding=2, dilation=2), nn.ReLU()),
+                *(nn.Conv2d(WIDTH, WIDTH, 3, padding=4, dilation=4), nn.ReLU()),
+                nn.Conv2d(WIDTH, 1, 3, padding=1),
             )
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (b, s / 2, s / 2) of images (b, 3, s, s) in [-1, 1]."""
-        x = images
-        for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
-        return self.layers[-1](x).squeeze(1)
+        return self.layers(images).squeeze(1)
 
     @torch.no_grad()
     def find(self, images: Tensor, *, name: str = "window") -> list[Box]:
@@ -52,10 +46,8 @@ class Detector(nn.Module):
         for start in range(0, len(images), 256):
             logits = self(images[start : start + 256]).numpy()
             for number, logit in enumerate(logits, start=start):
-                box = _largest_patch(logit > 0)
-                if box is not None:
-                    left, top, right, bottom = box
-                    boxes.append(Box(image=number, left=left, top=top, right=right, bottom=bottom, name=name))
+                if edges := _largest_patch(logit > 0):
+                    boxes.append(Box(number, *edges, name))
         return boxes
 
     def rate(self, images: Tensor) -> tuple[int, int]:
@@ -109,31 +101,23 @@ def _spoil(images: Tensor, draw: torch.Generator) -> Tensor:
     return (images * contrast + noise).clamp(-1, 1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DetectorQuality:
-    """How a detector does on images whose boxes are known."""
+def measure_detector(detector: Detector, images: Tensor, boxes: Sequence[Box]) -> dict[str, float]:
+    """Compare with the truth about images that the detector was not trained on.
 
-    images: int
-    found_of_those_with: float
-    """Share of images with the thing in which it was found."""
-    found_of_those_without: float
-    """Share of images without in which something was found all the same."""
-    overlap: float
-    """Mean intersection over union of found and true box, over images with both."""
-
-
-def measure_detector(detector: Detector, images: Tensor, boxes: Sequence[Box]) -> DetectorQuality:
-    """Compare with the truth about images that the detector was not trained on."""
+    Returns:
+        The number of images, the shares of images with and without the thing in which it was found, and the mean
+        intersection over union of found and true box, over images with both.
+    """
     truth = {box.image: box for box in boxes}
     detected = {box.image: box for box in detector.find(images)}
     without = len(images) - len(truth)
     both = truth.keys() & detected.keys()
-    return DetectorQuality(
-        images=len(images),
-        found_of_those_with=len(both) / max(1, len(truth)),
-        found_of_those_without=len(detected.keys() - truth.keys()) / max(1, without),
-        overlap=float(np.mean([overlap(truth[image], detected[image]) for image in both])) if both else 0.0,
-    )
+    return {
+        "images": len(images),
+        "found_of_those_with": len(both) / max(1, len(truth)),
+        "found_of_those_without": len(detected.keys() - truth.keys()) / max(1, without),
+        "overlap": float(np.mean([overlap(truth[image], detected[image]) for image in both])) if both else 0.0,
+    }
 
 
 def overlap(first: Box, second: Box) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dcgan_dist.errors import InputError, require
 from dcgan_dist.explore.boxes import Box, masks, read_boxes, to_coco
 from dcgan_dist.explore.drawing import activations, draw
 from dcgan_dist.explore.exploration_options import WindowsJob
-from dcgan_dist.explore.job import Exploration
+from dcgan_dist.explore.job import Exploration, proportion
 from dcgan_dist.explore.map_removal import (
     MapWeights,
     fit_map_weights,
@@ -26,7 +26,6 @@ from dcgan_dist.explore.map_removal import (
     random_maps,
     without_maps,
 )
-from dcgan_dist.explore.proportions import Proportion
 from dcgan_dist.explore.sheets import panel, stacked
 from dcgan_dist.explore.window_detector import Detector, measure_detector, train_detector
 from dcgan_dist.models.generator import Generator
@@ -55,11 +54,9 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
     require(not generator.config.classes, "a conditional generator has no layer without labels: windows are not for it")
     layers = hidden_convolutions(generator)
     chosen = job.layers or tuple(layers)[:2]
+    shapes = ", ".join(f"{layer} ({maps}@{side})" for layer, (maps, side) in layers.items())
     for layer in chosen:
-        require(
-            layer in layers,
-            f"`layers` {layer}: the generator has {', '.join(_shape(k, *v) for k, v in layers.items())}",
-        )
+        require(layer in layers, f"`layers` {layer}: the generator has {shapes}")
     given = _read_boxes(job, generator) if job.boxes else []
     rooms = _read_rooms(job, generator) if job.shards else None
     exploration = Exploration(name="windows", job=job, arguments=list(arguments), paper=PAPER)
@@ -79,18 +76,13 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
     fresh, _ = fixed_latents(generator, 0, job.trials, seed=job.seed + 1)
     before = draw(generator, fresh)
     if detector:
-        exploration.figures["before"] = Proportion(*detector.rate(before)).to_json()
+        exploration.figures["before"] = proportion(*detector.rate(before))
     for layer in chosen:
         maps, side = layers[layer]
         inside = masks(boxes, range(job.n), side)
+        outputs, c = activations(generator, z, layer), job.inverse_regularisation
         try:
-            fitted = fit_map_weights(
-                activations(generator, z, layer),
-                inside,
-                layer,
-                seed=job.seed,
-                inverse_regularisation=job.inverse_regularisation,
-            )
+            fitted = fit_map_weights(outputs, inside, layer, seed=job.seed, inverse_regularisation=c)
         except ValueError as error:
             raise InputError(f"`boxes`: {error}") from error
         after = draw(generator, fresh, edit=without_maps(layer, fitted.drop))
@@ -103,10 +95,6 @@ def run_windows(job: WindowsJob, arguments: Sequence[str]) -> Exploration:
             f"without_{layer}.png", _sheet(before, after, controls[0], fitted), _caption(fitted, maps, side, source)
         )
     return exploration
-
-
-def _shape(layer: str, maps: int, side: int) -> str:
-    return f"{layer} ({maps}@{side})"
 
 
 def _read_boxes(job: WindowsJob, generator: Generator) -> list[Box]:
@@ -129,9 +117,8 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
     count = min(job.rooms, manifest.samples)
     boxes = []
     for number, details in enumerate(read_details(manifest)[:count]):
-        if box := (details or {}).get(field):
-            left, top, right, bottom = box
-            boxes.append(Box(image=number, left=left, top=top, right=right, bottom=bottom, name=job.thing))
+        if edges := (details or {}).get(field):
+            boxes.append(Box(number, *edges, name=job.thing))
     require(
         len(boxes) >= 50 and count >= 100,
         f"`shards` {job.shards}: {len(boxes)} of {count} samples have a {field} in their .json, at least 50 of 100 are needed: "
@@ -141,14 +128,14 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
     return from_uint8(images, "tanh"), boxes
 
 
-def _train(images: Tensor, boxes: list[Box], *, seed: int, steps: int) -> tuple[Detector, dict[str, Any]]:
+def _train(images: Tensor, boxes: list[Box], *, seed: int, steps: int) -> tuple[Detector, dict[str, float]]:
     """A detector from five sixths of the rooms, and how it does on the others."""
     cut = len(images) * 5 // 6
     train = [box for box in boxes if box.image < cut]
     others = [replace(box, image=box.image - cut) for box in boxes if box.image >= cut]
     with tqdm(total=steps, desc="detector", unit="step", mininterval=5) as bar:
         detector = train_detector(images[:cut], train, seed=seed, steps=steps, progress=bar.update)
-    return detector, asdict(measure_detector(detector, images[cut:], others))
+    return detector, measure_detector(detector, images[cut:], others)
 
 
 def _ask_for_boxes(exploration: Exploration, samples: Tensor, job: WindowsJob) -> Exploration:
@@ -168,15 +155,13 @@ def _figures(
         "shape": f"{maps}@{side}",
         "maps": maps,
         "dropped": int(fitted.drop.sum()),
-        "held_out_accuracy": Proportion(
-            round(fitted.accuracy * fitted.held_out_places), fitted.held_out_places
-        ).to_json(),
+        "held_out_accuracy": proportion(round(fitted.accuracy * fitted.held_out_places), fitted.held_out_places),
     }
     if detector:
         rates = [detector.rate(images) for images in controls]
         pooled = sum(k for k, _ in rates), sum(n for _, n in rates)
-        figures["after"] = Proportion(*detector.rate(after)).to_json()
-        figures["after_dropping_as_many_random_maps"] = Proportion(*pooled).to_json()
+        figures["after"] = proportion(*detector.rate(after))
+        figures["after_dropping_as_many_random_maps"] = proportion(*pooled)
     return figures
 
 
@@ -184,12 +169,8 @@ def _sheet(before: Tensor, after: Tensor, control: Tensor, fitted: MapWeights) -
     """A column per sample: with the maps, without them, without as many others."""
     count = int(fitted.drop.sum())
     rows = ((before, "all maps"), (after, f"without the {count} maps"), (control, f"without {count} random maps"))
-    return stacked(
-        [
-            panel(images[:COLUMNS], title, columns=COLUMNS, scale=max(1, 64 // images.shape[-1]))
-            for images, title in rows
-        ]
-    )
+    scale = max(1, 64 // before.shape[-1])
+    return stacked([panel(images[:COLUMNS], title, columns=COLUMNS, scale=scale) for images, title in rows])
 
 
 def _caption(fitted: MapWeights, maps: int, side: int, source: str) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.explore.exemplars import disjoint_groups, read_exemplars, score_samples
-from dcgan_dist.explore.latent_math import along, combine, surroundings, turn_axis
+from dcgan_dist.explore.latent_math import along, combine, difference, surroundings
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.quality.sampling import fixed_latents
@@ -34,7 +34,7 @@ def test_turning_is_exact_on_a_linear_generator() -> None:
     left, right, z = (torch.randn(4, 6, dtype=torch.float64, generator=seeded(3, i)) for i in range(3))
     shares = torch.linspace(-1, 1, 5, dtype=torch.float64)
 
-    rows = along(z, turn_axis(left, right), shares)
+    rows = along(z, difference(left, right), shares)
 
     moved = (left @ linear).mean(0) - (right @ linear).mean(0)
     torch.testing.assert_close(rows @ linear, (z @ linear)[:, None] + shares[:, None] * moved)

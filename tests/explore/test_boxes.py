@@ -21,10 +21,7 @@ edges = st.lists(st.integers(0, 64), min_size=2, max_size=2, unique=True).map(so
 def test_boxes_come_back_from_coco_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, list[int], list[int], str]]
 ) -> None:
-    boxes = [
-        Box(image=image, left=x[0] / 64, top=y[0] / 64, right=x[1] / 64, bottom=y[1] / 64, name=name)
-        for image, x, y, name in drawn
-    ]
+    boxes = [Box(image, x[0] / 64, y[0] / 64, x[1] / 64, y[1] / 64, name) for image, x, y, name in drawn]
     path = tmp_path_factory.mktemp("boxes") / "boxes.json"
     path.write_text(json.dumps(to_coco(boxes, 64, {"seed": 3})))
 

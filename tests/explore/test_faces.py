@@ -1,19 +1,19 @@
 """Smiles and poses: on drawn faces, where the truth is known, and on real ones."""
 
-import io
-import tarfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from dcgan_dist.explore.grey_faces import Frame, at_resolution, cut, edge_histograms, find_frame, to_grey
+from dcgan_dist.explore.job import proportion
 from dcgan_dist.explore.pose import fit_pose
-from dcgan_dist.explore.proportions import Proportion
-from dcgan_dist.explore.smiles import train_pair
+from dcgan_dist.explore.smiles import read_labelled, train_pair
+
+Faces = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Grey images, whether each smiles, and how far each is turned."""
 
 
 def drawn_face(smile: float, turn: float, rng: np.random.Generator, side: int = 64) -> np.ndarray:
@@ -39,7 +39,7 @@ def drawn_face(smile: float, turn: float, rng: np.random.Generator, side: int = 
 
 
 @pytest.fixture(scope="module")
-def faces() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def faces() -> Faces:
     rng = np.random.default_rng(0)
     smiles, turns = rng.choice([-1.0, 1.0], 300), rng.uniform(-1, 1, 300)
     return np.stack([drawn_face(s, t, rng) for s, t in zip(smiles, turns, strict=True)]), smiles > 0, turns
@@ -49,7 +49,7 @@ def as_images(grey: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1)
 
 
-def test_a_frame_is_found_where_the_faces_were_put(faces: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_a_frame_is_found_where_the_faces_were_put(faces: Faces) -> None:
     mean = faces[0].mean(0)
     around = np.full((64, 64), 120, np.float32)
     around[20:50, 12:42] = cv2.resize(mean.astype(np.float32), (30, 30), interpolation=cv2.INTER_AREA)
@@ -61,9 +61,7 @@ def test_a_frame_is_found_where_the_faces_were_put(faces: tuple[np.ndarray, np.n
     assert cut(around.astype(np.uint8)[None], frame).shape == (1, 64, 64)
 
 
-def test_smiles_are_told_apart_also_where_the_face_is_a_small_part_of_the_image(
-    faces: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
+def test_smiles_are_told_apart_also_where_the_face_is_a_small_part_of_the_image(faces: Faces) -> None:
     grey, smiling, _ = faces
     images = np.full((300, 64, 64), 120, np.uint8)
     images[:, 20:56, 12:48] = np.stack([cv2.resize(f, (36, 36), interpolation=cv2.INTER_AREA) for f in grey])
@@ -79,14 +77,7 @@ def test_smiles_are_told_apart_also_where_the_face_is_a_small_part_of_the_image(
     assert judge.rate(as_images(images[smiling]))[1] == smiling.sum()
 
 
-def test_too_few_labelled_faces_are_refused(faces: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="at least 20 of each"):
-        train_pair(faces[0][:30], np.arange(30) < 5, faces[0].mean(0), seed=0)
-
-
-def test_the_turn_of_drawn_faces_is_found_without_labels_and_changes_its_sign_in_the_mirror(
-    faces: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> None:
+def test_the_turn_of_drawn_faces_is_found_without_labels_and_changes_its_sign_in_the_mirror(faces: Faces) -> None:
     grey, _, turns = faces
 
     pose = fit_pose(as_images(grey))
@@ -101,7 +92,7 @@ def test_too_few_faces_have_no_pose_axis() -> None:
         fit_pose(torch.zeros(10, 3, 64, 64))
 
 
-def test_grey_is_luma_and_lower_resolution_is_softer(faces: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_grey_is_luma_and_lower_resolution_is_softer(faces: Faces) -> None:
     red = torch.tensor([1.0, -1.0, -1.0])[None, :, None, None].expand(1, 3, 8, 8)
 
     assert to_grey(red)[0, 0, 0] == round(0.299 * 255)
@@ -115,25 +106,17 @@ def test_grey_is_luma_and_lower_resolution_is_softer(faces: tuple[np.ndarray, np
 
 def test_proportions_have_wilson_s_interval() -> None:
     # Published example: 81 of 263 is 0.2553 to 0.3662 (Newcombe, Statistics in Medicine 17, 1998).
-    low, high = Proportion(81, 263).interval
+    figures = proportion(81, 263)
 
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert Proportion(0, 10).interval[0] == 0
-    assert Proportion(10, 10).interval[1] == 1
+    assert (round(figures["low"], 4), round(figures["high"], 4)) == (0.2553, 0.3662)
+    assert proportion(0, 10)["low"] == 0
+    assert proportion(10, 10)["high"] == 1
 
 
 def test_smiles_of_real_faces_are_told_apart(real_data: Path) -> None:
-    faces, labels = [], []
-    with tarfile.open(real_data / "faces" / "smiles_lfw_gray64.tar") as tar:
-        for member in tar:
-            if member.isfile():
-                file = tar.extractfile(member)
-                assert file is not None
-                faces.append(np.array(Image.open(io.BytesIO(file.read())).convert("L")))
-                labels.append(member.name.startswith("smile"))
-    grey = np.stack(faces)
+    grey, labels = read_labelled(str(real_data / "faces" / "smiles_lfw_gray64.tar"), "smile", "neutral")
 
-    proposer, judge = train_pair(grey, np.array(labels), grey.mean(0), seed=0)
+    proposer, judge = train_pair(grey, labels, grey.mean(0), seed=0)
 
     assert proposer.frame[:3] == (0, 0, 64)
     assert min(proposer.accuracy, judge.accuracy) > 0.83

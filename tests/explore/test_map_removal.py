@@ -1,5 +1,7 @@
 """Finding and leaving out maps, and the detector that tells whether it worked, on things that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -111,25 +113,21 @@ def rooms() -> tuple[torch.Tensor, list[Box]]:
         image, truth = draw_room(5, number, 32)
         images.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
         if box := truth.get("window_box"):
-            boxes.append(Box(image=number, left=box[0], top=box[1], right=box[2], bottom=box[3]))
+            boxes.append(Box(number, *box))
     return torch.stack(images).float() / 127.5 - 1, boxes
 
 
 def test_a_detector_learns_where_windows_are_from_rooms_in_seconds(rooms: tuple[torch.Tensor, list[Box]]) -> None:
     images, boxes = rooms
     detector = train_detector(images[:500], [box for box in boxes if box.image < 500], steps=200, batch_size=48)
-    rest = [
-        Box(image=box.image - 500, left=box.left, top=box.top, right=box.right, bottom=box.bottom)
-        for box in boxes
-        if box.image >= 500
-    ]
+    rest = [replace(box, image=box.image - 500) for box in boxes if box.image >= 500]
 
     quality = measure_detector(detector, images[500:], rest)
 
-    assert quality.images == 200
-    assert quality.found_of_those_with > 0.75
-    assert quality.found_of_those_without < 0.2
-    assert quality.overlap > 0.3
+    assert quality["images"] == 200
+    assert quality["found_of_those_with"] > 0.75
+    assert quality["found_of_those_without"] < 0.2
+    assert quality["overlap"] > 0.3
     flat = torch.zeros(10, 3, 32, 32)
     assert detector.rate(flat) == (0, 10)
 

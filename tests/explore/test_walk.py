@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcgan_dist.explore.latent_math import Kind, nearest, row_ratio, smoothness, walk
+from dcgan_dist.explore.latent_math import Kind, nearest, smoothness, walk
 from dcgan_dist.models.latents import seeded
 
 KINDS: list[Kind] = ["linear", "spherical"]
@@ -56,11 +56,10 @@ def test_smoothness_is_one_for_equal_steps_and_the_number_of_steps_for_one_jump(
     even = torch.arange(6.0)[None, :, None]
     jump = torch.tensor([0.0, 0, 0, 5, 5, 5])[None, :, None]
 
-    assert smoothness(even).ratio == 1
-    assert smoothness(jump).ratio == 5
-    assert smoothness(jump).largest_step == 5
-    assert row_ratio(torch.cat([even, jump])) == 3
-    assert smoothness(torch.zeros(2, 3, 4)).ratio == 1
+    assert smoothness(even) == {"mean_step": 1, "largest_step": 1, "ratio": 1, "ratio_within_rows": 1}
+    assert smoothness(jump) == {"mean_step": 1, "largest_step": 5, "ratio": 5, "ratio_within_rows": 5}
+    assert smoothness(torch.cat([even, jump]))["ratio_within_rows"] == 3
+    assert smoothness(torch.zeros(2, 3, 4))["ratio"] == 1
 
 
 def test_a_walk_that_only_recalls_takes_the_nearest_of_what_it_knows() -> None:
