@@ -11,11 +11,6 @@ from torch import Tensor
 from dcgan_dist.models.discriminator import Discriminator
 
 
-def last_convolution(discriminator: Discriminator) -> str:
-    """Name of the discriminator's last convolution layer."""
-    return f"convolution{len(discriminator.convolutions) - 1}"
-
-
 class TopResponses:
     """The images of a stream that excite each of some maps most, found in one pass.
 
@@ -37,8 +32,8 @@ class TopResponses:
         """
         self.discriminator, self.maps, self.k = discriminator, list(maps), k
         config = discriminator.config
-        self.layer = layer or last_convolution(discriminator)
         names = [f"convolution{i}" for i in range(len(discriminator.convolutions))]
+        self.layer = layer or names[-1]
         if self.layer not in names:
             raise ValueError(f"no convolution layer {self.layer!r}: there are {', '.join(names)}")
         count = config.discriminator_maps[names.index(self.layer)] * config.discriminator_width
@@ -70,8 +65,7 @@ class TopResponses:
         self.images_seen += len(images)
         if not self.images:
             self.images = [images[:0].cpu()] * len(self.maps)
-            self.labels = [None if labels is None else labels[:0].cpu()] * len(self.maps)
-
+            self.labels = [labels if labels is None else labels[:0].cpu()] * len(self.maps)
         values = torch.cat([self.values, values.T], 1)
         # Stable, so that of equal responses the earlier image stays, whatever the size of the batches.
         best = values.argsort(dim=1, descending=True, stable=True)[:, : self.k]
@@ -86,23 +80,12 @@ class TopResponses:
 
     def gradients(self) -> Tensor:
         """Guided gradients of the kept responses with respect to their images, (m, k, c, s, s)."""
-        parts = [
-            guided_gradients(
-                self.discriminator, self.images[m], self.layer, number, self.positions[m], labels=self.labels[m]
-            )
-            for m, number in enumerate(self.maps)
-        ]
-        return torch.stack(parts)
+        kept = zip(self.images, self.maps, self.positions, self.labels, strict=True)
+        return torch.stack([guided_gradients(self.discriminator, self.layer, *of_map) for of_map in kept])
 
 
 def guided_gradients(
-    discriminator: Discriminator,
-    images: Tensor,
-    layer: str,
-    number: int,
-    positions: Tensor,
-    *,
-    labels: Tensor | None = None,
+    discriminator: Discriminator, layer: str, images: Tensor, number: int, positions: Tensor, labels: Tensor | None
 ) -> Tensor:
     """Gradient of one unit per image with respect to the image, through positive paths only.
 
@@ -111,8 +94,8 @@ def guided_gradients(
 
     Args:
         discriminator: in eval mode, with standing statistics.
-        images: (n, c, s, s), as the discriminator takes them.
         layer: name of a convolution layer.
+        images: (n, c, s, s), as the discriminator takes them.
         number: of the map.
         positions: (n, 2) row and column of the unit.
         labels: (n,), None where the network is unconditional.
