@@ -23,7 +23,7 @@ from dcgan_dist.models.layers import BatchNorm
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.tables.feature_table import FeatureTable, read_or_removed, rows_per_part, written_whole
-from dcgan_dist.tables.features import STATISTICS_BATCH, check_images_fit, discriminator_features, feature_dimensions
+from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features, feature_dimensions
 from dcgan_dist.tables.linear_probe import NOT_FINITE
 
 BATCH = 128
@@ -114,14 +114,14 @@ def fit_to(
         InputError: the discriminator cannot see such images or gives no features, or its statistics are not finite.
     """
     discriminator = copy.deepcopy(discriminator)
-    feature_dimensions(discriminator.config)
-    check_images_fit(
-        discriminator.config,
-        image_size=manifest.image_size,
-        image_channels=manifest.image_channels,
-        where=manifest.location,
+    config, norms = discriminator.config, _norms(discriminator)
+    feature_dimensions(config)
+    require(
+        (manifest.image_size, manifest.image_channels) == (config.image_size, config.image_channels),
+        f"this discriminator sees images of {config.image_size} pixels and {config.image_channels} channels, and "
+        f"{manifest.location} has {manifest.image_size} pixels and {manifest.image_channels} channels: name a discriminator "
+        "of this size, or prepare the data for it",
     )
-    norms = _norms(discriminator)
     for norm in norms:
         norm.mean.fill_(torch.nan)
         norm.variance.fill_(torch.nan)

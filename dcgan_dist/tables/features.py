@@ -44,15 +44,6 @@ def feature_dimensions(config: ModelConfig) -> int:
     return SIDE * SIDE * sum(config.discriminator_maps) * config.discriminator_width
 
 
-def check_images_fit(config: ModelConfig, *, image_size: int, image_channels: int, where: str) -> None:
-    """Raise InputError unless a discriminator of this shape can see such images."""
-    require(
-        (image_size, image_channels) == (config.image_size, config.image_channels),
-        f"this discriminator sees images of {config.image_size} pixels and {config.image_channels} channels, and {where} has "
-        f"{image_size} pixels and {image_channels} channels: name a discriminator of this size, or prepare the data for it",
-    )
-
-
 def discriminator_features(discriminator: Discriminator, images: Tensor) -> Tensor:
     """Features of a batch: each does not depend on its batch mates, as the statistics stand.
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.data.label_draws import check_labels
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
-from dcgan_dist.errors import InputError, require
+from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.ranges import from_uint8
@@ -37,6 +38,13 @@ BLOCK = 10_000
 """Digits searched at once: 31 MB."""
 SAVE_EVERY = 50_000
 PROGRESS_NAME = "nearest.npz"
+
+
+class Digits(NamedTuple):
+    pixels: NDArray[np.float32]
+    """(n, 784) in [0, 1]."""
+    classes: NDArray[np.int64]
+    """(n,) from 0."""
 
 
 def _load(options: MnistTableOptions) -> Generator:
@@ -65,14 +73,13 @@ def _work(options: MnistTableOptions, counts: dict[str, int], generator: Generat
 
 
 def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifest) -> Measured:
-    train, train_labels = _digits(manifest, ("train", "val"), "train", options)
-    test, truth = _digits(manifest, ("test",), "test", options)
-    cut = []
+    train, test = _read(manifest, ("train", "val"), "train", options), _read(manifest, ("test",), "test", options)
+    cut = ()
     if options.protocol == "small":
-        test, truth = test[:SMALL_TEST], truth[:SMALL_TEST]
-        cut.append(f"small: the first {len(test):,} test digits")
+        test = Digits(test.pixels[:SMALL_TEST], test.classes[:SMALL_TEST])
+        cut = (f"small: the first {len(test.classes):,} test digits",)
     counts = _sample_counts(options)
-    figures = _generated_errors(options, generator, manifest, counts, test, truth)
+    figures = _generated_errors(options, generator, manifest, test)
     ours = Row(
         name="DCGAN",
         figures={short(count): figures[short(count)] for count in counts},
@@ -80,19 +87,19 @@ def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifes
         deviations=(f"generator: {describe_training(options.model)}", *cut, *_deviations(options)),
         details={"key": "model"},
     )
-    real = _real_errors(train, train_labels, test, truth) if options.real else {}
+    real = _real_errors(train, test) if options.real else {}
     others = [
         Row(
             name=f"real data, {count:,} digits",
             figures={"real": error},
             source="this run",
-            deviations=tuple(cut),
+            deviations=cut,
             details={"key": f"real_{count}"},
         )
         for count, error in real.items()
     ]
-    details = {"data": {"manifest_hash": manifest.hash, "images": {"train": len(train), "test": len(test)}}}
-    return Measured(ours, others, details)
+    images = {"train": len(train.classes), "test": len(test.classes)}
+    return Measured(ours, others, {"data": {"manifest_hash": manifest.hash, "images": images}})
 
 
 def _deviations(options: MnistTableOptions) -> list[str]:
@@ -114,55 +121,47 @@ def short(count: int) -> str:
     return str(count)
 
 
-def _digits(
-    manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTableOptions
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(n, 784) in [0, 1] and classes (n,), in official order."""
+def _read(manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTableOptions) -> Digits:
+    """The digits of some splits in official order, of which only the first must be there."""
     manifests = [manifest.split(split) for split in splits if split in manifest.splits or split == splits[0]]
     images = [read_images(split, split.samples, image_size=28, image_channels=1) for split in manifests]
     labels = np.concatenate([read_labels(split).numpy() for split in manifests])
     check_labels(name, labels)
-    if options.protocol == "paper" and len(labels) != SAMPLES[name]:
-        raise InputError(
-            f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or "
-            "add `protocol=small`"
-        )
+    require(
+        options.protocol != "paper" or len(labels) == SAMPLES[name],
+        f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or add "
+        "`protocol=small`",
+    )
     pixels = np.concatenate([from_uint8(block, "sigmoid").flatten(1).numpy() for block in images])
-    return pixels, labels
+    return Digits(pixels, labels)
 
 
-def _real_errors(
-    train: NDArray[np.float32], labels: NDArray[np.int64], test: NDArray[np.float32], truth: NDArray[np.int64]
-) -> dict[int, float]:
+def _real_errors(train: Digits, test: Digits) -> dict[int, float]:
     """Error with the first 50,000 real digits and with all of them, by their number."""
-    nearest, errors = NearestError(test, truth), {}
-    for first in tqdm(range(0, len(train), BLOCK), desc=f"{len(train):,} real digits", unit="block"):
-        nearest.add(train[first : first + BLOCK], labels[first : first + BLOCK])
-        if nearest.seen in (TRAINED_ON, len(train)):
+    nearest, errors, count = NearestError(*test), {}, len(train.classes)
+    for first in tqdm(range(0, count, BLOCK), desc=f"{count:,} real digits", unit="block"):
+        nearest.add(train.pixels[first : first + BLOCK], train.classes[first : first + BLOCK])
+        if nearest.seen in (TRAINED_ON, count):
             errors[nearest.seen] = nearest.percent()
     return errors
 
 
 def _generated_errors(
-    options: MnistTableOptions,
-    generator: Generator,
-    manifest: Manifest,
-    counts: tuple[int, ...],
-    test: NDArray[np.float32],
-    truth: NDArray[np.int64],
+    options: MnistTableOptions, generator: Generator, manifest: Manifest, test: Digits
 ) -> dict[str, float]:
     """Error per number of generated digits, by name; goes on where an earlier call stopped."""
+    counts = _sample_counts(options)
     progress = Path(options.out) / PROGRESS_NAME
-    identity = content_hash([parameters_hash(generator), manifest.hash, len(test), options.seed, options.mode])
-    nearest = NearestError(test, truth)
+    identity = content_hash([parameters_hash(generator), manifest.hash, len(test.classes), options.seed, options.mode])
+    nearest = NearestError(*test)
     figures = nearest.load(progress, identity)
     saved = nearest.seen
     with progress_bar(counts[-1], "generated digits") as bar:
         bar.update(min(saved, counts[-1]))
         generator = generator.to("cuda" if options.use_gpu else "cpu")
-        for pixels, labels in _blocks(generator, nearest.seen, counts, options):
-            nearest.add(pixels, labels)
-            bar.update(len(labels))
+        for block in _blocks(generator, nearest.seen, counts, options):
+            nearest.add(*block)
+            bar.update(len(block.classes))
             if nearest.seen in counts:
                 figures[short(nearest.seen)] = nearest.percent()
                 bar.write(f"{nearest.seen:,} generated digits: {nearest.percent():.2f} % error")
@@ -177,16 +176,14 @@ def _generated_errors(
     return figures
 
 
-def _blocks(
-    generator: Generator, first: int, counts: tuple[int, ...], options: MnistTableOptions
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Generated digits from number `first` on, in blocks that end at every count: (b, 784) in [0, 1], classes (b,)."""
+def _blocks(generator: Generator, first: int, counts: tuple[int, ...], options: MnistTableOptions) -> Iterator[Digits]:
+    """Generated digits from number `first` on, in blocks that end at every count."""
     ends = sorted({*range(BLOCK, counts[-1], BLOCK), *counts})
     for start, stop in itertools.pairwise([first, *(end for end in ends if end > first)]):
         whole = start // BATCH * BATCH  # batches are made whole, so that a digit does not depend on the blocks
         batches = sample_batches(generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=whole)
         pixels = np.concatenate([batch.flatten(1).float().cpu().numpy() for batch in batches])[start - whole :]
-        yield pixels, np.arange(start, stop) % 10
+        yield Digits(pixels, np.arange(start, stop) % 10)
 
 
 MNIST_TABLE = Table(

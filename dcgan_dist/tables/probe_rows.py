@@ -2,12 +2,13 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from dcgan_dist.data.label_draws import draw_labels
 from dcgan_dist.data.shards.schema import Manifest
@@ -18,7 +19,7 @@ from dcgan_dist.tables.feature_table import FeatureTable, Rows
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Measured
 from dcgan_dist.tables.paper_tables import Figures, Row
-from dcgan_dist.tables.probe_protocol import errors_of_draws
+from dcgan_dist.tables.probe_protocol import HeldOut, Positions, errors, fit_path
 from dcgan_dist.tables.table_options import ProbeOptions
 
 FEATURES = "features"
@@ -76,13 +77,7 @@ class ProbeRows(ABC):
 
     @abstractmethod
     def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
-        """Choose C, fit, measure.
-
-        Args:
-            train: features of the training images.
-            test: features of the test images; None where the attribute `test` is None.
-            key: of the row, for progress bars.
-        """
+        """Choose C, fit, measure on features of the training and the test images; progress bars show the row's key."""
 
     def draw_labels(self, pool: NDArray[np.int64], per_class: int) -> list[NDArray[np.int64]]:
         """Positions of every draw: those that C is chosen by, then those that are measured."""
@@ -92,19 +87,35 @@ class ProbeRows(ABC):
             for number in range(options.c_draws + options.draws)
         ]
 
-    def errors(self, train: Rows, draws: Any, cs: Any, held_out: Any, name: str) -> NDArray[np.float64]:
-        """As `errors_of_draws`, which has the types."""
-        return errors_of_draws(train, self.labels, draws, cs, held_out, device=self.workers.device, name=name)
-
-    def row(self, name: str, key: str, train: Rows, test: Rows | None) -> Row:
-        """The row of some features.
+    def errors(
+        self,
+        train: Rows,
+        draws: Sequence[Positions],
+        cs: Sequence[float],
+        held_out: Callable[[int], Sequence[HeldOut]],
+        name: str,
+    ) -> NDArray[np.float64]:
+        """Errors in percent of every draw of labelled images, C, and set of held-out images.
 
         Args:
-            name: of the row.
-            key: short name, by which MLflow and result.json know the row.
-            train: features of the training images.
-            test: features of the test images; None where the attribute `test` is None.
+            train: features of all training images.
+            draws: positions of the labelled images of each draw.
+            cs: weights of the loss.
+            held_out: gives the held-out sets of a draw by its place in `draws`.
+            name: label of the progress bar.
+
+        Returns:
+            (draws, len(cs), 1 + number of held-out sets): error on the labelled images themselves, then on each set.
         """
+        errors_by_draw = []
+        for number, positions in enumerate(tqdm(draws, desc=name, unit="draw")):
+            path = fit_path(train, self.labels, positions, cs, device=self.workers.device)
+            sets = [HeldOut(train, positions, self.labels[positions]), *held_out(number)]
+            errors_by_draw.append(np.stack([errors(path, images) for images in sets], axis=1))
+        return np.stack(errors_by_draw)
+
+    def row(self, name: str, key: str, train: Rows, test: Rows | None) -> Row:
+        """The row of some features; MLflow and result.json know it by its key."""
         figures, spread, details = self.fit(train, test, key)
         return Row(
             name=name,

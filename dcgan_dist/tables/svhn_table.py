@@ -17,10 +17,9 @@ from dcgan_dist.registry.load import is_authors_folder
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import SVHN, Row
-from dcgan_dist.tables.probe_protocol import HeldOut, summarise
+from dcgan_dist.tables.probe_protocol import HeldOut, best_c, summarise
 from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
-from dcgan_dist.tables.svm_c import C_GRID, best_c
-from dcgan_dist.tables.table_options import SvhnTableOptions
+from dcgan_dist.tables.table_options import C_GRID, SvhnTableOptions
 
 SMALL_IMAGES, SMALL_TEST_SHARE, SMALL_SPLITS = 946, 0.26, 5
 
@@ -93,12 +92,12 @@ class SvhnRows(ProbeRows):
         if test is None:
             sets = [[HeldOut(train, positions, labels[positions])] for positions in self.tests]
             grid = self.errors(train, self.draws, C_GRID, sets.__getitem__, f"{key}: C grid")
-            c = best_c(grid[:, :, 1])
+            c = best_c(grid[:, :, 1], C_GRID)
             columns = dict(zip(("train", "test"), grid[:, C_GRID.index(c)].T, strict=True))
         else:
             validation = HeldOut(train, self.validation, labels[self.validation])
             grid = self.errors(train, self.draws[:c_draws], C_GRID, lambda _: [validation], f"{key}: C grid")
-            c = best_c(grid[:, :, 1])
+            c = best_c(grid[:, :, 1], C_GRID)
             held_out = [validation, HeldOut(test, None, self.test_labels)]
             final = self.errors(train, self.draws[c_draws:], (c,), lambda _: held_out, f"{key}: C {c:g}")
             columns = dict(zip(("train", "validation", "test"), final[:, 0].T, strict=True))

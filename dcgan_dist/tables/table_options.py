@@ -6,7 +6,9 @@ from typing import Literal
 
 from dcgan_dist.cli.command_line import parse
 from dcgan_dist.errors import require
-from dcgan_dist.tables.svm_c import C_GRID
+
+C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+"""Values of C, the weight of a linear SVM's loss, that the paper's protocols compare."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,13 +117,7 @@ class MnistTableOptions(TableOptions):
 
 
 def fill_from_flags(options_class: type[TableOptions], argv: Sequence[str], *, description: str) -> int:
-    """Fill the table that a class of options is for; returns the exit code.
-
-    Args:
-        options_class: one of the three above.
-        argv: flags of the job.
-        description: text of --help.
-    """
+    """Fill the table that one of the three classes of options above is for; returns the exit code."""
     options = parse(options_class, argv, description=description)
     from dcgan_dist.tables.cifar10_table import CIFAR10_TABLE
     from dcgan_dist.tables.job import fill_table

@@ -17,7 +17,7 @@ from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.load import untrained_discriminator
-from dcgan_dist.tables import extract as features
+from dcgan_dist.tables import extract
 from dcgan_dist.tables.extract import Workers, extract_features, fit_to
 from dcgan_dist.tables.features import discriminator_features
 
@@ -50,7 +50,7 @@ def test_statistics_and_features_are_those_of_plain_batches(
 def test_processes_on_ray_give_the_same_features_as_one(
     rooms: Manifest, network: Discriminator, tmp_path: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "rows_per_part", lambda _: 100)
+    monkeypatch.setattr(extract, "rows_per_part", lambda _: 100)
     tables = []
     for count in (1, 2):
         workers, folder = Workers(count=count, dtype="float32"), tmp_path / str(count)
@@ -75,14 +75,14 @@ def test_half_precision_files_hold_three_digits(rooms: Manifest, network: Discri
 def test_a_part_that_is_missing_is_made_again_and_the_others_are_kept(
     rooms: Manifest, network: Discriminator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "rows_per_part", lambda _: 100)
+    monkeypatch.setattr(extract, "rows_per_part", lambda _: 100)
     extractor = fit_to(network, rooms, tmp_path, Workers(), name="test")
     table = extract_features(extractor, rooms, tmp_path, Workers())
     before = table.take(np.arange(300))
-    kept = table.part(0).stat().st_mtime_ns
+    written_at = table.part(0).stat().st_mtime_ns
     table.part(1).unlink()
 
     extract_features(extractor, rooms, tmp_path, Workers())
 
     assert torch.equal(table.take(np.arange(300)), before)
-    assert table.part(0).stat().st_mtime_ns == kept
+    assert table.part(0).stat().st_mtime_ns == written_at

@@ -47,13 +47,6 @@ def test_standardised_rows_have_mean_0_and_deviation_1(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.cat(list(moved.blocks())), (values - mean) / scale)
 
 
-def test_only_whole_parts_count_as_written(tmp_path: Path) -> None:
-    table, _ = filled(tmp_path, 20)
-    table.part(1).rename(table.part(1).with_suffix(".unfinished"))
-
-    assert table.missing_parts() == [1]
-
-
 def test_parts_of_another_discriminator_torn_parts_and_nan_are_refused(tmp_path: Path) -> None:
     table, _ = filled(tmp_path, 20)
 

@@ -12,7 +12,7 @@ from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
-from dcgan_dist.tables.features import check_images_fit, discriminator_features, feature_dimensions
+from dcgan_dist.tables.features import discriminator_features, feature_dimensions
 
 
 def standing(name: str) -> Discriminator:
@@ -56,5 +56,3 @@ def test_discriminators_without_features_are_refused() -> None:
         feature_dimensions(preset("mnist28").model)
     with pytest.raises(InputError, match="cannot be pooled"):
         feature_dimensions(replace(preset("demo32").model, image_size=24))
-    with pytest.raises(InputError, match="sees images of 64 pixels"):
-        check_images_fit(preset("lsun64").model, image_size=32, image_channels=3, where="shards")
