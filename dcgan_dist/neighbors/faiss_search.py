@@ -76,8 +76,8 @@ def neighbour_pairs(
             distances, ids = search(codes[rows], k)
             done = (distances[:, -1] > radius) | (k == len(database))
             query, place = np.nonzero((distances <= radius) & done[:, None])
-            found = _pairs(rows[query], ids[query, place], distances[query, place], others is None)
-            yield done.sum() / len(codes), found
+            pairs = _pairs(rows[query], ids[query, place], distances[query, place], others is None)
+            yield done.sum() / len(codes), pairs
             rows = rows[~done]
         crowded.append(rows)
     rest = np.concatenate(crowded) if crowded else np.zeros(0, np.int64)

@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from dcgan_dist.neighbors.interleave import interleave
 from dcgan_dist.neighbors.native import library
 from dcgan_dist.neighbors.pairs import Codes, Pairs
-from dcgan_dist.neighbors.pigeonhole import Blocks, as_words, choices
+from dcgan_dist.neighbors.pigeonhole import Blocks, as_words
 
-Shared = tuple[float, Pairs]  # share of the work done since the item before, pairs found
+Shared = tuple[float, Pairs]  # share of the work done since the item before, and its pairs
 
 _ROOM = 1 << 20  # pairs of one block of results
 
@@ -49,7 +50,7 @@ def block_pairs(codes: Codes, others: Codes | None, radius: int, blocks: Blocks)
         blocks: (count, code_bits) bool, disjoint.
     """
     rows, split = _rows(codes, others)
-    every = choices(len(blocks), len(blocks) - radius)
+    every = list(combinations(range(len(blocks)), len(blocks) - radius))
     threads = _threads(len(every), per_thread=len(rows) * (16 + rows.itemsize * rows.shape[1]))
     return interleave([_search_choices(rows, split, radius, blocks, every, w, threads) for w in range(threads)])
 

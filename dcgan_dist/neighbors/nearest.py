@@ -61,10 +61,10 @@ class NearestL2:
             InputError: another dtype or shape, more than 32,768 dimensions of uint8, k below 1, a value that is not finite.
         """
         require(k >= 1, f"k {k} must be at least 1")
-        self.k, self.seen = k, 0
+        self.k, self.count = k, 0
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._vectors = _vectors(queries, "queries")
-        self._parts = list(_split(self._vectors, _QUERIES, self.device))
+        self._tiles = list(_split(self._vectors, _QUERIES, self.device))
         self.squared_distances = np.full((len(queries), k), np.inf)
         """(q, k) float64, rising; infinite where fewer than k vectors came so far."""
         self.ids = np.full((len(queries), k), -1, np.int64)
@@ -91,29 +91,29 @@ class NearestL2:
         )
         block = _vectors(block, "database")
         for rows in _split(block, _ROWS, self.device):
-            for part in self._parts:
-                self._compare(part, rows, block)
-        self.seen += len(block)
+            for tile in self._tiles:
+                self._compare(tile, rows, block)
+        self.count += len(block)
 
-    def _compare(self, part: _Part, rows: _Part, block: NDArray[Any]) -> None:
+    def _compare(self, tile: _Tile, rows: _Tile, block: NDArray[Any]) -> None:
         """Bring the near ones of a tile of products among the k nearest."""
-        worst = torch.from_numpy(self.squared_distances[part.start : part.stop, -1]).to(self.device)
-        relative, slack = part.relative_distances(rows), part.slack(rows)
-        open_rows = (relative.amin(1) + part.lengths <= worst + slack).nonzero()[:, 0]
+        worst = torch.from_numpy(self.squared_distances[tile.start : tile.stop, -1]).to(self.device)
+        relative, slack = tile.relative_distances(rows), tile.slack(rows)
+        open_rows = (relative.amin(1) + tile.lengths <= worst + slack).nonzero()[:, 0]
         if not len(open_rows):
             return
-        squared, slack = relative[open_rows] + part.lengths[open_rows, None], slack[open_rows]
+        squared, slack = relative[open_rows] + tile.lengths[open_rows, None], slack[open_rows]
         # At least k of the tile lie within its own k-th distance, so what lies beyond it and the slack cannot count.
         kth = squared.topk(min(self.k, squared.shape[1]), dim=1, largest=False).values[:, -1]
         limit = torch.minimum(worst[open_rows] + slack, kth + 2 * slack)
         query, row = (squared <= limit[:, None]).nonzero(as_tuple=True)
-        queries = part.start + open_rows[query].cpu().numpy()
+        queries = tile.start + open_rows[query].cpu().numpy()
         ids = rows.start + row.cpu().numpy()
-        if part.exact:
+        if tile.exact:
             distances = squared[query, row].cpu().numpy().astype(np.float64)
         else:
             distances = _squared_distances(self._vectors, block, queries, ids)
-        self._merge(queries, ids + self.seen, distances)
+        self._merge(queries, ids + self.count, distances)
 
     def _merge(self, queries: NDArray[np.int64], ids: NDArray[np.int64], squared: NDArray[np.float64]) -> None:
         touched = np.unique(queries)
@@ -152,7 +152,7 @@ def nearest_l2(
     return search.distances, search.ids
 
 
-class _Part:
+class _Tile:
     """A few vectors in the form in which they are multiplied, with their squared lengths."""
 
     def __init__(self, start: int, vectors: NDArray[Any], device: str) -> None:
@@ -166,12 +166,12 @@ class _Part:
             self.vectors = torch.from_numpy(vectors).to(device)
             self.lengths = self.vectors.double().square().sum(1)
 
-    def relative_distances(self, rows: _Part) -> Tensor:
+    def relative_distances(self, rows: _Tile) -> Tensor:
         """(len(self), len(rows)): squared distances less the squared lengths of self, int32, or float32 and not exact."""
         products = _integer_products(self.vectors, rows.vectors) if self.exact else self.vectors @ rows.vectors.T
         return torch.add(rows.lengths.to(products.dtype).expand_as(products), products, alpha=-2, out=products)
 
-    def slack(self, rows: _Part) -> Tensor:
+    def slack(self, rows: _Tile) -> Tensor:
         """(len(self),) float64: how far a squared distance can be from the true one by rounding.
 
         A product of d terms in float32 is off by at most about d eps |x| |y|, whatever the order of summation, and by 2^-7
@@ -207,8 +207,8 @@ def _squared_distances(
     return squared
 
 
-def _split(vectors: NDArray[Any], rows: int, device: str) -> Iterator[_Part]:
-    return (_Part(start, vectors[start : start + rows], device) for start in range(0, len(vectors), rows))
+def _split(vectors: NDArray[Any], rows: int, device: str) -> Iterator[_Tile]:
+    return (_Tile(start, vectors[start : start + rows], device) for start in range(0, len(vectors), rows))
 
 
 def _vectors(vectors: NDArray[Any], name: str) -> NDArray[Any]:

@@ -50,11 +50,6 @@ def choose_blocks(sample: Codes, count: int) -> Blocks:
     return blocks
 
 
-def choices(count: int, agree: int) -> list[tuple[int, ...]]:
-    """All ways to choose the blocks that agree, in the order in which the first one counts."""
-    return list(combinations(range(count), agree))
-
-
 def agreeing_share(sample: Codes, blocks: Blocks, agree: int, most: int = 48) -> float:
     """Share of pairs of codes that agree in the chosen blocks, summed over all choices: comparisons per pair.
 
@@ -66,7 +61,7 @@ def agreeing_share(sample: Codes, blocks: Blocks, agree: int, most: int = 48) ->
     """
     rng = np.random.default_rng(0)
     every = math.comb(len(blocks), agree)
-    measured = choices(len(blocks), agree)
+    measured = list(combinations(range(len(blocks)), agree))
     if every > most:
         measured = [measured[i] for i in rng.choice(every, most, replace=False)]
     rows = as_words(sample)

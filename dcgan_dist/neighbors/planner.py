@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -69,17 +71,13 @@ def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes, meth
         return SearchPlan(method=method if method != "auto" else _usable()[0], seconds=0.0, candidates=0.0)
     task = _Task(n, m, code_bits, radius, sample)
     if method != "auto":
-        return min(_PLANNERS[method](task), key=_seconds)
+        return min(_PLANNERS[method](task), key=attrgetter("seconds"))
     best = SearchPlan(method="", seconds=math.inf, candidates=0)
     for name in _worth_planning():
         if best.seconds < _SHORT:
             break
-        best = min([best, *_PLANNERS[name](task)], key=_seconds)
+        best = min([best, *_PLANNERS[name](task)], key=attrgetter("seconds"))
     return best
-
-
-def _seconds(plan: SearchPlan) -> float:
-    return plan.seconds
 
 
 def carry_out(plan: SearchPlan, codes: Codes, others: Codes | None, radius: int) -> Iterator[Shared]:
@@ -126,7 +124,7 @@ def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
             return
         blocks = choose_blocks(task.sample, count)
         candidates = agreeing_share(task.sample, blocks, agree) * task.pairs
-        seconds = sorting + candidates * compare + near.found(blocks, agree) * rate.hit
+        seconds = sorting + candidates * compare + near.hits(blocks, agree) * rate.hit
         best = min(best, seconds)
         yield SearchPlan(method="blocks", seconds=seconds, candidates=candidates, blocks=blocks, agree=agree)
 
@@ -136,21 +134,24 @@ class _NearPairs:
 
     def __init__(self, task: _Task, codes: int = 1 << 12, most: int = 1 << 12) -> None:
         sample = task.sample[:codes]
-        found = [pairs for _, pairs in tile_pairs(sample, None, task.radius)]
-        first, second = (np.concatenate([pairs[side] for pairs in found]) for side in (0, 1))
-        taken = np.random.default_rng(0).permutation(len(first))[:most]
-        self.differing = np.unpackbits(sample[first[taken]] ^ sample[second[taken]], axis=1)
-        self.weight = len(first) / max(1, len(taken)) * task.pairs / (len(sample) * (len(sample) - 1) / 2)
+        pairs = [pairs for _, pairs in tile_pairs(sample, None, task.radius)]
+        first, second = (np.concatenate([block[side] for block in pairs]) for side in (0, 1))
+        drawn = np.random.default_rng(0).permutation(len(first))[:most]
+        self.differing = np.unpackbits(sample[first[drawn]] ^ sample[second[drawn]], axis=1)
+        self.weight = len(first) / max(1, len(drawn)) * task.pairs / (len(sample) * (len(sample) - 1) / 2)
 
-    def found(self, blocks: Blocks, agree: int) -> float:
+    def hits(self, blocks: Blocks, agree: int) -> float:
         """Expected number of times that the pairs of all codes turn up in the buckets of a search."""
         agreeing = (self.differing.astype(np.int32) @ blocks.T.astype(np.int32) == 0).sum(1)
         return self.weight * sum(math.comb(int(a), agree) for a in agreeing)
 
 
-def _plan_tiles(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.pairs * rates.compare_rate(task.words)
-    yield SearchPlan(method="tiles", seconds=seconds, candidates=task.pairs)
+def _plan_all_pairs(
+    method: str, rate: Callable[[int], float], pairs_of: Callable[[_Task], float], task: _Task
+) -> Iterator[SearchPlan]:
+    """The plan of a method that compares all pairs, each of them at a rate that depends on the words of a code."""
+    pairs = pairs_of(task)
+    yield SearchPlan(method=method, seconds=pairs * rate(task.words), candidates=pairs)
 
 
 def _plan_hash(task: _Task) -> Iterator[SearchPlan]:
@@ -168,27 +169,12 @@ def _plan_hash(task: _Task) -> Iterator[SearchPlan]:
     yield SearchPlan(method="faiss_hash", seconds=seconds, candidates=candidates)
 
 
-def _plan_flat(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.ordered_pairs * rates.flat_rate(task.words)
-    yield SearchPlan(method="faiss_flat", seconds=seconds, candidates=task.ordered_pairs)
-
-
-def _plan_product(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.pairs * (rates.product_rate(task.words) if torch.cuda.is_available() else math.inf)
-    yield SearchPlan(method="product", seconds=seconds, candidates=task.pairs)
-
-
-def _plan_gpu(task: _Task) -> Iterator[SearchPlan]:
-    seconds = task.ordered_pairs * rates.gpu_rate(task.words)
-    yield SearchPlan(method="faiss_gpu", seconds=seconds, candidates=task.ordered_pairs)
-
-
 # Those that cost nothing to plan come first: a search that is short by one of them is not planned any further.
 _PLANNERS: dict[str, Callable[[_Task], Iterator[SearchPlan]]] = {
-    "tiles": _plan_tiles,
-    "faiss_flat": _plan_flat,
-    "product": _plan_product,
-    "faiss_gpu": _plan_gpu,
+    "tiles": partial(_plan_all_pairs, "tiles", rates.compare_rate, attrgetter("pairs")),
+    "faiss_flat": partial(_plan_all_pairs, "faiss_flat", rates.flat_rate, attrgetter("ordered_pairs")),
+    "product": partial(_plan_all_pairs, "product", rates.product_rate, attrgetter("pairs")),
+    "faiss_gpu": partial(_plan_all_pairs, "faiss_gpu", rates.gpu_rate, attrgetter("ordered_pairs")),
     "blocks": _plan_blocks,
     "faiss_hash": _plan_hash,
 }

@@ -29,13 +29,13 @@ def product_pairs(codes: Codes, others: Codes | None, radius: int, device: str) 
                 near = near.triu(1)
             first, second = near.nonzero(as_tuple=True)
             distances = (8 * codes.shape[1] - products[first, second].float()) / 2
-            found = Pairs(
+            pairs = Pairs(
                 first.cpu().numpy() + start,
                 second.cpu().numpy() + number * _ROWS,
                 distances.cpu().numpy().astype(np.int16),
             )
             # Columns before the diagonal are not computed, so the steps of a row of blocks are not equal shares.
-            yield len(rows) / len(codes) / (len(columns) - (start // _ROWS if others is None else 0)), found
+            yield len(rows) / len(codes) / (len(columns) - (start // _ROWS if others is None else 0)), pairs
 
 
 def _signs(codes: Codes, dtype: torch.dtype, device: str) -> Tensor:

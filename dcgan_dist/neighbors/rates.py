@@ -1,5 +1,6 @@
 """What each step of a search costs on this machine, measured once per process in a fraction of a second."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class BlockRates:
     sort: float
     """Per code and choice of blocks: hash, sort, gather, find buckets."""
     hit: float
-    """Per pair found in a bucket, whether it counts there or not."""
+    """Per pair in a bucket, whether it counts there or not."""
 
 
 @cache
@@ -56,7 +57,9 @@ def hash_rates(words: int) -> tuple[float, float]:
 
 @cache
 def product_rate(words: int) -> float:
-    """Seconds per pair of the matrix product on the GPU."""
+    """Seconds per pair of the matrix product on the GPU; infinite where there is none."""
+    if not torch.cuda.is_available():
+        return math.inf
     return _seconds(lambda: product_pairs(_random(1 << 15, 64 * words), None, 0, "cuda")) / 2**29
 
 

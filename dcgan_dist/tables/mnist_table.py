@@ -141,8 +141,8 @@ def _real_errors(train: Digits, test: Digits) -> dict[int, float]:
     nearest, errors, count = NearestError(*test), {}, len(train.classes)
     for first in tqdm(range(0, count, BLOCK), desc=f"{count:,} real digits", unit="block"):
         nearest.add(train.pixels[first : first + BLOCK], train.classes[first : first + BLOCK])
-        if nearest.seen in (TRAINED_ON, count):
-            errors[nearest.seen] = nearest.percent()
+        if nearest.count in (TRAINED_ON, count):
+            errors[nearest.count] = nearest.percent()
     return errors
 
 
@@ -155,23 +155,23 @@ def _generated_errors(
     identity = content_hash([parameters_hash(generator), manifest.hash, len(test.classes), options.seed, options.mode])
     nearest = NearestError(*test)
     figures = nearest.load(progress, identity)
-    saved = nearest.seen
+    saved = nearest.count
     with progress_bar(counts[-1], "generated digits") as bar:
         bar.update(min(saved, counts[-1]))
         generator = generator.to("cuda" if options.use_gpu else "cpu")
-        for block in _blocks(generator, nearest.seen, counts, options):
+        for block in _blocks(generator, nearest.count, counts, options):
             nearest.add(*block)
             bar.update(len(block.classes))
-            if nearest.seen in counts:
-                figures[short(nearest.seen)] = nearest.percent()
-                bar.write(f"{nearest.seen:,} generated digits: {nearest.percent():.2f} % error")
-            if nearest.seen in counts or nearest.seen - saved >= SAVE_EVERY:
+            if nearest.count in counts:
+                figures[short(nearest.count)] = nearest.percent()
+                bar.write(f"{nearest.count:,} generated digits: {nearest.percent():.2f} % error")
+            if nearest.count in counts or nearest.count - saved >= SAVE_EVERY:
                 nearest.save(progress, identity, figures)
-                saved = nearest.seen
+                saved = nearest.count
     missed = [short(count) for count in counts if short(count) not in figures]
     require(
         not missed,
-        f"{progress} has already seen {nearest.seen:,} digits, past {', '.join(missed)}: choose another `out` for these",
+        f"{progress} has already seen {nearest.count:,} digits, past {', '.join(missed)}: choose another `out` for these",
     )
     return figures
 

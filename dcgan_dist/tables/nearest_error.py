@@ -20,13 +20,13 @@ class NearestError:
         self._labels = np.full(len(queries), -1, np.int64)
 
     @property
-    def seen(self) -> int:
+    def count(self) -> int:
         """Vectors taken in."""
-        return self._search.seen
+        return self._search.count
 
     def add(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
         """Take in vectors (b, d) float32 with classes (b,); of equally near vectors the earliest counts."""
-        first = self._search.seen
+        first = self._search.count
         self._search.add(vectors)
         nearest = self._search.ids[:, 0]
         new = nearest >= first
@@ -54,7 +54,7 @@ class NearestError:
                 identity=identity,
                 squared_distances=search.squared_distances,
                 ids=search.ids,
-                seen=search.seen,
+                seen=search.count,
                 labels=self._labels,
                 names=np.array(list(figures), dtype=str),
                 values=np.array(list(figures.values()), np.float64),
@@ -75,5 +75,5 @@ class NearestError:
             f"{path} is of another model, data or seed: choose another `out`, or remove that file",
         )
         self._search.squared_distances, self._search.ids = content["squared_distances"], content["ids"]
-        self._search.seen, self._labels = int(content["seen"]), content["labels"]
+        self._search.count, self._labels = int(content["seen"]), content["labels"]
         return dict(zip(content["names"].tolist(), content["values"].tolist(), strict=True))

@@ -64,12 +64,12 @@ def test_without_a_compiler_faiss_searches_after_one_warning(
 
     try:
         with caplog.at_level(logging.WARNING):
-            found = [sum(len(pairs.first) for pairs in pairs_within(codes, 5)) for _ in range(2)]
+            counts = [sum(len(pairs.first) for pairs in pairs_within(codes, 5)) for _ in range(2)]
             planned = plan_pairs(codes, 5).method
     finally:
         native.library.cache_clear()
 
-    assert found == [expected, expected]
+    assert counts == [expected, expected]
     assert planned.startswith("faiss")
     assert len(caplog.records) == 1
     assert "no C++ compiler" in caplog.text

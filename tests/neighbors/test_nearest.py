@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Iterator
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,11 +60,7 @@ def test_l2_over_several_tiles(dtype: str) -> None:
 
     distances, ids = nearest_l2(queries, database, 3)
 
-    index = faiss.IndexFlatL2(9)
-    index.add(database.astype(np.float32))  # type: ignore[call-arg]
-    squared, _ = index.search(queries.astype(np.float32), 3)  # type: ignore[call-arg]
-    np.testing.assert_allclose(distances**2, squared, rtol=1e-4, atol=1e-2)
-    for query in range(0, 2100, 100):
+    for query in range(0, 2100, 20):
         expected, order = sorted_distances(queries[query : query + 1], database)
         assert ids[query].tolist() == order[0, :3].tolist()
         np.testing.assert_allclose(distances[query], expected[0, :3], rtol=1e-12)
@@ -83,18 +78,6 @@ def test_near_ties_that_float32_cannot_tell_apart_are_told_apart() -> None:
 
     assert ids.tolist() == expected_ids[:, :5].tolist()
     np.testing.assert_allclose(distances, expected_distances[:, :5], rtol=1e-9)
-
-
-def test_answers_are_there_while_the_database_grows() -> None:
-    rng = np.random.default_rng(0)
-    queries, database = vectors(20, 784, "uint8", rng), vectors(600, 784, "uint8", rng)
-    search = NearestL2(queries)
-
-    for start in range(0, 600, 100):
-        search.add(database[start : start + 100])
-
-        assert np.array_equal(search.ids, sorted_distances(queries, database[: start + 100])[1][:, :1])
-    assert search.seen == 600
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

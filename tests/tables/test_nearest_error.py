@@ -38,7 +38,7 @@ def test_going_on_from_a_file_gives_the_same_error(tmp_path: Path) -> None:
     assert after.load(tmp_path / "kept.npz", "a") == {"50": before.percent()}
     after.add(vectors[50:], labels[50:])
 
-    assert after.seen == 90
+    assert after.count == 90
     assert after.percent() == pytest.approx(brute_force(queries, truth, vectors, labels))
 
 
