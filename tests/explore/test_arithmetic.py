@@ -12,7 +12,6 @@ from dcgan_dist.explore.latent_math import along, combine, difference, surroundi
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.quality.sampling import fixed_latents
-from tests.explore.conftest import CONFIG
 
 
 def test_arithmetic_is_exact_on_a_linear_generator() -> None:
@@ -55,7 +54,7 @@ def test_surroundings_hold_y_in_the_centre_and_stay_within_the_noise() -> None:
 
 
 def test_exemplars_are_the_samples_that_people_see_or_rows_of_files(generator: Generator, tmp_path: Path) -> None:
-    z = np.random.default_rng(0).normal(size=(2, CONFIG.latent_dim)).astype(np.float32)
+    z = np.random.default_rng(0).normal(size=(2, generator.config.latent_dim)).astype(np.float32)
     np.save(tmp_path / "z.npy", z)
 
     got = read_exemplars(["70", "5:1", str(tmp_path / "z.npy")], generator, seed=3, field="a")
@@ -67,7 +66,7 @@ def test_exemplars_are_the_samples_that_people_see_or_rows_of_files(generator: G
 
 def test_exemplars_that_are_none_are_refused(generator: Generator, tmp_path: Path) -> None:
     np.save(tmp_path / "short.npy", np.zeros((3, 7), np.float32))
-    np.save(tmp_path / "nan.npy", np.full((1, CONFIG.latent_dim), np.nan))
+    np.save(tmp_path / "nan.npy", np.full((1, generator.config.latent_dim), np.nan))
     np.save(tmp_path / "object.npy", np.array([{}]), allow_pickle=True)
 
     for item, message in (

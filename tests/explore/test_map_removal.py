@@ -12,10 +12,8 @@ from dcgan_dist.explore.map_removal import fit_map_weights, hidden_convolutions,
 from dcgan_dist.explore.window_detector import Detector, measure_detector, overlap, train_detector
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
-from dcgan_dist.models.standing_statistics import check_images_stand_alone
 from dcgan_dist.prepare.sources.room_drawing import draw_room
 from dcgan_dist.presets import preset
-from tests.explore.conftest import CONFIG
 
 
 def test_layers_that_can_be_edited_have_the_shapes_of_the_paper() -> None:
@@ -29,7 +27,7 @@ def test_layers_that_can_be_edited_have_the_shapes_of_the_paper() -> None:
 
 
 def test_dropping_no_map_changes_nothing_and_dropping_all_removes_the_layer_s_influence(generator: Generator) -> None:
-    z = draw_latents(CONFIG, 6, seeded(1))
+    z = draw_latents(generator.config, 6, seeded(1))
     plain = draw(generator, z)
 
     for layer, (maps, _) in hidden_convolutions(generator).items():
@@ -85,25 +83,13 @@ def test_the_control_drops_as_many_maps() -> None:
 
 
 def test_activations_are_those_of_the_layer(generator: Generator) -> None:
-    z = draw_latents(CONFIG, 70, seeded(4))
+    z = draw_latents(generator.config, 70, seeded(4))
 
     got = activations(generator, z, "convolution1")
 
     with torch.no_grad():
         torch.testing.assert_close(got, generator.layer_outputs(z)["convolution1"], rtol=1e-4, atol=1e-5)
     assert (got >= 0).all()
-
-
-def test_images_that_depend_on_their_batch_mates_are_noticed(generator: Generator) -> None:
-    check_images_stand_alone(generator)
-    try:
-        generator.train()
-        with pytest.raises(ValueError, match="standing statistics"):
-            check_images_stand_alone(generator)
-    finally:
-        generator.eval()
-    with pytest.raises(ValueError, match="standing statistics"):
-        check_images_stand_alone(Generator(CONFIG).eval())
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,6 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.presets import MNIST28, SVHN32, SVHN_SUPERVISED
 
 
-def test_it_is_the_discriminator_with_ten_logits_in_the_place_of_one() -> None:
-    config = SVHN_SUPERVISED.classifier
-    classifier, discriminator = Classifier(config), Discriminator(SVHN32.model)
-
-    shapes = {name.removeprefix("body."): tuple(p.shape) for name, p in classifier.named_parameters()}
-    expected = {name: tuple(p.shape) for name, p in discriminator.named_parameters()}
-
-    assert expected.pop("logit.weight") == (1, 4096)
-    assert shapes.pop("logits.weight") == (10, 4096)
-    assert shapes == expected
-
-
 def test_with_the_discriminators_weights_a_logit_is_the_discriminators() -> None:
     torch.manual_seed(0)
     discriminator = Discriminator(SVHN32.model)

@@ -6,7 +6,7 @@ import torch
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, prior_batches, seeded
-from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.models.standing_statistics import check_images_stand_alone, has_standing_statistics, restandardise
 from dcgan_dist.presets import preset
 
 CONFIG = preset("demo32").model
@@ -21,6 +21,10 @@ def test_an_image_does_not_depend_on_its_batch_mates_once_statistics_stand() -> 
     together, alone = generator(z), torch.cat([generator(row[None]) for row in z])
 
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+    check_images_stand_alone(generator)
+    for dependent in (generator.train(), Generator(CONFIG).eval()):
+        with pytest.raises(ValueError, match="standing statistics"):
+            check_images_stand_alone(dependent)
 
 
 def test_statistics_are_means_over_batches_of_mean_and_biased_variance() -> None:
