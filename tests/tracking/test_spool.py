@@ -2,6 +2,7 @@
 
 import io
 import logging
+import sqlite3
 import time
 from pathlib import Path
 
@@ -117,3 +118,111 @@ def test_events_that_were_sent_and_not_deleted_are_sent_again_without_a_trace(
 
     assert history(run) == [(1, 1.0)]
     assert len([f for f in run.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
+
+
+def test_a_disk_that_takes_nothing_for_a_while_neither_loses_an_event_nor_ends_the_sending(
+    database: str, tmp_path: Path
+) -> None:
+    """A file in the folder's place refuses root too: nothing can be written there, and nothing removed."""
+    folder, aside, run = tmp_path / "spool", tmp_path / "aside", create(database)
+    writer = Spool(run, folder)
+    writer.log_metrics({"loss/d": 1.0}, 1)
+    assert writer.drain(30)
+    folder.rename(aside)
+    folder.touch()
+    for step in (2, 3):
+        writer.log_metrics({"loss/d": 1 / step}, step)
+    writer.log_image(picture(), "grids/000003.png", images_seen=3)
+    assert writer.drain(30), "what lies in memory alone is sent"
+    folder.unlink()
+    writer.log_metrics({"loss/d": 0.25}, 4)
+
+    assert writer.finish("FINISHED", patience=30)
+
+    assert history(run) == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
+    assert [file.path for file in run.client.list_artifacts(run.run_id, "grids")] == ["grids/000003.png"]
+    assert not folder.exists()
+
+
+def test_events_that_the_disk_refused_in_an_outage_are_written_before_the_end(server: str, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with relay_to(server) as (relay, address):
+        run = create(address)
+        relay.shut()
+        writer = Spool(run, folder)
+        folder.touch()
+        writer.log_metrics({"loss/d": 1.0}, 1)
+        refused = writer.missing()
+        folder.unlink()
+        assert not writer.finish("KILLED", patience=0.5)
+        assert Spool(TrackedRun.attach(server, run.run_id), folder).finish("FINISHED", patience=60)
+
+    assert "lacks 1 events" in refused
+    assert "0 are in" in refused
+    assert "1 could not be written there and end with this process" in refused
+    assert "lacks 2 events" in writer.missing()
+    assert f"2 are in {folder} and are sent next time" in writer.missing()
+    assert history(TrackedRun.attach(server, run.run_id)) == [(1, 1.0)]
+
+
+def test_a_file_that_cannot_be_removed_is_sent_again_by_the_next_start_without_a_trace(
+    database: str, tmp_path: Path
+) -> None:
+    folder, aside, run = tmp_path / "spool", tmp_path / "aside", create(database)
+    lock = _locked(database)
+    writer = Spool(run, folder)
+    writer.log_metrics({"loss/d": 1.0}, 1)
+    folder.rename(aside)
+    folder.touch()
+    lock.close()
+    assert writer.finish("KILLED", patience=60)
+    folder.unlink()
+    aside.rename(folder)
+
+    assert Spool(run, folder).finish("FINISHED", patience=30)
+
+    assert history(run) == [(1, 1.0)]
+    assert not folder.exists()
+
+
+def test_a_database_that_is_moved_away_and_back_gets_everything(database: str, tmp_path: Path) -> None:
+    place, run = Path(database.removeprefix("sqlite:///")), create(database)
+    writer = Spool(run, tmp_path / "spool")
+    place.rename(tmp_path / "aside.db")
+    try:
+        writer.log_metrics({"loss/d": 1.0}, 1)
+        assert not writer.drain(2.0)
+        away = writer.missing()
+    finally:
+        (tmp_path / "aside.db").rename(place)
+
+    assert writer.finish("FINISHED", patience=30)
+
+    assert "lacks 1 events (" in away
+    assert "readonly database" in away
+    assert history(run) == [(1, 1.0)]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"kind": "image", "name": "grids/1.png"}', '{"kind"'])
+def test_a_torn_event_is_said_and_holds_nothing_up(
+    database: str, tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, folder = create(database), tmp_path / "spool"
+    folder.mkdir()
+    for name in ("000000000007.json", "000000000008.tmp", "notes.json"):
+        (folder / name).write_text(content)
+
+    writer = Spool(run, folder)
+    writer.log_metrics({"loss/d": 1.0}, 1)
+
+    assert writer.finish("FINISHED", patience=30)
+    assert history(run) == [(1, 1.0)]
+    assert "000000000007.json is torn" in caplog.text
+    assert [path.name for path in folder.iterdir()] == ["notes.json"], "what is not ours stays"
+
+
+def _locked(database: str) -> sqlite3.Connection:
+    """Nobody else may read or write the database until this is closed."""
+    connection = sqlite3.connect(database.removeprefix("sqlite:///"), isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
