@@ -1,5 +1,6 @@
 """jobs/explore.py and jobs/report.py end to end: a registered model, real shards, all pictures and figures."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -8,42 +9,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from dcgan_dist.explore.boxes import Box, to_coco
 from dcgan_dist.explore.filters import discriminator_of
-from dcgan_dist.models.discriminator import Discriminator
-from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches
-from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.presets import preset
 from dcgan_dist.quality.sampling import fixed_latents, sample_images
 from dcgan_dist.registry.identify import identify
 from dcgan_dist.registry.load import load_generator
+from dcgan_dist.registry.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
-from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import draw_rooms, load_job
+from tests.helpers.networks import drawn_network
 
 explore, report = load_job("explore"), load_job("report")
 
 
 def save_networks(folder: Path) -> Path:
-    """A snapshot of untrained networks whose standing statistics were measured over few batches, for speed."""
-    config = preset("demo32")
-    players = build_players(config).state()
-    generator, discriminator = Generator(config.model), Discriminator(config.model)
-    generator.load_state_dict(players["generator"])
-    discriminator.load_state_dict(players["discriminator"])
-    prior = prior_batches(config.model, batches=2, batch_size=32, seed=0, device="cpu", dtype=torch.float32)
-    restandardise(generator, prior)
-    restandardise(discriminator, [(generator(*batch).detach(),) for batch in prior])
-    networks = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
-    save_checkpoint(folder, config, Progress(), networks)
+    """A snapshot of untrained, narrow networks with standing statistics."""
+    networks = {kind: drawn_network(kind)[0] for kind in ("generator", "discriminator")}
+    config = dataclasses.replace(preset("demo32"), model=networks["generator"].config)
+    save_checkpoint(folder, config, Progress(), {kind: network.state_dict() for kind, network in networks.items()})
     return folder
 
 
@@ -57,8 +47,9 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_rooms(tmp_path_factory.mktemp("rooms") / "shards", 240, "--cpus", "1")
 
 
-def result_of(folder: Path) -> dict[str, Any]:
-    """The result of a job, whose pictures must be there, be readable and name model and seed."""
+def explored(folder: Path, *arguments: str | Path) -> dict[str, Any]:
+    """Run jobs/explore.py; its result, whose pictures must be there, be readable and name model and seed."""
+    assert explore([*map(str, arguments), "--out", str(folder)]) == 0
     result = json.loads((folder / "result.json").read_text())
     for picture in result["pictures"]:
         with Image.open(folder / picture["file"]) as image:
@@ -71,11 +62,10 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 def test_walk_draws_rows_between_its_points_and_measures_them(checkpoint: Path, rooms: Path, tmp_path: Path) -> None:
-    arguments = ["walk", "--model", str(checkpoint), "--points", "3", "--steps", "5", "--frames", "4", "--real", "60"]
+    counts = ["--points", "3", "--steps", "5", "--frames", "4", "--real", "60"]
 
-    assert explore([*arguments, "--shards", str(rooms), "--seed", "2", "--out", str(tmp_path)]) == 0
+    result = explored(tmp_path, "walk", "--model", checkpoint, *counts, "--shards", rooms, "--seed", "2")
 
-    result = result_of(tmp_path)
     assert {picture["file"] for picture in result["pictures"]} == {
         f"walk_{kind}.{end}" for kind in ("linear", "spherical") for end in ("png", "gif")
     }
@@ -102,11 +92,10 @@ def test_walk_draws_rows_between_its_points_and_measures_them(checkpoint: Path, 
 
 def test_the_authors_arrays_are_named_by_a_hash_that_follows_their_content(real_data: Path, tmp_path: Path) -> None:
     arrays = real_data / "weights" / "svhn_unsup"
-    arguments = ["walk", "--model", str(arrays), "--points", "2", "--steps", "2", "--frames", "2"]
 
-    assert explore([*arguments, "--out", str(tmp_path / "walk")]) == 0
+    result = explored(tmp_path / "walk", "walk", "--model", arrays, "--points", "2", "--steps", "2", "--frames", "2")
 
-    before = result_of(tmp_path / "walk")["model"]["sha256_of_arrays"]
+    before = result["model"]["sha256_of_arrays"]
     copy = Path(shutil.copytree(arrays, tmp_path / "copy"))
     assert identify(str(copy), "")["sha256_of_arrays"] == before
     (copy / "gen_params_02.npy").write_bytes((arrays / "gen_params_03.npy").read_bytes())
@@ -131,11 +120,8 @@ def test_the_discriminator_is_that_of_the_generators_run_whatever_its_version(tr
 def test_filters_look_at_every_image_once_for_both_discriminators(
     checkpoint: Path, rooms: Path, tmp_path: Path
 ) -> None:
-    arguments = ["filters", "--model", str(checkpoint), "--shards", str(rooms), "--maps", "0", "3", "--top", "4"]
+    result = explored(tmp_path, "filters", "--model", checkpoint, "--shards", rooms, "--maps", "0", "3", "--top", "4")
 
-    assert explore([*arguments, "--out", str(tmp_path)]) == 0
-
-    result = result_of(tmp_path)
     assert result["figures"]["images"] == 240
     assert result["figures"]["layer"] == "convolution2"
     assert all(picture["shows_source_images"] for picture in result["pictures"])
@@ -146,15 +132,14 @@ def test_windows_end_to_end_from_rooms(checkpoint: Path, rooms: Path, tmp_path: 
     boxes = [Box(image=i, left=0.2, top=0.1, right=0.6, bottom=0.5) for i in range(20)]
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps(to_coco(boxes, 32, {"seed": "0"})))
-    arguments = ["windows", "--model", str(checkpoint), "--shards", str(rooms), "--n", "20", "--trials", "16"]
+    given = ["--shards", rooms, "--boxes", file, "--n", "20", "--trials", "16", "--detector-steps", "20"]
 
-    assert explore([*arguments, "--detector-steps", "20", "--boxes", str(file), "--out", str(tmp_path / "out")]) == 0
+    figures = explored(tmp_path / "out", "windows", "--model", checkpoint, *given)["figures"]
 
-    figures = result_of(tmp_path / "out")["figures"]
     assert figures["boxes"] == 20
     assert figures["detector"]["images"] == 40
     assert figures["before"]["n"] == 16
-    for layer, shape in (("convolution0", "64@8"), ("convolution1", "32@16")):
+    for layer, shape in (("convolution0", "8@8"), ("convolution1", "4@16")):
         removal = figures[layer]
         assert removal["shape"] == shape
         assert 0 <= removal["dropped"] <= removal["maps"]
@@ -164,9 +149,8 @@ def test_windows_end_to_end_from_rooms(checkpoint: Path, rooms: Path, tmp_path: 
 
 
 def test_windows_without_boxes_give_samples_to_draw_on(checkpoint: Path, tmp_path: Path) -> None:
-    assert explore(["windows", "--model", str(checkpoint), "--n", "12", "--seed", "4", "--out", str(tmp_path)]) == 0
+    (picture,) = explored(tmp_path, "windows", "--model", checkpoint, "--n", "12", "--seed", "4")["pictures"]
 
-    (picture,) = result_of(tmp_path)["pictures"]
     assert "open annotate.html in a browser" in picture["caption"], "no path of this machine in what is handed on"
     with Image.open(tmp_path / "samples.png") as grid:
         layout = json.loads(grid.text["grid"])  # pyright: ignore[reportAttributeAccessIssue]
@@ -176,11 +160,11 @@ def test_windows_without_boxes_give_samples_to_draw_on(checkpoint: Path, tmp_pat
 
 def test_arithmetic_draws_a_given_equation(checkpoint: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "c.npy", fixed_latents(load_generator(str(checkpoint)), 0, 3, seed=9)[0].numpy())
-    arguments = ["arithmetic", "--model", str(checkpoint), "--a", "0", "1", "2", "--b", "3", "4", "5:7"]
+    exemplars = ["--a", "0", "1", "2", "--b", "3", "4", "5:7", "--c", tmp_path / "c.npy"]
 
-    assert explore([*arguments, "--c", str(tmp_path / "c.npy"), "--out", str(tmp_path / "out")]) == 0
+    result = explored(tmp_path / "out", "arithmetic", "--model", checkpoint, *exemplars)
 
-    assert [picture["file"] for picture in result_of(tmp_path / "out")["pictures"]] == ["equation.png"]
+    assert [picture["file"] for picture in result["pictures"]] == ["equation.png"]
 
 
 def test_arithmetic_proposes_exemplars_and_counts_with_another_classifier(checkpoint: Path, tmp_path: Path) -> None:
@@ -192,11 +176,11 @@ def test_arithmetic_proposes_exemplars_and_counts_with_another_classifier(checkp
             face = rng.normal(128, 20, (64, 64))
             face[40:50, 16:48] = top
             Image.fromarray(face.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.png")
-    arguments = ["arithmetic", "--model", str(checkpoint), "--labelled", str(tmp_path / "faces"), "--samples", "40"]
+    counts = ["--samples", "40", "--trials", "3"]
 
-    assert explore([*arguments, "--trials", "3", "--out", str(tmp_path / "out")]) == 0
+    result = explored(tmp_path / "out", "arithmetic", "--model", checkpoint, "--labelled", tmp_path / "faces", *counts)
 
-    figures = result_of(tmp_path / "out")["figures"]
+    figures = result["figures"]
     for name in ("smile - neutral + neutral", "neutral - smile + smile"):
         assert figures[name]["results"]["n"] == 3
         used = figures[name]["exemplars_of_the_figure"]
@@ -205,11 +189,10 @@ def test_arithmetic_proposes_exemplars_and_counts_with_another_classifier(checkp
 
 
 def test_turn_measures_along_the_axis_and_beside_it(checkpoint: Path, rooms: Path, tmp_path: Path) -> None:
-    arguments = ["turn", "--model", str(checkpoint), "--shards", str(rooms), "--samples", "40", "--trials", "10"]
+    counts = ["--samples", "40", "--trials", "10", "--rows", "2", "--steps", "5"]
 
-    assert explore([*arguments, "--rows", "2", "--steps", "5", "--out", str(tmp_path)]) == 0
+    figures = explored(tmp_path, "turn", "--model", checkpoint, "--shards", rooms, *counts)["figures"]
 
-    figures = result_of(tmp_path)["figures"]
     assert len(figures["exemplars"]["left"]) == len(figures["exemplars"]["right"]) == 4
     assert figures["turned_left_from_end_to_end"]["n"] == 10
     assert len(figures["mean_pose_at_each_step"]) == 5
@@ -248,8 +231,6 @@ def test_input_that_cannot_work_is_refused_before_anything_is_written(
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A registry with one generator, whose run kept grids after 1 and after 5 epochs; its place and the model."""
-    from dcgan_dist.registry.registry import register_network
-
     folder = tmp_path_factory.mktemp("tracking")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     run = TrackedRun.create(uri, "test", "rooms", {"epochs": 5}, {})
@@ -258,36 +239,21 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         run.log_artifact(folder / f"{epoch * 100:012}.png", "grids")
     run.log_metrics({"progress/epoch": 5.0}, 500)
     checkpoint = save_networks(folder / "checkpoint")
-    register_network(
-        run, load_generator(str(checkpoint)), "dcgan-rooms-generator", card="A card.", tags={"preset": "demo32"}
-    )
+    network = load_generator(str(checkpoint))
+    register_network(run, network, "dcgan-rooms-generator", card="A card.", tags={"preset": "demo32"})
     run.finish("FINISHED")
     return uri, "models:/dcgan-rooms-generator@candidate"
 
 
 def test_the_report_holds_everything_and_is_kept_in_mlflow(tracked: tuple[str, str], tmp_path: Path) -> None:
     uri, model = tracked
-    arguments = ["walk", "--model", model, "--tracking-uri", uri, "--points", "2", "--steps", "3", "--frames", "2"]
-    assert explore([*arguments, "--out", str(tmp_path / "walk")]) == 0
+    counts = ["--points", "2", "--steps", "3", "--frames", "2"]
+    explored(tmp_path / "walk", "walk", "--model", model, "--tracking-uri", uri, *counts)
+    row = {"name": "<b>ours</b>", "figures": {"test": 23.46}, "spread": {"test": 1.1}, "source": "this run"}
     others = {
-        "dedup": {
-            "images": 1200,
-            "thinned_images": 1000,
-            "near_duplicates": 91,
-            "duplicate_pairs": 100,
-            "coder": "abc",
-        },
+        "dedup": {"thinned_images": 1000, "near_duplicates": 91, "duplicate_pairs": 100, "coder": "abc"},
         "memorization": {"verdict": "pass", "reasons": ["no copy among 1,000 samples"], "copy_rate": {"upper": 0.003}},
-        "svhn": {
-            "table": "svhn",
-            "protocol": "small",
-            "rows": [
-                {"name": "<b>ours</b>", "figures": {"test": 23.46}, "spread": {"test": 1.1}, "source": "this run"}
-            ],
-            "deviations": ["946 digits"],
-            "model": model,
-            "seed": 0,
-        },
+        "svhn": {"table": "svhn", "protocol": "small", "rows": [row], "deviations": ["946 digits"], "model": model},
         "search": {"trials": [], "finished": 4, "row": {"error": 30.0}, "paper_row": {"error": 28.87}},
     }
     for name, content in others.items():
@@ -301,14 +267,8 @@ def test_the_report_holds_everything_and_is_kept_in_mlflow(tracked: tuple[str, s
     titles = re.findall(r"<h2>([^<]*)</h2>", html)
     assert titles[:3] == ["Model", "Samples", "Walk"]
     assert {"De-duplication", "Memorization", "Table: svhn"} <= set(titles)
-    for text in (
-        "models:/dcgan-rooms-generator/1",
-        "after 1.0 epochs",
-        "after 5.0 epochs",
-        "Verdict: pass",
-        "9.1%",
-        "23.46",
-    ):
+    epochs = ("after 1.0 epochs", "after 5.0 epochs")
+    for text in ("models:/dcgan-rooms-generator/1", *epochs, "Verdict: pass", "9.1%", "23.46"):
         assert text in html
     assert "&lt;b&gt;ours&lt;/b&gt;" in html
     assert "python jobs/explore.py walk" in html
