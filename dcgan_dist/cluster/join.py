@@ -1,7 +1,10 @@
 """Joining a Ray cluster."""
 
 import os
-from collections.abc import Iterable
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
 
 import psutil
 import ray
@@ -46,3 +49,25 @@ def is_remote(addresses: Iterable[str]) -> bool:
     """Whether any of the addresses (host names or numbers) is another machine's."""
     local = {entry.address.partition("%")[0] for card in psutil.net_if_addrs().values() for entry in card}
     return any(address not in local and not address.startswith("127.") for address in addresses)
+
+
+def when_cluster_ends(then: Callable[[], None]) -> None:
+    """Let a thread call something once the cluster's head has refused connections for a few seconds.
+
+    A signal to a whole process group or container ends Ray too. Calls to it then never return, and after a minute Ray
+    ends this process with a code of its own.
+    """
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+
+    def watch() -> None:
+        refusals = 0
+        while refusals < 3:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+                refusals = 0
+            except OSError:
+                refusals += 1
+            time.sleep(1.0)
+        then()
+
+    threading.Thread(target=watch, name="cluster", daemon=True).start()

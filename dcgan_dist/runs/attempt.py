@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dcgan_dist.cli.signals import listening_to_signals
 from dcgan_dist.cluster.capacity import CapacityMonitor, lacks_capacity, release_abandoned_groups
+from dcgan_dist.cluster.join import when_cluster_ends
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.runs.event_recorder import BAD_SAMPLES, EventRecorder
 from dcgan_dist.runs.events import EventQueue, Failed
@@ -44,6 +46,7 @@ class Attempt:
         self.recorder = EventRecorder(plan, folder, self.journal, self.spool)
         self.queue: Any = start_queue()
         self.signal = 0
+        self._finishing, self._code = threading.Lock(), -1
         self.began = self.last_event = time.monotonic()
 
     def exit_code(self) -> int:
@@ -54,6 +57,8 @@ class Attempt:
                 log_missing_reports(self.plan, self.store, self.spool)
                 return self._finish(self._train_and_register())
             except Exception as error:  # the storage, the registry, a task: training itself fails in `_train`
+                if self.signal and isinstance(error, RayError):
+                    return self._finish(self._killed())
                 return self._finish(Outcome.failed(f"{type(error).__name__}: {str(error).strip()}"))
             finally:
                 with suppress(Exception):  # Ray itself may be gone
@@ -65,7 +70,7 @@ class Attempt:
         if failure := self.recorder.failure:
             return Outcome.failed(failure.reason, failure.exit_code)
         if self.signal and not self._complete():
-            return Outcome("KILLED", 128 + self.signal)
+            return self._killed()
         if not self.spool.drain(TRACKING_PATIENCE_SECONDS):
             return Outcome.failed(
                 "training is done, but the tracking server is away: the same command registers the models"
@@ -129,7 +134,17 @@ class Attempt:
         except RayError as error:
             _log.warning("the event queue does not answer (%s)", _cause(error))
 
+    def _killed(self) -> Outcome:
+        return Outcome("KILLED", 128 + self.signal)
+
     def _finish(self, outcome: Outcome) -> int:
+        """Sum up, once, whichever thread asks first; returns the exit code."""
+        with self._finishing:
+            if self._code < 0:
+                self._code = self._sum_up(outcome)
+            return self._code
+
+    def _sum_up(self, outcome: Outcome) -> int:
         """Write result.json, log the summary and close the tracked run; returns the exit code."""
         seconds = time.monotonic() - self.began
         log_missing_reports(self.plan, self.store, self.spool)  # of an event queue that was lost
@@ -159,7 +174,15 @@ class Attempt:
             ray.shutdown()
             os._exit(128 + number)
         self.signal, self.last_event = number, time.monotonic()
+        when_cluster_ends(self._leave_without_ray)
         _log.info("%s: saving a checkpoint, then leaving; once more to leave at once", signal.Signals(number).name)
+
+    def _leave_without_ray(self) -> None:
+        """The signal ended Ray too: sum up and leave, from whatever call to Ray the main thread is in."""
+        _log.warning("Ray has ended: leaving with the checkpoints that were written")
+        code = self._finish(self._killed())
+        self.folder.end_heartbeat()
+        os._exit(code)
 
     def _complete(self) -> bool:
         """Whether the last checkpoint of the run is in the storage, and whole."""

@@ -174,7 +174,11 @@ class RunFolder:
         finally:
             stopped.set()
             thread.join()
-            self.remove(f"{self.path}/heartbeat.json")
+            self.end_heartbeat()
+
+    def end_heartbeat(self) -> None:
+        """Say that nobody works here, so that another start need not wait."""
+        self.remove(f"{self.path}/heartbeat.json")
 
 
 def this_machine() -> str:

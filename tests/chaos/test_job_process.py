@@ -1,6 +1,7 @@
 """The job itself is killed or told to stop: the same command goes on, and nothing of it stays behind."""
 
 import json
+import os
 import signal
 import sys
 import time
@@ -43,6 +44,11 @@ def terminate(job: TrainingJob) -> None:
     job.process.send_signal(signal.SIGTERM)
 
 
+def terminate_all(job: TrainingJob) -> None:
+    """As `timeout` and systemd do: Ray's processes get the signal too."""
+    os.killpg(job.process.pid, signal.SIGTERM)
+
+
 def interrupt_twice(job: TrainingJob) -> None:
     job.process.send_signal(signal.SIGINT)
     job.wait_for("once more to leave at once")
@@ -53,6 +59,7 @@ ENDS = [
     ("SIGKILL of the raylet of the only node", kill_raylet, None),
     ("SIGKILL of the driver", kill_driver, -signal.SIGKILL),
     ("SIGTERM of the driver", terminate, 143),
+    ("SIGTERM of the job's process group", terminate_all, 143),
     ("SIGINT twice of the driver", interrupt_twice, 130),
 ]
 
@@ -85,6 +92,8 @@ def test_the_same_command_goes_on_after_every_kind_of_end(
         step = heard(job.lines, events.batch).step
         assert job.left_behind() == [], fault
         if code == 143:
+            assert result_of(config)["status"] == "KILLED"
+        if end is terminate:
             assert images_seen(CheckpointStore(events.folder).paths()[0]) // events.batch >= step, (
                 "the first signal commits what was done"
             )
