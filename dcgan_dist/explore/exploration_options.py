@@ -19,12 +19,22 @@ class ExploreJob:
     """MLflow server or database with the registry; default $MLFLOW_TRACKING_URI, else the default storage's."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RealImagesJob(ExploreJob):
+    """An exploration that looks at real images too."""
+
+    split: str = "train"
+    """Split of the shards."""
+    crop: Literal["none", "centre"] = "centre"
+    """How images larger than the model's are cut."""
+
+
 NOISE = 0.25
 """Largest change of each component of z around a result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WalkJob(ExploreJob):
+class WalkJob(RealImagesJob):
     """Rows of images between consecutive random z: a grid and an animation for linear and for spherical interpolation, and
     how smooth they are beside real images."""
 
@@ -40,25 +50,17 @@ class WalkJob(ExploreJob):
     """Class of all images, for a conditional generator."""
     shards: str = ""
     """Real images for comparison; empty: none."""
-    split: str = "train"
-    """Split of these shards."""
-    crop: Literal["none", "centre"] = "centre"
-    """How images larger than the model's are cut."""
     real: int = 1000
     """Number of real images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FiltersJob(ExploreJob):
+class FiltersJob(RealImagesJob):
     """Guided backpropagation from the strongest responses of the discriminator's maps over real images, beside the same for a
     random discriminator. --model may name the generator of a registered pair: its discriminator is taken."""
 
     shards: str
     """Real images: folder of shards, manifest, tar or URI."""
-    split: str = "train"
-    """Split of the shards."""
-    crop: Literal["none", "centre"] = "centre"
-    """How images larger than the model's are cut."""
     layer: str = ""
     """convolution0...; empty: the last one."""
     maps: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
@@ -126,7 +128,7 @@ class ArithmeticJob(ExploreJob):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TurnJob(ExploreJob):
+class TurnJob(RealImagesJob):
     """The mean z of faces looking left minus that of faces looking right, added little by little to random samples.
 
     Give the exemplars (--left, --right), or --shards of real faces: the main way in which they differ from their mirror
@@ -139,10 +141,6 @@ class TurnJob(ExploreJob):
     """Exemplars looking to the right."""
     shards: str = ""
     """Real faces with the eyes at fixed places."""
-    split: str = "train"
-    """Split of the shards."""
-    crop: Literal["none", "centre"] = "centre"
-    """How images larger than the model's are cut."""
     real: int = 3000
     """Number of real faces."""
     samples: int = 2000

@@ -46,8 +46,6 @@ class TopResponses:
         """(m, k) responses, the largest first."""
         self.positions = torch.zeros(m, 0, 2, dtype=torch.long)
         """(m, k, 2) row and column of each."""
-        self.numbers = torch.zeros(m, 0, dtype=torch.long)
-        """(m, k) place of each image in the stream."""
         self.images: list[Tensor] = []
         """m times (k, c, s, s)."""
         self.labels: list[Tensor | None] = [None] * m
@@ -61,7 +59,6 @@ class TopResponses:
         outputs = self.discriminator.layer_outputs(images.to(weight), on_device)[self.layer][:, self.maps].cpu()
         values, places = outputs.flatten(2).max(2)  # (b, m)
         positions = torch.stack([places // outputs.shape[3], places % outputs.shape[3]], dim=2)
-        numbers = torch.arange(self.images_seen, self.images_seen + len(images))
         self.images_seen += len(images)
         if not self.images:
             self.images = [images[:0].cpu()] * len(self.maps)
@@ -70,7 +67,6 @@ class TopResponses:
         # Stable, so that of equal responses the earlier image stays, whatever the size of the batches.
         best = values.argsort(dim=1, descending=True, stable=True)[:, : self.k]
         self.values = values.gather(1, best)
-        self.numbers = torch.cat([self.numbers, numbers.expand(len(self.maps), -1)], 1).gather(1, best)
         candidates = torch.cat([self.positions, positions.transpose(0, 1)], 1)
         self.positions = candidates.gather(1, best[..., None].expand(-1, -1, 2))
         for m, rows in enumerate(best):

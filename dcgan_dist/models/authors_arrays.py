@@ -44,21 +44,13 @@ def is_authors_folder(folder: Path) -> bool:
     return folder.is_dir() and any(FILE.fullmatch(path.name) for path in folder.iterdir())
 
 
-def import_generator(folder: Path) -> Generator:
-    """The authors' SVHN generator, preset svhn32, without standing statistics; z is N(0, 1).
+def import_network(folder: Path, network_class: type[Network]) -> Network:
+    """The authors' SVHN generator (z is N(0, 1)) or discriminator, preset svhn32, without standing statistics.
 
     Raises:
         InputError: an array is missing, has another shape than svhn32's, or is no plain float array.
     """
-    return _import(Generator(SVHN32.model), folder, "gen")
-
-
-def import_discriminator(folder: Path) -> Discriminator:
-    """The authors' SVHN discriminator; raises InputError as `import_generator` does."""
-    return _import(Discriminator(SVHN32.model), folder, "discrim")
-
-
-def _import(network: Network, folder: Path, kind: str) -> Network:
+    network, kind = network_class(SVHN32.model), "gen" if network_class is Generator else "discrim"
     files: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
         if (match := FILE.fullmatch(path.name)) and match[1] == kind:

@@ -1,6 +1,5 @@
 """How good and how varied samples are, from numbers that need no labels and no downloaded weights."""
 
-import itertools
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -64,36 +63,21 @@ class Reference:
             inception.add(self.inception(images))
 
 
-def measure_quality(
-    fake_batches: Iterable[Tensor],
-    held_out: Tensor | Reference,
-    *,
-    output: Output = "tanh",
-    inception_weights: str = "",
-) -> dict[str, float]:
+def measure_quality(fake_batches: Iterable[Tensor], reference: Reference) -> dict[str, float]:
     """Compare samples with held-out real images. No random state is used or changed.
 
     Args:
         fake_batches: (b, c, s, s) floats in the generator's range, on any device; at least 2 images together.
-        held_out: a Reference made once for many measurements, or (m, c, s, s) uint8, which are then compared on the
-            device of the samples.
-        output: the generator's range; this and the next are not used where a Reference is given.
-        inception_weights: file for the Frechet Inception distance proper; empty: not measured.
+        reference: the held-out images.
 
     Returns:
         `quality/frechet_random`, `quality/nearest_1k` and `quality/nearest_10k` as far as there are samples (with fewer
         than 1,000 of them `quality/nearest_<their number>`); `quality/fid` where the Reference has Inception features.
     """
-    fake_batches = iter(fake_batches)
-    first = next(fake_batches)
-    if isinstance(held_out, Reference):
-        reference = held_out
-    else:
-        reference = Reference(held_out, output=output, device=first.device, inception_weights=inception_weights)
     random, inception = FeatureStatistics(), FeatureStatistics()
 
     def watched() -> Iterator[Tensor]:
-        for batch in itertools.chain([first], fake_batches):
+        for batch in fake_batches:
             batch = batch.to(reference.device)
             reference.add_features(batch, random, inception)
             yield batch

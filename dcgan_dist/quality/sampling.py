@@ -63,7 +63,7 @@ def sample_batches(
     """
     assert start % batch_size == 0, (start, batch_size)
     if labels is not None:
-        check_classes(generator, n, labels)
+        _check_classes(generator, n, labels)
     for first in range(start, n, batch_size):
         z, classes = fixed_latents(generator, first, first + batch_size, seed=seed)
         if classes is not None and labels is not None:
@@ -79,15 +79,12 @@ def sample_batches(
         yield images[: n - first]
 
 
-def check_classes(generator: Generator, n: int, labels: Sequence[int]) -> None:
-    """Raise InputError unless there are n labels, each a class of the generator."""
+def _check_classes(generator: Generator, n: int, labels: Sequence[int]) -> None:
     classes = generator.config.classes
+    require(classes > 0, "this generator has no classes: give no labels")
     require(
         len(labels) == n and all(0 <= label < classes for label in labels),
-        f"{len(labels)} labels for {n} images of a generator with {classes} classes: give {n} numbers from 0 to "
-        f"{classes - 1}"
-        if classes
-        else "this generator has no classes: give no labels",
+        f"{len(labels)} labels for {n} images of a generator with {classes} classes: give {n} numbers from 0 to {classes - 1}",
     )
 
 

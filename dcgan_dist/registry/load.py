@@ -8,7 +8,7 @@ import torch
 from dcgan_dist.cli.command_line import absolute_tracking_uri
 from dcgan_dist.config import ModelConfig
 from dcgan_dist.errors import InputError, require
-from dcgan_dist.models.authors_arrays import import_discriminator, import_generator, is_authors_folder
+from dcgan_dist.models.authors_arrays import import_network, is_authors_folder
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -52,7 +52,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         return load_registered(model, absolute_tracking_uri(tracking_uri), Generator)
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
-        generator = import_generator(folder)
+        generator = import_network(folder, Generator)
     else:
         generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
     if has_standing_statistics(generator):
@@ -84,7 +84,7 @@ def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> 
         return load_registered(model, absolute_tracking_uri(tracking_uri), Discriminator)
     folder = Path(model).expanduser()
     if is_authors_folder(folder):
-        return import_discriminator(folder).eval()
+        return import_network(folder, Discriminator).eval()
     return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
 
 

@@ -119,7 +119,7 @@ def test_measuring_names_its_figures_and_disturbs_no_random_state(faces: Tensor,
     many = from_uint8(faces.repeat(2, 1, 1, 1)[:1100], "tanh")
     state = torch.get_rng_state()
 
-    small = measure_quality(many[:256].split(64), faces[:400])
+    small = measure_quality(many[:256].split(64), reference)
     large = measure_quality(many.split(100), reference)
 
     assert torch.equal(torch.get_rng_state(), state)
@@ -131,8 +131,8 @@ def test_measuring_names_its_figures_and_disturbs_no_random_state(faces: Tensor,
 def test_measuring_a_sigmoid_model_equals_measuring_the_same_images_in_tanh_range(faces: Tensor) -> None:
     real, fake = faces[:100], faces[100:200]
 
-    tanh = measure_quality([from_uint8(fake, "tanh")], real)
-    sigmoid = measure_quality([from_uint8(fake, "sigmoid")], real, output="sigmoid")
+    tanh = measure_quality([from_uint8(fake, "tanh")], Reference(real))
+    sigmoid = measure_quality([from_uint8(fake, "sigmoid")], Reference(real, output="sigmoid"))
 
     assert sigmoid["quality/frechet_random"] == pytest.approx(tanh["quality/frechet_random"], rel=1e-4)
     assert sigmoid["quality/nearest_100"] == pytest.approx(tanh["quality/nearest_100"] / 2, rel=1e-4)
@@ -149,4 +149,4 @@ def test_a_small_measurement_is_cheap(faces: Tensor, reference: Reference) -> No
 
 def test_a_missing_weights_file_is_said(faces: Tensor) -> None:
     with pytest.raises(InputError, match=r"no file of Inception weights .*nowhere\.pth.*pt_inception-2015-12-05"):
-        measure_quality([from_uint8(faces[:4], "tanh")], faces[:4], inception_weights="nowhere.pth")
+        Reference(faces[:4], inception_weights="nowhere.pth")
