@@ -1,5 +1,7 @@
 """Arithmetic of a network, counted on an example."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +24,7 @@ def forward_flops(model: ModelConfig) -> tuple[float, float]:
         return _flops(Generator(model), z, labels), _flops(Discriminator(model), _two_images(model), labels)
 
 
+@cache
 def classifier_flops(config: ClassifierConfig) -> float:
     """Operations of one image through a classifier."""
     with torch.device("meta"):

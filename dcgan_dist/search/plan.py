@@ -54,12 +54,16 @@ class SearchPlan:
         """Config of the best trial on another draw of labels, with a seed of its own."""
         return replace(best, "seed", self.config.trial.seed + draw)
 
-    def flops(self, config: SupervisedConfig) -> float:
-        """Floating point operations of a trial: forward and backward over its epochs, and its measurements."""
-        samples = steps_per_epoch(self.data.labels, config) * config.batch_size
-        measured = len(measurement_epochs(config, self.config.measurements))
-        images = 3 * config.epochs * samples + measured * (samples + self.data.validation_images)
-        return images * classifier_flops(config.classifier)
+    @cached_property
+    def flops(self) -> list[float]:
+        """Floating point operations of each trial: forward and backward over its epochs, and its measurements."""
+        flops = []
+        for trial in self.trials:
+            samples = steps_per_epoch(self.data.labels, trial) * trial.batch_size
+            measured = len(measurement_epochs(trial, self.config.measurements))
+            images = 3 * trial.epochs * samples + measured * (samples + self.data.validation_images)
+            flops.append(images * classifier_flops(trial.classifier))
+        return flops
 
 
 def plan_search(config: SearchConfig) -> SearchPlan:

@@ -119,9 +119,8 @@ class Search:
 
     def _seconds_left(self, ended: int) -> float:
         """By the arithmetic that is done and still to do, at the pace since this start."""
-        flops = [self.plan.flops(trial) for trial in self.plan.trials]
-        self.flops_done += flops[ended]
-        flops_left = sum(cost for number, cost in enumerate(flops) if number not in self.outcomes)
+        self.flops_done += self.plan.flops[ended]
+        flops_left = sum(cost for number, cost in enumerate(self.plan.flops) if number not in self.outcomes)
         return flops_left * (time.monotonic() - self.began) / self.flops_done
 
     def _repeat(self, best: int) -> dict[int, dict[str, Any]]:

@@ -20,7 +20,7 @@ TOP = 10
 
 def describe(plan: SearchPlan) -> str:
     """The text of --dry-run."""
-    config, costs = plan.config, [plan.flops(trial) for trial in plan.trials]
+    config, costs = plan.config, plan.flops
     unit = "GPU" if config.gpus_per_trial else "CPU core"
     rate = FLOPS_PER_SECOND[unit] * (config.gpus_per_trial or config.cpus_per_trial)
     lines = [
@@ -50,20 +50,19 @@ def describe_probe(plan: SearchPlan, seconds_per_step: float, places: int) -> st
     """What a measured step says about the whole search, spread by arithmetic over trials of other sizes."""
     first = plan.trials[0]
     rate = 3 * classifier_flops(first.classifier) * first.batch_size / seconds_per_step
-    costs = [plan.flops(trial) for trial in plan.trials]
-    seconds = max(sum(costs) / places, max(costs)) / rate
+    seconds = max(sum(plan.flops) / places, max(plan.flops)) / rate
     return (
         f"probe: {seconds_per_step * 1e3:.1f} ms per step of {first.batch_size} images in trial 0, "
         f"{rate / 1e9:.1f} GFLOP/s\n"
         f"{plan.config.trials} trials, {places} at a time: about {duration(seconds)}; the {plan.config.repeats} repeats at most "
-        f"{duration(max(-(-plan.config.repeats // places), 1) * max(costs) / rate)}\n{_gpu_line(plan, rate)}"
+        f"{duration(max(-(-plan.config.repeats // places), 1) * max(plan.flops) / rate)}\n{_gpu_line(plan, rate)}"
     )
 
 
 def _gpu_line(plan: SearchPlan, rate: float) -> str:
     """GPU hours and money of all trials and repeats at so many operations per second in each."""
-    config, costs = plan.config, [plan.flops(trial) for trial in plan.trials]
-    hours = (sum(costs) + config.repeats * max(costs)) / rate / 3600 * config.gpus_per_trial
+    config = plan.config
+    hours = (sum(plan.flops) + config.repeats * max(plan.flops)) / rate / 3600 * config.gpus_per_trial
     price = find_price(config.price)
     # Trials fill machines: what is paid for is the share of one that they use.
     gpus = (price.gpus if price else 1) if config.gpus_per_trial else 0

@@ -33,9 +33,9 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listener:
-    """Callbacks for what happens to tasks, by number; called in the driver."""
+@dataclass(frozen=True, kw_only=True)
+class Listener(tune.Callback):
+    """What the driver does when Tune starts, hears from or ends a task, by the task's number."""
 
     ended: Callable[[int, str], None]
     """Number, and what the cluster says went wrong; empty where nothing did."""
@@ -44,6 +44,33 @@ class Listener:
     started: Callable[[int], None] = lambda number: None
     reported: Callable[[int, dict[str, float], int], None] = lambda number, metrics, images_seen: None
     """Number, metrics, images seen."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles what it is given; the callbacks hold connections
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Tune looks for something to do."""
+        self.check()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A process has begun with it, for the first time or again."""
+        self.started(trial.config["task"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """It has measured something."""
+        if result["images_seen"]:
+            metrics = {name: float(value) for name, value in result.items() if "/" in name}
+            self.reported(trial.config["task"], metrics, int(result["images_seen"]))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """It came to its end, or the scheduler stopped it."""
+        self.ended(trial.config["task"], "")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """It raised, or its process died, more often than is allowed."""
+        self.ended(trial.config["task"], _cause(trial))
 
 
 def resources_per_trial(config: SearchConfig) -> dict[str, float]:
@@ -70,14 +97,7 @@ def places(config: SearchConfig) -> int:
 
 
 def sweep(config: SearchConfig, folder: RunFolder, context: Context, listener: Listener) -> None:
-    """Do all tasks of the context.
-
-    Args:
-        config: of the search.
-        folder: of the search.
-        context: given to every training, through the cluster's object store.
-        listener: told of each event.
-    """
+    """Do all tasks of the context, which every training is given through the cluster's object store."""
     os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
     if not config.verbose:
         logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files that are switched off above
@@ -106,7 +126,7 @@ def sweep(config: SearchConfig, folder: RunFolder, context: Context, listener: L
             name=TUNE_FOLDER,
             storage_path=folder.path,
             storage_filesystem=as_pyarrow(folder.fs),
-            callbacks=[Watch(listener)],
+            callbacks=[listener],
             failure_config=tune.FailureConfig(max_failures=config.max_failures),
             verbose=0,
         ),
@@ -124,40 +144,6 @@ def _train_in_tune(settings: dict[str, Any], context: Context) -> None:
     outcome = run_task(context, settings["task"], tell)
     if outcome["status"] == "FAILED":
         tune.report({VALIDATION: 100.0, "images_seen": 0})  # Tune wants its metric from every trial; not recorded
-
-
-class Watch(tune.Callback):
-    """Tells a listener what Tune does."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles what it is given; a listener holds connections
-
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Tune looks for something to do."""
-        self.listener.check()
-
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A process has begun with it, for the first time or again."""
-        self.listener.started(trial.config["task"])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """It has measured something."""
-        if result["images_seen"]:
-            metrics = {name: float(value) for name, value in result.items() if "/" in name}
-            self.listener.reported(trial.config["task"], metrics, int(result["images_seen"]))
-
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """It came to its end, or the scheduler stopped it."""
-        self.listener.ended(trial.config["task"], "")
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """It raised, or its process died, more often than is allowed."""
-        self.listener.ended(trial.config["task"], _cause(trial))
 
 
 def _cause(trial: Trial) -> str:
