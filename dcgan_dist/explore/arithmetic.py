@@ -40,11 +40,11 @@ def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
     pair = classifiers_of(job, generator) if job.labelled else None
     exploration = Exploration(name="arithmetic", job=job, arguments=list(arguments), paper=PAPER)
     if all(given):
-        a, b, c = (
+        exemplars = [
             read_exemplars(items, generator, seed=job.seed, field=field)
-            for items, field in zip(given, ("a", "b", "c"), strict=True)
-        )
-        _draw_equation(exploration, job, generator, (a, b, c), job.name, "equation.png", pair[1] if pair else None)
+            for items, field in zip(given, "abc", strict=True)
+        ]
+        _draw_equation(exploration, job, generator, exemplars, job.name, "equation.png", pair[1] if pair else None)
         return exploration
 
     assert pair is not None
@@ -61,15 +61,13 @@ def run_arithmetic(job: ArithmeticJob, arguments: Sequence[str]) -> Exploration:
     }
     for sign, (rich, poor) in enumerate(((wanted, other), (other, wanted))):
         name = f"{rich} - {poor} + {poor}"
-        exemplars = groups[rich][: job.trials], groups[poor][: job.trials], groups[poor][job.trials :]
-        a, b, c = (_latents(generator, numbers, job.seed) for numbers in exemplars)
+        numbers = groups[rich][: job.trials], groups[poor][: job.trials], groups[poor][job.trials :]
+        exemplars = [_latents(generator, group, job.seed) for group in numbers]
         file = f"{rich}.png".replace("/", "_")
-        _draw_equation(exploration, job, generator, (a[0], b[0], c[0]), name, file, None)
-        counted = _count(job, generator, judge, a, b, c, towards=sign == 0)
-        counted["exemplars_of_the_figure"] = {
-            letter: numbers[0].tolist() for letter, numbers in zip("abc", exemplars, strict=True)
-        }
-        exploration.figures[name] = counted
+        _draw_equation(exploration, job, generator, [z[0] for z in exemplars], name, file, None)
+        counted = _count(job, generator, judge, exemplars, towards=sign == 0)
+        drawn = {letter: group[0].tolist() for letter, group in zip("abc", numbers, strict=True)}
+        exploration.figures[name] = {**counted, "exemplars_of_the_figure": drawn}
     return exploration
 
 
@@ -97,14 +95,15 @@ def _count(
     job: ArithmeticJob,
     generator: Generator,
     judge: AttributeClassifier,
-    a: Tensor,
-    b: Tensor,
-    c: Tensor,
+    exemplars: Sequence[Tensor],
     *,
     towards: bool,
 ) -> dict[str, Any]:
-    """How often the judge sees the wanted side of the attribute: in results, in C alone, in what else could be done."""
-    n, device = len(a), a.device
+    """How often the judge sees the wanted side of the attribute: in results, in C alone, in what else could be done.
+
+    Exemplars of A, B and C are (trials, EXEMPLARS, latent_dim) each.
+    """
+    exemplars, n = [z.transpose(0, 1) for z in exemplars], len(exemplars[0])
 
     def rate(images: Tensor) -> dict[str, Any]:
         positive, total = judge.rate(images)
@@ -113,26 +112,22 @@ def _count(
     def images(z: Tensor) -> Tensor:
         return draw(generator, z, label=job.label)
 
-    pixels = [images(z.flatten(0, 1)).unflatten(0, z.shape[:2]) for z in (a, b, c)]
-    average = torch.stack([combine(*equation) for equation in zip(*pixels, strict=True)]).clamp(-1, 1)
     strangers, _ = fixed_latents(generator, 0, 2 * EXEMPLARS * n, seed=job.seed + 1)
-    plus, minus = strangers.unflatten(0, (2, n, EXEMPLARS)).to(device)
-    results, alone = images(a.mean(1) - b.mean(1) + c.mean(1)), images(c.mean(1))
+    plus, minus = strangers.unflatten(0, (2, n, EXEMPLARS)).transpose(1, 2)
+    a, _, c = exemplars
+    pixels = [images(z.flatten(0, 1)).unflatten(0, z.shape[:2]) for z in exemplars]
+    judged = {
+        "results": images(combine(*exemplars)),
+        "c_alone": images(c.mean(0)),
+        "a_alone": images(a.mean(0)),
+        "random_difference_added_to_c": images(combine(plus, minus, c)),
+        "pixel_average": combine(*pixels).clamp(-1, 1),
+    }
     others, _ = fixed_latents(generator, 0, n, seed=job.seed + 2)
     plain = _statistics(images(others))
-    return {
-        "n": n,
-        "results": rate(results),
-        "c_alone": rate(alone),
-        "a_alone": rate(images(a.mean(1))),
-        "random_difference_added_to_c": rate(images(plus.mean(1) - minus.mean(1) + c.mean(1))),
-        "pixel_average": rate(average),
-        "frechet_to_as_many_samples": {
-            "results": plain.distance(_statistics(results)),
-            "c_alone": plain.distance(_statistics(alone)),
-            "pixel_average": plain.distance(_statistics(average)),
-        },
-    }
+    distances = {key: plain.distance(_statistics(judged[key])) for key in ("results", "c_alone", "pixel_average")}
+    rates = {key: rate(images) for key, images in judged.items()}
+    return {"n": n, **rates, "frechet_to_as_many_samples": distances}
 
 
 def _statistics(images: Tensor) -> FeatureStatistics:
@@ -146,7 +141,7 @@ def _draw_equation(
     exploration: Exploration,
     job: ArithmeticJob,
     generator: Generator,
-    exemplars: tuple[Tensor, Tensor, Tensor],
+    exemplars: Sequence[Tensor],
     name: str,
     file: str,
     judge: AttributeClassifier | None,
@@ -157,12 +152,10 @@ def _draw_equation(
     baseline = combine(*pixels).clamp(-1, 1)
     scale = max(1, 64 // around.shape[-1])
 
-    def column(z: Tensor, images: Tensor, title: str) -> Image.Image:
+    parts: list[Image.Image | str] = []
+    for z, images, title, sign in zip(exemplars, pixels, "ABC", "-+=", strict=True):
         mean = draw(generator, z.mean(0)[None], label=job.label)
-        return panel(torch.cat([images, mean]), title, columns=1, scale=scale)
-
-    parts: list[Image.Image | str] = [column(exemplars[0], pixels[0], "A"), "-"]
-    parts += [column(exemplars[1], pixels[1], "B"), "+", column(exemplars[2], pixels[2], "C"), "="]
+        parts += [panel(torch.cat([images, mean]), title, columns=1, scale=scale), sign]
     parts += [panel(around, "G(y + noise), G(y) in the centre", columns=3, scale=scale)]
     parts += [panel(baseline[None], "in pixels", scale=scale)]
     caption = (

@@ -38,28 +38,19 @@ class FeatureStatistics:
         return self.scatter / (self.count - 1)
 
     def distance(self, other: Self) -> float:
-        """Frechet distance to another set of features."""
-        return frechet_distance(self.mean, self.covariance, other.mean, other.covariance)
+        """|mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)), the squared distance of two normal distributions.
 
+        The trace of the root is computed as the sum of the roots of the eigenvalues of cov_a^(1/2) cov_b cov_a^(1/2): two
+        symmetric decompositions, so that singular covariances (fewer samples than features) need no special care.
 
-def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
-    """|mean_a - mean_b|^2 + tr(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)), the squared distance of two normal distributions.
+        Returns:
+            At least 0, in squared feature units. Its bias falls as 1 / samples: compare only equal numbers of samples.
 
-    The trace of the root is computed as the sum of the roots of the eigenvalues of cov_a^(1/2) cov_b cov_a^(1/2): two
-    symmetric decompositions, so that singular covariances (fewer samples than features) need no special care.
-
-    Args:
-        mean_a, mean_b: (d,).
-        cov_a, cov_b: (d, d), symmetric, positive semidefinite.
-
-    Returns:
-        At least 0, in squared feature units. Its bias falls as 1 / samples: compare only equal numbers of samples.
-
-    Source: Dowson and Landau 1982; as a measure of samples Heusel et al., arXiv 1706.08500.
-    """
-    mean_a, cov_a, mean_b, cov_b = (x.double() for x in (mean_a, cov_a, mean_b, cov_b))
-    values, vectors = torch.linalg.eigh(cov_a)
-    root_a = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    root_trace = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()
-    distance = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * root_trace
-    return max(0.0, float(distance))
+        Source: Dowson and Landau 1982; as a measure of samples Heusel et al., arXiv 1706.08500.
+        """
+        cov_a, cov_b = self.covariance, other.covariance
+        values, vectors = torch.linalg.eigh(cov_a)
+        root_a = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+        root_trace = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()
+        distance = (self.mean - other.mean).square().sum() + cov_a.trace() + cov_b.trace() - 2 * root_trace
+        return max(0.0, float(distance))

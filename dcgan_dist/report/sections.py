@@ -198,51 +198,43 @@ def values(content: dict[str, Any]) -> Markup:
 
     Shares with an interval stand on one line, long lists are cut.
     """
-    rows = list(_rows("", content))
+    rows: list[tuple[str, Any]] = []
     families: dict[tuple[str, ...], dict[str, list[Any]]] = {}
-    for prefix, inner in _leaves("", content):
-        families.setdefault(tuple(inner), {})[prefix] = list(inner.values())
+    for name, value in _nodes("", content):
+        if not isinstance(value, dict) or _is_share(value):
+            rows += [(name, _shown(value))] if value is not None else []
+        elif name and value and all(isinstance(number, int | float) for number in value.values()):
+            families.setdefault(tuple(value), {})[name] = list(value.values())
     tables = []
     for names, members in families.items():
         if len(members) > 1 and len(names) > 1:
-            tables.append(
-                table(["", *(name.replace("_", " ") for name in names)], [[p, *v] for p, v in members.items()])
-            )
-            shown = {f"{prefix}.{name}" for prefix in members for name in names}
+            columns = ["", *(name.replace("_", " ") for name in names)]
+            tables.append(table(columns, [[member, *figures] for member, figures in members.items()]))
+            shown = {f"{member}.{name}" for member in members for name in names}
             rows = [row for row in rows if row[0] not in shown]
     return Markup("").join([*tables, table(("figure", "value"), rows)] if rows else tables)
 
 
-def _leaves(prefix: str, content: Any) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Dictionaries of numbers only, by dotted name."""
-    if not isinstance(content, dict) or _is_share(content):
-        return
-    if prefix and content and all(isinstance(value, int | float) for value in content.values()):
-        yield prefix, content
-    for key, value in content.items():
-        yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value)
+def _nodes(name: str, content: Any) -> Iterable[tuple[str, Any]]:
+    """Nested values by dotted name, dictionaries before what they hold; a share with its interval is one value."""
+    yield name, content
+    if isinstance(content, dict) and not _is_share(content):
+        for key, value in content.items():
+            yield from _nodes(f"{name}.{key}" if name else str(key), value)
 
 
 def _is_share(content: dict[str, Any]) -> bool:
     return {"k", "n", "share", "low", "high"} <= content.keys()
 
 
-def _rows(prefix: str, content: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(content, dict) and _is_share(content):
-        count = f"{content['k']:,} of {content['n']:,}"
-        yield prefix, f"{content['share']:.1%} ({count}; 95 % interval {content['low']:.1%} to {content['high']:.1%})"
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            yield from _rows(f"{prefix}.{key}" if prefix else str(key), value)
-    elif isinstance(content, list):
-        shown = ", ".join(str(_rounded(value)) for value in content[:20])
-        yield prefix, shown + (f", ... ({len(content)} in all)" if len(content) > 20 else "")
-    elif content is not None:
-        yield prefix, content
-
-
-def _rounded(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        count = f"{value['k']:,} of {value['n']:,}"
+        return f"{value['share']:.1%} ({count}; 95 % interval {value['low']:.1%} to {value['high']:.1%})"
+    if isinstance(value, list):
+        shown = ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in value[:20])
+        return shown + (f", ... ({len(value)} in all)" if len(value) > 20 else "")
+    return value
 
 
 def _origin(content: dict[str, Any]) -> Markup:
