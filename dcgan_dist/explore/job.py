@@ -47,11 +47,6 @@ class Exploration:
         except OSError as error:
             raise InputError(f"`out` {self.folder} cannot be made ({error.strerror}): name another place") from error
 
-    @property
-    def command(self) -> str:
-        """The command that repeats this job."""
-        return shlex.join(["python", "jobs/explore.py", self.name, *self.arguments])
-
     def add(self, file: str, picture: Image.Image, caption: str, *, source_images: bool = False) -> None:
         """Save a picture with a caption below it that also names model and seed.
 
@@ -72,12 +67,12 @@ class Exploration:
         self.pictures.append(entry)
 
     def finish(self) -> Path:
-        """Write result.json and return its path."""
+        """Write result.json, with the command that repeats the job, and return its path."""
         result = {
             "job": f"explore {self.name}",
             "model": self.identity,
             "seed": self.job.seed,
-            "command": self.command,
+            "command": shlex.join(["python", "jobs/explore.py", self.name, *self.arguments]),
             "paper": self.paper,
             "figures": self.figures,
             "pictures": self.pictures,

@@ -53,13 +53,6 @@ def digits(real_data: Path) -> Tensor:
     return torch.from_numpy(pixels).permute(3, 2, 0, 1).float() / 127.5 - 1
 
 
-def theano_batch_norm(x: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    axes = (0,) if x.ndim == 2 else (0, 2, 3)
-    shape = (1, -1) if x.ndim == 2 else (1, -1, 1, 1)
-    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-    return (x - mean) / np.sqrt(variance + 1e-8) * gain.reshape(shape) + bias.reshape(shape)
-
-
 def convolve(x: np.ndarray, kernels: np.ndarray) -> np.ndarray:
     """Convolution (kernels flipped along both axes) by scipy, stride 2, padding 2: (b, n, s / 2, s / 2)."""
     return fftconvolve(x[:, None], kernels[None], axes=(3, 4)).sum(2)[:, :, 2:-2:2, 2:-2:2]
@@ -71,13 +64,11 @@ def test_the_discriminator_computes_what_its_arrays_mean_in_theano(arrays: Path)
     )
     images = np.random.default_rng(1).uniform(-1, 1, (4, 3, 32, 32))
 
-    def leaky(x: np.ndarray) -> np.ndarray:
-        return np.where(x > 0, x, 0.2 * x)
-
-    h = leaky(convolve(images, w))
-    h = leaky(theano_batch_norm(convolve(h, w2), g2, b2))
-    h = leaky(theano_batch_norm(convolve(h, w3), g3, b3))
-    expected = (h.reshape(4, -1) @ wy)[:, 0]
+    h = F.leaky_relu(torch.from_numpy(convolve(images, w)), 0.2)
+    for kernels, gain, bias in ((w2, g2, b2), (w3, g3, b3)):
+        x, gain, bias = map(torch.from_numpy, (convolve(h.numpy(), kernels), gain, bias))
+        h = F.leaky_relu(F.batch_norm(x, None, None, gain, bias, training=True, eps=1e-8), 0.2)
+    expected = (h.flatten(1).numpy() @ wy)[:, 0]
 
     logits = import_network(arrays, Discriminator).double()(torch.from_numpy(images))
 

@@ -108,13 +108,6 @@ def test_a_memorised_image_has_distance_zero(faces: Tensor) -> None:
     assert nearest_distances(Reference(faces[:64]), copies.split(10), ())[64] == 0
 
 
-def test_nearest_distance_is_in_the_units_of_the_networks() -> None:
-    black, white = torch.zeros(2, 1, 28, 28, dtype=torch.uint8), torch.ones(4, 1, 28, 28)
-
-    assert nearest_distances(Reference(black), [white], ())[4] == pytest.approx(2 * 28)
-    assert nearest_distances(Reference(black, output="sigmoid"), [white], ())[4] == pytest.approx(28)
-
-
 def test_measuring_names_its_figures_and_disturbs_no_random_state(faces: Tensor, reference: Reference) -> None:
     many = from_uint8(faces.repeat(2, 1, 1, 1)[:1100], "tanh")
     state = torch.get_rng_state()
