@@ -18,7 +18,7 @@ def write_result(folder: Path, result: dict[str, Any]) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    with _refusing(f"`out` {folder}", "choose another folder"):
+    with writing(f"`out` {folder}", "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         return _write(folder / RESULT_NAME, result)
 
@@ -30,12 +30,13 @@ def write_json(path: str, content: Any) -> None:
         InputError: the file cannot be written.
     """
     if path:
-        with _refusing(f"`json` {path}", "name another file"):
+        with writing(f"`json` {path}", "name another file"):
             _write(Path(path), content)
 
 
 @contextmanager
-def _refusing(place: str, remedy: str) -> Iterator[None]:
+def writing(place: str, remedy: str) -> Iterator[None]:
+    """Raise InputError, which names the place and the remedy, where something cannot be written in the block."""
     try:
         yield
     except OSError as error:

@@ -88,12 +88,8 @@ def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
     """The code of a check, and with it the learned features.
 
     From training and held-out images alike: features learnt from training images alone would know them better, and samples
-    that copy nothing would seem to know them too.
-
-    Args:
-        train: (t, 3, 32, 32), with the held-out images at least 9.
-        held_out: (p, 3, 32, 32).
-        seed: of the choice of images, where there are many.
+    that copy nothing would seem to know them too. Together they are at least 9 thumbnails (n, 3, 32, 32); where there are
+    many, the seed decides which of them are learnt from.
     """
     pool = np.concatenate([train, held_out])
     chosen = np.random.default_rng(seed).permutation(len(pool))[:FITTED]
@@ -102,14 +98,10 @@ def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
 
 
 def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, *, seed: int = 0) -> Memorization:
-    """Compare thumbnails (n, 3, 32, 32) of samples, training images and held-out images.
+    """Compare thumbnails (n, 3, 32, 32) of at least 1 sample, at least 2 training images, and held-out images.
 
-    Args:
-        samples: at least 1.
-        train: at least 2.
-        held_out: drawn as the training images were; may be none, which leaves the verdict inconclusive.
-        coder: learnt by `learn_coder`.
-        seed: of planted copies, cells and permutations.
+    The latter were drawn as the training images were; there may be none, which leaves the verdict inconclusive. The coder
+    comes from `learn_coder`; the seed is that of planted copies, cells and permutations.
     """
     began, rng = time.monotonic(), np.random.default_rng(seed)
     planted, kinds = plant(train[rng.permutation(len(train))[:PLANTED]], seed=seed)

@@ -1,12 +1,15 @@
 """Statistics of distances to nearest training images: bands, authenticity, hubs, ranks; and cells of the space of images."""
 
 import math
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.stats import norm, rankdata
+
+FITTED = 10_000
+"""Images that the cells are made from; all are put into them."""
 
 
 def band_half_width(n: int, confidence: float = 0.95) -> float:
@@ -15,25 +18,6 @@ def band_half_width(n: int, confidence: float = 0.95) -> float:
     Source: Dvoretzky, Kiefer and Wolfowitz 1956 with the constant of Massart, Annals of Probability 1990.
     """
     return math.sqrt(math.log(2 / (1 - confidence)) / (2 * n))
-
-
-def authenticity(distances: NDArray[np.floating], nearest_of_training: NDArray[np.floating]) -> float:
-    """Share of images that are farther from their nearest training image than that one is from its own nearest.
-
-    About half of the images of an independent sample of the training set's size are so. The value depends on the number
-    of training images, so that of samples means something only beside that of held-out images.
-
-    Args:
-        distances: (n,) from each image to its nearest training image.
-        nearest_of_training: (n,) from that training image to the nearest other one.
-
-    Source: Alaa et al., "How faithful is your synthetic data?", ICML 2022.
-    """
-    return float(np.mean(distances > nearest_of_training))
-
-
-FITTED = 10_000
-"""Images that the cells are made from; all are put into them."""
 
 
 def make_cells(images: NDArray[np.float32], count: int, *, seed: int = 0) -> NDArray[np.float32]:
@@ -47,59 +31,36 @@ def make_cells(images: NDArray[np.float32], count: int, *, seed: int = 0) -> NDA
     return np.ascontiguousarray(centres, np.float32)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hubs:
-    """How the nearest training images of some images are spread."""
-
-    distinct: int
-    """Training images that are the nearest of at least one."""
-    most: int
-    """Images that the most frequent one is the nearest of."""
-    share_of_ten: float
-    """Share of the images whose nearest is among the ten most frequent ones."""
-    ids: tuple[int, ...]
-    """Those ten, most frequent first."""
-
-
-def count_hubs(nearest: NDArray[np.int64]) -> Hubs:
-    """Count how often each training image is the nearest one.
+def count_hubs(nearest: NDArray[np.int64]) -> dict[str, Any]:
+    """How the nearest training images (n,) of n images are spread.
 
     A smooth or average picture is near to everything, with or without copying: compare the counts of samples with those of
     as many held-out images.
 
-    Args:
-        nearest: (n,) row of the nearest training image of each image, n at least 1.
+    Returns:
+        `distinct`: training images that are the nearest of at least one; `most`: images that the most frequent one is the
+        nearest of; `share_of_ten`: share of the images whose nearest is among the ten most frequent ones, whose rows are
+        `ids`, most frequent first.
     """
     ids, counts = np.unique(nearest, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:10]
-    return Hubs(
-        distinct=len(ids),
-        most=int(counts.max()),
-        share_of_ten=float(counts[order].sum() / len(nearest)),
-        ids=tuple(ids[order].tolist()),
-    )
+    share_of_ten = float(counts[order].sum() / len(nearest))
+    return {
+        "distinct": len(ids),
+        "most": int(counts.max()),
+        "share_of_ten": share_of_ten,
+        "ids": tuple(ids[order].tolist()),
+    }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MannWhitney:
-    """Two samples compared by ranks."""
+def mann_whitney(first: NDArray[np.floating], second: NDArray[np.floating]) -> dict[str, float]:
+    """Compare samples of n and m values by ranks.
 
-    u: float
-    """Pairs in which the first sample's value is the larger one, ties counted half."""
-    share_below: float
-    """Probability that a value of the first sample lies below one of the second, ties counted half; 0.5: no difference."""
-    z: float
-    """Standardised with the variance corrected for ties; negative where the first sample lies lower."""
-    p_below: float
-    """One-sided: probability of such a low z if both came from one distribution (normal approximation)."""
-
-
-def mann_whitney(first: NDArray[np.floating], second: NDArray[np.floating]) -> MannWhitney:
-    """Compare two samples by ranks.
-
-    Args:
-        first: (n,) values, n at least 1.
-        second: (m,) values, m at least 1.
+    Returns:
+        `u`: pairs in which the first sample's value is the larger one, ties counted half; `share_below`: probability that a
+        value of the first lies below one of the second, 0.5 where nothing differs; `z`: standardised with the variance
+        corrected for ties, negative where the first lies lower; `p_below`: one-sided probability of such a low z if both
+        came from one distribution, by the normal approximation.
 
     Source: Mann and Whitney 1947; variance with ties as in Lehmann, Nonparametrics, 1975.
     """
@@ -107,7 +68,7 @@ def mann_whitney(first: NDArray[np.floating], second: NDArray[np.floating]) -> M
     ranks = rankdata(np.concatenate([first, second]))
     u = float(ranks[:n].sum() - n * (n + 1) / 2)
     z = float(rank_sum_z(ranks, np.arange(n + m) < n))
-    return MannWhitney(u=u, share_below=1 - u / (n * m), z=z, p_below=float(norm.cdf(z)))
+    return {"u": u, "share_below": 1 - u / (n * m), "z": z, "p_below": float(norm.cdf(z))}
 
 
 def rank_sum_z(ranks: NDArray[np.floating], is_first: NDArray[np.bool_]) -> float:

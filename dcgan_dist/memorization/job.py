@@ -2,8 +2,6 @@
 
 import logging
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ import torch
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.html_page import save_page
-from dcgan_dist.cli.result_file import RESULT_NAME, write_result
-from dcgan_dist.errors import InputError, require
+from dcgan_dist.cli.result_file import RESULT_NAME, write_result, writing
+from dcgan_dist.errors import require
 from dcgan_dist.memorization.check import Memorization, check_thumbnails, learn_coder
 from dcgan_dist.memorization.check_options import MemorizationOptions
 from dcgan_dist.memorization.image_sets import ImageSet, read_image_set, read_real_images
@@ -56,15 +54,16 @@ def run_check(options: MemorizationOptions) -> int:
     samples = sample_set.images[np.linspace(0, len(sample_set) - 1, min(len(sample_set), options.n)).astype(int)]
     places = _absolute(options.train, "train"), _absolute(options.held_out, "held_out")
     train, held_out = read_real_images(*places, side=sample_set.side, crop=options.crop)
-    _log.info("%s samples, %s training images, %s held-out images", *map(_counted, (samples, train, held_out)))
-    with _writing(out):
+    counts = (f"{len(images):,}" for images in (samples, train, held_out))
+    _log.info("%s samples, %s training images, %s held-out images", *counts)
+    with writing(f"`out` {out}", "name another place"):
         out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
 
     coder = learn_coder(train.images, held_out.images, seed=options.seed)
     memorization = check_thumbnails(samples, train.images, held_out.images, coder, seed=options.seed)
     title = f"Memorization: {', '.join(map(_shown, [model] if model else options.samples))}"
     report = memorization_page(title, memorization, samples, train.images, held_out.images)
-    with _writing(out):
+    with writing(f"`out` {out}", "name another place"):
         save_page(report, out / REPORT_NAME)
     write_result(out, _result(options, model, memorization, train, held_out))
     verdict = memorization.verdict
@@ -73,18 +72,6 @@ def run_check(options: MemorizationOptions) -> int:
     if model:
         _tell_registry(model, version, tracking_uri, memorization, train, out)
     return 0
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error
-
-
-def _counted(images: ImageSet | np.ndarray) -> str:
-    return f"{len(images):,}"
 
 
 def _absolute(paths: tuple[str, ...], field: str) -> list[str]:

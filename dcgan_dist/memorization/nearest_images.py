@@ -43,13 +43,7 @@ class Nearest:
 
 
 def find_nearest(queries: Pixels, train: Pixels, coder: Coder) -> Nearest:
-    """Nearest training images in every space, and the most similar one of all of them by the verifier.
-
-    Args:
-        queries: (q, 3, 32, 32) thumbnails.
-        train: (t, 3, 32, 32) thumbnails.
-        coder: gives codes and features.
-    """
+    """Nearest training images of thumbnails (q, 3, 32, 32) in every space, and the verifier's choice among all of them."""
     k = min(CANDIDATES, len(train))
     nearest = {}
     for space in SPACES:
@@ -71,10 +65,7 @@ def _most_similar(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Score (q,) and id (q,) of the candidate that the verifier finds most alike; of equals the higher id.
 
-    Args:
-        queries: (q, 3, 32, 32).
-        train: (t, 3, 32, 32).
-        candidates: (q, k) ids of training images; an id may occur twice, and below 0 there is none.
+    Candidates are ids (q, k) of training images; an id may occur twice, and below 0 there is none.
     """
     scores = np.full(len(queries), -np.inf, np.float32)
     most_similar = np.full(len(queries), -1, np.int64)

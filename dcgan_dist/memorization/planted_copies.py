@@ -14,15 +14,7 @@ CROPPED = 2
 
 
 def plant(images: NDArray[np.uint8], *, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Make a near copy of each image; the kinds take turns.
-
-    Args:
-        images: (n, 3, s, s).
-        seed: the same seed gives the same copies.
-
-    Returns:
-        (n, 3, s, s), and (n,) number of the kind of each in KINDS.
-    """
+    """A near copy of each image (n, 3, s, s), the same for the same seed, and (n,) its kind, which take turns, in KINDS."""
     kinds = np.arange(len(images)) % len(KINDS)
     copies = np.empty_like(images)
     for row, (image, kind) in enumerate(zip(images, kinds.tolist(), strict=True)):

@@ -41,14 +41,7 @@ class _Results:
 
 
 def block_pairs(codes: Codes, others: Codes | None, radius: int, blocks: Blocks) -> Iterator[Shared]:
-    """Pairs within the radius among codes that agree in len(blocks) - radius of the blocks, so all of them.
-
-    Args:
-        codes: (n, b) uint8.
-        others: (m, b) uint8 or None.
-        radius: bits, inclusive; below the number of blocks.
-        blocks: (count, code_bits) bool, disjoint.
-    """
+    """Pairs within the radius among codes that agree in len(blocks) - radius, at least 1, of the blocks, so all of them."""
     rows, split = _rows(codes, others)
     every = list(combinations(range(len(blocks)), len(blocks) - radius))
     threads = _threads(len(every), per_thread=len(rows) * (16 + rows.itemsize * rows.shape[1]))

@@ -51,13 +51,9 @@ def choose_blocks(sample: Codes, count: int) -> Blocks:
 
 
 def agreeing_share(sample: Codes, blocks: Blocks, agree: int, most: int = 48) -> float:
-    """Share of pairs of codes that agree in the chosen blocks, summed over all choices: comparisons per pair.
+    """Share of pairs of a random sample that agree in the chosen blocks, summed over all choices: comparisons per pair.
 
-    Args:
-        sample: (s, b) uint8, drawn at random.
-        blocks: (count, code_bits) bool.
-        agree: blocks that agree.
-        most: choices to measure; of more, that many drawn at random stand for all.
+    Of more choices than `most`, that many drawn at random stand for all.
     """
     rng = np.random.default_rng(0)
     every = math.comb(len(blocks), agree)
@@ -67,9 +63,8 @@ def agreeing_share(sample: Codes, blocks: Blocks, agree: int, most: int = 48) ->
     rows = as_words(sample)
     equal = 0
     for chosen in measured:
-        counts = np.unique(
-            _hashes(rows, as_words(np.packbits(blocks[list(chosen)].any(0))[None])[0]), return_counts=True
-        )[1]
+        mask = as_words(np.packbits(blocks[list(chosen)].any(0))[None])[0]
+        counts = np.unique(_hashes(rows, mask), return_counts=True)[1]
         equal += int((counts * (counts - 1) // 2).sum())
     pairs = len(sample) * (len(sample) - 1) / 2
     # Never zero: a share too small to be seen in the sample is put at half a pair in all of it.

@@ -141,10 +141,7 @@ def few_labels(
 
 
 def read_splits(path: str) -> dict[str, LabelledImages]:
-    """Splits of a labelled data set by name, wholly in memory.
-
-    Args:
-        path: SVHN's .mat files (a folder or one of them); or shards as `load_manifest` takes them.
+    """Splits by name, wholly in memory, of SVHN's .mat files (a folder or one of them) or of labelled shards.
 
     Raises:
         InputError: nothing there, damaged, images of another size than 32 pixels, no labels.

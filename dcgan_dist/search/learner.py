@@ -44,11 +44,7 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
 
     def step(self, number: int, batch: ImagesAndLabels) -> dict[str, Tensor]:
-        """One update; the same for the same number and batch, whatever was drawn before.
-
-        Args:
-            number: of the step, from 0.
-            batch: uint8 images and their classes.
+        """One update; the same for the same number of the step, from 0, and batch, whatever was drawn before.
 
         Returns:
             `loss/train` and `error_percent/train` of the batch before the update, and `gradient_norm/train`.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -13,22 +12,13 @@ from numpy.typing import NDArray
 def save_parallel_coordinates(
     columns: Mapping[str, Sequence[float]], score: Sequence[float], path: Path, *, score_name: str, title: str
 ) -> Path:
-    """Write the picture as a PNG; lines are coloured by rank of their score, the best drawn last.
+    """Write the picture as a PNG; lines are coloured by rank of their score, the lowest and best drawn last.
 
-    Args:
-        columns: parameter -> (n,) values; axes whose values span more than 50 times their least are logarithmic.
-        score: (n,), lower is better.
-        path: of the file; its folder is made.
-        score_name: label of the last axis.
-        title: above the picture.
-
-    Returns:
-        The path.
+    Columns hold the (n,) values of each parameter; axes whose values span more than 50 times their least are logarithmic.
     """
     axes = {**columns, score_name: score}
     heights = [_heights(np.asarray(values, float)) for values in axes.values()]
     figure = Figure(figsize=(2 + 1.6 * len(axes), 5), layout="tight")
-    FigureCanvasAgg(figure)
     plot = figure.add_subplot()
     ranks = np.argsort(np.argsort(score)) / max(1, len(score) - 1)
     for number in np.argsort(score)[::-1]:
@@ -45,8 +35,7 @@ def save_parallel_coordinates(
         for height, value in ((-0.04, min(values)), (1.01, max(values))):
             plot.text(place, height, f"{value:.3g}", ha="center", va="bottom", fontsize=8)
     plot.set_xticks(range(len(axes)), [name.replace("_", "_\n") for name in axes], fontsize=8)
-    plot.set_yticks([])
-    plot.set_ylim(-0.06, 1.08)
+    plot.set(yticks=[], ylim=(-0.06, 1.08))
     plot.set_title(title, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png", dpi=110)

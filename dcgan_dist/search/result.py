@@ -65,9 +65,6 @@ class CompletedSearch:
     def record(self, seconds: float) -> dict[str, Any]:
         """Register the best network, draw the picture, write result.json, and record all of it with the search's run.
 
-        Args:
-            seconds: how long this start took.
-
         Raises:
             RuntimeError: no repeat came to its end.
         """

@@ -110,13 +110,10 @@ def _check(space: Space, base: SupervisedConfig) -> None:
 
 
 def draw_trial(space: Space, base: SupervisedConfig, *, seed: int, number: int) -> SupervisedConfig:
-    """The config of a trial: a function of seed, number and path alone, so that more trials do not change the first ones.
+    """The base config with what the space draws for a trial.
 
-    Args:
-        space: what is drawn.
-        base: everything else.
-        seed: of the search.
-        number: of the trial, from 0; the trial's seed is the base's plus the number.
+    Each value is a function of the search's seed, the trial's number and the path alone, so that more trials do not change
+    the first ones. The trial's own seed is the base's plus the number.
     """
     config = replace(base, "seed", base.seed + number)
     for path, distribution in space.items():

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dcgan_dist.cli.result_file import writing
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import whole_file
 from dcgan_dist.tables.linear_probe import NOT_FINITE
@@ -176,13 +177,10 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: it cannot be written.
     """
-    try:
+    with writing(f"`out` {path.parent}", "make room, or choose another"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished, unfinished.open("wb") as file:
             yield file
-    except OSError as error:
-        message = f"`out` {path.parent} cannot be written ({error.strerror}): make room, or choose another"
-        raise InputError(message) from error
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
-from dcgan_dist.cli.result_file import RESULT_NAME, write_result
+from dcgan_dist.cli.result_file import RESULT_NAME, write_result, writing
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
 from dcgan_dist.errors import InputError
@@ -77,10 +77,8 @@ def fill_table(table: Table, options: TableOptions) -> int:
     if options.track:
         check_reachable(options.tracking_uri)  # better known before the work than after it
     began = time.monotonic()
-    try:
+    with writing(f"`out` {options.out}", "choose another folder"):
         Path(options.out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"`out` {options.out} cannot be written ({error.strerror}): choose another folder") from error
     measured = table.measure(options, network, open_data(options, table.source))
     rows = [measured.ours, *measured.others, *table.paper.values()]
     result = {

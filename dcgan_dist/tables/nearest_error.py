@@ -37,12 +37,9 @@ class NearestError:
         return float(100 * (self._labels != self.truth).mean())
 
     def save(self, path: Path, identity: str, figures: dict[str, float]) -> None:
-        """Write the state to go on from, small whatever the number of vectors, with figures measured so far.
+        """Write the state to go on from, small whatever the number of vectors, with figures measured so far by name.
 
-        Args:
-            path: of the .npz file.
-            identity: hash of the vectors and queries, which `load` compares.
-            figures: in percent, by name.
+        The identity is a hash of vectors and queries, which `load` compares.
 
         Raises:
             InputError: the file cannot be written.

@@ -39,14 +39,7 @@ class PatchFeatures:
 
     @classmethod
     def learn(cls, images: Tensor, centroids: int, *, seed: int, patches: int = PATCHES, use_gpu: bool = False) -> Self:
-        """Whitening and centroids of patches drawn at random.
-
-        Args:
-            images: (n, c, s, s) uint8, without labels.
-            centroids: how many.
-            seed: of the draw of patches and of k-means.
-            patches: how many are drawn.
-            use_gpu: for k-means.
+        """Whitening and centroids of patches drawn at random from images (n, c, s, s) uint8; a GPU is for k-means.
 
         Raises:
             InputError: more centroids than patches.

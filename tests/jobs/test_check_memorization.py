@@ -17,7 +17,7 @@ from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job
 from tests.helpers.networks import drawn_generator
-from tests.memorization.test_image_sets import save, smooth
+from tests.memorization.test_image_sets import prepare, save, smooth
 
 check = load_job("check_memorization")
 
@@ -50,7 +50,7 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
     register_network(run, generator, "dcgan-drawn-generator", card="card", tags={"manifest_hash": "c" * 64})
     run.finish("FAILED")
     images = save(smooth(30), tmp_path / "images")
-    load_job("prepare_folder")(["--source", str(images), "--out", str(tmp_path / "shards"), "--image-size", "32"])
+    prepare(images, tmp_path / "shards")
 
     model = "models:/dcgan-drawn-generator@candidate"
     arguments = ["--model", model, "--tracking-uri", uri, "--n", "20", "--out", str(tmp_path / "out")]

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from tests.helpers.jobs import load_job
-from tests.helpers.search import write_data, write_mat
+from tests.helpers.search import write_data
 
 search = load_job("search_svhn")
 
@@ -57,12 +56,9 @@ def test_the_plan_says_what_it_starts_measures_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "NOWHERE"], "does not exist"),
         (["--data", "DATA"], "the train split has 700 images and SVHN's has 73,257"),
-        (["--data", "TRAIN", "--protocol", "paper"], "the train split has 700 images"),
-        (["--data", "TEST", "--protocol", "small"], "has no train split, only test"),
-        (["--data", "RARE", "--protocol", "small"], "too few to draw labels from"),
-        (["--data", "UNEQUAL", "--protocol", "small"], "holds 700 images and 699 labels"),
+        (["--data", "DATA/train_32x32.mat", "--protocol", "paper"], "the train split has 700 images"),
+        (["--data", "DATA/test_32x32.mat", "--protocol", "small"], "has no train split, only test"),
         (["--data", "digits", "--trials", "0"], "--trials 0 must be at least 1"),
         (["--data", "digits", "--gpus-per-trial", "1.5"], "must be a share of one GPU, or whole ones"),
         (["--data", "digits", "--cpus-per-trial", "0"], "--cpus-per-trial 0.0 must be positive"),
@@ -78,19 +74,10 @@ def test_the_plan_says_what_it_starts_measures_and_writes_nothing(
 def test_bad_input_is_refused_and_leaves_nothing(
     arguments: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {
-        "NOWHERE": tmp_path / "nowhere",
-        "DATA": data,
-        "TRAIN": data / "train_32x32.mat",
-        "TEST": data / "test_32x32.mat",
-    }
-    labels = np.arange(700) % 10 + 1
-    for name, wrong in (("RARE", np.minimum(labels, 3)), ("UNEQUAL", labels[1:])):
-        places[name] = write_mat(tmp_path / name, "train", np.zeros((700, 32, 32, 3), np.uint8), wrong)
     storage = tmp_path / "runs"
 
     with pytest.raises((InputError, SystemExit)) as refused:
-        search([*(str(places.get(argument, argument)) for argument in arguments), "--storage", str(storage)])
+        search([*(argument.replace("DATA", str(data)) for argument in arguments), "--storage", str(storage)])
 
     printed = render_flags(refused.value) + capsys.readouterr().err
     assert message in " ".join(printed.split())

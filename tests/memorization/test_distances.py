@@ -4,34 +4,36 @@ import numpy as np
 import pytest
 from scipy.stats import ecdf
 
-from dcgan_dist.memorization.distances import authenticity, band_half_width, count_hubs
+from dcgan_dist.memorization.check import learn_coder
+from dcgan_dist.memorization.distances import band_half_width, count_hubs
+from dcgan_dist.memorization.nearest_images import find_nearest
 from dcgan_dist.memorization.planted_copies import KINDS, plant
+from dcgan_dist.memorization.space_statistics import authenticity
 
 
-def test_hubs_are_counted() -> None:
-    hubs = count_hubs(np.array([7, 3, 7, 7, 9, 3]))
+def test_hubs_are_counted_and_ten_of_them_named() -> None:
+    hubs = {"distinct": 3, "most": 3, "share_of_ten": 1.0, "ids": (7, 3, 9)}
+    ten_of_twenty = {"distinct": 20, "most": 5, "share_of_ten": 0.5, "ids": tuple(range(10))}
 
-    assert (hubs.distinct, hubs.most, hubs.share_of_ten, hubs.ids) == (3, 3, 1.0, (7, 3, 9))
-
-
-def test_share_of_the_ten_most_frequent_leaves_the_others_out() -> None:
-    hubs = count_hubs(np.repeat(np.arange(20), 5))
-
-    assert hubs.share_of_ten == 0.5
-    assert len(hubs.ids) == 10
+    assert count_hubs(np.array([7, 3, 7, 7, 9, 3])) == hubs
+    assert count_hubs(np.repeat(np.arange(20), 5)) == ten_of_twenty
 
 
 def test_a_copy_is_not_authentic_and_an_independent_image_is_in_half_of_all_cases() -> None:
     rng = np.random.default_rng(0)
-    train = rng.standard_normal((400, 5))
-    between = np.linalg.norm(train[:, None] - train[None], axis=2) + np.diag(np.full(400, np.inf))
+    coder = learn_coder(rng.integers(0, 256, (100, 3, 32, 32), dtype=np.uint8), np.empty((0, 3, 32, 32), np.uint8))
+
+    def draw(n: int) -> np.ndarray:
+        """Images with five degrees of freedom."""
+        return rng.integers(0, 256, (n, 5), dtype=np.uint8)[:, np.arange(3072) % 5].reshape(n, 3, 32, 32)
+
+    train = draw(200)
 
     def share(images: np.ndarray) -> float:
-        distances = np.linalg.norm(images[:, None] - train[None], axis=2)
-        return authenticity(distances.min(1), between.min(1)[distances.argmin(1)])
+        return authenticity("pixels", find_nearest(images, train, coder), train, coder)
 
-    assert share(train[:100] + 1e-3) == 0.0
-    assert share(rng.standard_normal((400, 5))) == pytest.approx(0.5, abs=0.12)
+    assert share(train[:100] ^ 1) == 0.0
+    assert share(draw(200)) == pytest.approx(0.5, abs=0.12)
 
 
 def test_bands_hold_the_whole_true_function_as_often_as_they_say() -> None:

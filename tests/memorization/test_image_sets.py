@@ -36,14 +36,16 @@ def save(images: Pixels, folder: Path) -> Path:
     return folder
 
 
+def prepare(source: Path, out: Path, *flags: str) -> None:
+    load_job("prepare_folder")(["--source", str(source), "--out", str(out), "--image-size", "32", *flags])
+
+
 def test_files_arrays_and_shards_of_the_same_images_are_the_same_set(tmp_path: Path) -> None:
     images = smooth(12)
     folder = save(images, tmp_path / "files")
     np.save(tmp_path / "one.npy", images)
     np.savez(tmp_path / "two.npz", images=images.transpose(0, 2, 3, 1), labels=np.arange(12))
-    assert load_job("prepare_folder")(
-        ["--source", str(folder), "--out", str(tmp_path / "shards"), "--image-size", "32", "--layout", "blocks"]
-    ) in (0, None)
+    prepare(folder, tmp_path / "shards", "--layout", "blocks")
 
     sets = [read_image_set([str(tmp_path / name)], "samples") for name in ("files", "one.npy", "two.npz", "shards")]
 
@@ -54,10 +56,7 @@ def test_files_arrays_and_shards_of_the_same_images_are_the_same_set(tmp_path: P
 
 
 def test_data_with_splits_gives_its_training_images_or_the_others(tmp_path: Path) -> None:
-    folder = save(smooth(40), tmp_path / "files")
-    load_job("prepare_folder")(
-        ["--source", str(folder), "--out", str(tmp_path / "shards"), "--image-size", "32", "--val-fraction", "0.3"]
-    )
+    prepare(save(smooth(40), tmp_path / "files"), tmp_path / "shards", "--val-fraction", "0.3")
 
     train, held_out = (read_image_set([str(tmp_path / "shards")], role) for role in ("train", "held_out"))
 
@@ -68,9 +67,7 @@ def test_data_with_splits_gives_its_training_images_or_the_others(tmp_path: Path
 
 def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> None:
     images = smooth(200)
-    load_job("prepare_folder")(
-        ["--source", str(save(images, tmp_path / "files")), "--out", str(tmp_path / "shards"), "--image-size", "32"]
-    )
+    prepare(save(images, tmp_path / "files"), tmp_path / "shards")
     (tar,) = (tmp_path / "shards").glob("*.tar")
     content = bytearray(tar.read_bytes())
     members = [member for member in walk_tar(tar) if member.name.endswith((".jpg", ".png"))]

@@ -13,7 +13,7 @@ from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.presets import SVHN_SUPERVISED
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.search.few_labels import Draw, open_few_labels
-from dcgan_dist.search.trial import OUTCOME, TEST, VALIDATION, Context, Task, run_task, seconds_per_step
+from dcgan_dist.search.trial import OUTCOME, TEST, VALIDATION, Context, Task, run_task
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.checkpoint_integrity import load_state
 
@@ -94,26 +94,6 @@ def test_a_trial_that_died_goes_on_from_its_checkpoint_to_the_same_network(make:
         assert torch.equal(value, network_of(broken)[name]), name
 
 
-def test_a_torn_checkpoint_is_passed_over(make: Callable[..., Context]) -> None:
-    straight, broken = make("straight"), make("broken")
-    expected = run_task(straight, 7, lambda metrics, seen: None)
-
-    def die(metrics: dict[str, float], seen: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_task(broken, 7, die)
-    store = CheckpointStore(RunFolder(broken.storage, "search/broken"))
-    (newest,) = store.paths()
-    network = Path(newest) / "network.pt"
-    network.write_bytes(network.read_bytes()[:-50])
-
-    outcome = run_task(broken, 7, lambda metrics, seen: None)
-
-    assert outcome["resumed_at_step"] == 0
-    assert outcome["validation_error_percent"] == expected["validation_error_percent"]
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -151,8 +131,3 @@ def test_trials_of_the_search_leave_no_checkpoints_behind(make: Callable[..., Co
 
     assert outcome["test_error_percent"] is None, "choices are still to be made: the test images are not looked at"
     assert [path.name for path in (Path(context.storage) / "search/trial").iterdir()] == [OUTCOME]
-
-
-def test_the_probe_writes_nothing(make: Callable[..., Context], tmp_path: Path) -> None:
-    assert 0 < seconds_per_step(make(), 3) < 60
-    assert list(tmp_path.iterdir()) == []
