@@ -98,11 +98,8 @@ def calibrate(
     At most 0.1 % of the distinct held-out images lie beyond it. Of the thresholds that fulfil this, the one with the least
     detection limit is taken: a data set that repeats its own images wants a stricter one.
 
-    Args:
-        held_out_scores: (p,) how like its most similar training image each held-out image is; p at least 1.
-        distinct: (p,) which of them are no near duplicates of training images.
-        planted_scores: (c,) the same of copies of training images.
-        samples: number of samples that will be looked at.
+    Scores say how like its most similar training image each held-out image (p,), p at least 1, and each planted copy (c,)
+    is; `distinct` (p,) which held-out images are no near duplicates of training images.
     """
     falling = np.sort(held_out_scores)[::-1]
     loosest = (
@@ -143,14 +140,10 @@ def critical_count(samples: int, held_out_copies: int, held_out: int) -> int:
 
 
 def power(rate: float, samples: int, critical: int, recognised: float, background: float) -> float:
-    """Probability that copies are found.
+    """Probability that at least the critical number of samples lies beyond the threshold, so that copies are found.
 
-    Args:
-        rate: share of the samples that are copies, 0 to 1; the others are like held-out images.
-        samples: number of samples.
-        critical: so many beyond the threshold are too many.
-        recognised: share of copies beyond the threshold.
-        background: the same of held-out images.
+    A share `rate` of the samples are copies, of which `recognised` lie beyond it; the others are like held-out images, of
+    which `background` do.
     """
     return float(binom.sf(critical - 1, samples, rate * recognised + (1 - rate) * background))
 

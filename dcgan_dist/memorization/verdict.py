@@ -25,14 +25,9 @@ def decide(
     """Judge what was measured.
 
     `fail` comes first: both of its tests hold their false alarms however few held-out images there are, so copies that were
-    found are found. What is missing makes a verdict `inconclusive` only where nothing was found.
-
-    Args:
-        held_out: held-out images that are no near duplicates of training images.
-        removed: held-out images that are, and were left out.
-        rate: copies among the samples; None where no held-out image was left to compare with.
-        calibration: of that rate.
-        copying: the data-copying test; None where there were too few images.
+    found are found. What is missing makes a verdict `inconclusive` only where nothing was found: there is no rate without
+    held-out images, and no data-copying test with too few. Of the held-out images near duplicates of training images were
+    removed.
     """
     failures, doubts = [], []
     if rate is not None and rate.too_many:

@@ -7,14 +7,7 @@ from dcgan_dist.neighbors.pairs import Codes, check_codes
 
 
 def equal_codes(codes: Codes) -> NDArray[np.int64]:
-    """Number the groups of equal codes, in the order in which they first appear, in time linear in their number.
-
-    Args:
-        codes: (n, b) uint8.
-
-    Returns:
-        (n,) int64, from 0: rows have the same number where their codes are equal.
-    """
+    """Number the groups of equal codes (n, b) from 0 in the order in which they first appear: (n,), in linear time."""
     codes = check_codes(codes)
     n, width = codes.shape
     digits = (codes if width % 2 == 0 else np.pad(codes, ((0, 0), (0, 1)))).view(np.uint16)

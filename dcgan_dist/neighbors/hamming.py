@@ -9,8 +9,6 @@ from dcgan_dist.errors import require
 from dcgan_dist.neighbors.pairs import Codes, Pairs, check_codes
 from dcgan_dist.neighbors.planner import SAMPLE, SearchPlan, carry_out, plan_search
 
-__all__ = ["Pairs", "pairs_within", "plan_pairs"]
-
 log = logging.getLogger(__name__)
 
 

@@ -12,9 +12,7 @@ _END: Any = object()
 def interleave(generators: Sequence[Iterator[T]]) -> Iterator[T]:
     """Run each generator in a thread and yield their items in turns, so that the order is always the same.
 
-    Args:
-        generators: each ends by itself and is one item ahead of the caller; what one raises is raised here, and all others
-            stop after the item that they are at.
+    Each is one item ahead of the caller; what one raises is raised here, and the others stop after their current item.
     """
     with ThreadPoolExecutor(len(generators), thread_name_prefix="neighbors") as pool:
         running = deque((generator, pool.submit(next, generator, _END)) for generator in generators)

@@ -14,17 +14,7 @@ from dcgan_dist.errors import require
 def kmeans(
     vectors: NDArray[np.float32], k: int, *, iterations: int, seed: int, use_gpu: bool = False
 ) -> NDArray[np.float32]:
-    """Lloyd's algorithm by L2 distance, from k vectors drawn at random.
-
-    Args:
-        vectors: (n, d) float32, all of which are used.
-        k: centroids, at most n.
-        iterations: of assignment and averaging.
-        seed: of the first draw.
-        use_gpu: assign on the GPUs that FAISS sees.
-
-    Returns:
-        (k, d) float32.
+    """Centroids (k, d) of all vectors (n, d) by Lloyd's algorithm, from k vectors drawn at random, on FAISS's GPUs or not.
 
     Raises:
         InputError: fewer vectors than centroids.

@@ -76,10 +76,7 @@ class NearestL2:
         return np.sqrt(self.squared_distances)
 
     def add(self, block: NDArray[Any]) -> None:
-        """Take in the next vectors of the database.
-
-        Args:
-            block: (b, d), of the dtype of the queries, any b.
+        """Take in the next vectors (b, d) of the database, of the dtype of the queries, any b.
 
         Raises:
             InputError: another dtype, shape or dimension, or a value that is not finite.

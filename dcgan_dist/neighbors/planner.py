@@ -113,18 +113,18 @@ class _Task:
 
 def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
     """Plans for more and more agreeing blocks, until sorting alone costs more than the best one so far."""
-    rate, compare = rates.block_rates(task.words), rates.compare_rate(task.words)
+    (per_sort, per_hit), compare = rates.block_rates(task.words), rates.compare_rate(task.words)
     near = _NearPairs(task)
     best = math.inf
     for agree in range(1, _MOST_AGREEING + 1):
         count = task.radius + agree
         choices = math.comb(count, agree)
-        sorting = choices * (task.n + task.m) * rate.sort
+        sorting = choices * (task.n + task.m) * per_sort
         if count > task.code_bits or (agree > 1 and (choices > _MOST_CHOICES or sorting > best)):
             return
         blocks = choose_blocks(task.sample, count)
         candidates = agreeing_share(task.sample, blocks, agree) * task.pairs
-        seconds = sorting + candidates * compare + near.hits(blocks, agree) * rate.hit
+        seconds = sorting + candidates * compare + near.hits(blocks, agree) * per_hit
         best = min(best, seconds)
         yield SearchPlan(method="blocks", seconds=seconds, candidates=candidates, blocks=blocks, agree=agree)
 

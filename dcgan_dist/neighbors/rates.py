@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,16 +14,6 @@ from dcgan_dist.neighbors.native_search import block_pairs, tile_pairs
 from dcgan_dist.neighbors.product import product_pairs
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockRates:
-    """Seconds of all threads together."""
-
-    sort: float
-    """Per code and choice of blocks: hash, sort, gather, find buckets."""
-    hit: float
-    """Per pair in a bucket, whether it counts there or not."""
-
-
 @cache
 def compare_rate(words: int) -> float:
     """Seconds of all threads together per pair of codes of so many 64-bit words, compared by the C++ search."""
@@ -32,12 +21,15 @@ def compare_rate(words: int) -> float:
 
 
 @cache
-def block_rates(words: int) -> BlockRates:
-    """Rates of the C++ search in blocks."""
+def block_rates(words: int) -> tuple[float, float]:
+    """Seconds of all threads of the C++ search together per code and choice of blocks, and per pair in a bucket.
+
+    The first is what hashing, sorting and gathering cost; the second counts pairs that do not count in this bucket too.
+    """
     halves = np.repeat(np.eye(2, dtype=bool), 32 * words, axis=1)
     sort = _seconds(lambda: block_pairs(_random(1 << 19, 64 * words), None, 1, halves)) / 2**20
     hit = _seconds(lambda: block_pairs(np.zeros((1 << 10, 8 * words), np.uint8), None, 1, halves)) / 2**20
-    return BlockRates(sort=sort, hit=hit)
+    return sort, hit
 
 
 @cache

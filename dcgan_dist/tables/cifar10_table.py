@@ -114,8 +114,8 @@ class Cifar10Rows(ProbeRows):
         chosen, final = self.draws[: options.c_draws], self.draws[options.c_draws :]
         few_c = best_c(self.errors(train, chosen, cs, lambda _: [validation], f"{key}: C grid")[:, :, 1], cs)
         few_errors = self.errors(train, final, [few_c], lambda _: [tested], f"{key}: few")
-        few = summarise(100 - few_errors[:, 0, 1])
-        figures: Figures = {"full": None, "few": few.mean}
+        few, spread = summarise(100 - few_errors[:, 0, 1])
+        figures: Figures = {"full": None, "few": few}
         details: dict[str, Any] = {"few_c": few_c}
         if options.full:
             path = fit_path(train, labels, self.pool, cs, device=device)
@@ -126,7 +126,7 @@ class Cifar10Rows(ProbeRows):
             figures["full"] = 100 - float(errors(svm, tested)[0])
             details |= {"full_c": full_c, "converged": svm[0].converged}
             details |= {"validation_error_by_c": dict(zip(map(str, cs), by_c.tolist(), strict=True))}
-        return Fitted(figures, {"few": few.spread}, details)
+        return Fitted(figures, {"few": spread}, details)
 
 
 def _work(options: Cifar10TableOptions, counts: dict[str, int], discriminator: Discriminator) -> str:

@@ -100,13 +100,10 @@ def fit_to(
     """Measure a discriminator's standing statistics on a target's training images, in batches of 128.
 
     Mean over the batches of each batch's mean and biased variance; a last batch that is not full is left out, unless it
-    is the only one.
+    is the only one. The discriminator is not changed, and its own statistics, if any, do not count. What was measured lies
+    in the folder, by hash.
 
     Args:
-        discriminator: its own statistics, if any, do not count; it is not changed.
-        manifest: the target's training images.
-        folder: where the statistics are kept, by hash.
-        workers: the processes that measure.
         name: label of the progress bar.
         images: how many, the first of the manifest; 0: all.
 
@@ -163,14 +160,9 @@ def _measure_statistics(
 def extract_features(
     extractor: Extractor, manifest: Manifest, folder: Path, workers: Workers, *, images: int = 0
 ) -> FeatureTable:
-    """Features of the first images of a manifest, in files; parts that an earlier call has finished are not made again.
+    """Features of the first images (0: of all) of a manifest, in files below a folder.
 
-    Args:
-        extractor: makes them.
-        manifest: one split of a data set.
-        folder: where the tables of this data set lie.
-        workers: the processes that compute; their number changes nothing but the time.
-        images: how many; 0: all.
+    Parts that an earlier call has finished are not made again. The number of workers changes nothing but the time.
 
     Raises:
         InputError: the folder cannot be written, or a feature is non-finite or does not fit the dtype.

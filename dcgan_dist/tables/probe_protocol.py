@@ -35,13 +35,6 @@ class HeldOut(NamedTuple):
     """Classes of these rows."""
 
 
-class Summary(NamedTuple):
-    """Mean of an error over draws, and 1.96 standard deviations of it, both in percent."""
-
-    mean: float
-    spread: float
-
-
 def fit_path(
     rows: Rows,
     labels: Labels,
@@ -101,6 +94,6 @@ def best_c(validation_errors: NDArray[np.float64], cs: Sequence[float]) -> float
     return cs[int(validation_errors.mean(0).argmin())]
 
 
-def summarise(values: NDArray[np.float64]) -> Summary:
+def summarise(values: NDArray[np.float64]) -> tuple[float, float]:
     """Mean and 1.96 (population) standard deviations of (draws,), as the released script prints them."""
-    return Summary(float(values.mean()), float(1.96 * values.std()))
+    return float(values.mean()), float(1.96 * values.std())

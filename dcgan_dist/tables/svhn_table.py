@@ -103,8 +103,8 @@ class SvhnRows(ProbeRows):
             columns = dict(zip(("train", "validation", "test"), final[:, 0].T, strict=True))
         summaries = {column: summarise(errors) for column, errors in columns.items()}
         return Fitted(
-            {column: summary.mean for column, summary in summaries.items()},
-            {column: summary.spread for column, summary in summaries.items()},
+            {column: mean for column, (mean, _) in summaries.items()},
+            {column: spread for column, (_, spread) in summaries.items()},
             {"c": c, "error_by_c": dict(zip(map(str, C_GRID), grid[:, :, 1].mean(0).tolist(), strict=True))},
         )
 

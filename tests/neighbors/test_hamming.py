@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.neighbors import faiss_search
-from dcgan_dist.neighbors.hamming import Pairs, pairs_within, plan_pairs
+from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
 from dcgan_dist.neighbors.native import library
 from dcgan_dist.neighbors.native_search import block_pairs
+from dcgan_dist.neighbors.pairs import Pairs
 from dcgan_dist.neighbors.pigeonhole import choose_blocks
 from dcgan_dist.neighbors.product import product_pairs
 
