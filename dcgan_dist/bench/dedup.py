@@ -27,6 +27,7 @@ from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.planted import plant_duplicates
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
+from dcgan_dist.tracking.address import sqlite_uri
 
 Pair = frozenset[str]
 
@@ -83,7 +84,7 @@ def plant_and_find(options: Options, out: Path) -> dict[str, Any]:
                 codes=options.codes,
                 radius=options.radius,
                 cpus=options.cpus,
-                tracking_uri=f"sqlite:///{out / 'mlflow.db'}",
+                tracking_uri=sqlite_uri(out / "mlflow.db"),
             )
         )
     return planted_figures(planted_pairs(load_manifest(shards)), pairs_of(results / PAIRS_NAME)) | {

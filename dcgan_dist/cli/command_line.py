@@ -14,6 +14,7 @@ import tyro
 from dcgan_dist.cli.logs import render_flags, show_logs
 from dcgan_dist.cluster.security import ACCEPTED_RISKS, RISKS
 from dcgan_dist.errors import InputError, require
+from dcgan_dist.tracking.address import holds_secret, sqlite_uri
 
 T = TypeVar("T")
 
@@ -128,7 +129,7 @@ def default_tracking_uri(storage: str) -> str:
             f"`storage` {storage} is not a local folder, so the tracking database cannot lie in it: "
             "name a server with `tracking_uri` or MLFLOW_TRACKING_URI"
         )
-    return f"sqlite:///{Path(storage) / 'mlflow.db'}"
+    return sqlite_uri(Path(storage) / "mlflow.db")
 
 
 def absolute(path: str, field: str) -> str:
@@ -170,12 +171,12 @@ def absolute_tracking_uri(uri: str, storage: str = "") -> str:
 
 
 def refuse_secrets(place: str, field: str) -> None:
-    """Raise InputError for a place with a user name or password in it: places are kept with the run and shown.
+    """Raise InputError for a URI with a user name, password, key or token: places are kept with the run and shown.
 
     The message does not repeat the place.
     """
     require(
-        "@" not in place.partition("://")[2],
-        f"`{field}` holds a user name or password, which would be kept with the run: leave it out, and give "
+        not holds_secret(place),
+        f"`{field}` holds a user name or password, a key or a token, which would be kept with the run: leave it out, and give "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the storage's usual credentials, in the environment",
     )

@@ -7,12 +7,12 @@ from typing import Any
 
 from dcgan_dist.doctor.cluster_files import ClusterFile, containers, kind_of, nodes, placeholders, pods, services, texts
 from dcgan_dist.doctor.exposure import Found, open_to_the_world, root
+from dcgan_dist.tracking.address import SECRET_NAME
 
 Rule = Callable[[ClusterFile], Found]
 
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 OWN_IMAGE = re.compile(r"^[a-z0-9_./-]+:[0-9]+(\.[0-9]+)*$")  # built from here: its version is the package's
-SECRET_NAME = re.compile(r"(?i)(password|passwd|secret|token|api_?key|access_?key|credential|flask_?key)")
 REFERENCE = re.compile(r"^(/|~/|\./)[^\s]+$")  # a file, not its content
 SECRET_TEXT = re.compile(
     r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@$]+:[^/\s@$]+@|\bgh[pousr]_[A-Za-z0-9]{30}|\b[0-9a-f]{64}\b(?<!@)"

@@ -16,7 +16,8 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.tracking.address import without_password
-from dcgan_dist.tracking.server import connect, refusals_as_input_errors, sqlite_path
+from dcgan_dist.tracking.database import artifacts_uri, sqlite_path
+from dcgan_dist.tracking.server import connect, refusals_as_input_errors
 
 _log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
     artifacts = None
     if client.tracking_uri.startswith("sqlite"):
         # MLflow's default is `mlruns` in the working directory, which differs between processes.
-        artifacts = (sqlite_path(client.tracking_uri).parent / "mlartifacts").as_uri()
+        artifacts = artifacts_uri(sqlite_path(client.tracking_uri))
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:

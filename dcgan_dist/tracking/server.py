@@ -4,25 +4,21 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy.exc import SQLAlchemyError
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.tracking.address import without_password
+from dcgan_dist.tracking.address import sqlite_uri, without_password
+from dcgan_dist.tracking.database import check_file, follow_move, locked, other_schema, sqlite_path
 
-SQLITE_HEADER = b"SQLite format 3\0"
 EXPERIMENTS_KEYS = {"experiments", "next_page_token"}
-
-
-def sqlite_path(tracking_uri: str) -> Path:
-    """File of a `sqlite:///` URI, absolute."""
-    return Path(unquote(tracking_uri.removeprefix("sqlite:///").split("?")[0])).absolute()
 
 
 def check_reachable(tracking_uri: str) -> None:
@@ -38,7 +34,7 @@ def check_reachable(tracking_uri: str) -> None:
     if scheme in ("http", "https"):
         _check_server(tracking_uri)
     elif tracking_uri.startswith("sqlite:///"):
-        _check_file(tracking_uri, sqlite_path(tracking_uri))
+        check_file(tracking_uri, sqlite_path(tracking_uri))
     else:
         raise InputError(
             f"tracking URI {without_password(tracking_uri)!r} is neither a server (http://HOST:PORT) nor a database file "
@@ -68,9 +64,25 @@ def connect(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
         path = sqlite_path(tracking_uri)
         if must_exist and not path.exists():
             raise InputError(f"there is no tracking database {path}: correct `tracking_uri` (from {tracking_uri})")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tracking_uri = f"sqlite:///{path}"
+        return _open_file(path)
     return MlflowClient(tracking_uri, registry_uri=tracking_uri)
+
+
+def _open_file(path: Path) -> MlflowClient:
+    """A client of a database file, whose tables are made, checked and brought to where the file is by one process at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    uri = sqlite_uri(path)
+    with locked(path.parent), refusals_as_input_errors(uri):
+        try:
+            client = MlflowClient(uri, registry_uri=uri)
+            client.search_registered_models(max_results=1)  # the registry's tables too
+        except MlflowException as error:
+            raise other_schema(path, error.message) or error from error
+        if "%" in uri:  # MLflow makes a folder of the quoted name
+            with suppress(OSError):
+                os.removedirs(Path(uri.removeprefix("sqlite:///")).parent)
+        follow_move(path)
+        return client
 
 
 @contextmanager
@@ -78,8 +90,9 @@ def refusals_as_input_errors(tracking_uri: str) -> Iterator[None]:
     """Turn what MLflow raises inside the block into an InputError that names the server or database."""
     try:
         yield
-    except MlflowException as error:
-        raise InputError(f"tracking at {without_password(tracking_uri)} refused: {error.message}") from error
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(getattr(error, "message", error))
+        raise InputError(f"tracking at {without_password(tracking_uri)} refused: {reason}") from error
 
 
 def _check_server(uri: str) -> None:
@@ -125,26 +138,3 @@ def _cause(error: Exception) -> str:
         r"\[Errno -?\d+\] ([^'\")>(]+)|([Cc]onnection refused|timed out|Name or service not known)", str(error)
     )
     return (match[1] or match[2]).strip() if match else without_password(str(error))[:200]
-
-
-def _check_file(uri: str, path: Path) -> None:
-    def refuse(cause: str, remedy: str) -> InputError:
-        return InputError(f"the tracking database {path} (from {uri}) {cause}: {remedy}")
-
-    if path.is_dir():
-        raise refuse("is a folder", "name a file in it, for example mlflow.db")
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise refuse(f"cannot be made, since {folder} is a file", "choose another place with `tracking_uri`")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise refuse(f"cannot be written: no permission in {folder}", "choose another place with `tracking_uri`")
-    if not path.exists():
-        return
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise refuse("cannot be written: no permission", "choose another file, or change its permissions")
-    with path.open("rb") as file:
-        header = file.read(len(SQLITE_HEADER))
-    if header not in (b"", SQLITE_HEADER):
-        raise refuse("is not an SQLite database", "choose another file")

@@ -1,15 +1,22 @@
 """Whether a tracking place can be used is known before anything starts."""
 
 import os
+import shutil
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.tracking.address import without_password
+from dcgan_dist.tracking.address import holds_secret, sqlite_uri, without_password
+from dcgan_dist.tracking.database import sqlite_path
+from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable, connect
 from tests.helpers.listener import listener
 
@@ -99,6 +106,125 @@ def test_reading_from_a_database_that_does_not_exist_makes_none(tmp_path: Path) 
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_passwords_are_not_shown() -> None:
-    assert without_password("https://me:pass@host:5000/x") == "https://host:5000/x"
-    assert without_password("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pass@host:5000/x", "https://host:5000/x"),
+        ("https://me:pa/ss@host/x", "https://host/x"),
+        ("s3://bucket/a?secret_key=abc&region=eu", "s3://bucket/a?secret_key=...&region=eu"),
+        ("https://host/a?token=abc", "https://host/a?token=..."),
+        ("https://host/a?x=1&X-Amz-Signature=abc", "https://host/a?x=1&X-Amz-Signature=..."),
+    ],
+)
+def test_credentials_are_not_shown_and_told_as_such(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+    assert holds_secret(text)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("sqlite:////a/b@c.db", "sqlite:////home/me@corp/mlflow.db", "sqlite:////@home/x.db", "/home/me@corp/runs"),
+        *("s3://bucket/me@corp/runs", "file:///home/a:b@c/x", "http://[::1]:5000/x@y", "/data//me@corp", "/a?token=b"),
+        "https://host/shards?region=eu",
+    ],
+)
+def test_what_looks_like_a_password_in_a_path_is_none(place: str) -> None:
+    assert without_password(place) == place or "://" not in place
+    assert not holds_secret(place)
+
+
+def test_several_first_starts_on_one_new_database_get_one_experiment(tmp_path: Path) -> None:
+    """Each with a temporary folder of its own, as MLflow's own lock lies there."""
+    code = (
+        "import sys; from dcgan_dist.tracking.runs import TrackedRun; print('ready', flush=True); input()\n"
+        "print(TrackedRun.create(sys.argv[1], 'first', 'a run', {}, {}).experiment_id)"
+    )
+    starts = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        starts.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, f"sqlite:///{tmp_path}/new/mlflow.db"],
+                env=os.environ | {"TMPDIR": str(tmp_path / str(number))},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for start in starts:
+        assert start.stdout is not None
+        assert start.stdout.readline() == "ready\n"
+    ids = [start.communicate("\n", timeout=120)[0].strip() for start in starts]
+
+    assert [start.returncode for start in starts] == [0, 0, 0]
+    assert len(set(ids)) == 1, ids
+
+
+@pytest.fixture
+def copied(database: str, tmp_path: Path) -> Path:
+    """A database of the test's own: a copy, as making one takes seconds."""
+    TrackedRun.create(database, "tests", "a run", {}, {})
+    return Path(shutil.copy(sqlite_path(database), tmp_path / "mlflow.db"))
+
+
+@pytest.mark.parametrize(
+    ("revision", "message"),
+    [
+        ("90e64c465722", r"written by an older MLflow than .*: keep a copy, then .* mlflow db upgrade 'sqlite:///"),
+        ("ffffffffffff", r"written by a newer MLflow than .*: install that one, or name another file"),
+    ],
+)
+def test_a_database_of_another_schema_says_what_to_do(copied: Path, revision: str, message: str) -> None:
+    with closing(sqlite3.connect(copied)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    copied = copied.rename(copied.with_name("it's.db"))
+
+    with pytest.raises(InputError, match=message.replace("'sqlite", "'?sqlite")):
+        connect(f"sqlite:///{copied}")
+
+
+def test_a_database_that_is_damaged_is_said(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
+
+    with pytest.raises(InputError, match="refused"):
+        connect(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.parametrize("name", ["100% #1 @me", "%41 50%25", "a?b=c", "\u00fcml\u00e4ut \u65e5\u672c", "it's; a & b"])
+def test_a_database_works_in_a_folder_of_any_name(copied: Path, name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "places" / name
+    folder.mkdir(parents=True)
+    uri = sqlite_uri(copied.rename(folder / "mlflow.db"))
+
+    run = TrackedRun.create(uri, name, "a run", {}, {})
+    run.log_dict({"a": 1}, "result.json")
+
+    assert sqlite_path(uri) == folder / "mlflow.db"
+    assert run.failures == 0
+    assert TrackedRun.attach(run.tracking_uri, run.run_id).run_id == run.run_id
+    assert [path.name for path in (tmp_path / "places").iterdir()] == [name]
+    assert len(list((folder / "mlartifacts").rglob("result.json"))) == 1
+
+
+def test_a_database_that_was_moved_with_its_files_goes_on_where_it_is(copied: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old %", tmp_path / "new #"
+    old.mkdir()
+    run = TrackedRun.create(sqlite_uri(copied.rename(old / "mlflow.db")), "moved", "a run", {}, {})
+    files = Path(unquote(urlsplit(run.client.get_run(run.run_id).info.artifact_uri).path))
+    files.mkdir(parents=True)  # MLflow remembers, within a process, where it wrote a run's files: nothing is logged yet
+    (files / "first.json").write_text("{}")
+    old.rename(new)
+
+    again = TrackedRun.attach_or_create(
+        {"run_id": run.run_id, "tracking_uri": run.tracking_uri}, sqlite_uri(new / "mlflow.db"), "moved", "", {}, {}
+    )
+    again.log_dict({"a": 2}, "second.json")
+    other = TrackedRun.create(again.tracking_uri, "moved", "another run", {}, {})
+    other.log_dict({"a": 3}, "third.json")
+
+    assert again.run_id == run.run_id
+    assert again.failures == other.failures == 0
+    assert [file.path for file in again.client.list_artifacts(run.run_id)] == ["first.json", "second.json"]
+    assert len(list((new / "mlartifacts").rglob("*.json"))) == 3
+    assert not old.exists()
