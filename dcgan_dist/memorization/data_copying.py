@@ -102,16 +102,11 @@ def data_copying(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> DataCopying | None:
-    """Test whether samples know which images were training images.
+    """Test whether samples know which images were training images, by features (n, d), (t, d) and (p, d).
 
-    Args:
-        samples: (n, d) features.
-        train: (t, d).
-        held_out: (p, d): drawn as the training images were, near duplicates of them included, as permutations could not
-            leave those out.
-        cells: number of cells, made from training and held-out images alike, as they must not depend on which is which.
-        permutations: at most so many.
-        seed: of the cells and the permutations.
+    Held-out images were drawn as the training images were, near duplicates of them included, as permutations could not
+    leave those out. Cells are made from both alike, as they must not depend on which is which. The seed is that of the
+    cells and of the permutations, which are at most so many.
 
     Returns:
         None where no cell holds enough images.

@@ -60,12 +60,10 @@ def gpu_pairs(codes: Codes, others: Codes | None, radius: int) -> Iterator[Share
 def neighbour_pairs(
     search: Search, codes: Codes, others: Codes | None, radius: int, most: int = _MOST_NEIGHBOURS
 ) -> Iterator[Shared]:
-    """Pairs within the radius by any exact k-NN search, completed where k neighbours do not reach beyond the radius.
+    """Pairs within the radius by any exact k-NN search of `others`, or of the codes where there are none.
 
-    Args:
-        search: (queries, k) -> distances, ids, rising; of `others`, or of codes where there are none.
-        codes, others, radius: as elsewhere.
-        most: largest k of the search; codes with more neighbours within the radius are compared with all by range search.
+    Codes with more than `most`, the largest k of the search, neighbours within the radius are compared with all by range
+    search.
     """
     database = codes if others is None else others
     crowded: list[NDArray[np.int64]] = []

@@ -20,12 +20,7 @@ _BLOCK = 1 << 16
 
 
 def nearest_codes(queries: Codes, database: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Find the k nearest codes of each query by Hamming distance.
-
-    Args:
-        queries: (q, b) uint8.
-        database: (n, b) uint8.
-        k: 1 to n.
+    """Find the k nearest codes, 1 to n, of each query (q, b) by Hamming distance in a database (n, b).
 
     Returns:
         distances (q, k) int32 in bits, rising, and ids (q, k) int64, rows of the database; among equals the lowest id.
@@ -50,12 +45,7 @@ class NearestL2:
     """
 
     def __init__(self, queries: NDArray[Any], k: int = 1, device: str | None = None) -> None:
-        """Take the queries.
-
-        Args:
-            queries: (q, d) uint8 or float32.
-            k: neighbours of each query.
-            device: torch's name; None: a GPU if there is one.
+        """Take queries (q, d) uint8 or float32; torch's name of a device, or None for a GPU if there is one.
 
         Raises:
             InputError: another dtype or shape, more than 32,768 dimensions of uint8, k below 1, a value that is not finite.

@@ -20,12 +20,8 @@ def choose_blocks(sample: Codes, count: int) -> Blocks:
     Bits of real codes lean to one side and depend on each other: equal numbers of neighbouring bits make blocks in which many
     pairs agree. Each bit goes, in turn, to the block that agrees most often, and of all bits the one that helps it most.
 
-    Args:
-        sample: (s, b) uint8, codes drawn at random, at least two.
-        count: number of blocks, 1 to code_bits.
-
     Returns:
-        (count, code_bits) bool: every bit in exactly one block; the same for the same sample.
+        (count, code_bits) bool: every bit in exactly one block; the same for the same sample of at least two codes.
     """
     rng = np.random.default_rng(0)
     pairs = min(_PAIRS, 16 * len(sample)) // 64 * 64

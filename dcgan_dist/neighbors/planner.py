@@ -46,15 +46,10 @@ class SearchPlan:
 
 
 def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes, method: str = "auto") -> SearchPlan:
-    """Choose the cheapest way to find all pairs within the radius.
+    """Choose the cheapest way, or plan the one that is named, to find all pairs within the radius, of n codes and m others.
 
-    Args:
-        n: number of codes.
-        m: number of others; 0 where the codes are searched among themselves.
-        code_bits: length of a code.
-        radius: bits, inclusive.
-        sample: (s, code_bits / 8) uint8, drawn at random from all codes: real codes are skewed.
-        method: one of METHODS to plan that one only.
+    Without others (m 0) the codes are searched among themselves. The sample (s, code_bits / 8) is drawn at random from all
+    codes, as real codes are skewed.
 
     Raises:
         InputError: an unknown method, or one that cannot be used here.

@@ -27,7 +27,6 @@ class LogUniform(Uniform):
     """Any positive number between two, each power of ten being as likely as the next."""
 
     def at(self, u: float) -> float:
-        """As `Uniform`."""
         return _short(self.low * (self.high / self.low) ** u)
 
 
@@ -38,7 +37,6 @@ class Choice:
     values: tuple[Any, ...]
 
     def at(self, u: float) -> Any:
-        """As `Uniform`."""
         return self.values[int(u * len(self.values))]
 
 

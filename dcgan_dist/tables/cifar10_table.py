@@ -86,7 +86,6 @@ class Cifar10Rows(ProbeRows):
         )
 
     def other_rows(self, discriminator: Discriminator) -> Iterator[Row]:
-        """As `ProbeRows`."""
         if self.options.controls:
             yield from self.random_row(discriminator)
         if self.options.kmeans:
@@ -105,7 +104,6 @@ class Cifar10Rows(ProbeRows):
         return self.row(f"1 layer K-means, {centroids} centroids", "kmeans", train, test)
 
     def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
-        """As `ProbeRows`."""
         assert test is not None
         options, device, labels, cs = self.options, self.workers.device, self.labels, self.options.c_values
         validation = HeldOut(train, self.validation, labels[self.validation])

@@ -77,11 +77,9 @@ class DiscriminatorExtractor:
         self.identity = parameters_hash(discriminator)
 
     def to(self, device: torch.device) -> None:
-        """As `Extractor`."""
         self.discriminator.to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """As `Extractor`."""
         return discriminator_features(self.discriminator, images)
 
 

@@ -61,11 +61,9 @@ class MemoryRows:
         return len(self.values)
 
     def take(self, positions: NDArray[np.int64]) -> Tensor:
-        """As `Rows`."""
         return self.values[torch.from_numpy(positions)]
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
-        """As `Rows`."""
         yield from (self.values if positions is None else self.take(positions)).split(rows_per_part(self.dimensions))
 
 
@@ -119,7 +117,6 @@ class FeatureTable:
             np.save(file, stored.cpu().numpy(), allow_pickle=False)
 
     def take(self, positions: NDArray[np.int64]) -> Tensor:
-        """As `Rows`."""
         out = torch.empty(len(positions), self.dimensions)
         numbers = positions // self.part_rows
         for number in np.unique(numbers):
@@ -129,7 +126,6 @@ class FeatureTable:
         return out
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
-        """As `Rows`."""
         if positions is None:
             for number in self.parts:
                 yield self._floats(self._open(number))

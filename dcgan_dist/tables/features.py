@@ -45,11 +45,9 @@ def feature_dimensions(config: ModelConfig) -> int:
 
 
 def discriminator_features(discriminator: Discriminator, images: Tensor) -> Tensor:
-    """Features of a batch: each does not depend on its batch mates, as the statistics stand.
+    """Features of images (b, c, s, s) uint8: each does not depend on its batch mates, as the statistics stand.
 
-    Args:
-        discriminator: in eval mode, with standing statistics of the target's training images.
-        images: (b, c, s, s) uint8 on any device.
+    The discriminator is in eval mode, with standing statistics of the target's training images.
 
     Returns:
         (b, `feature_dimensions`) in the discriminator's dtype, on its device; the features of one convolution are next to

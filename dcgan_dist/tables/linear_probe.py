@@ -33,7 +33,7 @@ ARMIJO = 1e-4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LinearSvm:
-    """A separating plane per class."""
+    """A separating plane per class; the class with the highest row @ weights + intercept wins."""
 
     weights: Tensor
     """(d, classes)."""
@@ -41,14 +41,8 @@ class LinearSvm:
     """(classes,)."""
     converged: bool
     """Whether the gradient fell below the tolerance; False where rounding or the step limit ended the search before."""
-    steps: int
-    """Newton steps."""
     passes: int
     """Times the rows were read."""
-
-    def scores(self, block: Tensor) -> Tensor:
-        """(b, classes) of rows (b, d); the highest wins."""
-        return block.to(self.weights) @ self.weights + self.intercept
 
 
 @dataclass(slots=True)
@@ -142,8 +136,8 @@ def fit_linear_svm(
         w = torch.cat([start.weights, start.intercept[None]]).to(w)
     rows = _Rows(blocks, dtype)
     problem = _Problem(rows, sketch or rows.sketch(w), targets, used, c)
-    w, converged, steps = problem.minimise(w, tol)
-    return LinearSvm(weights=w[:-1], intercept=w[-1], converged=converged, steps=steps, passes=rows.passes)
+    w, converged = problem.minimise(w, tol)
+    return LinearSvm(weights=w[:-1], intercept=w[-1], converged=converged, passes=rows.passes)
 
 
 class FewRows:
@@ -174,7 +168,7 @@ class FewRows:
         """The solution for one C, begun at that of the C before."""
         before = self._rows.passes
         problem = _Problem(self._rows, self._sketch, self.targets, self.used, c)
-        u, converged, steps = problem.minimise(self._start, tol)
+        u, converged = problem.minimise(self._start, tol)
         self._start = u
         alpha = torch.linalg.solve_triangular(self.factor.T, u, upper=True)
         weights = self.features.T.to(torch.float64 if self.features.dtype == torch.float64 else torch.float32)
@@ -182,7 +176,6 @@ class FewRows:
             weights=weights @ alpha.to(weights.dtype),
             intercept=alpha.sum(0).to(weights.dtype),
             converged=converged,
-            steps=steps,
             passes=self._rows.passes - before,
         )
 
@@ -212,31 +205,31 @@ class _Problem:
     """(n, 1): 1 for rows that count, else 0."""
     c: float
 
-    def minimise(self, w: Tensor, tol: float) -> tuple[Tensor, bool, int]:
-        """Begin at w (d + 1, classes); the solution, whether its gradient is small enough, and Newton steps."""
+    def minimise(self, w: Tensor, tol: float) -> tuple[Tensor, bool]:
+        """Begin at w (d + 1, classes); the solution, and whether its gradient is small enough."""
         rows, y, used, c = self.rows, self.y, self.used, self.c
         scores, pulled = rows.through(w, lambda scores, at: torch.cat([self._pulls(scores, at), (y * used)[at]], 1))
         pulled, at_zero = pulled.chunk(2, 1)
         limit = tol * _norm(2 * c * at_zero)
         require(bool(limit.isfinite().all() and scores.isfinite().all()), NOT_FINITE)
         value = self._value(w, scores)
-        for step in range(NEWTON_STEPS):
+        for _ in range(NEWTON_STEPS):
             gradient = w - 2 * c * pulled
             norm = _norm(gradient)
             if bool((norm <= limit).all()):
-                return w, True, step
+                return w, True
             mask = 2 * c * used * (y * scores < 1)
             # Far from the solution a rough direction is enough; near it the steps are Newton's own.
             enough = torch.minimum(norm * (norm * tol / limit).sqrt().clamp(max=0.1), norm * 0.1).clamp(min=limit * 0.3)
             direction, along = self._solve(mask, -gradient, enough)
             size, better = self._line_search(w, direction, scores, along, value, (gradient * direction).sum(0))
             if not bool(better.any()):
-                return w, False, step  # rounding ends the descent
+                return w, False  # rounding ends the descent
             size = size.to(w.dtype)
             w, scores = w + size * direction, scores + size * along
             value = self._value(w, scores)
             pulled = rows.gradient(self._pulls(scores, slice(None)))
-        return w, False, NEWTON_STEPS
+        return w, False
 
     def _pulls(self, scores: Tensor, at: slice) -> Tensor:
         """How far each row is inside the margin of each class, with the sign of its target."""

@@ -27,14 +27,7 @@ class Nystroem:
 
     @classmethod
     def sketch(cls, gram: Callable[[Tensor], Tensor], like: Tensor, rank: int, *, seed: int = 0) -> Self:
-        """See X'X through one product.
-
-        Args:
-            gram: X'X v of (d, rank).
-            like: (d, any), of the same precision and on the same device.
-            rank: dimensions of the subspace; at most d is of use.
-            seed: what the subspace is drawn from.
-        """
+        """See X'X through one product with (d, rank), of the precision and on the device of `like` (d, any)."""
         d = len(like)
         drawn = torch.randn(d, min(rank, d), generator=seeded(seed, "sketch"), dtype=torch.float64)
         subspace = torch.linalg.qr(drawn)[0].to(like)

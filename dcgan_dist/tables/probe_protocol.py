@@ -44,15 +44,9 @@ def fit_path(
     device: torch.device,
     start: LinearSvm | None = None,
 ) -> list[LinearSvm]:
-    """A linear SVM per C on the rows at positions, each begun at the solution of the one before.
+    """A linear SVM per C on the rows at positions, each begun at the solution of the one before, so C best rises.
 
-    Args:
-        rows: features.
-        labels: (n,) of all rows.
-        positions: rows to learn from.
-        cs: rising, for the best starts.
-        device: where it is computed.
-        start: where the first begins, unless the rows are few.
+    Labels are those of all rows; the first SVM begins at `start`, unless the rows are few.
 
     Raises:
         InputError: a class without a row, or a non-finite feature.

@@ -95,17 +95,10 @@ class ProbeRows(ABC):
         held_out: Callable[[int], Sequence[HeldOut]],
         name: str,
     ) -> NDArray[np.float64]:
-        """Errors in percent of every draw of labelled images, C, and set of held-out images.
+        """Errors in percent of every draw of labelled images and C: on these images themselves, then on each held-out set.
 
-        Args:
-            train: features of all training images.
-            draws: positions of the labelled images of each draw.
-            cs: weights of the loss.
-            held_out: gives the held-out sets of a draw by its place in `draws`.
-            name: label of the progress bar.
-
-        Returns:
-            (draws, len(cs), 1 + number of held-out sets): error on the labelled images themselves, then on each set.
+        A draw is the positions of its images; `held_out` gives its sets by its place in `draws`. The result has the shape
+        (draws, len(cs), 1 + number of held-out sets); the name is the progress bar's.
         """
         errors_by_draw = []
         for number, positions in enumerate(tqdm(draws, desc=name, unit="draw")):

@@ -68,7 +68,6 @@ class SvhnRows(ProbeRows):
         )
 
     def other_rows(self, discriminator: Discriminator) -> Iterator[Row]:
-        """As `ProbeRows`."""
         if not self.options.controls:
             return
         if is_authors_folder(Path(self.options.model)):
@@ -87,7 +86,6 @@ class SvhnRows(ProbeRows):
         return self.row("pixels", "pixels", rows(self.train, len(self.labels)), test)
 
     def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
-        """As `ProbeRows`."""
         labels, c_draws = self.labels, self.options.c_draws
         if test is None:
             sets = [[HeldOut(train, positions, labels[positions])] for positions in self.tests]
