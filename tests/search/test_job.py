@@ -7,8 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -255,23 +254,16 @@ def test_what_the_cluster_cannot_hold_is_refused(make: Make) -> None:
         run_search(make(gpus_per_trial=0.5))
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[[list[str]], Job]]:
-    """Starts a search as a user does; all are ended after the test."""
-    with ExitStack() as stack:
-        yield lambda arguments: stack.enter_context(Job([str(JOBS / "search_svhn.py"), *arguments]))
-
-
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
-def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
-    start: Callable[[list[str]], Job], data: Path, tracking_uri: str, tmp_path: Path
-) -> None:
-    space = write_space(tmp_path / "space.json", epochs={"choice": [30]})
-    arguments = ["--data", str(data), "--protocol", "small", "--trials", "5", "--repeats", "1", "--space", str(space)]
-    arguments += ["--storage", str(tmp_path / "runs"), "--run-name", "search", "--tracking-uri", tracking_uri]
-    arguments += ["--checkpoint-seconds", "0", "--max-concurrent", "2"]
-    folder = tmp_path / "runs" / "search"
+def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(make: Make, tracking_uri: str, log: Log) -> None:
+    """Both are processes, as a user starts them; the third start is this process."""
+    config = make(trials=5, space={"epochs": {"choice": [30]}}, checkpoint_seconds=0.0)
+    folder, usual = Path(config.storage) / "search", flatten(SearchConfig(data=""))
+    command = [str(JOBS / "search_svhn.py")]
+    for name, value in flatten(config).items():
+        if value != usual[name]:
+            command += [f"--{name.replace('_', '-')}", str(value)]
 
     def wait_until_nothing_is_written() -> None:
         """Ray ends the trials of a driver that was killed a moment after it; one may finish until then."""
@@ -284,12 +276,12 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
         done = {path.parent.name for path in folder.glob("trials/*/outcome.json")}
         return {path.parts[-3] for path in folder.glob("trials/*/checkpoint_*/checkpoint.json")} - done
 
-    stopped = start(arguments)
-    stopped.wait_for("  1/5 |", seconds=300)
-    wait_for_a_checkpoint(folder)
-    stopped.process.send_signal(signal.SIGTERM)
-    assert stopped.end() == 143, stopped.said
-    assert "SIGTERM: stopped; the same command goes on" in stopped.said
+    with Job(command) as stopped:
+        stopped.wait_for("  1/5 |", seconds=300)
+        wait_for_a_checkpoint(folder)
+        stopped.process.send_signal(signal.SIGTERM)
+        assert stopped.end() == 143, stopped.said
+        assert "SIGTERM: stopped; the same command goes on" in stopped.said
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
     statuses = [run.info.status for run in children(tracking_uri, run_id).values()]
     assert set(statuses) <= {"FINISHED", "KILLED"}
@@ -298,25 +290,23 @@ def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(
 
     begun = trials_begun()
 
-    killed = start(arguments)
-    killed.wait_for("  3/5 |", seconds=300)
-    wait_for_a_checkpoint(folder)
-    killed.process.kill()
-    killed.kill()
+    with Job(command) as killed:
+        killed.wait_for("  3/5 |", seconds=300)
+        wait_for_a_checkpoint(folder)
+        killed.process.kill()
     wait_until_nothing_is_written()
     outcomes = {path.parent.name: path.read_text() for path in folder.glob("trials/*/outcome.json")}
     begun |= trials_begun()  # none, if those that were under way ended before Ray could end them
     assert 3 <= len(outcomes) < 5
 
-    last = start(arguments)
-    assert last.end(400) == 0, last.said
-    result = json.loads((folder / "result.json").read_text())
+    assert run_search(config) == 0
+    result, said = result_of(config), "\n".join(log.messages)
     assert result["run_id"] == run_id
-    assert f"{len(outcomes)} of 5 trials are done" in last.said
-    assert len(set(re.findall(r"\| trial +\d+ \|.* ETA ", last.said))) == 5 - len(outcomes)
+    assert f"{len(outcomes)} of 5 trials are done" in said
+    assert len(re.findall(r"\| trial +\d+ \|.* ETA ", said)) == 5 - len(outcomes)
     for number, content in outcomes.items():
         assert (folder / "trials" / number / "outcome.json").read_text() == content
-        assert f"| trial {int(number):3} |" not in last.said, "a finished trial is not run again"
+        assert f"| trial {int(number):3} |" not in said, "a finished trial is not run again"
     assert begun
     for number in begun:
         assert result["trials"][int(number)]["resumed_at_step"] > 0
