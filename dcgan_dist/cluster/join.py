@@ -52,7 +52,7 @@ def is_remote(addresses: Iterable[str]) -> bool:
 
 
 def when_cluster_ends(then: Callable[[], None]) -> None:
-    """Let a thread call something once the cluster's head has refused connections for a few seconds.
+    """Let a thread call something once the cluster's head has refused several connections in a row.
 
     A signal to a whole process group or container ends Ray too. Calls to it then never return, and after a minute Ray
     ends this process with a code of its own.
@@ -67,7 +67,7 @@ def when_cluster_ends(then: Callable[[], None]) -> None:
                 refusals = 0
             except OSError:
                 refusals += 1
-            time.sleep(1.0)
+            time.sleep(0.2)
         then()
 
     threading.Thread(target=watch, name="cluster", daemon=True).start()

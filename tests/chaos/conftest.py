@@ -16,6 +16,7 @@ from tests.chaos.cost import Injected, Table
 from tests.chaos.table import print_table
 from tests.end_to_end.conftest import make_config, make_config_in, room_shards, tracking_uri  # noqa: F401
 from tests.helpers.processes import at_work
+from tests.helpers.record import missing_points
 
 STEPS = 420
 
@@ -73,10 +74,15 @@ def is_exact(config: TrainConfig, expected: dict) -> bool:
 
 
 def check_exact(config: TrainConfig, expected: dict, table: Table, rows: list[Injected]) -> None:
-    """Add faults to the table; fail unless the run ended with the expected hashes and lost no more steps than allowed."""
-    exact = is_exact(config, expected)
+    """Add faults to the table; fail unless the run ended with the expected hashes and lost no more steps than allowed.
+
+    The tracked run must have every report of the log, which the hashes hold.
+    """
+    exact, missing = is_exact(config, expected), missing_points(config.tracking_uri, result_of(config))
+    rows = [dataclasses.replace(row, record_complete=not missing) for row in rows]
     table(rows, "exact" if exact else "different")
     assert exact, rows
+    assert missing == set()
     assert not [row for row in rows if row.steps_lost > row.steps_allowed]
 
 

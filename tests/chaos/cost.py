@@ -27,6 +27,8 @@ class Injected:
     """One interval (two where the newest checkpoint was damaged) and the steps done while the newest was being written."""
     seconds: float | None = None
     """From the fault to the first new step; None where ranks did not have to start again."""
+    record_complete: bool = False
+    """Whether the tracked run has every report of the log."""
 
 
 Table = Callable[[list[Injected], str], None]

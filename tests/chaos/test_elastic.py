@@ -1,5 +1,6 @@
 """Nodes go and come while an elastic run trains: Ray takes fewer ranks, then more, and every global batch stays what it was."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -19,6 +20,7 @@ from dcgan_dist.training.checkpoint_integrity import load_log
 from tests.chaos.conftest import result_of
 from tests.chaos.cost import Events, Injected, Table, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank
+from tests.helpers.record import missing_points
 from tests.helpers.recorded_training import digest, records
 from tests.helpers.steps import take_losses
 from tests.helpers.training_job import TrainingJob
@@ -94,4 +96,6 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
         logged = [log[(done + i) * events.batch] for i in range(1, steps + 1)]
         losses = torch.tensor([[metrics["loss/d"], metrics["loss/g"]] for metrics in logged], dtype=torch.float64)
         torch.testing.assert_close(losses, reference, rtol=0, atol=tolerance)
-    table(rows, "within tolerance")
+    missing = missing_points(config.tracking_uri, result_of(config))
+    table([dataclasses.replace(row, record_complete=not missing) for row in rows], "within tolerance")
+    assert missing == set()
