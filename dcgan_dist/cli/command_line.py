@@ -1,6 +1,7 @@
 """What every job shares: configs from the command line, and exit codes."""
 
 import argparse
+import getpass
 import io
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from dcgan_dist.cli.logs import render_flags, show_logs
-from dcgan_dist.cluster.security import ACCEPTED_RISKS, RISKS
+from dcgan_dist.cluster.security_checks import ACCEPTED_RISKS, RISKS
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.tracking.address import holds_secret, sqlite_uri
 
@@ -86,6 +87,7 @@ EXTRAS = {"faiss": "dedup", "lmdb": "lsun", "cv2": "faces", "s3fs": "s3", "gcsfs
 def run(main: Callable[[list[str]], int]) -> NoReturn:
     """Run a job and exit with its code: 2 with one sentence for what a user can mend, 130 after Ctrl-C."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    _name_the_user()
     try:
         code = main(sys.argv[1:])
     except InputError as error:
@@ -104,6 +106,18 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
         code = 130
     sys.stdout.flush()
     sys.exit(code)
+
+
+def _name_the_user() -> None:
+    """Name and home for a uid that has neither, as a container gives it: Ray, MLflow and torch ask for them."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"uid{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"
 
 
 def default_shards() -> str:

@@ -1,17 +1,29 @@
 """Joining a Ray cluster."""
 
 import os
+import secrets
 import socket
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
+from pathlib import Path
 
 import psutil
 import ray
 
 from dcgan_dist.cluster.capacity import can_grow
-from dcgan_dist.cluster.security import accepted_risks, refuse_risks, security_checks
+from dcgan_dist.cluster.security_checks import accepted_risks, refuse_risks, security_checks
+from dcgan_dist.cluster.token import read_token
 from dcgan_dist.errors import InputError
+
+SECONDS_FOR_HEAD = 20
+HTTP2_SETTINGS = b"\x04"
+HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + HTTP2_SETTINGS + bytes(5)
+"""A client's first bytes (RFC 9113, 3.4). A head speaks gRPC, so it answers with its settings."""
+LONGEST_TEMPORARY = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.XXXX")
+"""Characters; 107 bytes are the limit for the path of a Unix socket."""
+REMEDY = "start the head there, name another, or leave RAY_ADDRESS out for a cluster on this machine"
 
 
 def join_cluster(*, verbose: bool = False) -> None:
@@ -29,12 +41,20 @@ def join_cluster(*, verbose: bool = False) -> None:
     if ray.is_initialized():
         return
     accepted = accepted_risks()
-    context = ray.init(
-        address=os.environ.get("RAY_ADDRESS") or "local",
-        log_to_driver=verbose,
-        configure_logging=verbose,
-        include_dashboard=False if not os.environ.get("RAY_ADDRESS") else None,
-    )
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        _prepare_own_cluster(os.environ)
+    else:
+        _wait_for_head(address)
+    try:
+        context = ray.init(
+            address=address,
+            log_to_driver=verbose,
+            configure_logging=verbose,
+            include_dashboard=False if address == "local" else None,
+        )
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"no Ray cluster at RAY_ADDRESS {address}: {error}; {REMEDY}") from error
     if not (is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]) or can_grow()):
         return
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
@@ -43,6 +63,52 @@ def join_cluster(*, verbose: bool = False) -> None:
     except InputError:
         ray.shutdown()
         raise
+
+
+def _prepare_own_cluster(environment: MutableMapping[str, str]) -> None:
+    """See that a new cluster can have its sockets, and a token that no file holds where the user has none.
+
+    Raises:
+        InputError: the folder of temporary files has too long a name, or cannot be written.
+    """
+    temporary = Path(environment.get("RAY_TMPDIR") or tempfile.gettempdir())
+    if len(str(temporary)) > LONGEST_TEMPORARY:
+        raise InputError(
+            f"the path of the folder for temporary files, {temporary}, is too long for the sockets of Ray: set TMPDIR to one of "
+            f"at most {LONGEST_TEMPORARY} characters"
+        )
+    if not os.access(temporary, os.W_OK):
+        raise InputError(f"the folder for temporary files, {temporary}, cannot be written: set TMPDIR to one that can")
+    if environment.get("RAY_AUTH_MODE", "token") == "token" and not read_token(environment):
+        environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _wait_for_head(address: str) -> None:
+    """Wait until something listens at the address, as Ray itself would wait for ever.
+
+    Raises:
+        InputError: it is a URL, or nothing listened there in time.
+    """
+    if address.startswith(("http://", "https://")):
+        raise InputError(
+            f"RAY_ADDRESS {address} is the address of a dashboard, which `ray job submit` takes: name the head itself "
+            "(host:6379), or leave RAY_ADDRESS out"
+        )
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # such as auto, which Ray looks up
+    deadline = time.monotonic() + SECONDS_FOR_HEAD
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_FOR_HEAD) as connection:
+                connection.sendall(HTTP2_GREETING)
+                if connection.recv(9)[3:4] == HTTP2_SETTINGS or os.environ.get("RAY_USE_TLS") == "1":
+                    return
+            raise InputError(f"what answers at RAY_ADDRESS {address} is not the head of a Ray cluster: {REMEDY}")
+        except (OSError, OverflowError) as error:
+            if time.monotonic() > deadline:
+                raise InputError(f"nothing answers at RAY_ADDRESS {address} ({error}): {REMEDY}") from error
+            time.sleep(1)
 
 
 def is_remote(addresses: Iterable[str]) -> bool:

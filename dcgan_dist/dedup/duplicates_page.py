@@ -7,11 +7,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import bullets, chart, figure, heading, page, paragraph, table
+from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.image_strips import cluster_strips, pair_strips
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.representatives import Representatives
-from dcgan_dist.dedup.stages import EncodedCorpus, VerifiedPairs
+from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 
 FLIPS = {"mirror": "in a mirror", "upside_down": "upside down"}
 CLUSTERS, WORST, REJECTED = 36, 24, 12

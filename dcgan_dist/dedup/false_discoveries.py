@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from dcgan_dist.dedup.groups import Rows
 from dcgan_dist.dedup.pair_files import ScoredPairs, in_order
 from dcgan_dist.neighbors.hamming import pairs_within
-from dcgan_dist.similarity.verifier import score_pairs
+from dcgan_dist.similarity.verifier import score_rows
 
 Axis = Literal[2, 3]
 UPSIDE_DOWN, MIRROR = 2, 3
@@ -22,8 +22,6 @@ FALSE_WEIGHT = 5
 """True pairs that a false one outweighs."""
 SURE_SCORE = 0.95
 """What scores this much is accepted whatever the mirror says: a set may hold a mirrored copy of everything."""
-VERIFY = 4096
-"""Pairs whose thumbnails are in memory at once."""
 
 
 def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -> Rows:
@@ -122,17 +120,3 @@ def flip_test(
     found = in_order(blocks)
     scores = score_rows(found.first, found.second, gather, flip=axis)
     return FlipTest(queries=len(queries), rows=len(usable), found=found._replace(scores=scores))
-
-
-def score_rows(
-    first: Rows, second: Rows, gather: Callable[[Rows], NDArray[np.uint8]], *, flip: Axis | None = None
-) -> NDArray[np.float32]:
-    """Scores of pairs of rows, a bounded number of thumbnails at a time; the first of each pair flipped if so wished."""
-    scores = np.zeros(len(first), np.float32)
-    for start in range(0, len(first), VERIFY):
-        part = slice(start, start + VERIFY)
-        pictures = gather(first[part])
-        pictures = pictures if flip is None else np.flip(pictures, flip).copy()
-        scores[part] = score_pairs(pictures, gather(second[part]))
-    # Rounded far above the last bits, which depend on how many pairs were scored together.
-    return np.round(scores, 3)

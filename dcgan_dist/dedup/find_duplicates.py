@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.dedup.corpus import open_corpus
+from dcgan_dist.dedup.encode_corpus import encode_corpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.stages import encode_corpus, representatives_of, verify_pairs
+from dcgan_dist.dedup.representatives import representatives_of
+from dcgan_dist.dedup.verify_pairs import verify_pairs
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.write_shards import prepare

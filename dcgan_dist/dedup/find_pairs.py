@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.false_discoveries import score_rows
 from dcgan_dist.dedup.pair_files import (
     PairRule,
     ScoredPairs,
@@ -29,6 +28,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.similarity import verifier
+from dcgan_dist.similarity.verifier import score_rows
 
 BLOCK = 1 << 16
 """Pairs that one task verifies; what is done stays done."""

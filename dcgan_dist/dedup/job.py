@@ -9,19 +9,13 @@ from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.duplicates_page import build_report
+from dcgan_dist.dedup.encode_corpus import EncodedCorpus, encode_corpus, timed
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.plan import describe
-from dcgan_dist.dedup.representatives import Representatives, keep_lists
+from dcgan_dist.dedup.representatives import Representatives, keep_lists, representatives_of
 from dcgan_dist.dedup.result import KEEP_NAME, PAIRS_NAME, REPORT_NAME, finish, summary, write_pairs_csv
 from dcgan_dist.dedup.rewrite import rewrite
-from dcgan_dist.dedup.stages import (
-    EncodedCorpus,
-    VerifiedPairs,
-    encode_corpus,
-    representatives_of,
-    timed,
-    verify_pairs,
-)
+from dcgan_dist.dedup.verify_pairs import VerifiedPairs, verify_pairs
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.existing_shards import check_alike
 from dcgan_dist.tracking.server import check_reachable

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.keep_list import Dropped, KeepList
 from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import Rows, components, leader_clusters
 from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -145,3 +147,14 @@ def _dropped(
         )
     for row in (first + np.flatnonzero(chosen.unreadable[first:end])).tolist():
         yield Dropped(position=row - first, key=bytes(keys[row]).decode(), reason=f"unreadable: {faults[row]}")
+
+
+def representatives_of(encoded: EncodedCorpus, verified: VerifiedPairs) -> Representatives:
+    """Which image of each cluster of duplicates stays."""
+    return choose_representatives(
+        encoded.corpus,
+        verified.duplicates,
+        unreadable=encoded.originals.unreadable,
+        keys=encoded.keys,
+        resolution=encoded.originals.resolution,
+    )

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
 from dcgan_dist.data.shards.keep_list import KeepList
+from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import diameters, members
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.representatives import Representatives, removed_by_radius
-from dcgan_dist.dedup.stages import EncodedCorpus, VerifiedPairs
+from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 from dcgan_dist.files import whole_file
 from dcgan_dist.similarity.entropy import code_entropy
 from dcgan_dist.tracking.environment import environment_tags

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dcgan_dist.cli.command_line import parse, run
 from dcgan_dist.cli.result_file import write_json
-from dcgan_dist.cluster.security import Check, check_dashboard, check_ray_version, check_token
+from dcgan_dist.cluster.security_checks import Check, check_dashboard, check_ray_version, check_token
 from dcgan_dist.cluster.token import Answer, ask, read_token, uses_token
 from dcgan_dist.doctor.cluster_files import ClusterFile
 from dcgan_dist.doctor.machine import check_gpus, check_mlflow_version, check_shared_memory

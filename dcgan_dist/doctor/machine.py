@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from dcgan_dist.cluster.security import Check, version_of
+from dcgan_dist.cluster.security_checks import Check, version_of
 
 SAFE_MLFLOW = (3, 18)
 LEAST_SHARED_MEMORY = 1 << 30

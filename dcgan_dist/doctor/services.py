@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.logs import render_flags
-from dcgan_dist.cluster.security import Check, check_ray_version
+from dcgan_dist.cluster.security_checks import Check, check_ray_version
 from dcgan_dist.cluster.token import Answer
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME

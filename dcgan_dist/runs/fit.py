@@ -10,9 +10,9 @@ from ray.train.torch import TorchTrainer
 from dcgan_dist.cluster.capacity import rank_resources
 from dcgan_dist.cluster.in_thread import InThread
 from dcgan_dist.cluster.process_group import ReachableRanks
+from dcgan_dist.runs.hanging_ranks import SAVE_SECONDS
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.rank import train_rank
-from dcgan_dist.runs.watchdog import SAVE_SECONDS
 from dcgan_dist.storage.filesystems import as_pyarrow
 from dcgan_dist.storage.run_folder import RunFolder
 

@@ -12,10 +12,10 @@ from dcgan_dist.runs.async_checkpointer import SCORE, AsyncCheckpointer
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.driver_link import DriverLink
 from dcgan_dist.runs.events import CheckpointBegun, Failed, Heartbeat, Preempted, RanksStarted, RankWarning, RolledBack
+from dcgan_dist.runs.hanging_ranks import Watchdog
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.rank_state import RankState
 from dcgan_dist.runs.sample_evaluator import SampleEvaluator
-from dcgan_dist.runs.watchdog import Watchdog
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.loop import NonFiniteError

@@ -7,7 +7,7 @@ import torch
 
 from dcgan_dist.runs.driver_link import DriverLink
 from dcgan_dist.runs.events import RankWarning
-from dcgan_dist.runs.watchdog import Watchdog
+from dcgan_dist.runs.hanging_ranks import Watchdog
 from dcgan_dist.storage.run_folder import RunFolder, this_machine
 from dcgan_dist.training.distributed import gather_ranks
 

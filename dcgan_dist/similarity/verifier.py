@@ -10,6 +10,9 @@ and what must be stretched to match is more often another photograph of the same
 Source of the alignment: Lucas and Kanade 1981, with gain and offset removed as by Evangelidis and Psarakis 2008.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -37,6 +40,8 @@ DEFORMATION_COST = 0.2
 SKEW_COST = 0.5
 """Copies are cut and resized; what must be turned or sheared to match is more often another photograph."""
 BLOCK = 512
+IN_MEMORY = 4096
+"""Pairs whose thumbnails are in memory at once."""
 
 
 def score_pairs(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -52,6 +57,30 @@ def score_pairs(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDA
     assert images_a.shape == images_b.shape, (images_a.shape, images_b.shape)
     scores = [_score(images_a[i : i + BLOCK], images_b[i : i + BLOCK]) for i in range(0, len(images_a), BLOCK)]
     return np.concatenate([np.zeros(0, np.float32), *scores])
+
+
+def score_rows(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    *,
+    flip: Literal[2, 3] | None = None,
+) -> NDArray[np.float32]:
+    """`score_pairs` of rows of a table of thumbnails, a bounded number in memory at a time.
+
+    Args:
+        first, second: (n,) rows.
+        gather: rows -> (k, 3, 32, 32) thumbnails.
+        flip: axis along which the first of each pair is flipped.
+    """
+    scores = np.zeros(len(first), np.float32)
+    for start in range(0, len(first), IN_MEMORY):
+        block = slice(start, start + IN_MEMORY)
+        pictures = gather(first[block])
+        pictures = pictures if flip is None else np.flip(pictures, flip).copy()
+        scores[block] = score_pairs(pictures, gather(second[block]))
+    # Rounded far above the last bits, which depend on how many pairs were scored together.
+    return np.round(scores, 3)
 
 
 @torch.no_grad()

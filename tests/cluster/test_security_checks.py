@@ -9,7 +9,7 @@ import pytest
 from dcgan_dist.cli.command_line import parse
 from dcgan_dist.cluster.capacity import can_grow
 from dcgan_dist.cluster.join import is_remote
-from dcgan_dist.cluster.security import (
+from dcgan_dist.cluster.security_checks import (
     ACCEPTED_RISKS,
     RISKS,
     accepted_risks,

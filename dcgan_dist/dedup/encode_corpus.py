@@ -1,0 +1,80 @@
+"""First stage of de-duplication: every image with its thumbnail and its code; what is done already is read, not done again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.false_discoveries import random_distances
+from dcgan_dist.dedup.find_pairs import CodedImages
+from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
+from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
+from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
+from dcgan_dist.similarity.codes import Coder
+from dcgan_dist.similarity.radius import default_radius
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedCorpus:
+    """All images with their thumbnails and codes, and the radius within which codes are compared."""
+
+    corpus: Corpus
+    originals: Originals
+    keys: NDArray[np.bytes_]
+    """(n,) as the shards have them; two data sets may share one."""
+    images: CodedImages
+    coder: Coder
+    coder_hash: str
+    radius: int
+    """Bits, inclusive."""
+    null_distances: NDArray[np.int64]
+    """Histogram of the distances of random pairs, which are unrelated."""
+
+    @cached_property
+    def names(self) -> NDArray[np.bytes_]:
+        """(n,) key of every row, unique."""
+        return self.corpus.unique_keys(self.keys)
+
+
+def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, float]) -> EncodedCorpus:
+    """Thumbnails, a coder fitted to them, codes, and the radius that these bear."""
+    folder = options.folder
+    with timed(seconds, "thumbnails"):
+        originals = make_all_thumbnails(corpus, folder, options.cpus)
+    usable = ~originals.unreadable
+    table = ThumbnailTable.of(corpus, folder)
+    with timed(seconds, "coder"):
+        rows = np.flatnonzero(usable & ~corpus.protected)
+        coder, coder_folder = ready_coder(options.codes, options.coder, folder, table, rows)
+        digest = coder_hash(coder_folder)
+    with timed(seconds, "codes"):
+        keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)
+    with timed(seconds, "radius"):
+        null_distances = random_distances(codes, np.flatnonzero(usable))
+        radius = options.radius
+        if radius is None:
+            radius = 0 if options.codes == "paper" else default_radius(codes[usable])
+    return EncodedCorpus(
+        corpus=corpus,
+        originals=originals,
+        keys=keys,
+        images=CodedImages(corpus=corpus, codes=codes, usable=usable, table=table),
+        coder=coder,
+        coder_hash=digest,
+        radius=radius,
+        null_distances=null_distances,
+    )
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Note how long a stage takes."""
+    began = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - began, 2)
