@@ -36,8 +36,13 @@ class ConsoleHandler(logging.Handler):
 
 
 def show_logs() -> None:
-    """Print what the package logs, from level INFO on; calling it again changes nothing."""
+    """Print what the package logs, from level INFO on, and warnings of others; calling it again changes nothing."""
     logger = logging.getLogger(LOGGER)
     if not any(isinstance(handler, ConsoleHandler) for handler in logger.handlers):
         logger.addHandler(ConsoleHandler())
     logger.setLevel(logging.INFO)
+    if not logging.root.handlers:  # else a library's basicConfig adds one, which prints our messages once more
+        others = logging.StreamHandler()
+        others.setLevel(logging.WARNING)
+        others.addFilter(lambda record: not record.name.startswith(LOGGER))
+        logging.root.addHandler(others)
