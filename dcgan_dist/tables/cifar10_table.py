@@ -16,8 +16,8 @@ from dcgan_dist.tables.feature_table import Rows
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import CIFAR10, Figures, Row
 from dcgan_dist.tables.patch_features import PatchFeatures
-from dcgan_dist.tables.probe_protocol import HeldOut, best_c, errors, fit_path, summarise
 from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.svm_c_grid import HeldOut, best_c, errors, fit_path, summarise
 from dcgan_dist.tables.table_options import C_GRID, Cifar10TableOptions
 
 SAMPLES = {"train": 50_000, "test": 10_000}

@@ -19,7 +19,7 @@ from dcgan_dist.tables.feature_table import FeatureTable, Rows
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Measured
 from dcgan_dist.tables.paper_tables import Figures, Row
-from dcgan_dist.tables.probe_protocol import HeldOut, Positions, errors, fit_path
+from dcgan_dist.tables.svm_c_grid import HeldOut, Positions, errors, fit_path
 from dcgan_dist.tables.table_options import ProbeOptions
 
 FEATURES = "features"

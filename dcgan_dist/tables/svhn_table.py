@@ -17,8 +17,8 @@ from dcgan_dist.registry.load import is_authors_folder
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import SVHN, Row
-from dcgan_dist.tables.probe_protocol import HeldOut, best_c, summarise
 from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.svm_c_grid import HeldOut, best_c, summarise
 from dcgan_dist.tables.table_options import C_GRID, SvhnTableOptions
 
 SMALL_IMAGES, SMALL_TEST_SHARE, SMALL_SPLITS = 946, 0.26, 5

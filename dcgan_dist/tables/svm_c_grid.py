@@ -1,4 +1,4 @@
-"""Errors of linear SVMs on features, draw by draw of labels, as the paper's tables have them.
+"""Linear SVMs on features over a grid of C: their errors, and which C is chosen, as the paper's tables have them.
 
 Source: the released `svhn_semisup_analysis.py` for SVHN: C from a grid by the mean validation error of 10 draws of labels, then
 100 new draws. The script for CIFAR-10 was never released; the same rules are used.
