@@ -147,10 +147,11 @@ class Attempt:
     def _sum_up(self, outcome: Outcome) -> int:
         """Write result.json, log the summary and close the tracked run; returns the exit code."""
         seconds = time.monotonic() - self.began
-        log_missing_reports(self.plan, self.store, self.spool)  # of an event queue that was lost
         result = run_result(self.plan, self.run, self.store, self.journal, self.recorder.newest_grid(), seconds)
         result |= {"status": outcome.status} | outcome.details
         with_retries(lambda: self.folder.write_json("result.json", result))
+        # After the result, as a server that does not answer takes its time. What an event queue lost is written here.
+        log_missing_reports(self.plan, self.store, self.spool)
         if bad_samples := self.folder.read_json(BAD_SAMPLES):
             self.spool.log_dict(bad_samples, BAD_SAMPLES)
         self.spool.log_dict(result, "result.json")
