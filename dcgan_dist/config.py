@@ -183,7 +183,7 @@ class QualityConfig:
     held_out: int = 10_000
     """Real images compared with them, at most; from the split `val` where there is one, else from `train`."""
     inception_weights: str = ""
-    """File of Inception weights for the Frechet Inception distance proper; empty: not measured."""
+    """File of Inception weights for FID, KID, precision and recall; empty: not measured."""
 
     def __post_init__(self) -> None:
         require(self.samples == 0 or self.samples >= 2, f"`quality.samples` {self.samples} must be 0 or at least 2")

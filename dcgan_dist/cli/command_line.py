@@ -80,7 +80,7 @@ def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
     return others
 
 
-EXTRAS = {"faiss": "dedup", "lmdb": "lsun", "cv2": "faces", "s3fs": "s3", "gcsfs": "gcs"}
+EXTRAS = {"faiss": "dedup", "lmdb": "lsun", "cv2": "faces", "s3fs": "s3", "gcsfs": "gcs", "torch_fidelity": "quality"}
 """Extra of the package that brings each library which only some jobs need."""
 
 

@@ -20,7 +20,7 @@ class Reference:
         held_out: (m, c, s, s) uint8, m at least 2; stays where it is.
         output: range of the generator that is compared.
         device: where features and distances are computed; None: where the images are.
-        inception_weights: file for the Frechet Inception distance proper; empty: not measured.
+        inception_weights: file for the figures on Inception features; empty: not measured.
 
     Raises:
         InputError: the file of weights cannot be used.
@@ -42,25 +42,24 @@ class Reference:
         self.random = RandomFeatures().to(self.device)
         self.inception = None
         if inception_weights:
-            # torchvision takes 3 s to import, in every process of a run, and few runs name the weights.
+            # torch-fidelity takes 4 s to import, in every process of a run, and few runs name the weights.
             from dcgan_dist.quality.inception import InceptionFeatures
 
-            self.inception = InceptionFeatures.from_file(inception_weights).to(self.device)
-        self.random_statistics, self.inception_statistics = FeatureStatistics(), FeatureStatistics()
-        for block in self.blocks(256):
-            self.add_features(block, self.random_statistics, self.inception_statistics)
+            self.inception = InceptionFeatures(inception_weights).to(self.device)
+        self.random_statistics = FeatureStatistics()
+        inception = [self.add_features(block, self.random_statistics) for block in self.blocks(256)]
+        self.inception_features = torch.cat(inception)
 
     def blocks(self, size: int) -> Iterator[Tensor]:
         """The images as floats in the generator's range, on the device."""
         for block in self.images.split(size):
             yield from_uint8(block.to(self.device), self.output)
 
-    def add_features(self, images: Tensor, random: FeatureStatistics, inception: FeatureStatistics) -> None:
-        """Add features of images in the generator's range to both statistics."""
+    def add_features(self, images: Tensor, random: FeatureStatistics) -> Tensor:
+        """Add random features of images in the generator's range to their statistics; their Inception features, if any."""
         images = images.float() if self.output == "tanh" else images.float() * 2 - 1
         random.add(self.random(images))
-        if self.inception is not None:
-            inception.add(self.inception(images))
+        return torch.empty(0) if self.inception is None else self.inception(images).cpu()
 
 
 def measure_quality(fake_batches: Iterable[Tensor], reference: Reference) -> dict[str, float]:
@@ -72,14 +71,15 @@ def measure_quality(fake_batches: Iterable[Tensor], reference: Reference) -> dic
 
     Returns:
         `quality/frechet_random`, `quality/nearest_1k` and `quality/nearest_10k` as far as there are samples (with fewer
-        than 1,000 of them `quality/nearest_<their number>`); `quality/fid` where the Reference has Inception features.
+        than 1,000 of them `quality/nearest_<their number>`); `quality/fid`, `quality/kid`, `quality/precision` and `quality/recall`
+        where the Reference has Inception features.
     """
-    random, inception = FeatureStatistics(), FeatureStatistics()
+    random, inception = FeatureStatistics(), list[Tensor]()
 
     def watched() -> Iterator[Tensor]:
         for batch in fake_batches:
             batch = batch.to(reference.device)
-            reference.add_features(batch, random, inception)
+            inception.append(reference.add_features(batch, random))
             yield batch
 
     nearest = nearest_distances(reference, watched(), tuple(NAMED_PREFIXES))
@@ -87,7 +87,9 @@ def measure_quality(fake_batches: Iterable[Tensor], reference: Reference) -> dic
     quality = {"quality/frechet_random": random.distance(reference.random_statistics)}
     quality |= named or {f"quality/nearest_{n}": value for n, value in nearest.items()}
     if reference.inception is not None:
-        quality["quality/fid"] = inception.distance(reference.inception_statistics)
+        from dcgan_dist.quality.inception import compare_features
+
+        quality |= compare_features(torch.cat(inception), reference.inception_features)
     return quality
 
 

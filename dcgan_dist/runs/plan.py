@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dcgan_dist.config import TrainConfig, flatten, from_dict
@@ -126,11 +125,11 @@ def run_batches(
 
 
 def check_images(config: TrainConfig, manifest: Manifest) -> None:
-    """Raise InputError unless the shards' images fit the model, and the named weights exist."""
-    weights = config.quality.inception_weights
-    require(
-        not weights or Path(weights).is_file(), f"`quality.inception_weights` {weights} is no file: name the weights"
-    )
+    """Raise InputError unless the shards' images fit the model, and named Inception weights are such."""
+    if config.quality.inception_weights:
+        from dcgan_dist.quality.inception import InceptionFeatures  # imports the library, of an extra, that measures
+
+        InceptionFeatures(config.quality.inception_weights)
     size, wanted = manifest.image_size, config.model.image_size
     require(
         size == wanted or (config.data.crop == "centre" and size > wanted),

@@ -1,4 +1,4 @@
-"""The FID network, with random weights in the layout of the file it is made for."""
+"""The figures on Inception features, with random weights in the layout of the file they are made for."""
 
 from pathlib import Path
 
@@ -8,8 +8,10 @@ import torchvision
 from torch import Tensor
 
 from dcgan_dist.errors import InputError
+from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.ranges import from_uint8
-from dcgan_dist.quality.inception import InceptionFeatures, build
+from dcgan_dist.quality.frechet import FeatureStatistics
+from dcgan_dist.quality.inception import InceptionFeatures, compare_features
 from dcgan_dist.quality.quality import Reference, measure_quality
 
 
@@ -18,35 +20,36 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "inception.pth"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        state = build().state_dict()
+        state = torchvision.models.Inception3(1008, aux_logits=False, init_weights=False).state_dict()
     torch.save({name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}, path)
     return path
 
 
-def test_fid_is_measured_from_a_weights_file(weights_file: Path, faces: Tensor) -> None:
+def test_figures_are_measured_from_a_weights_file(weights_file: Path, faces: Tensor) -> None:
     torch.set_num_threads(2)
     state = torch.get_rng_state()
-    reference = Reference(faces[:8], inception_weights=str(weights_file))
+    reference = Reference(faces[:5], inception_weights=str(weights_file))
 
-    quality = measure_quality([from_uint8(faces[8:16], "tanh")], reference)
+    quality = measure_quality(from_uint8(faces[8:13], "tanh").split(3), reference)
 
     assert torch.equal(torch.get_rng_state(), state)
-    assert reference.inception_statistics.mean.shape == (2048,)
+    assert reference.inception_features.shape == (5, 2048)
     assert quality["quality/fid"] > 0
+    assert {"quality/kid", "quality/precision", "quality/recall"} < quality.keys()
 
 
-def test_border_pixels_are_averaged_over_the_map_only(weights_file: Path) -> None:
-    network = InceptionFeatures.from_file(weights_file).network
-    ordinary = torchvision.models.Inception3(1008, aux_logits=False, init_weights=False).eval()
-    ordinary.load_state_dict(network.state_dict(), strict=False)
-    ones = torch.ones(1, 192, 5, 5)
+def test_figures_are_those_of_their_definitions() -> None:
+    real, fake = (torch.randn(n, 16, generator=seeded(n)) * size for n, size in ((300, 1.0), (200, 0.5)))
+    ours, theirs = FeatureStatistics(), FeatureStatistics()
+    ours.add(fake)
+    theirs.add(real)
 
-    with torch.no_grad():
-        ours, theirs = network.Mixed_5b(ones), ordinary.Mixed_5b(ones)
+    figures, same = compare_features(fake, real), compare_features(real[150:], real[:150])
 
-    torch.testing.assert_close(ours[:, :, 1:-1, 1:-1], theirs[:, :, 1:-1, 1:-1])
-    assert not torch.allclose(ours[:, -32:, 0, 0], theirs[:, -32:, 0, 0])
-    torch.testing.assert_close(ours[:, -32:, 0, 0], ours[:, -32:, 2, 2])  # a constant map stays constant
+    assert figures["quality/fid"] == pytest.approx(ours.distance(theirs), rel=1e-4)
+    assert abs(same["quality/kid"]) < 0.5 * figures["quality/kid"]
+    assert figures["quality/precision"] > 0.9  # all samples lie among real ones,
+    assert figures["quality/recall"] < 0.5  # but the outer half of those is not made
 
 
 def test_wrong_files_are_refused(tmp_path: Path) -> None:
@@ -54,14 +57,14 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     text.write_text("hello")
     torch.save({"fc.weight": torch.zeros(1008, 2048)}, foreign)
     torch.save({"fc.weight": torch.zeros(1000, 2048)}, torchvisions)
-    torch.save(build, pickled)
+    torch.save(compare_features, pickled)
 
-    for path, said in (
+    for path, message in (
         (text, "not a file of weights"),
         (pickled, "not a file of weights"),
         (foreign, "holds other weights"),
         (torchvisions, "torchvision's own"),
-        (tmp_path, "no file"),
+        (tmp_path, "is no file: name the file weights-inception"),
     ):
-        with pytest.raises(InputError, match=said):
-            InceptionFeatures.from_file(path)
+        with pytest.raises(InputError, match=message):
+            InceptionFeatures(path)

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.quality.frechet import FeatureStatistics
@@ -138,8 +137,3 @@ def test_a_small_measurement_is_cheap(faces: Tensor, reference: Reference) -> No
     measure_quality(fake.split(64), reference)
 
     assert time.perf_counter() - started < 2
-
-
-def test_a_missing_weights_file_is_said(faces: Tensor) -> None:
-    with pytest.raises(InputError, match=r"no file of Inception weights .*nowhere\.pth.*pt_inception-2015-12-05"):
-        Reference(faces[:4], inception_weights="nowhere.pth")
