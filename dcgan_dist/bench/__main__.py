@@ -24,11 +24,7 @@ BENCHMARKS = {
 
 
 def main(argv: list[str]) -> int:
-    """Run the benchmark named first, with the flags after it; only its own module is imported.
-
-    Raises:
-        InputError: no benchmark has this name.
-    """
+    """Run the benchmark named first, with the flags after it; only its own module is imported."""
     if not argv or argv[0] in ("-h", "--help"):
         print(__doc__)
         return 0

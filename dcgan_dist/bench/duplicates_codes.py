@@ -17,13 +17,7 @@ Codes = NDArray[np.uint8]
 
 
 def codes_by_method(images: Images, out: Path, *, paper: bool) -> Iterator[tuple[str, tuple[Codes, Codes]]]:
-    """Name and codes of test and training images, one method at a time.
-
-    Args:
-        images: that are compared.
-        out: folder of the coders; those that it lacks are made.
-        paper: also the paper's autoencoder.
-    """
+    """Name and codes of test and training images, one method at a time; coders that `out` lacks are made."""
     train, test = images.table.gather(images.train_rows), images.table.gather(images.test_rows)
     for name in ("recommended", *(("paper",) if paper else ())):
         coder, _ = ready_coder(name, "", out, images.table, images.train_rows)

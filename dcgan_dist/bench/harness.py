@@ -49,11 +49,7 @@ class StepBenchmark(Benchmark):
 
 
 def unconditional(name: str, batch_size: int, engine: EngineConfig | None = None) -> TrainConfig:
-    """A preset with schedule `both`, a batch size and perhaps another engine.
-
-    Raises:
-        InputError: it needs labels, or does not exist.
-    """
+    """A preset with schedule `both`, a batch size and perhaps another engine."""
     config = preset(name)
     require(config.model.classes == 0, f"--preset {name} needs labels: name an unconditional one")
     config = dataclasses.replace(config, schedule="both", engine=engine or config.engine)
@@ -68,12 +64,8 @@ def random_images(config: TrainConfig, device: torch.device) -> torch.Tensor:
 
 
 def in_turns(measurements: Mapping[Name, Callable[[], Any]], turns: int, *, uncounted: int = 1) -> dict[Name, Any]:
-    """Medians of measurements that are made in turns, so that what slows the machine for a while slows all of them.
-
-    Args:
-        measurements: each returns a number, or a sequence of numbers.
-        turns: that count.
-        uncounted: turns before those.
+    """Medians of numbers, or of sequences of them, measured in turns, so that what slows the machine slows all
+    of them.
     """
     figures: dict[Name, list[Any]] = {name: [] for name in measurements}
     for _ in range(uncounted + turns):
@@ -159,12 +151,7 @@ def cores() -> int:
 
 
 def table(formats: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> str:
-    """Rows of values below their names, the first column aligned to the left and the others to the right.
-
-    Args:
-        formats: format of each column's values by its name.
-        rows: values in the order of the columns; rows may end early.
-    """
+    """Rows of values below their names with the columns' formats, the first aligned to the left; rows may end early."""
     cells = [[*formats]]
     cells += [[format(value, form) for value, form in zip(row, formats.values(), strict=False)] for row in rows]
     widths = [max(len(row[i]) for row in cells if i < len(row)) for i in range(len(formats))]

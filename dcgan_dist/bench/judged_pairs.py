@@ -44,11 +44,7 @@ def image_numbers(keys: str) -> dict[str, int]:
 
 
 def read_judged(path: Path) -> Truth:
-    """Judged pairs by their numbers, from a CSV of TestID, TrainID, Judgment (0 and 1: the same photograph).
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Judged pairs by their numbers, from a CSV of TestID, TrainID, Judgment (0 and 1: the same photograph)."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return {
@@ -63,12 +59,7 @@ def read_judged(path: Path) -> Truth:
 def select(corpus: Corpus, pictures: ThumbnailTable, judged: Sequence[Truth], numbers: range) -> Images:
     """The test images whose duplicates were judged, all training images, and what was judged of them.
 
-    Args:
-        corpus: training and test images.
-        pictures: their thumbnails.
-        judged: by image numbers; the first that names a pair counts. Only test images of a parity (even, odd) that the
-            first has are taken.
-        numbers: of the test images that may be taken.
+    The first of `judged` that names a pair counts; only test images of a parity (even, odd) that it has are taken.
 
     Raises:
         InputError: there are no such images, or no duplicates among them.

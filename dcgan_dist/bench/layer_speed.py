@@ -69,11 +69,7 @@ class Pass:
 
 
 def measure(options: Options) -> dict[str, Any]:
-    """Seconds of all layers and of the whole step, in turns, and their bounds.
-
-    Raises:
-        InputError: the preset needs labels, or the engine changes what a layer is.
-    """
+    """Seconds of all layers and of the whole step, in turns, and their bounds."""
     require(
         not (options.engine.compile or options.engine.joint_batch),
         "--engine.compile and --engine.joint-batch change what a layer is: measure them with `bench step`",

@@ -29,16 +29,7 @@ def cifar10_images(path: str) -> Images:
 
 
 def principal_signs(fitted_on: NDArray[np.uint8], bits: int = 128) -> Callable[[NDArray[np.uint8]], Codes]:
-    """The plain code of real images: signs of the projections of their pixels on the first principal components.
-
-    Args:
-        fitted_on: (n, ...) images.
-        bits: components.
-
-    Returns:
-        From images (m, ...) to packed codes (m, bits / 8). Another function, such as `encode` of a learned coder, serves
-        wherever this one does.
-    """
+    """From images to the plain code of real ones: signs of their projections on the first principal components."""
     flat = fitted_on.reshape(len(fitted_on), -1).astype(np.float32)
     mean = flat.mean(0)
     flat -= mean

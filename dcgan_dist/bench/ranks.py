@@ -28,11 +28,8 @@ def _enter(rank: int, world_size: int, function: Callable[..., Any], folder: str
 def run_ranks(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Results of function(rank, world_size, *arguments) in the order of ranks, each rank with one thread.
 
-    Args:
-        world_size: how many processes.
-        function: at module level, as it is sent to fresh processes; returns tensors and plain containers. The first
-            exception that one raises is raised here.
-        arguments: sent along.
+    The function stands at module level, as it is sent to fresh processes, and returns tensors and plain containers. The
+    first exception that one raises is raised here.
     """
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(_enter, (world_size, function, folder, arguments), nprocs=world_size)

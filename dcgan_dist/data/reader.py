@@ -107,11 +107,7 @@ class SampleReader:
 
 
 def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:
-    """Refuse shards that cannot give images of this size.
-
-    Raises:
-        InputError: with the sizes and the remedy.
-    """
+    """Raise InputError, with the remedy, where shards cannot give images of this size."""
     stored = manifest.image_size
     if crop == "none" and stored not in (0, image_size):
         remedy = "use data.crop=centre" if stored > image_size else "use a smaller model.image_size"
@@ -127,11 +123,7 @@ def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:
 
 
 def _centre(pixels: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Cut the centre out of (c, h, w); images of exactly that size come back as they are.
-
-    Raises:
-        ImageFault: the image is smaller.
-    """
+    """Cut the centre out of (c, h, w); images of exactly that size come back as they are."""
     spare_rows, spare_columns = pixels.shape[1] - size[0], pixels.shape[2] - size[1]
     if spare_rows < 0 or spare_columns < 0:
         raise ImageFault(f"{pixels.shape[2]} x {pixels.shape[1]} pixels, {size[1]} x {size[0]} are wanted")

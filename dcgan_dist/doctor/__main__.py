@@ -60,11 +60,7 @@ def main(argv: list[str]) -> int:
 
 
 def file_checks(names: tuple[str, ...]) -> Iterator[Check]:
-    """The policy of cluster/, on files that were filled in.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+    """The policy of cluster/, on files that were filled in."""
     for name in names:
         try:
             text = Path(name).read_text(encoding="utf-8")

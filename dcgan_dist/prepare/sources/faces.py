@@ -85,11 +85,7 @@ class FacesSource(FolderSource):
     dataset: str = "faces"
 
     def items(self) -> Sequence[Item]:
-        """One item per photograph.
-
-        Raises:
-            InputError: a path is missing or unreadable, there is no image, or the detector cannot be loaded.
-        """
+        """One item per photograph."""
         _open_detector(self.options.detector, self.options.detector_model)
         return super().items()
 
