@@ -25,12 +25,14 @@ STOREYS = [
     {"models", "cli"},
     {"cluster", "data", "presets"},
     {"tracking", "storage", "neighbors", "config"},
+    {"untrusted"},
     {"errors", "files"},
 ]
 LEVEL = {name: level for level, names in enumerate(STOREYS) for name in names}
 LIBRARIES = {
     "errors",
     "files",
+    "untrusted",
     "config",
     "presets",
     "models",

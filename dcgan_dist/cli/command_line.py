@@ -88,6 +88,9 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
     """Run a job and exit with its code: 2 with one sentence for what a user can mend, 130 after Ctrl-C."""
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     _name_the_user()
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(sys.argv[1:])
     except InputError as error:

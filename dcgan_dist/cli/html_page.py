@@ -17,6 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dcgan_dist.errors import printable
 from dcgan_dist.files import whole_file
 
 _TEMPLATES = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -83,7 +84,7 @@ def save_page(html: str, path: str | Path) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
-        unfinished.write_text(html, encoding="utf-8")
+        unfinished.write_text(printable(html), encoding="utf-8")
     return path
 
 

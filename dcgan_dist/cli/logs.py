@@ -8,6 +8,8 @@ import logging
 import re
 import sys
 
+from dcgan_dist.errors import printable
+
 LOGGER = "dcgan_dist"
 JOB = re.compile(r"\bthe jobs? `([\w*]+)`")
 FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)(?:=([^\s`]+))?`")
@@ -32,7 +34,7 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message to what is standard output now, so that redirected output is followed."""
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{level}{render_flags(record.getMessage())}", file=sys.stdout, flush=True)
+        print(f"{level}{printable(render_flags(record.getMessage()))}", file=sys.stdout, flush=True)
 
 
 def show_logs() -> None:

@@ -20,7 +20,7 @@ def decode_task(header: dict[str, Any], data: BinaryIO) -> RowTask:
     kept = header["kept"]
     keep = None if kept is None else np.frombuffer(data.read(8 * kept), np.int64)
     rows = np.frombuffer(data.read(8 * header["rows"]), np.int64)
-    manifest = parse_manifest(json.dumps(header["manifest"]), header["location"])
+    manifest = parse_manifest(json.dumps(header["manifest"]).encode(), header["location"])
     plan = ShardPlan(shard_samples=manifest.shard_samples, keep=keep, **header["plan"])
     return RowTask(manifest=manifest, plan=plan, rows=rows, start_step=header["start_step"], **header["reader"])
 

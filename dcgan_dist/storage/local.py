@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.storage.read_ahead import RemoteFolder
 from dcgan_dist.storage.uri import is_uri
+from dcgan_dist.untrusted import read_file
 
 OPEN_FILES = 256
 CHANGED_BYTES = "bytes changed since the index was made (crc32 differs)"
@@ -86,7 +87,7 @@ class LocalFolder:
 
     def read_all(self, name: str) -> bytes:
         """All bytes of a file."""
-        return (self._folder / name).read_bytes()
+        return read_file(self._folder / name)
 
     def close(self) -> None:
         """Close every open file."""

@@ -4,20 +4,21 @@ With it any sample is one read at a known offset, so that a stream may begin any
 without pickled arrays; in the block layout an entry points at one image inside its block, so both layouts read alike.
 """
 
+import dataclasses
 import io
-import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.errors import InputError
+from dcgan_dist.untrusted import is_plain_path, read_arrays, refusing
 
 NO_LABEL = -1
+MOST_LABEL = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -111,16 +112,36 @@ def decode_index(data: bytes, name: str) -> ShardIndex:
     Raises:
         InputError: they are not a whole index; `name` says whose.
     """
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as columns:
-            index = ShardIndex(**{name: columns[name] for name in ShardIndex.__slots__})
-        lengths = {len(getattr(index, name)) for name in ("offsets", "sizes", "crc32", "labels", "key_ends")}
-        lengths.add(len(index.gap_crc32) - 1)
-        if len(lengths) != 1:
-            raise ValueError(f"columns of unequal length {sorted(lengths)}")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{name} is not a readable index ({error}): copy it again or rebuild it") from error
+    with refusing(f"{name} is not a readable index", "copy it again or rebuild it"):
+        columns = read_arrays(data)
+        index = ShardIndex(**{name: columns[name] for name in ShardIndex.__slots__})
+        _check(index)
     return index
+
+
+def _check(index: ShardIndex) -> None:
+    """Raise ValueError unless the columns are what the class says they are."""
+    for column in dataclasses.fields(index):
+        array, kind = getattr(index, column.name), get_args(get_args(column.type)[1])[0]
+        if array.dtype != kind or array.ndim != 1:
+            raise ValueError(f"{column.name} is {array.dtype} {array.shape}")
+    n = len(index.offsets)
+    lengths = [len(index.sizes), len(index.crc32), len(index.labels), len(index.gap_crc32) - 1, len(index.key_ends)]
+    if set(lengths) != {n}:
+        raise ValueError(f"columns of unequal length {sorted({n, *lengths})}")
+    image_ends = index.offsets + index.sizes
+    starts = np.concatenate([[0], image_ends[:-1]])
+    if (index.sizes < 0).any() or (image_ends < index.offsets).any() or (index.offsets < starts).any():
+        raise ValueError("images overlap, or have less than no bytes")
+    ends = index.key_ends
+    if (np.diff(ends, prepend=0) <= 0).any() or (n and ends[-1] != len(index.key_bytes)):
+        raise ValueError("its keys are empty or cut")
+    text, starts = index.key_bytes.tobytes().decode(), np.append(0, ends[:-1])
+    doubtful = ".." in text or not text.isascii() or (index.key_bytes[starts] == ord("/")).any()
+    if not text.isprintable() or (doubtful and not all(map(is_plain_path, index.keys))):
+        raise ValueError("its keys have control characters, or lead out of a folder")
+    if (index.labels < NO_LABEL).any() or (index.labels > MOST_LABEL).any():
+        raise ValueError("labels are out of range")
 
 
 def index_name(shard_name: str) -> str:

@@ -5,25 +5,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Le, MinLen
 from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
+from dcgan_dist.untrusted import Count, Name, parse_json, read_file, refusing
 
 
 class Dropped(NamedTuple):
     """A sample that does not stay, and why."""
 
-    position: int
+    position: Count
     """In the manifest."""
-    key: str
-    reason: str
+    key: Name
+    reason: Name
     """Such as "near duplicate"."""
-    kept: str = ""
+    kept: Name = ""
     """Key of the sample that stays in its place."""
     distance: int | None = None
     """Bits between the codes of the two."""
@@ -83,35 +85,51 @@ def _to_json(keep_list: KeepList) -> dict[str, Any]:
     return content
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredList:
+    """A keep list as its file holds it."""
+
+    manifest_hash: Name
+    radius: Count | None
+    counts: dict[str, Any]
+    kept_runs: list[tuple[Count, Annotated[int, Ge(1), Le(2**53)]]]
+    dropped: list[Dropped] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredLists:
+    keep_lists: Annotated[list[_StoredList], MinLen(1)]
+
+
 def load_keep_list(path: str, manifest: Manifest) -> KeepList:
     """Read a keep list for the manifest that it was made for.
 
     Raises:
         InputError: the file is missing or torn, belongs to another manifest, or names positions that are not there.
     """
-    try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-        if "keep_lists" in content:
-            lists = content["keep_lists"]
-            content = next((item for item in lists if item["manifest_hash"] == manifest.hash), lists[0])
-        runs = np.asarray(content["kept_runs"], np.int64).reshape(-1, 2)
-        positions = np.concatenate([np.arange(first, first + n) for first, n in runs]) if len(runs) else runs[:, 0]
-        keep_list = KeepList(
-            manifest_hash=content["manifest_hash"],
-            positions=positions,
-            radius=content["radius"],
-            counts=content["counts"],
-            dropped=[Dropped(**entry) for entry in content.get("dropped", ())],
-        )
-    except OSError as error:
-        raise InputError(f"keep list {path} cannot be read ({error.strerror}): check `keep_list`") from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{path} is torn or not a keep list ({error}): make it again") from error
-    if keep_list.manifest_hash != manifest.hash:
+    with refusing(f"{path} is torn or not a keep list", "make it again"):
+        try:
+            text = read_file(Path(path).expanduser())
+        except OSError as error:
+            raise InputError(f"keep list {path} cannot be read ({error.strerror}): check `keep_list`") from error
+        several = "keep_lists" in parse_json(text, dict[str, Any])
+        lists = parse_json(text, _StoredLists).keep_lists if several else [parse_json(text, _StoredList)]
+        stored = next((item for item in lists if item.manifest_hash == manifest.hash), lists[0])
+    if stored.manifest_hash != manifest.hash:
         raise InputError(
-            f"keep list {path} was made for manifest {keep_list.manifest_hash[:12]}, these shards are "
+            f"keep list {path} was made for manifest {stored.manifest_hash[:12]}, these shards are "
             f"{manifest.hash[:12]}: use its own shards, or make a keep list for these"
         )
-    if np.any(np.diff(positions) <= 0) or np.any((positions < 0) | (positions >= manifest.samples)):
+    firsts, lengths = np.array(stored.kept_runs, np.int64).reshape(-1, 2).T
+    ends = np.concatenate([[0], firsts + lengths])
+    if (firsts < ends[:-1]).any() or ends[-1] > manifest.samples:
         raise InputError(f"keep list {path} names a position twice or outside 0..{manifest.samples - 1}: make it again")
-    return keep_list
+    return KeepList(
+        manifest_hash=stored.manifest_hash,
+        positions=np.concatenate(
+            [np.arange(first, end) for first, end in zip(firsts, ends[1:], strict=True)] or [firsts]
+        ),
+        radius=stored.radius,
+        counts=stored.counts,
+        dropped=stored.dropped,
+    )

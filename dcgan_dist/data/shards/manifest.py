@@ -59,8 +59,8 @@ def _index_folder(folder: Path) -> Manifest:
 def _load(location: str, check_shards: bool) -> Manifest:
     with closing(open_storage(location)) as storage:
         try:
-            text = storage.read_all(MANIFEST_NAME).decode()
-        except (OSError, UnicodeDecodeError) as error:
+            text = storage.read_all(MANIFEST_NAME)
+        except OSError as error:
             raise InputError(f"{location}/{MANIFEST_NAME} cannot be read ({error}): give a folder of shards") from error
         manifest = parse_manifest(text, location)
         if check_shards:

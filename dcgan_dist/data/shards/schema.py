@@ -4,13 +4,17 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Ge, Le
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash, whole_file
+from dcgan_dist.untrusted import Count, FileName, Name, parse_json, refusing
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
+MOST_SIDE = 1 << 13
 Layout = Literal["samples", "blocks"]
 
 
@@ -18,13 +22,13 @@ Layout = Literal["samples", "blocks"]
 class Shard:
     """One tar of a data set."""
 
-    name: str
-    """File name, beside the manifest."""
-    split: str
+    name: FileName
+    """Beside the manifest."""
+    split: Name
     """train, val or test."""
-    samples: int
+    samples: Count
     """Images in it."""
-    bytes: int
+    bytes: Count
     """Size of the tar."""
     sha256: str
     """Hash of the tar's bytes, hex."""
@@ -36,11 +40,11 @@ class Shard:
 class Manifest:
     """What a folder of shards holds."""
 
-    dataset: str
+    dataset: Name
     """Name of the data set, such as lsun."""
-    image_size: int
+    image_size: Annotated[int, Ge(0), Le(MOST_SIDE)]
     """Pixels per side of every image; 0 where they differ."""
-    image_channels: int
+    image_channels: Literal[1, 3]
     """3 for colour, 1 for grey."""
     layout: Layout
     """samples: one encoded image per member; blocks: a member holds the uint8 images of many samples."""
@@ -50,9 +54,9 @@ class Manifest:
     """What was done to the images."""
     source: dict[str, Any] = field(default_factory=dict)
     """Where the images came from, without paths of the machine."""
-    classes: int = 0
+    classes: Count = 0
     """Number of classes; 0: unlabelled."""
-    class_names: tuple[str, ...] = ()
+    class_names: tuple[Name, ...] = ()
     """Name of each class, where known."""
     location: str = field(default="", compare=False)
     """Folder or URI that the shards lie in; not part of the file."""
@@ -98,25 +102,24 @@ class Manifest:
         return {"format": FORMAT, **json.loads(json.dumps(content))}
 
 
-def parse_manifest(text: str, location: str) -> Manifest:
+def parse_manifest(text: bytes, location: str) -> Manifest:
     """Read the text of a manifest file.
 
     Raises:
         InputError: it is torn, of another format version, or lists no sample.
     """
-    place = f"{location}/{MANIFEST_NAME}"
-    try:
-        content = json.loads(text)
+    place, remedy = f"{location}/{MANIFEST_NAME}", "prepare or copy the shards again"
+    with refusing(f"{place} is torn or not a manifest", remedy):
+        content = parse_json(text, dict[str, Any])
         version = content.pop("format")
         if version != FORMAT:
-            raise InputError(f"{place} has format {version}, this program reads {FORMAT}: update the program")
-        content["shards"] = tuple(Shard(**shard) for shard in content["shards"])
-        content["class_names"] = tuple(content["class_names"])
-        manifest = Manifest(**content, location=location)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{place} is torn or not a manifest ({error}): prepare or copy the shards again") from error
+            raise InputError(f"{place} has format {version!r}, this program reads {FORMAT}: update the program")
+        manifest = parse_json(json.dumps(content | {"location": location}), Manifest)
+        names = [shard.name for shard in manifest.shards]
+        if len(set(names)) < len(names):
+            raise ValueError("it lists a shard twice")
+        if any(shard.samples > shard.bytes for shard in manifest.shards):
+            raise ValueError("a shard has more samples than bytes")
     if not manifest.samples:
         raise InputError(f"{place} lists no sample: prepare the shards again from a source that has images")
     return manifest

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES
+from dcgan_dist.untrusted import is_plain_path, reason
 
 _END_BLOCK = b"\0" * tarfile.BLOCKSIZE
 CHECKED_AT_ONCE = 1 << 20
@@ -66,10 +67,14 @@ def walk_tar(path: Path) -> Iterator[Member]:
                         info.offset_data, f"cut: the shard ends at byte {size}, inside this member", info.name
                     )
                 end = stop + -stop % tarfile.BLOCKSIZE
+                if not is_plain_path(info.name):
+                    raise TarFault(info.offset, "its name has control characters, '..' or a leading '/'", info.name)
                 if info.isfile():
                     yield Member(info.name, info.offset, info.offset_data, info.size)
-    except tarfile.TarError as error:
-        raise TarFault(end, f"not a plain tar, or a broken header: {error}") from error
+    except TarFault:
+        raise
+    except Exception as error:  # as a broken header makes tarfile raise anything
+        raise TarFault(end, f"not a plain tar, or a broken header: {reason(error)}") from error
     with path.open("rb") as file:
         file.seek(end)
         if file.read(2 * tarfile.BLOCKSIZE) != 2 * _END_BLOCK:

@@ -1,0 +1,81 @@
+"""Files from strangers: whatever is in them, they are read, or refused with one sentence; quickly, and in little memory."""
+
+import random
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dcgan_dist.errors import InputError
+from tests.hostile.formats import FORMATS
+
+SECONDS = 10
+MEGABYTES = 400
+LONGEST_MESSAGE = 2_000
+
+
+@contextmanager
+def _within(seconds: int) -> Iterator[None]:
+    def too_long(number: int, frame: object) -> None:
+        raise AssertionError(f"still reading after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def read_mutations(name: str, folder: Path, times: int, seed: int = 0) -> int:
+    """Read so many mutations of a format's file; returns how many were refused.
+
+    Raises:
+        AssertionError: one was neither read nor refused with a sentence that can be printed; it is kept in the folder.
+    """
+    form = FORMATS[name](folder)
+    valid = form.path.read_bytes()
+    rest = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    form.read()
+    memory, refused = _peak_megabytes(), 0
+    for number in range(times):
+        for path, content in rest.items():
+            path.write_bytes(content)
+        mutated = form.mutate(valid, random.Random(f"{name} {seed} {number}"))
+        form.path.write_bytes(mutated)
+        form.seal()
+        try:
+            with _within(SECONDS):
+                form.read()
+        except InputError as error:
+            refused += 1
+            message = str(error)
+            assert message.replace("\n", "").isprintable(), (number, message)
+            assert len(message) < LONGEST_MESSAGE, (number, message[:LONGEST_MESSAGE])
+        except BaseException as error:
+            raise AssertionError(f"mutation {number} of {name}: {type(error).__name__}: {str(error)[:300]}") from error
+        assert _peak_megabytes() < memory + MEGABYTES, f"mutation {number} of {name} takes memory"
+    return refused
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_from_a_stranger_is_read_or_refused_with_a_sentence(name: str, tmp_path: Path) -> None:
+    assert read_mutations(name, tmp_path, 300) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", FORMATS)
+def test_ten_thousand_mutations_of_a_format(name: str, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    refused = read_mutations(name, tmp_path, 10_000, seed=1)
+    print(f"{name}: 10,000 mutations, {refused:,} refused, {time.monotonic() - begun:.0f} s")
