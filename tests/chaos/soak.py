@@ -16,15 +16,7 @@ class Soak:
     """Trains, and lets a thread inject faults; each waits until the run took some steps after the one before."""
 
     def __init__(self, config: TrainConfig, session: str, faults: Sequence[str], *, seed: int, steps: int) -> None:
-        """Plan the faults.
-
-        Args:
-            config: of the run; every step must be reported.
-            session: folder of the Ray session.
-            faults: names in FAULTS, in order.
-            seed: of every draw.
-            steps: at most so many steps lie between the first step after a fault and the next fault.
-        """
+        """Plan the faults."""
         self.config, self.faults, self.steps = config, faults, steps
         self.events, self.heard = Events(config), Heard(config.data.batch_size)
         self.target = Target(session=session, folder=self.events.folder, random=random.Random(seed))

@@ -45,11 +45,7 @@ VALUES = {
 
 
 def render(text: str, values: Mapping[str, str]) -> str:
-    """The text with its placeholders filled in, as envsubst does it for names that it is told.
-
-    Raises:
-        InputError: a placeholder without a value, or with an empty one, all of them named.
-    """
+    """The text with placeholders filled in, as envsubst does it; all names that lack a value are refused."""
     if missing := sorted(name for name in placeholders(text) if not values.get(name)):
         raise InputError(f"{', '.join(missing)} have no value: set them in the environment")
     return PLACEHOLDER.sub(lambda found: values[found[1]], text)

@@ -31,11 +31,8 @@ UNUSED: dict[str, Any] = {
 def autoscaling_head(*, most: int, idle_seconds: float, version: int = 2, **settings: str) -> Iterator[dict[str, str]]:
     """A head without CPU and at most so many workers of one CPU each; yields the environment of its clients.
 
-    Args:
-        most: worker nodes.
-        idle_seconds: after which a worker that does nothing is taken away.
-        version: of the autoscaler: 2 is what `ray up` and KubeRay start.
-        settings: further environment variables.
+    An idle worker is taken away after some seconds. Version 2 of the autoscaler is what `ray up` and KubeRay start.
+    Settings are further environment variables.
     """
     port = free_port()
     config = UNUSED | {
@@ -79,11 +76,7 @@ class Nodes(threading.Thread):
     """Watches how many raylets there are beside the head, as the operating system sees them."""
 
     def __init__(self, home: str) -> None:
-        """Begin to watch.
-
-        Args:
-            home: of the head.
-        """
+        """Begin to watch."""
         super().__init__(daemon=True)
         self.home = home
         self.began = time.monotonic()

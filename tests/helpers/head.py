@@ -30,14 +30,9 @@ def ray_head(
     token: str = "a" * 64,
     **settings: str,
 ) -> Iterator[dict[str, str]]:
-    """A head of its own; yields the environment of its clients.
+    """A head of its own, started with options of `ray start --head`; yields the environment of its clients.
 
-    Args:
-        options: of `ray start --head`.
-        host: address of its node, its job service and its dashboard.
-        gcs_port: where other nodes join; 0: any.
-        token: that clients and nodes must have.
-        settings: further environment variables.
+    The token is what clients and nodes must have; settings are further environment variables.
     """
     home = tempfile.mkdtemp(prefix="dh", dir="/tmp")
     dashboard, gcs, agent = free_port(host), gcs_port or free_port(host), free_port(host)

@@ -13,13 +13,7 @@ Asked = tuple[str, str | None]
 
 @contextmanager
 def listener(status: int = 200, elsewhere: str = "", body: bytes = b"") -> Iterator[tuple[str, list[Asked]]]:
-    """Its address, and what it was asked so far.
-
-    Args:
-        status: of every answer; 302 sends elsewhere.
-        elsewhere: where to.
-        body: of every answer.
-    """
+    """Its address, and what it was asked so far; every answer has the status and the body, and 302 sends elsewhere."""
     asked: list[Asked] = []
 
     @Request.application

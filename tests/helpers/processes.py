@@ -77,11 +77,7 @@ def left_behind(session: str) -> list[str]:
 
 
 def end_all(session: str, seconds: float = 30) -> None:
-    """Kill every process that has something to do with a session, and what they started.
-
-    Raises:
-        AssertionError: some are still there after so many seconds.
-    """
+    """Kill every process that has something to do with a session, and what they started."""
     until = time.monotonic() + seconds
     while members := _members(session):
         assert time.monotonic() < until, [_command(process) for process in members]

@@ -17,15 +17,7 @@ ADMIN = "admin"
 def secured_server(
     folder: Path, database: str, host: str, accounts: dict[str, str], admin_password: str
 ) -> Iterator[TrackingServer]:
-    """A server with basic authentication.
-
-    Args:
-        folder: for its files and log.
-        database: URI of a PostgreSQL, for its records and accounts.
-        host: where it listens.
-        accounts: passwords by name; they may do nothing but what they own.
-        admin_password: of the account that makes the others.
-    """
+    """A server with basic authentication on a PostgreSQL; accounts (passwords by name) may do only what they own."""
     pytest.importorskip("flask_wtf", reason="what its accounts need is not installed")
     settings = folder / "auth.ini"
     settings.write_text(
@@ -52,11 +44,7 @@ def secured_server(
 
 
 def call(url: str, user: str, password: str, body: dict[str, Any] | None = None, **headers: str) -> bytes:
-    """What an address answers to a user; with a body, to a POST.
-
-    Raises:
-        requests.HTTPError: it refuses.
-    """
+    """What an address answers to a user; with a body, to a POST."""
     method = "GET" if body is None else "POST"
     answer = requests.request(method, url, json=body, headers=headers, auth=(user, password), timeout=30)
     answer.raise_for_status()

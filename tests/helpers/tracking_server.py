@@ -30,15 +30,7 @@ class TrackingServer:
         options: Sequence[str] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
-        """Start it and wait until it answers.
-
-        Args:
-            folder: for its files and log, and for the database where none is named.
-            database: URI of its backend store.
-            host: where it listens.
-            options: more of `mlflow server`.
-            environment: changes to this process's.
-        """
+        """Start it, with more options of `mlflow server` and changes to the environment, and wait until it answers."""
         self.folder, self.database = folder, database or f"sqlite:///{folder}/mlflow.db"
         self.host, self.options, self.environment = host, options, environment or {}
         self.port = free_port(host)

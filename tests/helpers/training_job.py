@@ -39,12 +39,9 @@ class Job:
     def __init__(
         self, command: Sequence[str], home: Path | None = None, environment: dict[str, str] | None = None
     ) -> None:
-        """Start it; at the end of a `with` block it is killed, and its home is removed.
+        """Start a python command; at the end of a `with` block it is killed, and its home is removed.
 
-        Args:
-            command: what python runs, with its arguments.
-            home: its home and place for temporary files; None: a short one, as sockets lie below it.
-            environment: changes to this process's.
+        Without a home it gets a short one, as sockets lie below it. The environment names changes to this process's.
         """
         self.home = str(home or tempfile.mkdtemp(prefix="dj", dir="/tmp"))
         self.lines: list[str] = []

@@ -15,17 +15,7 @@ from tests.refactoring.workspace import JobError, Workspace
 
 
 def observe(names: list[str]) -> dict[str, Any]:
-    """Run parts one after the other and tell how long each took.
-
-    Args:
-        names: keys of PARTS.
-
-    Returns:
-        What was observed, by "part/name".
-
-    Raises:
-        JobError: a job did not exit with 0.
-    """
+    """Run parts by their keys of PARTS, one after the other; returns what was observed, by "part/name"."""
     values: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="rf", dir="/tmp", ignore_cleanup_errors=True) as folder:
         workspace = Workspace(folder)

@@ -11,12 +11,7 @@ METRIC_FOLDERS = ("/log/", "/mlflow/")
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """One line for every name whose value changed, disappeared or is new.
-
-    Args:
-        before: values by name, perhaps with old names of metrics.
-        after: values by name.
-    """
+    """One line for every name whose value changed, disappeared or is new."""
     before = {current_name(name): value for name, value in before.items()}
     texts = [{name: json.dumps(value, sort_keys=True) for name, value in values.items()} for values in (before, after)]
     return [

@@ -9,16 +9,10 @@ MARKS = re.compile(r"\((?:default: .*|required|optional|repeatable)\)$")
 
 
 def parse_flags(text: str) -> dict[str, str]:
-    """Values that each flag takes and its default.
-
-    Args:
-        text: what --help prints, options in one column.
+    """Values that each flag takes and its default, from what --help prints in one column.
 
     Returns:
         By flag, with its aliases as printed: the kind of value or the choices, then "(required)" or "(default: ...)".
-
-    Raises:
-        ValueError: there is no flag in the text, though every job has --help.
     """
     entries: list[list[str]] = []
     in_group = False

@@ -29,11 +29,7 @@ class Workspace:
         self.folder = Path(folder)
 
     def run(self, job: str, *arguments: str) -> str:
-        """Standard output of jobs/<job>.py.
-
-        Raises:
-            JobError: it did not exit with 0; the end of its output is in the message.
-        """
+        """Standard output of jobs/<job>.py."""
         environment = {name: value for name, value in os.environ.items() if name not in FOREIGN} | {
             "HOME": str(self.folder),
             "RAY_TMPDIR": str(self.folder),
