@@ -23,10 +23,8 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-# Faults are injected and speed is compared while nothing else runs: both measure time.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow and not chaos and not alone"
-	$(BIN)/python -m pytest -m "(chaos or alone) and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf .venv build *.egg-info $(DEMO)

@@ -1,5 +1,6 @@
 """Fixtures that all tests share: real images where they are at hand, and one Ray for the whole session."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -16,9 +17,14 @@ os.environ.update(
     RAY_AUTH_MODE="disabled",
     RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2",
     RAY_TRAIN_ENABLE_PRINT_PATCH="0",
+    RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # one process less to start; tests of preempted nodes want it
 )
 for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "DCGAN_DIST_SHARDS", "DCGAN_DIST_STORAGE"):
     os.environ.pop(name, None)
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # what one worker's jobs leave behind is no matter of the other's
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="dt", dir="/tmp")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"

@@ -21,13 +21,13 @@ from dcgan_dist.runs.plan import plan_run, run_batches
 from dcgan_dist.tracking.runs import TrackedRun
 from tests.helpers.jobs import draw_rooms
 from tests.helpers.networks import drawn_generator, drawn_network
+from tests.helpers.tracking_places import new_database
 from tests.memorization.test_image_sets import save, smooth
 
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    flags = ["--cpus", "1", "--shard-samples", "30", "--val-fraction", "0.2"]
-    return draw_rooms(tmp_path_factory.mktemp("rooms"), 100, *flags)
+    return draw_rooms(tmp_path_factory.mktemp("rooms"), 100, "--shard-samples", "30", "--val-fraction", "0.2")
 
 
 pytestmark = pytest.mark.timeout(900)
@@ -40,7 +40,7 @@ def workspace(rooms: Path, ray_cluster: str, tmp_path_factory: pytest.TempPathFa
     (folder / "shards").mkdir()
     (folder / "shards" / "rooms").symlink_to(rooms)
     save(smooth(260), folder / "photos")
-    tracking_uri = f"sqlite:///{folder}/mlflow.db"
+    tracking_uri = new_database(folder)
     run = TrackedRun.create(tracking_uri, "search", "a run", {}, {})
     classifier, _ = drawn_network("classifier", "svhn32")
     register_network(run, classifier, "dcgan-svhn-supervised", card="A card.", tags={})

@@ -1,5 +1,6 @@
 """Run a function on several gloo ranks in processes of this machine."""
 
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
@@ -28,9 +29,11 @@ def _enter(rank: int, world_size: int, function: Callable[..., Any], folder: str
 def run_ranks(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Results of function(rank, world_size, *arguments) in the order of ranks, each rank with one thread.
 
-    The function stands at module level, as it is sent to fresh processes, and returns tensors and plain containers. The
+    The function stands at module level, as it is sent to new processes, and returns tensors and plain containers. The
     first exception that one raises is raised here.
     """
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "dcgan_dist.training.gan"])  # imported once for all ranks
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_enter, (world_size, function, folder, arguments), nprocs=world_size)
+        started = (world_size, function, folder, arguments)
+        torch.multiprocessing.start_processes(_enter, started, nprocs=world_size, start_method="forkserver")
         return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(world_size)]

@@ -19,11 +19,13 @@ from tests.helpers.processes import at_work
 from tests.helpers.record import missing_points
 
 STEPS = 420
+SHORT = 200
+"""Steps of runs with one fault."""
 
 
 @pytest.fixture
 def soak_config(make_config: Callable[..., TrainConfig]) -> Callable[..., TrainConfig]:  # noqa: F811
-    """420 steps of 16 images, a checkpoint every 20; every step is reported."""
+    """So many steps of 16 images, a checkpoint every 20; every step is reported."""
 
     def make(steps: int = STEPS, **changes: object) -> TrainConfig:
         defaults: dict[str, object] = {

@@ -16,18 +16,18 @@ from dcgan_dist.runs.async_checkpointer import SCORE
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.checkpoint_integrity import load_log
-from tests.chaos.conftest import STEPS, check_exact, nothing_left
+from tests.chaos.conftest import SHORT, check_exact, nothing_left
 from tests.chaos.cost import Events, Heard, Table
 from tests.helpers.logs import listening
 
 pytestmark = pytest.mark.chaos
 
-SECONDS_A_BATCH = 3
+SECONDS_A_BATCH = 10
 BATCHES = 2 + 4  # of the figures and of the grid
 
 
 def judging_slowly(while_exists: str) -> Callable[[dict[str, Any]], None]:
-    """`train_rank` whose judge takes three seconds for each batch of samples as long as a file exists."""
+    """`train_rank` whose judge takes ten seconds for each batch of samples as long as a file exists."""
 
     def train_rank(arguments: dict[str, Any]) -> None:
         from dcgan_dist.runs import rank
@@ -59,7 +59,7 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected, config, slow = straight(STEPS), soak_config(hang_seconds=60.0), tmp_path / "slow"
+    expected, config, slow = straight(SHORT), soak_config(SHORT, hang_seconds=120.0), tmp_path / "slow"
     events, heard, sent = Events(config), Heard(config.data.batch_size), []
     monkeypatch.setattr(fit, "train_rank", judging_slowly(str(slow)))
 

@@ -22,13 +22,14 @@ def test_a_preempted_node_and_a_lost_one_change_nothing(
     table: Table,
 ) -> None:
     expected, config = straight(STEPS), soak_config()
-    events = Events(config)
+    events, environment = Events(config), {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "1"}
     with local_cluster(3) as cluster:
+        environment["RAY_ADDRESS"] = cluster.address
 
         def reached() -> int:
             return heard(job.lines, config.data.batch_size).reached[-1]
 
-        with TrainingJob(config, environment={"RAY_ADDRESS": cluster.address}) as job:
+        with TrainingJob(config, environment=environment) as job:
             job.wait_for("| 320/")
             node = node_with_a_rank(cluster)
             before = time.time()

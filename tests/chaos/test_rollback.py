@@ -48,7 +48,7 @@ def poisoned(seed: int | None) -> Callable[[dict[str, Any]], None]:
 @pytest.fixture
 def config(soak_config: Callable[..., TrainConfig]) -> Callable[..., TrainConfig]:
     def make(**changes: object) -> TrainConfig:
-        return soak_config(60, checkpoint_every_images=160, on_non_finite="rollback", **changes)
+        return soak_config(60, checkpoint_every_images=160, hang_seconds=60.0, on_non_finite="rollback", **changes)
 
     return make
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 import pytest
 from mlflow import MlflowClient
@@ -12,7 +13,7 @@ from mlflow import MlflowClient
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.checkpoint_integrity import load_log
-from tests.chaos.conftest import STEPS, check_exact, result_of
+from tests.chaos.conftest import SHORT, check_exact, result_of
 from tests.chaos.cost import Heard, Injected, Table
 from tests.helpers.logs import listening
 from tests.helpers.postgres import postgres
@@ -20,7 +21,7 @@ from tests.helpers.tracking_server import TrackingServer
 
 pytestmark = pytest.mark.chaos
 
-AWAY_STEPS = 100
+AWAY_STEPS = 80
 
 
 @pytest.fixture(params=["sqlite", pytest.param("PostgreSQL", marks=pytest.mark.slow)])
@@ -69,7 +70,7 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
     server: TrackingServer,
     backend: str,
 ) -> None:
-    expected, config = straight(STEPS), soak_config(tracking_uri=server.address)
+    expected, config = straight(SHORT), soak_config(SHORT, tracking_uri=server.address)
     heard = Heard(config.data.batch_size)
     outage = Outage(server, heard)
     outage.start()
@@ -79,7 +80,7 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
 
     outage.join(120)
     assert len(outage.away) == 2
-    assert outage.away[1] < STEPS
+    assert outage.away[1] < SHORT
     client, result = MlflowClient(server.address), result_of(config)
     run_id = result["run_id"]
     assert client.get_run(run_id).info.status == "FINISHED"
@@ -96,8 +97,9 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
     assert len(steps_of_series) == len(judged), "a picture is missing or was sent twice"
 
     paces = client.get_metric_history(run_id, "speed/images_per_second")
-    steps = [config.data.batch_size * step for step in range(outage.away[0], outage.away[1])]
-    slowest = max(config.data.batch_size / pace.value for pace in paces if pace.step in steps)
-    assert slowest < 1.0, "training was blocked"
+    gone, back = (config.data.batch_size * step for step in outage.away)
+    before = [pace.value for pace in paces if pace.step < gone]
+    away = [pace.value for pace in paces if gone <= pace.step < back]
+    assert median(away) > median(before) / 5, "training was blocked"
     fault = Injected(fault=f"tracking server killed and started again ({backend})")
     check_exact(config, expected, table, [fault])

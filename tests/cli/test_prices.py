@@ -21,7 +21,7 @@ from tests.helpers.jobs import draw_rooms, load_job
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 drawn rooms of 32 px."""
-    return draw_rooms(tmp_path_factory.mktemp("cost") / "rooms", 96, "--cpus", "1")
+    return draw_rooms(tmp_path_factory.mktemp("cost") / "rooms", 96)
 
 
 def flags(shards: Path, storage: Path, *more: str) -> list[str]:

@@ -44,7 +44,7 @@ def journal(config: TrainConfig, event: str) -> list[dict]:
 def wait_for_success(head: dict[str, str], name: str, job: Job, nodes: Nodes) -> None:
     """The job succeeds, and then its nodes are given back."""
     assert job.end(500) == 0
-    seconds = nodes.wait_until_gone(IDLE_SECONDS + 30)
+    seconds = nodes.wait_until_gone(IDLE_SECONDS + 90)
     print(f"nodes {nodes.counts}, the last gone {seconds:.0f} s after {name}")
     assert status(head, name) == "SUCCEEDED"
 

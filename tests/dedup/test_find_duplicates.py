@@ -13,6 +13,7 @@ from dcgan_dist.prepare.sources.planted import plant_duplicates
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from jobs import dedup_lsun
+from tests.helpers.tracking_places import new_database
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_pairs_and_groups_are_those_of_the_job(rooms: str, tmp_path: Path) -> None:
-    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    tracking = new_database(tmp_path)
     arguments = ["--shards", rooms, "--out", str(tmp_path / "out"), "--tracking-uri", tracking, "--cpus", "1"]
     assert dedup_lsun.main(arguments) == 0
     with (tmp_path / "out" / "pairs.csv").open(newline="") as file:

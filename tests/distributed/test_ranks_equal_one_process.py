@@ -21,7 +21,8 @@ UNEQUAL_ROWS = [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9], [10, 11]]
 
 def config(name: str, dtype: str, norm_group: Literal["rank", "synchronised"]) -> TrainConfig:
     base = preset(name)
-    return replace(base, norm_group=norm_group, dtype=dtype, data=replace(base.data, batch_size=BATCH))
+    model = replace(base.model, generator_width=16, discriminator_width=16)
+    return replace(base, model=model, norm_group=norm_group, dtype=dtype, data=replace(base.data, batch_size=BATCH))
 
 
 def images(c: TrainConfig, step: int) -> tuple[Tensor, Tensor | None]:

@@ -19,6 +19,7 @@ from tests.doctor.samples import rendered, source
 from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import draw_rooms
 from tests.helpers.listener import listener
+from tests.helpers.tracking_places import new_database
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def open_head() -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few drawn rooms."""
-    return draw_rooms(tmp_path_factory.mktemp("shards") / "rooms", 8, "--cpus", "1")
+    return draw_rooms(tmp_path_factory.mktemp("shards") / "rooms", 8)
 
 
 class Examination:
@@ -65,7 +66,7 @@ def examine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examination:
 
 
 def test_a_healthy_cluster_passes(closed: dict[str, str], shards: Path, tmp_path: Path, examine: Examination) -> None:
-    checks = examine(closed, "--shards", str(shards), "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db")
+    checks = examine(closed, "--shards", str(shards), "--tracking-uri", new_database(tmp_path))
 
     assert examine.code == 0, checks
     machine_checks = ("ray here", "shared memory", "GPUs")

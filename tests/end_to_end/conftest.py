@@ -8,18 +8,19 @@ import pytest
 from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.presets import preset
 from tests.helpers.jobs import draw_rooms
+from tests.helpers.tracking_places import new_database
 
 
 @pytest.fixture(scope="session")
-def room_shards(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def room_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """320 rooms of 32 px in several shards, a tenth of them held out."""
     return draw_rooms(tmp_path_factory.mktemp("rooms"), 320, "--val-fraction", "0.1", "--shard-samples", "64")
 
 
 @pytest.fixture(scope="session")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database of its own; making one takes seconds, so all runs share it."""
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+    """A database that all runs share."""
+    return new_database(tmp_path_factory.mktemp("tracking"))
 
 
 @pytest.fixture(scope="session")

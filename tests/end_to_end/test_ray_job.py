@@ -23,14 +23,12 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     return ray_cli(environment, "job", "submit", "--", sys.executable, str(JOBS / "train_lsun.py"), *arguments)
 
 
-def test_bedrooms_train_on_two_ranks_and_the_logs_stream(
-    ray_cluster: str, head: dict[str, str], real_data: Path, tmp_path: Path
-) -> None:
+def test_bedrooms_train_on_two_ranks_and_the_logs_stream(head: dict[str, str], real_data: Path, tmp_path: Path) -> None:
     shards, storage = tmp_path / "shards", tmp_path / "runs"
     photographs = [
         str(real_data / "bedrooms" / name) for name in ("rooms_clean_messy_128.tar", "scene15_bedroom_gray.tar")
     ]
-    arguments = ["--image-size", "64", "--val-fraction", "0.1", "--out", str(shards)]
+    arguments = ["--cpus", "1", "--image-size", "64", "--val-fraction", "0.1", "--out", str(shards)]
     assert load_job("prepare_folder")(["--source", *photographs, *arguments]) == 0
 
     done = submit(

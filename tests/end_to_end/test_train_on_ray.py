@@ -85,7 +85,6 @@ def test_a_run_ends_with_grids_metrics_result_and_registered_models(straight_run
     assert torch.isfinite(logits).all()
 
 
-@pytest.mark.chaos
 def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(
     make_config: MakeConfig, straight_run: tuple[TrainConfig, str], session: str
 ) -> None:
@@ -103,7 +102,7 @@ def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(
 def test_the_same_command_extends_a_finished_run_and_refuses_another_config(
     make_config: MakeConfig, straight_run: tuple[TrainConfig, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    half = make_config(images=320, register=False)
+    half = make_config(images=320, quality__samples=0, register=False)
     assert run_training(half) == 0
     assert run_training(half) == 0
     assert "is finished" in caplog.text
@@ -131,10 +130,10 @@ def test_a_collapsed_run_stops_where_that_is_asked_for_and_is_failed(make_config
     assert mlflow.MlflowClient(config.tracking_uri).get_run(seen["run_id"]).info.status == "FAILED"
 
 
-@pytest.fixture
-def damaged_shards(room_shards: Path, tmp_path: Path) -> tuple[Path, str]:
+@pytest.fixture(scope="module")
+def damaged_shards(room_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy of the shards with one flipped byte inside an image, and that image's key."""
-    copy = Path(shutil.copytree(room_shards, tmp_path / "damaged"))
+    copy = Path(shutil.copytree(room_shards, tmp_path_factory.mktemp("damaged") / "shards"))
     tar = sorted(copy.glob("*train*.tar"))[0]
     with tarfile.open(tar) as members:
         member = next(m for m in members if m.name.endswith(".jpg"))
@@ -144,13 +143,30 @@ def damaged_shards(room_shards: Path, tmp_path: Path) -> tuple[Path, str]:
     return copy, member.name.partition(".")[0]
 
 
-def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
-    make_config: MakeConfig, damaged_shards: tuple[Path, str]
-) -> None:
-    shards, key = damaged_shards
-    config = make_config(shards=str(shards), data__max_bad_fraction=0.1, quality__samples=0, register=False)
+@pytest.fixture(scope="module")
+def run_on_damaged_shards(
+    make_config_in: MakeConfig, damaged_shards: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> TrainConfig:
+    """Config of a run over every image of the damaged shards, whose manifest went away once the driver had read it."""
+    shards = Path(shutil.copytree(damaged_shards[0], tmp_path_factory.mktemp("without_manifest") / "shards"))
+    start_fit = attempt.start_fit
 
-    assert run_training(config) == 0
+    def without_manifest(*arguments: Any) -> Any:
+        (shards / MANIFEST_NAME).unlink()
+        return start_fit(*arguments)
+
+    folder = tmp_path_factory.mktemp("damaged")
+    config = make_config_in(folder, shards=str(shards), images=320, data__max_bad_fraction=0.1, quality__samples=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "start_fit", without_manifest)
+        assert run_training(config) == 0
+    return config
+
+
+def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
+    run_on_damaged_shards: TrainConfig, damaged_shards: tuple[Path, str]
+) -> None:
+    config, key = run_on_damaged_shards, damaged_shards[1]
 
     listed = json.loads((Path(config.storage) / "run" / "bad_samples.json").read_text())["bad_samples"]
     assert [bad["key"] for bad in listed] == [key]
@@ -160,22 +176,10 @@ def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
     assert "bad_samples.json" in [file.path for file in client.list_artifacts(run_id)]
 
 
-def test_ranks_take_the_driver_s_plan_and_do_not_read_the_manifest(
-    make_config: MakeConfig, room_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shards = Path(shutil.copytree(room_shards, tmp_path / "shards"))
-    start_fit = attempt.start_fit
-
-    def without_manifest(*arguments: Any) -> Any:
-        (shards / MANIFEST_NAME).unlink()
-        return start_fit(*arguments)
-
-    monkeypatch.setattr(attempt, "start_fit", without_manifest)
-
-    config = make_config(shards=str(shards), images=160, quality__samples=0)
-
-    assert run_training(config) == 0
-    assert result(config)["models"], "the networks' statistics are measured by the same plan"
+def test_ranks_take_the_driver_s_plan_and_do_not_read_the_manifest(run_on_damaged_shards: TrainConfig) -> None:
+    assert not Path(run_on_damaged_shards.shards, MANIFEST_NAME).exists()
+    assert result(run_on_damaged_shards)["images_seen"] == 320
+    assert result(run_on_damaged_shards)["models"], "the networks' statistics are measured by the same plan"
 
 
 def test_shards_that_change_between_plan_and_start_end_the_run_at_once(

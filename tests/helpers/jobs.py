@@ -13,7 +13,7 @@ def load_job(name: str) -> Callable[[list[str]], int]:
 
 
 def draw_rooms(folder: Path, n: int, *flags: str, image_size: int = 32) -> Path:
-    """Let jobs/prepare_rooms.py write shards of n rooms into a folder; returns the folder."""
-    sizes = ["--n", str(n), "--image-size", str(image_size)]
+    """Let jobs/prepare_rooms.py write shards of n rooms into a folder, in this process; returns the folder."""
+    sizes = ["--n", str(n), "--image-size", str(image_size), "--cpus", "1"]
     assert load_job("prepare_rooms")([*sizes, "--out", str(folder), *flags]) == 0
     return folder

@@ -1,11 +1,28 @@
-"""Fixtures of a tracking database and a tracking server; making one takes seconds."""
+"""Tracking databases and servers for tests; MLflow takes seconds to make the tables of one, so they are made once."""
 
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from dcgan_dist.tracking.server import connect
 from tests.helpers.tracking_server import TrackingServer
+
+
+@cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        connect(f"sqlite:///{folder}/mlflow.db")
+        return Path(folder, "mlflow.db").read_bytes()
+
+
+def new_database(folder: Path) -> str:
+    """URI of an empty tracking database in a folder, as MLflow makes it at the first use."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mlflow.db").write_bytes(_empty_database())
+    return f"sqlite:///{folder}/mlflow.db"
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +37,8 @@ def _nothing_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """URI of a database file; made at its first use."""
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/a folder/mlflow.db"
+    """URI of a database file."""
+    return new_database(tmp_path_factory.mktemp("tracking") / "a folder")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job
 from tests.helpers.networks import drawn_generator
+from tests.helpers.tracking_places import new_database
 from tests.memorization.test_image_sets import prepare, save, smooth
 
 check = load_job("check_memorization")
@@ -44,7 +45,7 @@ def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.C
 
 
 def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of_its_run(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = new_database(tmp_path)
     generator = drawn_generator()
     run = TrackedRun.create(uri, "check", "run", {}, {})
     register_network(run, generator, "dcgan-drawn-generator", card="card", tags={"manifest_hash": "c" * 64})
@@ -74,7 +75,7 @@ def test_the_verdict_is_a_tag_of_the_registered_version_and_the_report_a_file_of
 def test_an_alias_that_moves_during_the_check_takes_the_verdict_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri, name = f"sqlite:///{tmp_path}/mlflow.db", "dcgan-drawn-generator"
+    uri, name = new_database(tmp_path), "dcgan-drawn-generator"
     network = drawn_generator()
     run = TrackedRun.create(uri, "check", "run", {}, {})
     register_network(run, network, name, card="card", tags={})

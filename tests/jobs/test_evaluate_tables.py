@@ -21,6 +21,7 @@ from dcgan_dist.training.players import build_players
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_mat
 from tests.helpers.tars import tar_of
+from tests.helpers.tracking_places import new_database
 
 evaluate_svhn, evaluate_cifar10, evaluate_mnist = (
     load_job(f"evaluate_{name}") for name in ("svhn", "cifar10", "mnist")
@@ -99,7 +100,7 @@ def fill_small(job: Any, model: str, data: str, out: Path, *flags: str) -> dict[
 
 
 def test_svhn_small_writes_our_row_beside_the_paper_s_and_mlflow_holds_it(discriminator: str, tmp_path: Path) -> None:
-    tracking = f"sqlite:///{tmp_path}/mlflow.db"
+    tracking = new_database(tmp_path)
     arguments = ["--model", discriminator, "--data", svhn(tmp_path), "--out", str(tmp_path / "out")]
 
     assert evaluate_svhn([*arguments, "--protocol", "small", "--tracking-uri", tracking]) == 0

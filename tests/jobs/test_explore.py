@@ -25,6 +25,7 @@ from dcgan_dist.tracking.server import connect
 from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
 from tests.helpers.jobs import draw_rooms, load_job
 from tests.helpers.networks import drawn_network
+from tests.helpers.tracking_places import new_database
 
 explore, report = load_job("explore"), load_job("report")
 
@@ -44,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_rooms(tmp_path_factory.mktemp("rooms") / "shards", 240, "--cpus", "1")
+    return draw_rooms(tmp_path_factory.mktemp("rooms") / "shards", 240)
 
 
 def explored(folder: Path, *arguments: str | Path) -> dict[str, Any]:
@@ -232,7 +233,7 @@ def test_input_that_cannot_work_is_refused_before_anything_is_written(
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A registry with one generator, whose run kept grids after 1 and after 5 epochs; its place and the model."""
     folder = tmp_path_factory.mktemp("tracking")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = new_database(folder)
     run = TrackedRun.create(uri, "test", "rooms", {"epochs": 5}, {})
     for epoch in (1, 5):
         Image.new("RGB", (64, 64), (10 * epoch, 0, 0)).save(folder / f"{epoch * 100:012}.png")

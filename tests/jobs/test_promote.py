@@ -10,6 +10,7 @@ from dcgan_dist.registry.champion import ChampionRegistry
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
 from tests.helpers.jobs import load_job
+from tests.helpers.tracking_places import new_database
 
 promote = load_job("promote")
 HASH = "a" * 64
@@ -17,7 +18,7 @@ HASH = "a" * 64
 
 @pytest.fixture(scope="module")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('promote')}/mlflow.db"
+    return new_database(tmp_path_factory.mktemp("promote"))
 
 
 class Model:

@@ -18,7 +18,7 @@ train_lsun = load_job("train_lsun")
 
 
 @pytest.fixture(scope="module")
-def shards(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_rooms(tmp_path_factory.mktemp("shards"), 40, "--shard-samples", "20")
 
 

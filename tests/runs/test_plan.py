@@ -15,7 +15,7 @@ from tests.helpers.jobs import draw_rooms
 
 
 @pytest.fixture(scope="module")
-def config(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     out = draw_rooms(tmp_path_factory.mktemp("rooms"), 100, "--val-fraction", "0.2", "--shard-samples", "30")
     changed = replace(preset("demo32"), "shards", str(out))
     return replace(replace(changed, "data.batch_size", 16), "storage", "/storage")

@@ -26,6 +26,7 @@ from dcgan_dist.search.search_config import SearchConfig
 from tests.helpers.jobs import JOBS
 from tests.helpers.processes import actors
 from tests.helpers.search import children, write_data, write_space
+from tests.helpers.tracking_places import new_database
 from tests.helpers.training_job import Job
 
 NAME = "dcgan-test-supervised"
@@ -40,8 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Making a database takes seconds, so all searches share one."""
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+    return new_database(tmp_path_factory.mktemp("tracking"))
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,6 @@ def test_what_the_cluster_cannot_hold_is_refused(make: Make) -> None:
         run_search(make(gpus_per_trial=0.5))
 
 
-@pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_a_search_that_was_stopped_and_one_that_was_killed_go_on(make: Make, tracking_uri: str, log: Log) -> None:
     """Both are processes, as a user starts them; the third start is this process."""
