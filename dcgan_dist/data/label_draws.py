@@ -22,6 +22,11 @@ _VALIDATION, _LABELS = 2, 3  # first word of every seed; the shard plan has 0 an
 def validation_split(samples: int, validation: int, *, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Shuffle a train split and cut off the validation images.
 
+    Args:
+        samples: images of the split.
+        validation: how many of them are for validation.
+        seed: of the shuffle.
+
     Returns:
         Positions (validation,) and positions of the rest (samples - validation,), both in shuffled order.
 
@@ -71,7 +76,12 @@ def draw_labels(
 
 
 def check_svhn(split: str, labels: NDArray[np.int64]) -> None:
-    """Raise InputError unless a split has the official number of images, all with labels 0 to 9."""
+    """Raise InputError unless a split has the official number of images, all with labels 0 to 9.
+
+    Args:
+        split: "train" or "test".
+        labels: (n,) of the split.
+    """
     expected = SVHN_SAMPLES[split]
     require(
         len(labels) == expected,
@@ -82,7 +92,13 @@ def check_svhn(split: str, labels: NDArray[np.int64]) -> None:
 
 
 def check_labels(split: str, labels: NDArray[np.int64], classes: int = CLASSES) -> None:
-    """Raise InputError if a label is missing or is not the number of a class."""
+    """Raise InputError if a label is missing or is not the number of a class.
+
+    Args:
+        split: for the message.
+        labels: (n,), -1 where there is none.
+        classes: number of classes.
+    """
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     require(
         not len(wrong),

@@ -107,7 +107,11 @@ class SampleReader:
 
 
 def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:
-    """Raise InputError, with the remedy, where shards cannot give images of this size."""
+    """Refuse shards that cannot give images of this size.
+
+    Raises:
+        InputError: with the sizes and the remedy.
+    """
     stored = manifest.image_size
     if crop == "none" and stored not in (0, image_size):
         remedy = "use data.crop=centre" if stored > image_size else "use a smaller model.image_size"
@@ -123,7 +127,11 @@ def check_image_size(manifest: Manifest, image_size: int, crop: Crop) -> None:
 
 
 def _centre(pixels: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Cut the centre out of (c, h, w); images of exactly that size come back as they are."""
+    """Cut the centre out of (c, h, w); images of exactly that size come back as they are.
+
+    Raises:
+        ImageFault: the image is smaller.
+    """
     spare_rows, spare_columns = pixels.shape[1] - size[0], pixels.shape[2] - size[1]
     if spare_rows < 0 or spare_columns < 0:
         raise ImageFault(f"{pixels.shape[2]} x {pixels.shape[1]} pixels, {size[1]} x {size[0]} are wanted")

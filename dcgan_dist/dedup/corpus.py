@@ -75,7 +75,11 @@ class Corpus:
         return np.repeat([part.protected for part in self.parts], [part.manifest.samples for part in self.parts])
 
     def unique_keys(self, keys: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
-        """Keys that name one sample of the corpus each: with their part's label where two parts have the same."""
+        """Keys that name one sample of the corpus each: with their part's label where two parts have the same.
+
+        Args:
+            keys: (rows,) as they are in the shards.
+        """
         if len(self.parts) == 1 or len(np.unique(keys)) == len(keys):
             return keys
         labels = np.array([escape(part.label).encode() + b"/" for part in self.parts])

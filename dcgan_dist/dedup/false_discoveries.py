@@ -56,19 +56,27 @@ class FlipTest:
     """(flipped row, row) within the radius, related images left out; first need not be the smaller."""
 
     def expected(self, accepted: int, *, confidence: float | None = None) -> float:
-        """Unrelated pairs to expect among all pairs of the images, where so many of `found` were accepted; with a
-        confidence the upper bound of a Poisson count.
+        """Unrelated pairs to expect among all pairs of the images, where so many of `found` were accepted.
+
+        Args:
+            accepted: of `found`.
+            confidence: None: the estimate itself; else the upper bound of a Poisson count.
         """
         most = accepted if confidence is None else float(chi2.ppf(confidence, 2 * accepted + 2)) / 2
         return most / max(1, self.queries) * self.rows / 2  # each pair can be found from both of its ends
 
 
 def separating_threshold(scores: NDArray[np.float32], mirror: FlipTest, least: float) -> float:
-    """The score, at least `least`, from which pairs are related with some certainty, by what mirrored images find.
+    """The score from which pairs are related with some certainty, by what mirrored images find.
 
     Of the T(t) pairs that score at least t, the mirror expects F(t) to be false. Where T - FALSE_WEIGHT F is greatest, the
     next pairs below would be false for more than one in FALSE_WEIGHT. Copies that really are mirrored are few beside the
     others at every score, and move it little; a set whose images are alike by nature moves it far.
+
+    Args:
+        scores: of all candidates.
+        mirror: of the same images, radius and verifier.
+        least: score below which nothing is accepted.
     """
     found = np.unique(mirror.found.scores[(mirror.found.scores >= least) & (mirror.found.scores < SURE_SCORE)])
     thresholds = np.concatenate([[least], np.nextafter(found, np.float32(2))]).astype(np.float64)
@@ -88,7 +96,18 @@ def flip_test(
     axis: Axis,
     seed: int = 0,
 ) -> FlipTest:
-    """Search flipped images among the usable ones; rows of one name in `related` are not counted."""
+    """Search flipped images.
+
+    Args:
+        codes: (n, code_bits / 8) of all rows.
+        usable: rows that count.
+        radius: bits.
+        gather: rows to thumbnails.
+        encode: thumbnails to codes.
+        related: (n,) a name for each row; rows of one name are related.
+        axis: MIRROR or UPSIDE_DOWN.
+        seed: of the choice of queries.
+    """
     chosen = np.random.default_rng(seed).permutation(len(usable))[:QUERIES]
     queries = np.sort(usable[chosen])
     flipped = encode(np.flip(gather(queries), axis).copy()) if len(queries) else codes[:0]

@@ -62,6 +62,12 @@ def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) ->
 def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int) -> ScoredPairs:
     """Every pair within the radius, ascending.
 
+    Args:
+        images: that are searched.
+        folder: of the results.
+        rule: what the pairs depend on.
+        cpus: tasks at once.
+
     Raises:
         InputError: there are more pairs than fit.
     """

@@ -42,7 +42,12 @@ def ready_coder(
 ) -> tuple[Coder, Path]:
     """The coder and its folder; once there, it stays, so that codes of later shards fit those of earlier ones.
 
-    The coder is the one in the folder `given`, where that is not empty, else one fitted to these rows.
+    Args:
+        codes: kind of coder.
+        given: folder of a coder to use; empty: none.
+        folder: of the results.
+        table: thumbnails.
+        rows: that may be fitted to.
 
     Raises:
         InputError: the given coder is damaged or of another kind, or the folder has another one already.
@@ -108,7 +113,15 @@ def fit_paper_on_ray(target: Path, table: ThumbnailTable, rows: NDArray[np.int64
 
 
 def train_autoencoder(target: Path, progress: Path, table: ThumbnailTable, rows: NDArray[np.int64], steps: int) -> None:
-    """Train the autoencoder on the rows and save its coder; the file `progress` tells how many images it has seen."""
+    """Train the autoencoder on the rows and save its coder.
+
+    Args:
+        target: folder of the coder.
+        progress: file for the number of images seen so far.
+        table: thumbnails.
+        rows: to train on.
+        steps: of the optimiser.
+    """
     config = AutoencoderConfig()
     torch.set_num_threads(1)
     network = Autoencoder(config).to("cuda" if torch.cuda.is_available() else "cpu")

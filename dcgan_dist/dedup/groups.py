@@ -17,7 +17,16 @@ EXACT_DIAMETER = 2048
 
 
 def components(n: int, first: Rows, second: Rows) -> Rows:
-    """The smallest row of each row's connected component, (n,); an edge joins first[i] and second[i]."""
+    """Number the connected components of a graph.
+
+    Args:
+        n: rows.
+        first: (k,) one end of every edge.
+        second: (k,) the other.
+
+    Returns:
+        (n,) the smallest row of each row's component.
+    """
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n, n))
     count, numbers = connected_components(graph, directed=False)
     smallest = np.full(count, n, np.int64)
@@ -26,10 +35,17 @@ def components(n: int, first: Rows, second: Rows) -> Rows:
 
 
 def leader_clusters(n: int, first: Rows, second: Rows, order: Rows, protected: NDArray[np.bool_]) -> Rows:
-    """The row that took each row, (n,): rows take their neighbours, and one that was taken takes nothing.
+    """Let rows take their neighbours, the best row first; a row that was taken takes nothing.
 
-    Rows take in the given order of all that have an edge, protected ones first; nothing takes those. A row that none
-    took has itself.
+    Args:
+        n: rows.
+        first: (k,) one end of every edge.
+        second: (k,) the other.
+        order: every row that has an edge, the best first.
+        protected: (n,) rows that nothing takes; they take before all others.
+
+    Returns:
+        (n,) the row that took each row; itself where none did.
     """
     ends = np.concatenate([first, second])
     by_end = np.argsort(ends, kind="stable")
@@ -70,7 +86,11 @@ class Members:
 
 
 def members(names: Rows) -> Members:
-    """Collect the rows of each group that has at least two, by a name (n,) for all rows of a group."""
+    """Collect the rows of each group that has at least two.
+
+    Args:
+        names: (n,) one name for all rows of a group, as `components` and `leader_clusters` give it.
+    """
     sizes = np.bincount(names, minlength=len(names)) if len(names) else np.zeros(0, np.int64)
     rows = np.flatnonzero(sizes[names] > 1)
     rows = rows[np.argsort(names[rows], kind="stable")]

@@ -24,7 +24,17 @@ _log = logging.getLogger(__name__)
 
 
 def run_dedup(options: DedupOptions) -> int:
-    """Find near duplicates, choose what stays, and write pairs, keep list, report and result; returns exit code 0."""
+    """Find near duplicates, choose what stays, and write pairs, keep list, report and result.
+
+    Args:
+        options: with absolute paths.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        InputError: something a user can mend.
+    """
     corpus = open_corpus(options.shards, options.protect)
     if options.dry_run:
         _log.info("%s", describe(options, corpus, options.cpus or len(os.sched_getaffinity(0))))

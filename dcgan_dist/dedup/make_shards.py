@@ -76,7 +76,16 @@ def _thumbnails_task(shared: tuple[Corpus, Path], shard: CorpusShard) -> None:
 def make_all_codes(
     corpus: Corpus, folder: Path, coder_folder: Path, coder: str, originals: Originals, cpus: int
 ) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]]:
-    """Keys (n,) and codes (n, code_bits / 8) of all rows."""
+    """Keys (n,) and codes (n, code_bits / 8) of all rows.
+
+    Args:
+        corpus: the data sets.
+        folder: of the results.
+        coder_folder: of the fitted coder.
+        coder: its hash.
+        originals: of the thumbnails.
+        cpus: tasks at once.
+    """
     loads = [
         partial(load_codes, folder, shard, coder, digest)
         for shard, digest in zip(corpus.shards, originals.hashes, strict=True)

@@ -23,7 +23,13 @@ BYTES_PER_ROW = 300
 
 
 def describe(options: DedupOptions, corpus: Corpus, cpus: int) -> str:
-    """What would be done, in lines for people."""
+    """What would be done, in lines for people.
+
+    Args:
+        options: what is asked for.
+        corpus: what it is asked of.
+        cpus: that work at once.
+    """
     n = len(corpus)
     lines = []
     for part in corpus.parts:

@@ -45,7 +45,15 @@ def choose_representatives(
     resolution: Rows,
     unreadable: NDArray[np.bool_],
 ) -> Representatives:
-    """Cluster near duplicates and let the best of each cluster stay; protected rows always stay."""
+    """Cluster near duplicates and let the best of each cluster stay; protected rows always stay.
+
+    Args:
+        corpus: the data sets.
+        duplicates: pairs that show the same.
+        keys: (n,) of all rows.
+        resolution: (n,) pixels of the originals.
+        unreadable: (n,) rows that cannot be used; no pair has one.
+    """
     n = len(corpus)
     rows = np.unique(np.concatenate([duplicates.first, duplicates.second]))
     order = rows[np.lexsort((rows, keys[rows], -resolution[rows]))]
@@ -80,8 +88,17 @@ def keep_lists(
     radius: int,
     rule: dict[str, Any],
 ) -> list[KeepList]:
-    """One keep list for each part that is thinned out; `rule` (what else decided: names and hashes) is among its
-    counts.
+    """One keep list for each part that is thinned out.
+
+    Args:
+        corpus: the data sets.
+        chosen: what stays.
+        duplicates: pairs that show the same, ascending.
+        keys: (n,) as they are in the shards.
+        names: (n,) keys that no other sample of the corpus has.
+        faults: row -> why it could not be read.
+        radius: bits.
+        rule: what else decides: names and hashes, for the counts.
     """
     lists, starts = [], corpus.part_starts.tolist()
     for part, first, end in zip(corpus.parts, starts, starts[1:], strict=False):

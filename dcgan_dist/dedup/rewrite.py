@@ -18,7 +18,11 @@ from dcgan_dist.prepare.write_shards import prepare
 def rewrite(
     options: DedupOptions, corpus: Corpus, chosen: Representatives, names: NDArray[np.bytes_], lists: list[KeepList]
 ) -> dict[str, Any]:
-    """Write what stays of the thinned data sets, with their other splits, as shards."""
+    """Write what stays of the thinned data sets, with their other splits, as shards.
+
+    Raises:
+        InputError: the folder cannot be written, or holds other shards.
+    """
     starts, stays = corpus.part_starts, chosen.stays
     numbers = [number for number, part in enumerate(corpus.parts) if part.from_shards]
     positions = [np.flatnonzero(stays[starts[number] : starts[number + 1]]) for number in numbers]

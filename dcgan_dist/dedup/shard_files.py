@@ -68,7 +68,11 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
-    """Decode every image of a shard and write its thumbnails."""
+    """Decode every image of a shard and write its thumbnails.
+
+    Raises:
+        InputError: the shard or the folder cannot be read or written.
+    """
     entry = shard.entry
     faults: dict[int, str] = {}
     resolution = np.zeros(entry.samples, np.int64)
@@ -174,7 +178,15 @@ def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
 def make_codes(
     folder: Path, part: Part, shard: CorpusShard, encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], coder: str
 ) -> None:
-    """Encode the thumbnails of a shard and write {keys, codes}."""
+    """Encode the thumbnails of a shard and write {keys, codes}.
+
+    Args:
+        folder: of all files.
+        part: that the shard belongs to.
+        shard: to be encoded; its thumbnails are there.
+        encode: thumbnails to codes.
+        coder: hash of the coder.
+    """
     found = load_thumbnails(folder, shard)
     assert found is not None, shard.name
     codes = encode(np.ascontiguousarray(found.pictures))
@@ -199,6 +211,12 @@ def load_codes(
     folder: Path, shard: CorpusShard, coder: str, pictures: str
 ) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]] | None:
     """Keys (n,) and codes (n, code_bits / 8) of a shard; None where they were not made yet, or of other thumbnails.
+
+    Args:
+        folder: of all files.
+        shard: that was encoded.
+        coder: hash of the coder.
+        pictures: hash of the thumbnails.
 
     Raises:
         Damaged: the file is not what was written.

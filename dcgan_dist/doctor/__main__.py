@@ -60,7 +60,11 @@ def main(argv: list[str]) -> int:
 
 
 def file_checks(names: tuple[str, ...]) -> Iterator[Check]:
-    """The policy of cluster/, on files that were filled in."""
+    """The policy of cluster/, on files that were filled in.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
     for name in names:
         try:
             text = Path(name).read_text(encoding="utf-8")

@@ -37,7 +37,11 @@ class ClusterFile:
 
     @cached_property
     def documents(self) -> list[dict[str, Any]]:
-        """What stands in it; empty where it is no YAML. Raises InputError where it is damaged."""
+        """What stands in it; empty where it is no YAML.
+
+        Raises:
+            InputError: it is damaged, or larger than any such file.
+        """
         if not self.name.endswith((".yaml", ".yml", ".json")):
             return []
         if len(self.text) > MOST_FILE_BYTES:

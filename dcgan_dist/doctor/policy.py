@@ -34,7 +34,12 @@ class Violation:
 
 
 def violations(file: ClusterFile, *, rendered: bool) -> list[Violation]:
-    """All that is wrong with a file, whose placeholders are filled in where it is rendered."""
+    """All that is wrong with a file.
+
+    Args:
+        file: to look at.
+        rendered: its placeholders should have been filled in.
+    """
     rules = {**RULES, **({"unfilled": unfilled} if rendered else {})}
     return [Violation(name, file.name, what) for name, rule in rules.items() for what in rule(file)]
 

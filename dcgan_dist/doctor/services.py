@@ -20,7 +20,12 @@ MOST_SKEW_SECONDS = 10.0  # after 30 s without a sign of life a run counts as de
 
 
 def check_cluster(address: str, answer: Answer) -> Check:
-    """Whether the cluster lets us in, and what it runs, by its answer to /api/version, asked with our token."""
+    """Whether the cluster lets us in, and what it runs.
+
+    Args:
+        address: of its dashboard.
+        answer: to /api/version, asked with our token.
+    """
     check = partial(Check, name="cluster")
     if answer.status in (401, 403):
         remedy = "copy the head's token to ~/.ray/auth_token (mode 600) and export RAY_AUTH_MODE=token"

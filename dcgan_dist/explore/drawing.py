@@ -11,10 +11,16 @@ BATCH = 64
 
 
 def draw(generator: Generator, z: Tensor, *, label: int = 0, edit: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Images (n, c, s, s) of z (n, latent_dim) in [-1, 1] on the CPU, whatever the generator's range.
+    """Images of z.
 
-    The label is the class of all images, where the generator has classes; `edit` maps the name of a layer to a factor,
-    as in `Generator.layer_outputs`.
+    Args:
+        generator: in eval mode, with standing statistics.
+        z: (n, latent_dim).
+        label: class of all images, where the generator has classes.
+        edit: layer name -> factor, as in `Generator.layer_outputs`.
+
+    Returns:
+        (n, c, s, s) in [-1, 1] on the CPU, also of a generator whose own range is [0, 1].
     """
     images = activations(generator, z, "image", label=label, edit=edit)
     return images if generator.config.output == "tanh" else images * 2 - 1

@@ -19,7 +19,20 @@ FORMS = "N (sample number N of `seed`, as the job `sample` draws it), SEED:N, or
 
 
 def read_exemplars(items: Sequence[str], generator: Generator, *, seed: int, field: str) -> Tensor:
-    """z of examples, (n, latent_dim), by items in one of FORMS; the seed is that of items that name none."""
+    """z of examples.
+
+    Args:
+        items: see FORMS.
+        generator: whose z they are.
+        seed: of items that name none.
+        field: of the options, for messages.
+
+    Returns:
+        (n, latent_dim).
+
+    Raises:
+        InputError: an item of no known form, or a file that holds no z of this generator.
+    """
     latents = []
     for item in items:
         if match := re.fullmatch(r"(?:(\d+):)?(\d+)", item):
@@ -65,9 +78,12 @@ def score_samples(
 
 
 def disjoint_groups(scores: NDArray[np.float64], size: int, groups: int, *, seed: int) -> NDArray[np.int64]:
-    """Groups (groups, size) drawn at random from the samples with the highest scores, no sample in two of them.
+    """Groups drawn at random from the samples with the highest scores, no sample in two of them.
 
     At random, since the very highest scores of a classifier belong to the strangest images.
+
+    Returns:
+        (groups, size) sample numbers.
     """
     best = np.argsort(-scores, kind="stable")[: size * groups]
     return np.random.default_rng(seed).permutation(best).reshape(groups, size)

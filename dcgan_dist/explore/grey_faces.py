@@ -34,6 +34,10 @@ def find_frame(template: NDArray[np.floating], mean_image: NDArray[np.floating])
     """Where the mean of one collection of faces lies in the mean of another, which shows more around the face.
 
     The best of all squares from a third of the image's side up, by normalised correlation.
+
+    Args:
+        template: (h, h) mean face.
+        mean_image: (s, s) mean image.
     """
     side = len(mean_image)
     frames = []

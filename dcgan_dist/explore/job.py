@@ -48,7 +48,14 @@ class Exploration:
             raise InputError(f"`out` {self.folder} cannot be made ({error.strerror}): name another place") from error
 
     def add(self, file: str, picture: Image.Image, caption: str, *, source_images: bool = False) -> None:
-        """Save a picture with a caption below it that also names model and seed; source images may not be published."""
+        """Save a picture with a caption below it that also names model and seed.
+
+        Args:
+            file: its name in the folder.
+            picture: of any size.
+            caption: what is seen.
+            source_images: it shows real images, which may not be published with the code.
+        """
         line = f"{caption} Model {self.identity['uri']}, seed {self.job.seed}."
         sheet = ImageOps.expand(picture.convert("RGB"), MARGIN, PAPER)
         with_caption(sheet, line).save(self.folder / file, format="PNG", optimize=True)

@@ -18,7 +18,11 @@ def combine(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
 
 
 def surroundings(y: Tensor, *, noise: float = NOISE, seed: int = 0) -> Tensor:
-    """A 3 x 3 grid (9, latent_dim) of z around y: itself in the centre, y + uniform(-noise, noise) elsewhere."""
+    """A 3 x 3 grid of z around y (latent_dim,): itself in the centre, y + uniform(-noise, noise) in the other places.
+
+    Returns:
+        (9, latent_dim), row by row.
+    """
     around = torch.rand((8, len(y)), generator=seeded(seed, "surroundings")) * 2 - 1
     around = y + noise * around.to(y)
     return torch.cat([around[:4], y[None], around[4:]])

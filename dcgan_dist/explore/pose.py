@@ -34,6 +34,9 @@ def fit_pose(images: Tensor) -> PoseAxis:
 
     Its sign is not in the mirror images. It is taken from a fact about heads: of a face turned to the left of the picture,
     the cheek and jaw line that are seen lie on the right, and the edges of the lower middle with them.
+
+    Raises:
+        ValueError: fewer than 50 pictures.
     """
     if len(images) < 50:
         raise ValueError(f"{len(images)} faces are too few to find the way they turn: give at least 50")

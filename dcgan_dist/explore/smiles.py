@@ -81,6 +81,12 @@ def train_pair(
 
     A classifier that judged what it chose itself would see its own mistakes as successes. Each is tested on the other's half.
     The faces are reduced to the resolution that they have in the generator's images.
+
+    Args:
+        faces: (n, 64, 64).
+        labels: (n,) whether the attribute is there.
+        mean_image: (s, s) grey mean of the images to be classified, from which their frame is found.
+        seed: of the split.
     """
     frame = find_frame(faces.mean(0), mean_image)
     histograms = edge_histograms(at_resolution(faces, frame.side))

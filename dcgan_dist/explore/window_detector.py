@@ -68,6 +68,14 @@ def train_detector(
 
     Images are softened and made noisy at random, since a generator's samples are: what it finds in them must not hang on
     sharp edges.
+
+    Args:
+        images: (n, 3, s, s) in [-1, 1].
+        boxes: their boxes; images without one are examples too.
+        seed: of weights, order and noise.
+        steps: of Adam, learning rate 2e-3 falling to 0.
+        batch_size: images per step.
+        progress: told of the steps done.
     """
     detector, draw = Detector(seed=seed), seeded(seed, "detector")
     truth = masks(boxes, range(len(images)), images.shape[2] // 2).float()

@@ -32,7 +32,11 @@ _log = logging.getLogger(__name__)
 
 
 def run_check(options: MemorizationOptions) -> int:
-    """Compare, judge, write, tell the registry; the verdict is in the result, the exit code is 0 for each."""
+    """Compare, judge, write, tell the registry; the verdict is in the result, the exit code is 0 for each.
+
+    Raises:
+        InputError: nothing to compare, or images that cannot be read.
+    """
     require(
         bool(options.model) != bool(options.samples),
         "give either `model` (a generator) or `samples` (its images), not both",

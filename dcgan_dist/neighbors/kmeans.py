@@ -14,7 +14,11 @@ from dcgan_dist.errors import require
 def kmeans(
     vectors: NDArray[np.float32], k: int, *, iterations: int, seed: int, use_gpu: bool = False
 ) -> NDArray[np.float32]:
-    """Centroids (k, d) of vectors (n, d) by Lloyd's algorithm, from k of them drawn at random, on GPUs or not."""
+    """Centroids (k, d) of all vectors (n, d) by Lloyd's algorithm, from k vectors drawn at random, on FAISS's GPUs or not.
+
+    Raises:
+        InputError: fewer vectors than centroids.
+    """
     n, d = vectors.shape
     require(n >= k, f"{k} centroids need at least as many vectors, and there are {n}: ask for fewer centroids")
     clustering: Any = faiss.Kmeans(

@@ -21,7 +21,16 @@ BORDER = (0.04, 0.10)
 
 
 def attack(name: str, image: Pixels, seed: int) -> Pixels:
-    """A near copy of an image (h, w, 1 or 3) by a key of ATTACKS; the same seed, not negative, gives the same copy."""
+    """Make a near copy.
+
+    Args:
+        name: a key of ATTACKS.
+        image: (h, w, 1 or 3).
+        seed: not negative; the same seed gives the same copy.
+
+    Returns:
+        A new image of the same shape.
+    """
     assert image.dtype == np.uint8, image.dtype
     assert image.ndim == 3, image.shape
     return np.ascontiguousarray(ATTACKS[name](image, np.random.default_rng(seed)))

@@ -19,7 +19,14 @@ SHEET_IMAGES = 64
 
 
 def run_preparation(source: Source, options: ShardOptions) -> int:
-    """Prepare shards, write result.json and a contact sheet, print a summary; or print the plan only. Returns 0."""
+    """Prepare shards, write result.json and a contact sheet into the folder, print a summary; or print the plan only.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        InputError: see `prepare`.
+    """
     options = replace(options, out=absolute(options.out, "out"))
     if options.dry_run:
         tasks = plan_shards(source, options)

@@ -25,7 +25,11 @@ from dcgan_dist.prepare.sources.svhn import SvhnSource
 
 
 def open_source(options: ShardOptions) -> Source:
-    """The source, fetched first where that is asked for."""
+    """The source, fetched first where that is asked for.
+
+    Raises:
+        InputError: it could not be fetched, or a file that must be read at once is broken.
+    """
     source = _source_of(options)
     if isinstance(options, PrepareCifar10 | PrepareSvhn | PrepareMnist) and options.download:
         download(source.dataset, options.source)

@@ -134,7 +134,16 @@ class PrepareRooms(ShardOptions):
 
 
 def run_from_flags(options_class: type[ShardOptions], argv: Sequence[str], *, description: str) -> int:
-    """Prepare what the flags of a job say; returns the exit code."""
+    """Prepare what the flags of a job say; returns the exit code.
+
+    Args:
+        options_class: the job's options, one flag each.
+        argv: the flags as they were given.
+        description: what the job does, for --help.
+
+    Raises:
+        InputError: the source cannot be used, or the folder cannot be written.
+    """
     options = parse(options_class, argv, description=description)
     from dcgan_dist.prepare.job import run_preparation
     from dcgan_dist.prepare.open_source import open_source

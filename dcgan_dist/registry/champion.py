@@ -38,7 +38,11 @@ class ChampionRegistry:
     """The registry of one server or database, as the gate sees it."""
 
     def __init__(self, tracking_uri: str) -> None:
-        """Connect; raises InputError where it does not exist or gives no answer."""
+        """Connect.
+
+        Raises:
+            InputError: it does not exist, or gives no answer.
+        """
         self._client: MlflowClient = connect(tracking_uri, must_exist=True)
         self._uri = tracking_uri
 

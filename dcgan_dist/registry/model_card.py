@@ -28,7 +28,14 @@ def model_card(
 ) -> str:
     """Markdown: what the network is, where it comes from, how good it is, how to load it, what not to use it for.
 
-    Updates are the optimiser steps of the discriminator and of the generator; without a quality nothing was measured.
+    Args:
+        kind: which of the two networks.
+        name: its name in the registry.
+        config: how it was trained.
+        images_seen: real images that were drawn while it was trained.
+        updates: optimiser steps of the discriminator and of the generator.
+        manifest_hash: of the shards it was trained on.
+        quality: metric key -> value at the time of export; empty where nothing was measured.
     """
     uri, model = f"models:/{name}@candidate", config.model
     averaged = "weights averaged over the run" if config.ema_half_life_images else NOT_AVERAGED
@@ -84,7 +91,16 @@ def classifier_card(
     quality: Mapping[str, float],
     deviations: Sequence[str],
 ) -> str:
-    """The same for a supervised network that a search found; errors among the figures are in percent."""
+    """The same for a supervised network that a search found.
+
+    Args:
+        name: its name in the registry.
+        data: what it was trained and measured on, in one line.
+        config: how it was trained.
+        search: how the configuration was found, and which of its trainings this is.
+        quality: figure -> value; errors in percent.
+        deviations: from the paper's protocol, a phrase each.
+    """
     fields = "\n".join(f"- `{path}` = {value}" for path, value in flatten(config).items() if "generator" not in path)
     size = config.classifier.model.image_size
     return f"""# {name}

@@ -40,7 +40,11 @@ def in_registry(model: str) -> bool:
 
 
 def parse_model_uri(uri: str) -> RegisteredVersion | LoggedModelUri | ModelOfRun:
-    """What a URI names; raises InputError where that is nothing."""
+    """What a URI names.
+
+    Raises:
+        InputError: nothing.
+    """
     if match := re.fullmatch(r"runs:/([^/]+)/([^/]+)", uri):
         return ModelOfRun(run_id=match[1], name=match[2])
     if match := re.fullmatch(r"models:/(m-[0-9a-f]{32})", uri):
@@ -53,7 +57,11 @@ def parse_model_uri(uri: str) -> RegisteredVersion | LoggedModelUri | ModelOfRun
 
 
 def parse_version_uri(uri: str) -> RegisteredVersion:
-    """The registered version that a URI names; raises InputError where it names none."""
+    """The registered version that a URI names.
+
+    Raises:
+        InputError: it names none.
+    """
     named = parse_model_uri(uri)
     if not isinstance(named, RegisteredVersion):
         raise InputError(f"{uri!r} names no registered version: write models:/NAME@ALIAS or models:/NAME/VERSION")

@@ -33,7 +33,11 @@ class Check(NamedTuple):
 
 
 def gate(registry: ChampionRegistry, candidate: Version) -> list[Check]:
-    """Every condition under which a version may become the champion."""
+    """Every condition under which a version may become the champion.
+
+    Raises:
+        InputError: the version is no generator's, for which there is no check of copies.
+    """
     require(
         candidate.name.endswith(GENERATOR),
         f"{candidate.uri} is no generator: only models called NAME{GENERATOR} can be promoted, as no other can be checked "

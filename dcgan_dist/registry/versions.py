@@ -44,6 +44,10 @@ def find_version(client: MlflowClient, named: RegisteredVersion) -> ModelVersion
 def version_tags(uri: str, tracking_uri: str) -> dict[str, str]:
     """Tags of a registered version.
 
+    Args:
+        uri: models:/<name>@<alias> or models:/<name>/<version or latest>.
+        tracking_uri: server or database that holds it.
+
     Raises:
         InputError: no such version (what there is is listed), or no answer.
     """

@@ -86,8 +86,11 @@ class AsyncCheckpointer:
         self.stalled += time.monotonic() - began
 
     def evaluate_again(self, path: str, log: Log) -> None:
-        """Measure the quality of a checkpoint whose evaluation was cancelled, and replace it by one with the
-        figures.
+        """Begin to measure the quality of a checkpoint whose evaluation was cancelled, and to replace it by one with figures.
+
+        Args:
+            path: of the checkpoint.
+            log: what had been reported then; the last line gets the quality figures.
         """
         self.wait()
         _, progress, state = load_checkpoint(self.store.folder.fetch(path, self.scratch))

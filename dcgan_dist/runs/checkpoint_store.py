@@ -37,8 +37,12 @@ class StoredCheckpoint:
 
 
 def expired(checkpoints: Sequence[StoredCheckpoint], *, newest: int, every_images: int) -> list[StoredCheckpoint]:
-    """Checkpoints that the policy does not keep: it keeps the newest ones, and of each stretch of `every_images` images
-    the first (0: none for that reason).
+    """Checkpoints that the policy does not keep.
+
+    Args:
+        checkpoints: all there are.
+        newest: so many of the newest stay.
+        every_images: of each stretch of so many images the first checkpoint stays; 0: none for that reason.
     """
     by_age = sorted(checkpoints, key=lambda checkpoint: (checkpoint.images_seen, checkpoint.name))
     stay = set(by_age[-newest:])

@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 def run_training(config: TrainConfig) -> int:
     """Train, or go on where an earlier start of the same run ended, and register the result.
 
+    Args:
+        config: with absolute paths.
+
     Returns:
         Exit code: 0 finished, 1 failed, 130 or 143 stopped by a signal.
 

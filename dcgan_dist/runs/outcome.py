@@ -44,7 +44,16 @@ class Outcome:
 def run_result(
     plan: RunPlan, run: TrackedRun, store: CheckpointStore, journal: Journal, grid: str, seconds: float
 ) -> dict[str, Any]:
-    """What result.json says of every run, however it ended."""
+    """What result.json says of every run, however it ended.
+
+    Args:
+        plan: of the run.
+        run: on the tracking server.
+        store: its checkpoints.
+        journal: of all its starts.
+        grid: path of its newest grid of samples.
+        seconds: that this start took.
+    """
     return last_checkpoint(store) | {
         "job": "train",
         "run_name": plan.name,

@@ -159,7 +159,12 @@ def run_intervals(config: TrainConfig, steps_per_epoch: int) -> Intervals:
 
 
 def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
-    """Raise InputError if the run of this name, by its `run.json`, was started with something else that matters."""
+    """Raise InputError if a run of this name was started with something else that matters.
+
+    Args:
+        plan: what is asked for now.
+        recorded: `run.json` of the run that has the name.
+    """
     # A field that did not exist when the run was started was, in effect, at its default.
     then = json.loads(json.dumps(flatten(from_dict(TrainConfig, recorded["config"]))))
     before = {name: then[name] for name in plan.identity if name in then} | recorded["identity"]

@@ -39,7 +39,10 @@ class Probe:
 
 
 def plan_with_probe(plan: RunPlan) -> int:
-    """Log the plan, what is started, and what it measured; writes nothing, and returns exit code 0.
+    """Log the plan, what is started, and what it measured; writes nothing.
+
+    Returns:
+        Exit code 0.
 
     Raises:
         InputError: the cluster has no room for one rank, or its node no GPU that torch sees.
@@ -79,7 +82,13 @@ def plan_with_probe(plan: RunPlan) -> int:
 
 
 def ranks_on_node(ranks: int, wanted: Mapping[str, float], nodes: Iterable[Mapping[str, Any]]) -> int:
-    """Ranks that would share a node if spread evenly over `ray.nodes()`; a head that only leads holds none."""
+    """Ranks that would share a node if they were spread evenly; a head that only leads holds none.
+
+    Args:
+        ranks: of the run.
+        wanted: by one rank.
+        nodes: as `ray.nodes()` tells of them.
+    """
     able = sum(
         bool(node["Alive"]) and all(node["Resources"].get(name, 0) >= amount for name, amount in wanted.items())
         for node in nodes
@@ -95,7 +104,15 @@ def one_rank(config: TrainConfig) -> TrainConfig:
 
 
 def probe_rank(plan: RunPlan, ranks_on_node: int) -> Probe:
-    """Take steps on real batches beside other ranks of the node; no group of ranks, no checkpoint, nothing written."""
+    """Take steps on real batches; no group of ranks, no checkpoint, nothing written.
+
+    Args:
+        plan: of a run with one rank.
+        ranks_on_node: that would share this node's cores.
+
+    Raises:
+        InputError: a GPU was asked for, and torch sees none.
+    """
     config = plan.config
     require(
         not config.use_gpu or torch.cuda.is_available(),

@@ -5,7 +5,14 @@ from dcgan_dist.training.loop import Report
 
 
 def progress_line(report: Report, *, images: int, images_per_epoch: int, epochs: float) -> str:
-    """One calm line: where the run is, how fast, how long still, and how the two players stand."""
+    """One calm line: where the run is, how fast, how long still, and how the two players stand.
+
+    Args:
+        report: the latest.
+        images: real images of the whole run.
+        images_per_epoch: of one epoch.
+        epochs: of the whole run.
+    """
     remaining_seconds = (images - report.images_seen) / max(report.images_per_second, 1e-9)
     m = report.metrics
     parts = [

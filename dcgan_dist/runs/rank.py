@@ -36,7 +36,11 @@ from dcgan_dist.training.loop import History, NonFiniteError, train
 
 
 def train_rank(arguments: dict[str, Any]) -> None:
-    """Build, resume, train; `plan` refers to the run's plan as the driver worked it out, `queue` is an actor handle."""
+    """Build, resume, train.
+
+    Args:
+        arguments: `plan` (reference to the run's plan, as the driver worked it out) and `queue` (actor handle).
+    """
     plan: RunPlan = ray.get(arguments["plan"])
     queue = arguments["queue"]
     if ray.get(queue.failed.remote()):

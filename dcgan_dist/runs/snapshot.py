@@ -31,6 +31,11 @@ def make_snapshot(plan: RunPlan, checkpoint: Path, snapshot: Path) -> Progress:
 
     The generator's (the averaged one where there is one) come from the prior of z, the discriminator's from real training
     images.
+
+    Args:
+        plan: of the run.
+        checkpoint: folder of a checkpoint.
+        snapshot: folder to write.
     """
     config = plan.config
     device = "cuda" if config.use_gpu and torch.cuda.is_available() else "cpu"

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 def run_search(config: SearchConfig) -> int:
     """Search, or go on where an earlier start of the same search ended, and register the best network.
 
+    Args:
+        config: with absolute paths.
+
     Returns:
         Exit code: 0 finished, 1 failed, 130 or 143 stopped by a signal.
 

@@ -98,7 +98,11 @@ def labelled_batches(data: ImagesAndLabels, config: SupervisedConfig, first_step
 
 
 def steps_per_epoch(samples: int, config: SupervisedConfig) -> int:
-    """Batches of an epoch; raises InputError where a batch is larger than the data."""
+    """Batches of an epoch.
+
+    Raises:
+        InputError: a batch is larger than the data.
+    """
     steps = samples // config.batch_size
     require(
         steps > 0,

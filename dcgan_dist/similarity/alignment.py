@@ -58,10 +58,14 @@ def _blur_along(side: int, sigma: float) -> Tensor:
 
 
 def align(a: Tensor, b: Tensor, start: Tensor, window: int, *, least_deviation: float) -> Tensor:
-    """Maps (n, 2, 3) under which the middle of b looks most like a, by Gauss-Newton steps on standardised values.
+    """Maps under which the middle of b looks most like a, by Gauss-Newton steps on standardised values.
 
-    Of images (n, 1, s, s) a window of the given side is matched, and one with less than the least deviation is flat,
-    which keeps its noise from being blown up.
+    Args:
+        a: (n, 1, s, s).
+        b: of the same shape.
+        start: (n, 2, 3).
+        window: side of the middle of b that is matched.
+        least_deviation: a window with less is flat; keeps its noise from being blown up.
 
     Returns:
         (n, 2, 3): the best maps met under the last blur.

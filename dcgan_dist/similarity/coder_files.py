@@ -18,7 +18,14 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_coder(folder: Path, name: str, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write a coder; the settings last, so that a folder without them holds none."""
+    """Write a coder; the settings last, so that a folder without them holds none.
+
+    Args:
+        folder: made where it is missing; what it holds under these names is replaced.
+        name: of the kind of coder.
+        settings: what JSON can hold.
+        arrays: by name, none of objects.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).unlink(missing_ok=True)
     np.savez(folder / ARRAYS, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
@@ -52,6 +59,13 @@ def _sha256(path: Path) -> str:
 
 
 def pack_signs(embedding: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """One bit per coordinate of (n, code_bits), set where it is positive; the first is the highest of its byte."""
+    """One bit per coordinate, set where it is positive; the first is the highest bit of the first byte.
+
+    Args:
+        embedding: (n, code_bits), code_bits a multiple of 8.
+
+    Returns:
+        (n, code_bits / 8).
+    """
     assert embedding.shape[1] % 8 == 0, embedding.shape
     return np.packbits(embedding > 0, axis=1)

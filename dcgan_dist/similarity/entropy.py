@@ -36,7 +36,13 @@ class CodeEntropy:
 
 
 def code_entropy(codes: NDArray[np.uint8], *, confidence: float = 0.95, seed: int = 0) -> CodeEntropy:
-    """Measure a code (n, code_bits / 8), n at least 4, on images that are a random draw from a larger set."""
+    """Measure a code on images that are a random draw from a larger set.
+
+    Args:
+        codes: (n, code_bits / 8), n at least 4.
+        confidence: of the lower bounds.
+        seed: of the random pairs.
+    """
     assert len(codes) >= 4, codes.shape
     collisions = equal_pairs(codes)
     shares = random_pair_distances(codes, seed=seed) / (8 * codes.shape[1])

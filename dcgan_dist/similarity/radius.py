@@ -16,6 +16,15 @@ def default_radius(
 
     The verifier decides, so the radius may be as wide as its time allows: nearly all pairs within it are unrelated, and
     their share among all pairs is that of the sample. It shrinks as a data set grows.
+
+    Args:
+        codes: (n, code_bits / 8), of the images or of some of them.
+        images: of the whole data set; None: n.
+        per_image: candidates per image.
+        seed: of the sample.
+
+    Returns:
+        Bits, at least 0.
     """
     total, bits = images or len(codes), 8 * codes.shape[1]
     chosen = codes[np.random.default_rng(seed).permutation(len(codes))[:SAMPLE]]

@@ -71,7 +71,13 @@ class RecommendedCoder:
 
 
 def fit_recommended(images: NDArray[np.uint8], *, code_bits: int = 128, seed: int = 0) -> RecommendedCoder:
-    """Learn a coder from thumbnails (n, 3, 32, 32) of training images alone, or from a random SAMPLE of them."""
+    """Learn a coder from training images alone.
+
+    Args:
+        images: (n, 3, 32, 32) thumbnails; a random SAMPLE of them is used where there are more.
+        code_bits: a multiple of 8, at most NUMBERS.
+        seed: of the sample and of the near copies.
+    """
     assert code_bits % 8 == 0, code_bits
     assert 0 < code_bits <= NUMBERS, code_bits
     chosen = np.sort(seeded_order(len(images), seed)[:SAMPLE])

@@ -10,11 +10,15 @@ SIDE = 32
 
 
 def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut the square centre of images (n, 1 or 3, h, w) and bring it to (n, 3, 32, 32) with antialias, grey repeated.
-
-    Images of 32x32 pixels stay as they are.
+    """Cut the square centre of images and bring it to 32x32 with antialias; grey is repeated.
 
     Source: section 4.1.1 of the paper; it does not name the filter, which is bilinear here.
+
+    Args:
+        images: (n, 1 or 3, h, w).
+
+    Returns:
+        (n, 3, 32, 32); the pixels themselves where images are 32x32 already.
     """
     assert images.dtype == np.uint8, images.dtype
     assert images.ndim == 4, images.shape

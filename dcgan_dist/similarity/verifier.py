@@ -45,7 +45,15 @@ IN_MEMORY = 4096
 
 
 def score_pairs(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How alike the thumbnails (n, 3, 32, 32) of each pair are: (n,) in [-1, 1], the same for (b, a) as for (a, b)."""
+    """How alike the images of each pair are.
+
+    Args:
+        images_a: (n, 3, 32, 32) thumbnails.
+        images_b: the others, of the same shape.
+
+    Returns:
+        (n,) in [-1, 1]; higher is more alike; the same for (b, a) as for (a, b).
+    """
     assert images_a.shape == images_b.shape, (images_a.shape, images_b.shape)
     scores = [_score(images_a[i : i + BLOCK], images_b[i : i + BLOCK]) for i in range(0, len(images_a), BLOCK)]
     return np.concatenate([np.zeros(0, np.float32), *scores])
@@ -58,7 +66,13 @@ def score_rows(
     *,
     flip: Literal[2, 3] | None = None,
 ) -> NDArray[np.float32]:
-    """`score_pairs` of rows of a table of thumbnails, the first of each perhaps flipped, a bounded number at a time."""
+    """`score_pairs` of rows of a table of thumbnails, a bounded number in memory at a time.
+
+    Args:
+        first, second: (n,) rows.
+        gather: rows -> (k, 3, 32, 32) thumbnails.
+        flip: axis along which the first of each pair is flipped.
+    """
     scores = np.zeros(len(first), np.float32)
     for start in range(0, len(first), IN_MEMORY):
         block = slice(start, start + IN_MEMORY)

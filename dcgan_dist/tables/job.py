@@ -121,7 +121,11 @@ def is_prepared(data: str) -> bool:
 
 
 def count_images(options: TableOptions, source: Callable[[str], Source]) -> dict[str, int]:
-    """Images of every split, without writing anything."""
+    """Images of every split, without writing anything.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
     counts: dict[str, int] = {}
     if is_prepared(options.data):
         manifest = load_manifest(options.data)
@@ -132,7 +136,11 @@ def count_images(options: TableOptions, source: Callable[[str], Source]) -> dict
 
 
 def open_data(options: TableOptions, source: Callable[[str], Source]) -> Manifest:
-    """The data set as shards; one that is given as it is published is written as shards below `out` first."""
+    """The data set as shards; one that is given as it is published is written as shards below `out` first.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
     if is_prepared(options.data):
         return load_manifest(options.data)
     folder = Path(options.out) / SHARDS / content_hash(options.data)[:8]

@@ -26,7 +26,11 @@ FEATURES = "features"
 
 
 def load_probed(options: ProbeOptions) -> Discriminator:
-    """The discriminator that `model` names."""
+    """The discriminator that `model` names.
+
+    Raises:
+        InputError: there is none, or it gives no features.
+    """
     discriminator = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
     feature_dimensions(discriminator.config)
     return discriminator

@@ -59,8 +59,12 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder under a temporary name and rename it.
 
-    The folder must not exist yet, or be what a killed process left of it. The log holds reports without anything that
-    depends on the clock, one JSON object each.
+    Args:
+        folder: must not exist yet, or be what a killed process left of it.
+        config: resolved config of the run.
+        progress: where the run is.
+        state: tensors of everything that learns, as `Players.state()` gives them.
+        log: reports so far, without anything that depends on the clock; one JSON object each.
     """
     draft = folder.with_name(folder.name + ".tmp")
     for leftover in (draft, folder):
@@ -97,13 +101,21 @@ def damage(folder: Path) -> str | None:
 
 
 def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tuple[TrainConfig, Progress, State]:
-    """Read a checkpoint of a training run back; raises InputError where the folder is damaged."""
+    """Read a checkpoint of a training run back.
+
+    Raises:
+        InputError: the folder is damaged.
+    """
     progress, state = load_state(folder, device=device)
     return from_dict(TrainConfig, json.loads((folder / "config.json").read_text())), progress, state
 
 
 def load_state(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Progress, State]:
-    """Read progress and tensors of a checkpoint, whatever was trained; raises InputError where it is damaged."""
+    """Read progress and tensors of a checkpoint, whatever was trained.
+
+    Raises:
+        InputError: the folder is damaged.
+    """
     if fault := damage(folder):
         raise InputError(f"checkpoint {folder}: {fault}; use another checkpoint")
     progress = Progress(**json.loads((folder / "progress.json").read_text()))

@@ -78,7 +78,13 @@ def gan_step(
 
 
 def scalars(real: Tensor, result: StepResult, *, weight: float = 1.0) -> dict[str, Tensor]:
-    """Metrics of a step by name; the weight is this rank's rows over the mean rows of a rank. See docs/metrics.md."""
+    """Metrics of a step by name, as docs/metrics.md explains them.
+
+    Args:
+        real: the real images of the step.
+        result: logits, losses and samples of the step.
+        weight: rows of this rank over the mean rows of a rank.
+    """
     values = {
         "loss/d": result.d_loss,
         "loss/g": result.g_loss,

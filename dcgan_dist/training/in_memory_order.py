@@ -13,6 +13,12 @@ def batch_positions(samples: int, batch_size: int, *, seed: int, first_step: int
 
     Each epoch leaves out the samples % batch_size last ones of its own permutation.
 
+    Args:
+        samples: images there are, at least batch_size.
+        batch_size: rows of a batch.
+        seed: decides all permutations.
+        first_step: number of the first batch, counted from the start of the run.
+
     Yields:
         (batch_size,) int64.
     """

@@ -21,7 +21,9 @@ from dcgan_dist.training.synchronised_norm import synchronise_norms
 class RealAndFake(nn.Module):
     """The discriminator applied to two batches in one forward, so that DDP reduces their gradients once.
 
-    It normalises the two apart; where `joint`, every layer sees both at once, as one batch.
+    Args:
+        discriminator: it normalises the two apart.
+        joint: whether every layer sees both at once, as one batch.
     """
 
     def __init__(self, discriminator: nn.Module, *, joint: bool) -> None:
@@ -83,7 +85,13 @@ class Players:
 
 
 def build_players(config: TrainConfig, *, device: torch.device | str = "cpu", world_size: int = 1) -> Players:
-    """Initialise both networks from the seed and wrap them for the ranks of torch.distributed, if there are several."""
+    """Initialise both networks from the seed and wrap them for the number of ranks.
+
+    Args:
+        config: a whole run's config.
+        device: where the networks live.
+        world_size: above 1, torch.distributed must be initialised.
+    """
     device, dtype = torch.device(device), getattr(torch, config.dtype)
     generator, discriminator = Generator(config.model), Discriminator(config.model)
     for name, network in (("generator", generator), ("discriminator", discriminator)):

@@ -29,6 +29,12 @@ def learning_rate(config: OptimizerConfig, step: int, *, steps_per_epoch: int, b
 
     Constant over an epoch (after the warm-up), then falling by lr / decay_epochs per epoch, never below 0: the MNIST script's
     101 constant epochs and 100 decaying ones give lr / 100 in the 200th.
+
+    Args:
+        config: settings of one network's optimiser.
+        step: counted from 0.
+        steps_per_epoch: global batches of an epoch.
+        batch_size: rows of the global batch.
     """
     rate = config.lr * (batch_size / REFERENCE_BATCH) ** BATCH_EXPONENT[config.batch_scaling]
     if step < config.warm_up_steps:

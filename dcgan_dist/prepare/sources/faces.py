@@ -85,7 +85,11 @@ class FacesSource(FolderSource):
     dataset: str = "faces"
 
     def items(self) -> Sequence[Item]:
-        """One item per photograph."""
+        """One item per photograph.
+
+        Raises:
+            InputError: a path is missing or unreadable, there is no image, or the detector cannot be loaded.
+        """
         _open_detector(self.options.detector, self.options.detector_model)
         return super().items()
 

@@ -25,7 +25,11 @@ class FolderSource(Source):
     """Whether the details say how large an image was, so that the best of near duplicates can be kept."""
 
     def items(self) -> Sequence[Item]:
-        """One item per file with an image's suffix."""
+        """One item per file with an image's suffix.
+
+        Raises:
+            InputError: a path is missing or unreadable, or there is no image.
+        """
         names, places = zip(*find_images(self.paths), strict=True)
         return [Item(key, place) for key, place in zip(keys_of_paths(names), places, strict=True)]
 

@@ -31,7 +31,11 @@ class Place:
     member: str = ""
 
     def read_bytes(self) -> bytes:
-        """Its bytes; raises ImageFault where they are too many, or a zip member is broken."""
+        """Its bytes.
+
+        Raises:
+            ImageFault: they are more than MAX_ENCODED_BYTES, or a zip member is broken.
+        """
         if self.member:
             return self._read_zip_member()
         size = self.size if self.size >= 0 else Path(self.file).stat().st_size
@@ -94,7 +98,11 @@ def _log_left_out(names: Sequence[str]) -> None:
 
 
 def _walk_folder(root: Path) -> Iterator[tuple[str, Place]]:
-    """Files below a folder and below the folders that links in it lead to; a link to a folder above itself is not followed."""
+    """Files below a folder and below the folders that links in it lead to; a link to a folder above itself is not followed.
+
+    Raises:
+        InputError: a folder cannot be entered, or a link leads nowhere.
+    """
 
     def refuse(error: OSError) -> None:
         raise InputError(

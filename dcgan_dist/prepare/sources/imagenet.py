@@ -36,7 +36,11 @@ class ImageNetSource(FolderSource):
         return tuple(sorted({_class_of(name) for name, _ in self._images}))
 
     def items(self) -> Sequence[Item]:
-        """One item per image."""
+        """One item per image.
+
+        Raises:
+            InputError: there is no image, or one that lies in no class folder.
+        """
         numbers = {name: number for number, name in enumerate(self.class_names())}
         names = [name for name, _ in self._images]
         if "" in numbers:
@@ -66,7 +70,11 @@ class ImageNetNpzSource(Source):
         return tuple(str(number) for number in range(1000))
 
     def items(self) -> Sequence[Item]:
-        """One item per image, file by file."""
+        """One item per image, file by file.
+
+        Raises:
+            InputError: a file is none of these batches.
+        """
         labels = {file: _load_batch(file)[1] for file in self.files}
         least, greatest = min(map(np.min, labels.values())), max(map(np.max, labels.values()))
         first = 1 if least >= 1 and greatest == 1000 else 0
@@ -93,7 +101,11 @@ class ImageNetNpzSource(Source):
 
 
 def imagenet_source(paths: tuple[str, ...], image_size: int) -> Source:
-    """ImageNet in whichever form these paths have; npz batches keep their own size."""
+    """ImageNet in whichever form these paths have; npz batches keep their own size.
+
+    Raises:
+        InputError: the first npz file is no batch.
+    """
     roots = [Path(path).expanduser().absolute() for path in paths]
     if not any(root.suffix == ".npz" or any(root.glob("*.npz")) for root in roots):
         return ImageNetSource(paths=paths, image_size=image_size)

@@ -62,7 +62,11 @@ class LabelledSource(Source):
         return {"size": self.image_size}, {"kind": self.dataset, **self._files[0]}
 
     def items(self) -> Sequence[Item]:
-        """One item per image; its key and ref say the split and the official number."""
+        """One item per image; its key and ref say the split and the official number.
+
+        Raises:
+            InputError: as `read_files`.
+        """
         return [
             Item(f"{split.split}/{row:06d}", (number, row), split.split, int(label))
             for number, split in enumerate(self.splits)

@@ -22,7 +22,11 @@ class LmdbValue(NamedTuple):
     key: bytes
 
     def read_bytes(self) -> bytes:
-        """The encoded image; raises ImageFault where the key is gone."""
+        """The encoded image.
+
+        Raises:
+            ImageFault: the key is gone.
+        """
         with _open_lmdb(self.path).begin() as transaction:
             value = transaction.get(self.key)
         if value is None:
@@ -37,7 +41,11 @@ class LmdbSource(FolderSource):
     NOTES_SIZE: ClassVar[bool] = False
 
     def items(self) -> Sequence[Item]:
-        """One item per key; values are not touched."""
+        """One item per key; values are not touched.
+
+        Raises:
+            InputError: the path is no LMDB, or an empty one.
+        """
         (path,) = self.paths
         with _open_lmdb(path).begin() as transaction:
             keys = [bytes(key) for key in transaction.cursor().iternext(keys=True, values=False)]
