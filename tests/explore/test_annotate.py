@@ -1,16 +1,17 @@
 """The annotation page in a real browser: load a grid, draw boxes with the mouse, save them, read them back."""
 
 import json
-import time
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dcgan_dist.explore.boxes import masks, read_boxes
 from dcgan_dist.quality.pictures import save_grid
-from tests.helpers.browser import Page, open_page
 
 ANNOTATE = Path(__file__).parents[2] / "dcgan_dist" / "explore" / "annotate.html"
 SIZE, SCALE, COLUMNS = 32, 3, 4
@@ -28,42 +29,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(folder: Path) -> Iterator[Page]:
-    with open_page(folder / "profile", folder / "downloads") as page:
-        yield page
+def browser() -> Iterator[Browser]:
+    """The one of this system; none is fetched."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    if program is None:
+        pytest.skip("no browser is installed")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
 
 
 @pytest.fixture
-def page(browser: Page, folder: Path) -> Page:
-    browser.evaluate("typeof boxes === 'undefined' || (boxes = [])")  # else the page asks before it is left
-    browser.open(ANNOTATE)
-    browser.choose_file("#picture", folder / "samples.png")
-    browser.wait_for("document.querySelector('#status').textContent.startsWith('0 boxes')")
-    return browser
-
-
-def place(page: Page, image: int, x: float, y: float) -> tuple[float, float]:
-    """Window coordinates of a pixel of an image of the grid."""
-    left, top = page.evaluate("(() => { const r = canvas.getBoundingClientRect(); return [r.x, r.y]; })()")
-    return (
-        left + GAP + image % COLUMNS * STEP + x * SCALE,
-        top + GAP + image // COLUMNS * STEP + y * SCALE,
-    )
+def page(browser: Browser, folder: Path) -> Iterator[Page]:
+    with browser.new_page(viewport={"width": 1400, "height": 1000}) as page:
+        page.goto(ANNOTATE.as_uri())
+        page.set_input_files("#picture", folder / "samples.png")
+        expect(page.locator("#status")).to_have_text(re.compile("^0 boxes"))
+        yield page
 
 
 def draw_box(page: Page, image: int, start: tuple[float, float], end: tuple[float, float]) -> None:
-    page.drag(place(page, image, *start), place(page, image, *end))
+    """Draw with the mouse from one pixel of an image of the grid to another."""
+    left, top = page.evaluate("(() => { const r = canvas.getBoundingClientRect(); return [r.x, r.y]; })()")
+    left, top = left + GAP + image % COLUMNS * STEP, top + GAP + image // COLUMNS * STEP
+    page.mouse.move(left + start[0] * SCALE, top + start[1] * SCALE)
+    page.mouse.down()
+    page.mouse.move(left + end[0] * SCALE, top + end[1] * SCALE, steps=2)
+    page.mouse.up()
 
 
 def saved(page: Page, folder: Path) -> Path:
-    path = folder / "downloads" / "boxes.json"
-    path.unlink(missing_ok=True)
-    page.click("#save")
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < deadline, page.evaluate("document.querySelector('#status').textContent")
-        time.sleep(0.05)
-    return path
+    with page.expect_download() as download:
+        page.click("#save")
+    assert download.value.suggested_filename == "boxes.json"
+    download.value.save_as(folder / "boxes.json")
+    return folder / "boxes.json"
 
 
 def test_the_page_reads_the_layout_from_the_picture(page: Page) -> None:
@@ -76,7 +75,7 @@ def test_the_page_reads_the_layout_from_the_picture(page: Page) -> None:
 def test_boxes_drawn_with_the_mouse_are_saved_where_they_were_drawn(page: Page, folder: Path) -> None:
     draw_box(page, 0, (4, 6), (20, 16))
     draw_box(page, 9, (30, 30), (10, 8))  # from the lower right corner to the upper left
-    page.evaluate("document.querySelector('#name').value = 'lamp'")
+    page.fill("#name", "lamp")
     draw_box(page, 6, (0, 0), (16, 32))
 
     boxes, info = read_boxes(saved(page, folder))
@@ -86,7 +85,7 @@ def test_boxes_drawn_with_the_mouse_are_saved_where_they_were_drawn(page: Page, 
     assert edges == [[4, 6, 20, 16], [10, 8, 30, 30], [0, 0, 16, 32]]
     assert info["seed"] == "7"
     assert masks(boxes, [6], 4)[0].sum() == 8
-    assert len(read_boxes(folder / "downloads" / "boxes.json", name="lamp")[0]) == 1
+    assert len(read_boxes(folder / "boxes.json", name="lamp")[0]) == 1
 
 
 def test_a_box_is_cut_at_its_image_and_a_click_or_a_start_on_a_gap_makes_none(page: Page) -> None:
@@ -111,8 +110,8 @@ def test_boxes_can_be_taken_back_removed_and_gone_on_with(page: Page, folder: Pa
     path = saved(page, folder)
 
     page.evaluate("boxes = []")
-    page.choose_file("#earlier", path)
-    page.wait_for("boxes.length === 1")
+    page.set_input_files("#earlier", path)
+    expect(page.locator("#list li")).to_have_count(1)
     draw_box(page, 3, (4, 4), (12, 12))
 
     assert page.evaluate("boxes.map(box => box.image)") == [1, 3]
@@ -120,13 +119,12 @@ def test_boxes_can_be_taken_back_removed_and_gone_on_with(page: Page, folder: Pa
 
 def test_nothing_is_saved_without_a_box_and_a_picture_that_is_none_is_refused(page: Page, folder: Path) -> None:
     page.click("#save")
-    assert "no box" in page.evaluate("document.querySelector('#status').textContent")
+    expect(page.locator("#status")).to_contain_text("no box")
 
     (folder / "broken.png").write_text("no picture")
-    page.choose_file("#picture", folder / "broken.png")
+    page.set_input_files("#picture", folder / "broken.png")
 
-    page.wait_for("document.querySelector('#status').className === 'bad'")
-    page.wait_for("document.querySelector('#status').textContent.includes('no PNG')")
+    expect(page.locator("#status.bad")).to_contain_text("no PNG")
 
 
 def test_the_page_asks_the_network_for_nothing() -> None:
