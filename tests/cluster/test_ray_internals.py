@@ -1,18 +1,15 @@
 """Names of Ray that a new version may change: each test says what breaks when it does."""
 
 import ast
-import os
 import re
 from pathlib import Path
 
 import pytest
 import ray
 import ray.train
-from ray.train.torch import TorchTrainer
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from dcgan_dist.cluster.capacity import max_resources
-from dcgan_dist.cluster.process_group import ReachableRanks
 from dcgan_dist.cluster.ray_internals import (
     ReservedGroup,
     autoscaler_node_types,
@@ -106,23 +103,6 @@ def test_an_autoscaler_names_the_type_of_a_head_that_waits_alone(version: int) -
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "['ray.head.default']"
-
-
-def test_every_rank_chooses_its_network_card_before_the_process_group_starts(ray_cluster: str, tmp_path: Path) -> None:
-    """Otherwise ranks of several nodes cannot connect where a machine's own name leads to 127.0.1.1."""
-
-    def train(config: dict[str, str]) -> None:
-        Path(config["file"]).write_text(os.environ.get("GLOO_SOCKET_IFNAME", "none"))
-
-    TorchTrainer(
-        train,
-        train_loop_config={"file": str(tmp_path / "card")},
-        torch_config=ReachableRanks(backend="gloo"),
-        scaling_config=ray.train.ScalingConfig(num_workers=1),
-        run_config=ray.train.RunConfig(storage_path=str(tmp_path / "ray"), name="card"),
-    ).fit()
-
-    assert (tmp_path / "card").read_text() != "none"
 
 
 PRIVATE = re.compile(

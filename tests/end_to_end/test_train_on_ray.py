@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import tarfile
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 import pytest
 import torch
 
@@ -19,9 +21,10 @@ from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.registry.load import load_discriminator, load_generator
-from dcgan_dist.runs import attempt
+from dcgan_dist.runs import attempt, fit
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.driver import run_training
+from dcgan_dist.runs.rank import train_rank
 from dcgan_dist.storage.run_folder import RunFolder
 from tests.helpers.logs import listening
 from tests.helpers.processes import RANK, actors
@@ -55,9 +58,15 @@ class KillRank(threading.Thread):
 def straight_run(
     ray_cluster: str, make_config_in: MakeConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[TrainConfig, str]:
-    """Config and output of a run without interruption."""
+    """Config and output of a run without interruption, whose ranks note their network card."""
     config, lines = make_config_in(tmp_path_factory.mktemp("straight")), []
-    with listening(lines.append):
+
+    def note_card(arguments: dict[str, Any]) -> None:
+        Path(config.storage, "card").write_text(os.environ.get("GLOO_SOCKET_IFNAME", ""))
+        train_rank(arguments)
+
+    with pytest.MonkeyPatch.context() as patch, listening(lines.append):
+        patch.setattr(fit, "train_rank", note_card)
         assert run_training(config) == 0
     return config, "\n".join(lines)
 
@@ -83,6 +92,11 @@ def test_a_run_ends_with_grids_metrics_result_and_registered_models(straight_run
     with torch.no_grad():
         logits = discriminator(generator(draw_latents(config.model, 3, seeded(0))))
     assert torch.isfinite(logits).all()
+
+
+def test_every_rank_chooses_its_network_card(straight_run: tuple[TrainConfig, str]) -> None:
+    """Otherwise ranks of several nodes cannot connect where a machine's own name leads to 127.0.1.1."""
+    assert Path(straight_run[0].storage, "card").read_text() in psutil.net_if_addrs()
 
 
 def test_a_run_whose_rank_was_killed_ends_with_the_same_hash(
@@ -156,7 +170,7 @@ def run_on_damaged_shards(
         return start_fit(*arguments)
 
     folder = tmp_path_factory.mktemp("damaged")
-    config = make_config_in(folder, shards=str(shards), images=320, data__max_bad_fraction=0.1, quality__samples=0)
+    config = make_config_in(folder, shards=str(shards), images=576, data__max_bad_fraction=0.1, quality__samples=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attempt, "start_fit", without_manifest)
         assert run_training(config) == 0
@@ -178,7 +192,7 @@ def test_a_bad_sample_is_replaced_counted_and_listed_in_the_run_s_files(
 
 def test_ranks_take_the_driver_s_plan_and_do_not_read_the_manifest(run_on_damaged_shards: TrainConfig) -> None:
     assert not Path(run_on_damaged_shards.shards, MANIFEST_NAME).exists()
-    assert result(run_on_damaged_shards)["images_seen"] == 320
+    assert result(run_on_damaged_shards)["images_seen"] == 576
     assert result(run_on_damaged_shards)["models"], "the networks' statistics are measured by the same plan"
 
 
