@@ -16,8 +16,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from dcgan_dist.cli.command_line import absolute_tracking_uri, parse, run
+from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri, parse, run
 from dcgan_dist.explore.exploration_options import ArithmeticJob, FiltersJob, TurnJob, WalkJob, WindowsJob
+from dcgan_dist.storage.copies import local_output
 
 JOBS = {"walk": WalkJob, "filters": FiltersJob, "windows": WindowsJob, "arithmetic": ArithmeticJob, "turn": TurnJob}
 Job: Any = reduce(operator.or_, (Annotated[options, tyro.conf.subcommand(name)] for name, options in JOBS.items()))
@@ -30,12 +31,14 @@ def main(argv: list[str]) -> int:
         job = replace(job, tracking_uri=absolute_tracking_uri(job.tracking_uri))
     name = next(name for name, options in JOBS.items() if isinstance(job, options))
     explore = getattr(importlib.import_module(f"dcgan_dist.explore.{name}"), f"run_{name}")  # no other is loaded
-    exploration = explore(job, argv[1:])
-    path = exploration.finish()
+    out = absolute(job.out, "out")
+    with local_output(out, "out") as folder:
+        exploration = explore(replace(job, out=str(folder)), argv[1:])
+        path = exploration.finish()
     print(json.dumps(exploration.figures, indent=1))
     for picture in exploration.pictures:
-        print(f"{exploration.folder / picture['file']}: {picture['caption']}")
-    print(f"result in {path}")
+        print(f"{out}/{picture['file']}: {picture['caption']}")
+    print(f"result in {out}/{path.name}")
     return 0
 
 

@@ -6,7 +6,6 @@ Exits 1 if anything is damaged.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from dcgan_dist.cli.command_line import absolute, default_shards, parse, run
 from dcgan_dist.cli.progress import progress_bar
@@ -31,13 +30,15 @@ def main(argv: list[str]) -> int:
     from dcgan_dist.data.contact_sheet import save_sheet
     from dcgan_dist.data.shards.inspection import inspect
     from dcgan_dist.data.shards.manifest import load_manifest
+    from dcgan_dist.storage.copies import local_output
 
     manifest = load_manifest(absolute(options.shards or default_shards(), "shards"), check_shards=False)
     with progress_bar(manifest.samples, manifest.dataset) as bar:
         inspection = inspect(manifest, bar.update)
     print(inspection)
     if options.sheet:
-        save_sheet(inspection.sheet, Path(options.sheet))
+        with local_output(options.sheet, "sheet") as file:
+            save_sheet(inspection.sheet, file)
         print(f"contact sheet {options.sheet}")
     write_json(options.json, inspection.to_json())
     return 1 if inspection.damages else 0

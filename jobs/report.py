@@ -14,8 +14,7 @@ def main(argv: list[str]) -> int:
     job = parse(ReportJob, argv, description=__doc__ or "")
     from dcgan_dist.report.page import write_report
 
-    path = write_report(job, argv)
-    print(f"report in {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    print(f"report in {write_report(job, argv)}")
     return 0
 
 

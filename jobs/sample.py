@@ -37,10 +37,12 @@ def main(argv: list[str]) -> int:
     require(job.n >= 1, f"`n` {job.n} asks for no image: give at least 1")
     from dcgan_dist.quality.sampling import save_samples
     from dcgan_dist.registry.load import load_generator
+    from dcgan_dist.storage.copies import local_output
 
     generator = load_generator(job.model, job.tracking_uri)
     out = absolute(job.out, "out")
-    save_samples(generator, out, n=job.n, seed=job.seed, mode=job.mode, each=job.each)
+    with local_output(out, "out") as place:
+        save_samples(generator, place, n=job.n, seed=job.seed, mode=job.mode, each=job.each)
     print(f"{job.n} images of {job.model} in {out}")
     return 0
 

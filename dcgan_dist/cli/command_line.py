@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 from dcgan_dist.cli.logs import render_flags, show_logs
+from dcgan_dist.cli.uri_flags import check_address, check_addresses
 from dcgan_dist.cluster.security_checks import ACCEPTED_RISKS, RISKS
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.tracking.address import holds_secret, sqlite_uri
@@ -46,7 +47,8 @@ def parse(
         prog: what is typed to start it; None: the script.
 
     Raises:
-        InputError: a value that the dataclass refuses, or --accept-risk without a risk.
+        InputError: a value that the dataclass refuses, an address that a setting does not take, or --accept-risk without a
+            risk.
     """
     show_logs()
     arguments: dict[str, Any] = {} if default is None else {"default": default}
@@ -58,7 +60,7 @@ def parse(
     printed = io.StringIO()
     try:
         with redirect_stderr(printed):
-            return tyro.cli(config_class, args=list(argv), description=description, prog=prog, **arguments)
+            options = tyro.cli(config_class, args=list(argv), description=description, prog=prog, **arguments)
     except SystemExit as leaving:
         # tyro would print what a config refuses by itself, with fields where flags belong.
         cause: BaseException | None = leaving
@@ -67,6 +69,8 @@ def parse(
                 raise cause from None
         sys.stderr.write(printed.getvalue())
         raise
+    check_addresses(options)
+    return options
 
 
 def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
@@ -153,8 +157,10 @@ def absolute(path: str, field: str) -> str:
     """Make a local path absolute; URIs stay as they are.
 
     Raises:
-        InputError: a relative path inside a Ray job, whose working directory is thrown away at its end.
+        InputError: a relative path inside a Ray job, whose working directory is thrown away at its end, or an address that
+            the field does not take.
     """
+    check_address(path, field)
     if "://" in path or Path(path).expanduser().is_absolute():
         return str(Path(path).expanduser()) if "://" not in path else path
     if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):

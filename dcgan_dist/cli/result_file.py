@@ -8,6 +8,7 @@ from typing import Any
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
+from dcgan_dist.storage.copies import local_output
 
 RESULT_NAME = "result.json"
 
@@ -30,8 +31,8 @@ def write_json(path: str, content: Any) -> None:
         InputError: the file cannot be written.
     """
     if path:
-        with writing(f"`json` {path}", "name another file"):
-            _write(Path(path), content)
+        with local_output(path, "json") as file, writing(f"`json` {path}", "name another file"):
+            _write(file, content)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from dcgan_dist.cli.command_line import default_shards
-from dcgan_dist.errors import InputError, require
+from dcgan_dist.cli.uri_flags import require_local
+from dcgan_dist.errors import require
 
 Codes = Literal["paper", "recommended"]
 
@@ -27,7 +28,7 @@ class DedupOptions:
     protect: list[str] = field(default_factory=list)
     """Data sets that are compared with --shards and never dropped, such as a test set."""
     rewrite: str = ""
-    """Also write what stays, as clean shards, to this folder."""
+    """Also write what stays, as clean shards, to this folder or URI."""
     coder: str = ""
     """Folder of a fitted coder (OUT/coder-* of another run) to use instead of fitting one."""
     cpus: int = 0
@@ -41,8 +42,7 @@ class DedupOptions:
         require(bool(self.shards), "`shards` names no data set: give at least one folder of shards")
         require(self.radius is None or self.radius >= 0, f"`radius` {self.radius} must be at least 0")
         require(self.cpus >= 0, f"`cpus` {self.cpus} must be at least 0")
-        if "://" in self.out or "://" in self.rewrite:
-            raise InputError("`out` and `rewrite` must be folders: their files are mapped into memory")
+        require_local(self.out, "out", "the thumbnails and codes there are mapped into memory")
 
     @property
     def folder(self) -> Path:

@@ -23,6 +23,7 @@ from dcgan_dist.registry.champion import ChampionRegistry, Version
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.registry.model_uri import ModelOfRun, RegisteredVersion, in_registry, parse_model_uri
 from dcgan_dist.registry.promotion_gate import CHECKED_DATA, VERDICT
+from dcgan_dist.storage.copies import local_output
 
 REPORT_NAME = "report.html"
 FOLDER = "memorization"
@@ -42,7 +43,11 @@ def run_check(options: MemorizationOptions) -> int:
         "give either `model` (a generator) or `samples` (its images), not both",
     )
     require(options.n >= 1, f"`n` {options.n} asks for no sample: give at least 1")
-    out = Path(absolute(options.out, "out"))
+    with local_output(absolute(options.out, "out"), "out") as out:
+        return _check(options, out)
+
+
+def _check(options: MemorizationOptions, out: Path) -> int:
     tracking_uri = absolute_tracking_uri(options.tracking_uri)
     version = _version(options.model, tracking_uri)  # once: an alias may move while the check runs
     model = version.uri if version else options.model
@@ -67,7 +72,7 @@ def run_check(options: MemorizationOptions) -> int:
         save_page(report, out / REPORT_NAME)
     write_result(out, _result(options, model, memorization, train, held_out))
     verdict = memorization.verdict
-    lines = [f"verdict: {verdict.verdict}", *verdict.reasons, f"report: {out / REPORT_NAME}"]
+    lines = [f"verdict: {verdict.verdict}", *verdict.reasons, f"report: {options.out.rstrip('/')}/{REPORT_NAME}"]
     _log.info("%s", "\n  ".join(lines))
     if model:
         _tell_registry(model, version, tracking_uri, memorization, train, out)

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import write_result
@@ -13,6 +12,7 @@ from dcgan_dist.prepare.plan import plan_shards
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
 from dcgan_dist.prepare.write_shards import prepare
+from dcgan_dist.storage.copies import local_output
 
 SHEET_NAME = "contact_sheet.png"
 SHEET_IMAGES = 64
@@ -38,9 +38,10 @@ def run_preparation(source: Source, options: ShardOptions) -> int:
         print(f"preprocessing {json.dumps(source.describe()[0])}; nothing was written")
         return 0
     prepared = prepare(source, options)
-    folder, manifest = Path(options.out), prepared.manifest
+    manifest = prepared.manifest
     images = read_images(manifest, SHEET_IMAGES, image_size=manifest.image_size)
-    save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
-    write_result(folder, {"job": "prepare"} | prepared.to_json())
-    print(f"{prepared}\ncontact sheet {folder / SHEET_NAME}")
+    with local_output(options.out, "out") as folder:
+        save_sheet(list(images.permute(0, 2, 3, 1).numpy()), folder / SHEET_NAME)
+        write_result(folder, {"job": "prepare"} | prepared.to_json())
+    print(f"{prepared}\ncontact sheet {options.out.rstrip('/')}/{SHEET_NAME}")
     return 0

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from dcgan_dist.data.shards.keys import held_out
@@ -48,7 +47,7 @@ class Prepared:
         """What the job writes as result.json."""
         manifest = self.manifest
         return {
-            "manifest": str(Path(manifest.location) / MANIFEST_NAME),
+            "manifest": f"{manifest.location}/{MANIFEST_NAME}",
             "manifest_hash": manifest.hash,
             "samples": {split: manifest.split(split).samples for split in manifest.splits},
             "shards": len(manifest.shards),
@@ -69,7 +68,7 @@ class Prepared:
         lines = [
             f"{manifest.dataset}: {counts} images of {manifest.image_size} pixels in {len(manifest.shards)} shards "
             f"({manifest.layout}, {megabytes:.1f} MB)",
-            f"manifest {Path(manifest.location) / MANIFEST_NAME}, hash {manifest.hash[:12]}{of_train}",
+            f"manifest {manifest.location}/{MANIFEST_NAME}, hash {manifest.hash[:12]}{of_train}",
         ]
         if set(self.items_by_samples) - {"0", "1"}:
             per_item = ", ".join(f"{k}: {n}" for k, n in sorted(self.items_by_samples.items(), key=lambda x: int(x[0])))

@@ -1,24 +1,26 @@
 """From a source to a folder of shards: which item goes into which shard, and going on where a killed job stopped."""
 
 import dataclasses
-import json
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard, write_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
-from dcgan_dist.files import whole_file
 from dcgan_dist.prepare.plan import REJECTED_NAME, Prepared, ShardResult, ShardTask, fingerprint, plan_shards
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Rejected, Source
+from dcgan_dist.storage.scratch import scratch_folder
+from dcgan_dist.storage.stored_folder import StoredFolder
+from dcgan_dist.storage.uri import is_uri
 
 PROGRESS_FOLDER = ".prepare"
 
@@ -26,11 +28,12 @@ _log = logging.getLogger(__name__)
 
 
 def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> ShardResult:
-    """Write one output shard and note beside it that it is done.
+    """Write one output shard and note beside it that it is done; for a store it is made on this machine's disk first.
 
     Raises:
         InputError: the folder cannot be seen from this machine, or cannot be written.
     """
+    stored = StoredFolder(folder)
     rejected: list[Rejected] = []
     items_by_samples: Counter[str] = Counter()
 
@@ -45,17 +48,27 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
                     yield result
             items_by_samples[str(n)] += 1
 
-    notes = Path(folder) / PROGRESS_FOLDER
-    if not notes.is_dir():
+    if stored.local and not (Path(folder) / PROGRESS_FOLDER).is_dir():
         raise InputError(f"`out` {folder} cannot be seen from every node: choose a folder that all nodes share")
     try:
-        shard = write_shard(Path(folder) / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
+        with nullcontext(Path(folder)) if stored.local else scratch_folder() as made:
+            shard = write_shard(made / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
+            for name in (index_name(task.name), task.name) if shard and not stored.local else ():
+                stored.retried(partial(stored.put_file, made / name, name))
         result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples))
-        with whole_file(notes / f"{task.name}.json") as unfinished:
-            unfinished.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
+        stored.retried(lambda: stored.write_json(_note_name(task), dataclasses.asdict(result)))
     except OSError as error:
-        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): make room or choose another") from error
+        raise _unwritable(folder, error) from error
     return result
+
+
+def _note_name(task: ShardTask) -> str:
+    """The file that says what became of an output shard."""
+    return f"{PROGRESS_FOLDER}/{task.name}.json"
+
+
+def _unwritable(folder: str, error: OSError) -> InputError:
+    return InputError(f"`out` {folder} cannot be written ({error.strerror or error}): make room or choose another")
 
 
 def prepare(source: Source, options: ShardOptions) -> Prepared:
@@ -65,15 +78,20 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
         InputError: the source is unusable, gave no image, or the folder holds another data set.
     """
     tasks = plan_shards(source, options)
-    folder = Path(options.out).expanduser().absolute()
+    folder = options.out if is_uri(options.out) else str(Path(options.out).expanduser().absolute())
+    stored = StoredFolder(folder)
     preparation = fingerprint(source, options, tasks)
-    if (folder / MANIFEST_NAME).exists():
-        return _finished_before(folder, preparation)
-    _claim(folder, preparation)
+    try:
+        if stored.retried(lambda: stored.exists(f"{stored.path}/{MANIFEST_NAME}")):
+            return _finished_before(folder, stored, preparation)
+        stored.retried(lambda: _claim(folder, stored, preparation))
+        notes = stored.retried(lambda: [_read_note(stored, task) for task in tasks])
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
-    results = {task.name: result for task in tasks if (result := _read_note(folder, task)) is not None}
+    results = {task.name: note for task, note in zip(tasks, notes, strict=True) if note is not None}
     missing = [task for task in tasks if task.name not in results]
-    make = partial(make_shard, layout=options.layout, folder=str(folder))
+    make = partial(make_shard, layout=options.layout, folder=folder)
     with progress_bar(sum(len(task.items) for task in tasks), source.dataset) as bar:
         bar.update(sum(len(task.items) for task in tasks if task.name in results))
         for task, result in run_tasks(make, source, missing, cpus=options.cpus):
@@ -82,8 +100,8 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
     return _finish(source, options, folder, [results[task.name] for task in tasks], preparation)
 
 
-def _finished_before(folder: Path, preparation: str) -> Prepared:
-    manifest = load_manifest(str(folder))
+def _finished_before(folder: str, stored: StoredFolder, preparation: str) -> Prepared:
+    manifest = load_manifest(folder)
     if manifest.source.get("preparation") != preparation:
         raise InputError(
             f"{folder} already holds shards made in another way: choose another `out`, or remove that folder"
@@ -91,36 +109,32 @@ def _finished_before(folder: Path, preparation: str) -> Prepared:
     _log.info(
         "%s is prepared already, nothing was done; for a source that has changed since, choose another `out`", folder
     )
-    listed = folder / REJECTED_NAME
-    rejected = _read_rejected(json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else [])
+    rejected = _read_rejected(stored.retried(lambda: stored.read_json(REJECTED_NAME)) or [])
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])
 
 
-def _claim(folder: Path, preparation: str) -> None:
+def _claim(folder: str, stored: StoredFolder, preparation: str) -> None:
     """Mark the folder as being filled by this preparation."""
-    claim = folder / PROGRESS_FOLDER / "preparation"
-    if claim.exists():
-        if claim.read_text(encoding="utf-8") != preparation:
-            raise InputError(
-                f"{folder} holds an unfinished preparation of other images or settings: choose another `out`, "
-                "or remove that folder"
-            )
-        return
+    claim = f"{PROGRESS_FOLDER}/preparation"
     try:
-        claim.parent.mkdir(parents=True, exist_ok=True)
-        claim.write_text(preparation, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"`out` {folder} cannot be written ({error.strerror}): choose another folder") from error
+        claimed_by = stored.read_bytes(claim).decode()
+    except FileNotFoundError:
+        stored.write_bytes(claim, preparation.encode())
+        return
+    if claimed_by != preparation:
+        raise InputError(
+            f"{folder} holds an unfinished preparation of other images or settings: choose another `out`, "
+            "or remove that folder"
+        )
 
 
-def _read_note(folder: Path, task: ShardTask) -> ShardResult | None:
+def _read_note(stored: StoredFolder, task: ShardTask) -> ShardResult | None:
     """The result of a shard that an earlier run finished."""
-    note = folder / PROGRESS_FOLDER / f"{task.name}.json"
-    if not note.exists():
+    content = stored.read_json(_note_name(task))
+    if content is None:
         return None
-    content = json.loads(note.read_text(encoding="utf-8"))
     shard = Shard(**content["shard"]) if content["shard"] else None
-    if shard and (not (folder / shard.name).exists() or (folder / shard.name).stat().st_size != shard.bytes):
+    if shard and stored.size(shard.name) != shard.bytes:
         return None
     rejected = _read_rejected(content["rejected"])
     return ShardResult(shard=shard, rejected=rejected, items_by_samples=content["items_by_samples"])
@@ -131,18 +145,18 @@ def _read_rejected(entries: list[dict[str, str]]) -> tuple[Rejected, ...]:
 
 
 def _finish(
-    source: Source, options: ShardOptions, folder: Path, results: Sequence[ShardResult], preparation: str
+    source: Source, options: ShardOptions, folder: str, results: Sequence[ShardResult], preparation: str
 ) -> Prepared:
+    stored = StoredFolder(folder)
     rejected = tuple(item for result in results for item in result.rejected)
     items_by_samples = dict(sum((Counter(result.items_by_samples) for result in results), Counter()))
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
-        shutil.rmtree(folder / PROGRESS_FOLDER)
+        stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
         raise InputError(
             f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
         )
     preprocessing, origin = source.describe()
-    (folder / REJECTED_NAME).write_text(json.dumps([dataclasses.asdict(item) for item in rejected]), encoding="utf-8")
     manifest = Manifest(
         dataset=source.dataset,
         image_size=source.image_size,
@@ -153,8 +167,15 @@ def _finish(
         shards=shards,
         classes=len(source.class_names()),
         class_names=source.class_names(),
-        location=str(folder),
+        location=folder,
     )
-    write_manifest(manifest, folder)
-    shutil.rmtree(folder / PROGRESS_FOLDER)
+    try:
+        for name, content in (
+            (REJECTED_NAME, [dataclasses.asdict(item) for item in rejected]),
+            (MANIFEST_NAME, manifest.to_json()),
+        ):
+            stored.retried(partial(stored.write_json, name, content))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples)

@@ -13,6 +13,7 @@ from dcgan_dist.models.standing_statistics import check_images_stand_alone
 from dcgan_dist.registry.lineage import find_lineage
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.registry.model_uri import in_registry
+from dcgan_dist.storage.copies import local_input
 
 
 def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
@@ -39,10 +40,10 @@ def identify(model: str, tracking_uri: str) -> dict[str, Any]:
     if in_registry(model):
         lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
         return {"asked_for": model, "uri": lineage.uri, "run_id": lineage.run_id, "tags": lineage.tags}
-    folder = Path(model).expanduser()
-    if is_authors_folder(folder):
-        return {"asked_for": model, "uri": model, "sha256_of_arrays": _hash_arrays(folder)}
-    return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": sha256_of(folder / "checkpoint.json")}
+    with local_input(model, "model") as folder:
+        if is_authors_folder(folder):
+            return {"asked_for": model, "uri": model, "sha256_of_arrays": _hash_arrays(folder)}
+        return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": sha256_of(folder / "checkpoint.json")}
 
 
 def _hash_arrays(folder: Path) -> str:

@@ -18,6 +18,7 @@ from dcgan_dist.models.standing_statistics import has_standing_statistics, resta
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.registry.registry import load_registered
+from dcgan_dist.storage.copies import local_input
 from dcgan_dist.training.checkpoint_integrity import load_checkpoint
 
 Network = TypeVar("Network", Generator, Discriminator)
@@ -36,7 +37,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     >>> images = generator(torch.rand(4, 100) * 2 - 1)
 
     Args:
-        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or snapshot folder, whose
+        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or snapshot folder (or its URI), whose
             averaged generator is taken where it has one, or a folder of the arrays that the paper's authors released for
             SVHN. These arrays, and a checkpoint in the middle of a run, have no standing statistics: they are then
             measured over 100 batches of 128 z of a fixed seed.
@@ -50,11 +51,11 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     )
     if in_registry(model):
         return load_registered(model, absolute_tracking_uri(tracking_uri), Generator)
-    folder = Path(model).expanduser()
-    if is_authors_folder(folder):
-        generator = import_network(folder, Generator)
-    else:
-        generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
+    with local_input(model, "model") as folder:
+        if is_authors_folder(folder):
+            generator = import_network(folder, Generator)
+        else:
+            generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
     if has_standing_statistics(generator):
         return generator.eval()
     size, dtype = {"batches": STANDING_BATCHES, "batch_size": STANDING_BATCH_SIZE}, next(generator.parameters()).dtype
@@ -82,10 +83,10 @@ def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> 
         return untrained_discriminator(preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
     if in_registry(model):
         return load_registered(model, absolute_tracking_uri(tracking_uri), Discriminator)
-    folder = Path(model).expanduser()
-    if is_authors_folder(folder):
-        return import_network(folder, Discriminator).eval()
-    return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
+    with local_input(model, "model") as folder:
+        if is_authors_folder(folder):
+            return import_network(folder, Discriminator).eval()
+        return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
 
 
 def load_classifier(model: str, tracking_uri: str = "") -> Classifier:
@@ -124,10 +125,10 @@ def describe_training(model: str) -> str:
         return f"nothing: preset {model.removeprefix(UNTRAINED)} before training"
     if in_registry(model):
         return f"{model} (its card in the registry says on what it was trained)"
-    folder = Path(model).expanduser()
-    if is_authors_folder(folder):
-        return "the authors' release: trained on the images of SVHN's train split, 200 epochs"
-    config, progress, _ = load_checkpoint(folder)
+    with local_input(model, "model") as folder:
+        if is_authors_folder(folder):
+            return "the authors' release: trained on the images of SVHN's train split, 200 epochs"
+        config, progress, _ = load_checkpoint(folder)
     return (
         f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
         f"{config.seed}"

@@ -9,18 +9,19 @@ from markupsafe import Markup
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.html_page import heading, page, paragraph, save_page
-from dcgan_dist.errors import InputError
+from dcgan_dist.cli.result_file import writing
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.registry.identify import identify, open_generator
 from dcgan_dist.report.report_options import ReportJob
 from dcgan_dist.report.report_pictures import sample_pictures
 from dcgan_dist.report.sections import order, read_results, section, values
+from dcgan_dist.storage.copies import local_output
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 
 
-def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
-    """Gather, write, keep in MLflow; returns the page's path.
+def write_report(job: ReportJob, arguments: Sequence[str]) -> str:
+    """Gather, write, keep in MLflow; returns the page's place.
 
     Raises:
         InputError: no such model, a result that cannot be read, or a place that cannot be written.
@@ -37,14 +38,13 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> Path:
         heading("This page"),
         paragraph(Markup("Made by <code>{}</code>").format(command)),
     ]
-    out = Path(absolute(job.out, "out"))
-    out = out if out.suffix == ".html" else out / "report.html"
-    try:
-        save_page(page(f"Report on {identity['uri']}", *parts), out)
-    except OSError as error:
-        raise InputError(f"`out` {out} cannot be written ({error.strerror}): name another place") from error
-    if job.track:
-        _track(job, tracking_uri, identity, out)
+    out = absolute(job.out, "out")
+    out = out if out.endswith(".html") else f"{out.rstrip('/')}/report.html"
+    with local_output(out, "out") as file:
+        with writing(f"`out` {out}", "name another place"):
+            save_page(page(f"Report on {identity['uri']}", *parts), file)
+        if job.track:
+            _track(job, tracking_uri, identity, file)
     return out
 
 

@@ -84,6 +84,18 @@ def is_object_store(files: AbstractFileSystem) -> bool:
     return not OBJECT_STORES.isdisjoint(protocols)
 
 
+def copy_command(source: str, target: str, *, folder: bool = True) -> str:
+    """The shell command that copies a folder, or a file, between a local disk and a store."""
+    protocol = next((place.partition("://")[0] for place in (source, target) if "://" in place), "")
+    tools = {
+        "s3": ("aws s3 sync", "aws s3 cp"),
+        **dict.fromkeys(("gs", "gcs"), ("gcloud storage rsync -r", "gcloud storage cp")),
+        **dict.fromkeys(("http", "https"), ("wget -r -np", "wget")),
+    }
+    tool = tools.get(protocol, ("the store's own tool", "the store's own tool"))[0 if folder else 1]
+    return f"{tool} {source} {target}"
+
+
 def _split_parameters(location: str) -> tuple[str, dict[str, Any]]:
     """Cut the known parameters off an s3:// URI; a `?` before anything else belongs to the key."""
     address, _, query = location.partition("?")

@@ -6,7 +6,9 @@ import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from isal.isal_zlib import crc32
@@ -120,6 +122,20 @@ class _OpenFile:
 
 
 Storage = LocalFolder | RemoteFolder
+
+
+def read_place(place: str) -> bytes:
+    """Content of a small file at a local path or a URI.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        InputError: the store stayed away, or refuses the credentials.
+    """
+    if not is_uri(place):
+        return read_file(Path(place).expanduser())
+    folder, _, name = place.rpartition("/")
+    with closing(open_storage(folder)) as storage:
+        return storage.read_all(unquote(name))
 
 
 def open_storage(location: str, *, mapped: bool = False, cache_folder: str = "") -> Storage:

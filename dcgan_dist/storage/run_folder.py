@@ -1,20 +1,17 @@
 """What a run keeps in the storage, beside the checkpoints that Ray puts there: who it is, its sign of life, its result."""
 
-import json
 import os
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.filesystems import is_object_store, open_filesystem, storage_errors
+from dcgan_dist.storage.stored_folder import StoredFolder
 
 ALIVE_SECONDS = 30.0
 
@@ -24,110 +21,16 @@ def unique_suffix() -> str:
     return os.urandom(3).hex()
 
 
-class RunFolder:
-    """STORAGE/RUN_NAME on a local disk or behind a URI; see `open_filesystem`.
-
-    Every method that reads raises OSError where the store does not answer, which is not the same as having no such file,
-    and CredentialsError where it refuses the credentials.
-    """
+class RunFolder(StoredFolder):
+    """STORAGE/RUN_NAME on a local disk or behind a URI."""
 
     def __init__(self, storage: str, name: str) -> None:
         self.storage, self.name = storage, name
         try:
-            self.fs, root = open_filesystem(storage)
+            super().__init__(storage)
         except InputError as error:
             raise InputError(f"`storage` {error}") from error
-        self.path = f"{root}/{name}"
-
-    @property
-    def local(self) -> bool:
-        """Whether it lies on a file system of this machine, where files have paths."""
-        return bool(getattr(self.fs, "local_file", False))
-
-    @storage_errors()
-    def read_bytes(self, name: str) -> bytes:
-        """Content of a file."""
-        content = self.fs.cat_file(f"{self.path}/{name}")
-        assert isinstance(content, bytes)  # fsspec says text or bytes
-        return content
-
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """Content of a file; None if it is missing or torn."""
-        try:
-            return json.loads(self.read_bytes(name))
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def write_json(self, name: str, value: dict[str, Any]) -> None:
-        """Write a file so that a reader sees the old content or the new."""
-        self.write_bytes(name, (json.dumps(value, indent=1) + "\n").encode())
-
-    @storage_errors()
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file so that a reader sees the old content or the new; folders are made."""
-        target = f"{self.path}/{name}"
-        if is_object_store(self.fs):
-            self.fs.pipe_file(target, content)
-            return
-        self.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-        draft = f"{target}.tmp"
-        try:
-            with self.fs.open(draft, "wb") as file:
-                file.write(content)  # pyright: ignore[reportArgumentType]  # fsspec says text or bytes
-            self.fs.mv(draft, target)
-        except OSError:
-            self.remove(draft)  # on a full disk a part of it
-            raise
-
-    @storage_errors()
-    def files(self, name: str) -> list[str]:
-        """Paths of the files and folders inside a folder of the run, last name first; none if it does not exist."""
-        folder = f"{self.path}/{name}".rstrip("/")
-        try:
-            paths = [path.rstrip("/") for path in self.fs.ls(folder, detail=False)]
-        except FileNotFoundError:
-            return []
-        return sorted((path for path in paths if path.strip("/") != folder.strip("/")), reverse=True)
-
-    @storage_errors()
-    def fetch(self, path: str, folder: Path) -> Path:
-        """A local copy of a folder of the storage, or the folder itself where it is local already."""
-        if self.local:
-            return Path(path)
-        target = folder / Path(path).name
-        shutil.rmtree(target, ignore_errors=True)  # fetched before, in whatever state
-        for root, _, names in self.fs.walk(path, on_error="raise"):
-            copy = target / str(root).strip("/").removeprefix(path.strip("/")).strip("/")
-            copy.mkdir(parents=True, exist_ok=True)
-            for name in names:
-                self.fs.get_file(f"{root}/{name}", str(copy / name))
-        return target
-
-    @storage_errors()
-    def put(self, folder: Path, name: str) -> str:
-        """Copy a local folder into the run folder, replacing one of that name; returns its path in the storage."""
-        target = f"{self.path}/{name}"
-        if self.exists(target):
-            self.fs.rm(target, recursive=True)
-        self.fs.put(str(folder), target, recursive=True)
-        return target
-
-    @storage_errors()
-    def exists(self, path: str) -> bool:
-        """Whether there is a file or folder of that path."""
-        try:
-            self.fs.info(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
-    def remove(self, path: str) -> None:
-        """Remove a file or folder; a storage that refuses keeps it, which costs room and nothing else."""
-        try:
-            with storage_errors():
-                self.fs.rm(path, recursive=True)
-        except OSError:
-            pass
+        self.path = f"{self.path}/{name}"
 
     def seconds_since_heartbeat(self) -> float | None:
         """Age of the last sign of life; None if there was none, or if the process that gave it is known to be dead."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dcgan_dist.cli.command_line import parse
+from dcgan_dist.cli.uri_flags import require_local
 from dcgan_dist.errors import require
 
 C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
@@ -40,6 +41,7 @@ class TableOptions:
     """Check model and data, print what would be done, and write nothing."""
 
     def __post_init__(self) -> None:
+        require_local(self.out, "out", "the files of features there are read and written piece by piece")
         require(self.cpus >= 0 and self.seed >= 0, f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
         if self.use_gpu:
             import torch  # late: --help loads this module

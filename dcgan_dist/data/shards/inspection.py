@@ -4,6 +4,7 @@ import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,11 @@ from dcgan_dist.data.shards.indexing import read_contents, shared_keys
 from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.data.shards.tar_members import Damage, Member, TarFault, walk_tar
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.local import LocalFolder
-from dcgan_dist.storage.uri import is_uri
+from dcgan_dist.storage.local import LocalFolder, Storage, open_storage
+from dcgan_dist.storage.scratch import scratch_folder
 
 SHEET_IMAGES = 64
+COPIED_AT_ONCE = 16 << 20
 
 
 @dataclass(kw_only=True, slots=True)
@@ -75,32 +77,45 @@ def inspect(manifest: Manifest, progress: Callable[[int], object] = lambda sampl
         progress: told of the samples looked at, shard by shard.
 
     Raises:
-        InputError: the data set lies behind a URI.
+        InputError: a store stayed away, or refuses the credentials.
     """
-    if is_uri(manifest.location):
-        raise InputError(f"{manifest.location} cannot be inspected from here: copy the shards to a local disk")
     inspection = Inspection(manifest=manifest)
-    storage = LocalFolder(manifest.location)
     owners: dict[str, str] = {}
     every = max(1, manifest.samples // SHEET_IMAGES)
     first = 0
-    for shard in manifest.shards:
-        path = Path(manifest.location) / shard.name
-        try:
-            index = load_index(storage, shard)
-        except InputError as error:
-            fault = Damage(shard=shard.name, member=index_name(shard.name), offset=0, fault=str(error))
-            inspection.damages.append(fault)
-        else:
-            if path.is_file():
-                _check_shard(path, shard, index, inspection, range(-first % every, shard.samples, every))
-                inspection.damages += shared_keys(owners, shard.name, index.keys, index.offsets.tolist())
+    with closing(open_storage(manifest.location)) as storage, scratch_folder() as scratch:
+        for shard in manifest.shards:
+            try:
+                index = load_index(storage, shard)
+            except InputError as error:
+                fault = Damage(shard=shard.name, member=index_name(shard.name), offset=0, fault=str(error))
+                inspection.damages.append(fault)
             else:
-                fault = f"missing, with its {shard.samples} samples"
-                inspection.damages.append(Damage(shard=shard.name, member="", offset=0, fault=fault))
-        first += shard.samples
-        progress(shard.samples)
+                if (path := _local_shard(storage, manifest.location, shard, scratch)).is_file():
+                    _check_shard(path, shard, index, inspection, range(-first % every, shard.samples, every))
+                    inspection.damages += shared_keys(owners, shard.name, index.keys, index.offsets.tolist())
+                else:
+                    fault = f"missing, with its {shard.samples} samples"
+                    inspection.damages.append(Damage(shard=shard.name, member="", offset=0, fault=fault))
+            first += shard.samples
+            progress(shard.samples)
     return inspection
+
+
+def _local_shard(storage: Storage, location: str, shard: Shard, scratch: Path) -> Path:
+    """Where a shard lies, or is copied to in the place of the one before; no file where it is missing."""
+    if isinstance(storage, LocalFolder):
+        return Path(location) / shard.name
+    path = scratch / "shard.tar"
+    path.unlink(missing_ok=True)
+    try:
+        size = storage.size(shard.name)
+    except FileNotFoundError:
+        return path
+    with path.open("wb") as file:
+        for offset in range(0, size, COPIED_AT_ONCE):
+            file.write(storage.read(shard.name, offset, min(COPIED_AT_ONCE, size - offset)))
+    return path
 
 
 def _check_shard(path: Path, shard: Shard, index: ShardIndex, inspection: Inspection, pictured: range) -> None:

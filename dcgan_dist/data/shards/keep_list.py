@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
-from dcgan_dist.untrusted import Count, Name, parse_json, read_file, refusing
+from dcgan_dist.storage.local import read_place
+from dcgan_dist.untrusted import Count, Name, parse_json, refusing
 
 
 class Dropped(NamedTuple):
@@ -109,9 +110,11 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
     """
     with refusing(f"{path} is torn or not a keep list", "make it again"):
         try:
-            text = read_file(Path(path).expanduser())
+            text = read_place(path)
         except OSError as error:
-            raise InputError(f"keep list {path} cannot be read ({error.strerror}): check `keep_list`") from error
+            raise InputError(
+                f"keep list {path} cannot be read ({error.strerror or error}): check `keep_list`"
+            ) from error
         several = "keep_lists" in parse_json(text, dict[str, Any])
         lists = parse_json(text, _StoredLists).keep_lists if several else [parse_json(text, _StoredList)]
         stored = next((item for item in lists if item.manifest_hash == manifest.hash), lists[0])
