@@ -6,6 +6,9 @@ configuration files, instance roles); none pass through this program, and none m
 
 from __future__ import annotations
 
+import logging
+import math
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -19,15 +22,21 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 
 if TYPE_CHECKING:
     import pyarrow.fs
 
 T = TypeVar("T")
 
-PATIENCE_MINUTES = 0.5
-"""How long a store that does not answer is asked again."""
+_log = logging.getLogger(__name__)
+
+PATIENCE = "DCGAN_DIST_STORE_MINUTES"
+"""The variable that says how many minutes a store that does not answer is asked again."""
+PATIENCE_MINUTES = 5.0
+"""How long that is where the variable is not set."""
+DISK_MINUTES = 0.5
+"""How long at most a disk that is full or broken is tried again, which mends itself less often."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
@@ -156,12 +165,27 @@ def _refuses_credentials(error: OSError) -> bool:
     return error.errno is None and (isinstance(error, PermissionError) or str(error).startswith("Forbidden"))
 
 
+def default_patience() -> float:
+    """Minutes for which a store is asked again: $DCGAN_DIST_STORE_MINUTES, else 5.
+
+    Raises:
+        InputError: the variable holds no such number.
+    """
+    text = os.environ.get(PATIENCE) or str(PATIENCE_MINUTES)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    require(0 <= minutes < math.inf, f"{PATIENCE}={text} is no number of minutes: give one such as 10")
+    return minutes
+
+
 def with_retries(
     attempt: Callable[[], T],
     *,
     before_retry: Callable[[], object] = lambda: None,
     progress: Callable[[], int] = lambda: 0,
-    patience_minutes: float = PATIENCE_MINUTES,
+    patience_minutes: float | None = None,
 ) -> T:
     """Result of `attempt`, which is called until it succeeds; pauses double.
 
@@ -169,12 +193,13 @@ def with_retries(
         attempt: what is tried.
         before_retry: called before each further attempt, to clear away what the one before left.
         progress: tells how far the attempts have come; patience begins anew whenever it grows.
-        patience_minutes: how long a store that refuses is asked again; 0: one attempt.
+        patience_minutes: how long a store that refuses is asked again; 0: one attempt; None: `default_patience`.
 
     Raises:
         FileNotFoundError, CredentialsError: at once, as waiting does not help.
         OSError: the last refusal, once patience is at its end.
     """
+    patience = default_patience() if patience_minutes is None else patience_minutes
     began, reached, pause = time.monotonic(), progress(), FIRST_PAUSE_SECONDS
     while True:
         try:
@@ -182,11 +207,13 @@ def with_retries(
                 return attempt()
         except (FileNotFoundError, CredentialsError):
             raise
-        except OSError:
+        except OSError as error:
             if (now := progress()) > reached:
                 began, reached, pause = time.monotonic(), now, FIRST_PAUSE_SECONDS
-            if time.monotonic() + pause > began + 60 * patience_minutes:
+            minutes = patience if error.errno is None else min(patience, DISK_MINUTES)
+            if time.monotonic() + pause > began + 60 * minutes:
                 raise
+            _log.debug("asked again after %.1f s: %s", pause, error)
         time.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         before_retry()

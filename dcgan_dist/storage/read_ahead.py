@@ -14,7 +14,7 @@ from typing import TypeVar
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage import chunk_cache
 from dcgan_dist.storage.chunk_cache import ChunkCache
-from dcgan_dist.storage.filesystems import PATIENCE_MINUTES, CredentialsError, with_retries
+from dcgan_dist.storage.filesystems import CredentialsError, default_patience, with_retries
 from dcgan_dist.storage.remote_bytes import FsspecFiles, HttpFiles
 
 T = TypeVar("T")
@@ -32,9 +32,10 @@ class RemoteFolder:
         *,
         cache_folder: str = "",
         cache_bytes: int = DEFAULT_CACHE_BYTES,
-        patience_minutes: float = PATIENCE_MINUTES,
+        patience_minutes: float | None = None,
     ) -> None:
-        self._location, self._patience_minutes = location.rstrip("/"), patience_minutes
+        self._location = location.rstrip("/")
+        self._patience_minutes = default_patience() if patience_minutes is None else patience_minutes
         make = HttpFiles if location.startswith(("http://", "https://")) else FsspecFiles
         self._files = make(self._location)
         self._sizes: dict[str, int] = {}
