@@ -1,16 +1,20 @@
 # make train: a first DCGAN on drawn rooms, on this machine, in minutes.   make test: everything the tests check.
+# make check: lint, types and what is tested without a cluster, before a commit.   make docs: the pages, in site/.
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
+YAML := $(shell git ls-files '*.yaml' '*.yml')
+# Rooms that need no Ray, no server and no browser.
+UNIT := architecture cli data models neighbors prepare quality similarity storage training
 
-.PHONY: train test lint install clean
+.PHONY: train check test lint docs install clean
 
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 # The same commands a user types; both go on where they were stopped.
@@ -21,10 +25,19 @@ train: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/yamllint --strict $(YAML)
 	$(BIN)/pyright
+
+check: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow and not cluster" \
+		$(wildcard $(UNIT:%=tests/%) $(UNIT:%=tests/test_%.py))
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv build *.egg-info $(DEMO)
+	rm -rf .venv build site *.egg-info $(DEMO)

@@ -51,7 +51,7 @@ def judge_gpus(counts: dict[str, int]) -> Check:
         remedy = "install a torch whose CUDA the driver knows (nvidia-smi shows it); leave CUDA_VISIBLE_DEVICES alone"
         return Check(name="GPUs", status="failed", found=found, remedy=remedy)
     if counts["FAISS"] < counts["torch"]:
-        remedy = "pip install faiss-gpu; until then searches run on the CPU"
+        remedy = "pip uninstall faiss-cpu, then pip install faiss-gpu; until then searches run on the CPU"
         return Check(name="GPUs", status="warning", found=found, remedy=remedy)
     return Check(name="GPUs", status="ok", found=found if counts["torch"] else "none: everything runs on the CPU")
 
