@@ -1,20 +1,16 @@
 """What unrelated images look like to a code and a verifier: the measure of false discoveries."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from dcgan_dist.dedup.groups import Rows
-from dcgan_dist.dedup.pair_files import ScoredPairs, in_order
-from dcgan_dist.neighbors.hamming import pairs_within
-from dcgan_dist.similarity.verifier import score_rows
+from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.similarity.verifier import Axis
 
-Axis = Literal[2, 3]
-UPSIDE_DOWN, MIRROR = 2, 3
+FLIPS: dict[str, Axis] = {"mirror": 3, "upside_down": 2}
 """Axes of (n, c, h, w) that are flipped."""
 QUERIES = 5000
 RANDOM_PAIRS, AT_ONCE = 10_000_000, 1_000_000
@@ -83,40 +79,3 @@ def separating_threshold(scores: NDArray[np.float32], mirror: FlipTest, least: f
     accepted = len(scores) - np.searchsorted(np.sort(scores), thresholds)
     false = len(mirror.found.scores) - np.searchsorted(np.sort(mirror.found.scores), thresholds)
     return float(thresholds[np.argmax(accepted - FALSE_WEIGHT * mirror.expected(1) * false)])
-
-
-def flip_test(
-    codes: NDArray[np.uint8],
-    usable: Rows,
-    *,
-    radius: int,
-    gather: Callable[[Rows], NDArray[np.uint8]],
-    encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-    related: Rows,
-    axis: Axis,
-    seed: int = 0,
-) -> FlipTest:
-    """Search flipped images.
-
-    Args:
-        codes: (n, code_bits / 8) of all rows.
-        usable: rows that count.
-        radius: bits.
-        gather: rows to thumbnails.
-        encode: thumbnails to codes.
-        related: (n,) a name for each row; rows of one name are related.
-        axis: MIRROR or UPSIDE_DOWN.
-        seed: of the choice of queries.
-    """
-    chosen = np.random.default_rng(seed).permutation(len(usable))[:QUERIES]
-    queries = np.sort(usable[chosen])
-    flipped = encode(np.flip(gather(queries), axis).copy()) if len(queries) else codes[:0]
-    blocks = []
-    for block in pairs_within(flipped, radius, others=codes[usable]):
-        first, second = queries[block.first], usable[block.second]
-        unrelated = related[first] != related[second]
-        scores = np.zeros(int(unrelated.sum()), np.float32)
-        blocks.append(ScoredPairs(first[unrelated], second[unrelated], block.distances[unrelated], scores))
-    found = in_order(blocks)
-    scores = score_rows(found.first, found.second, gather, flip=axis)
-    return FlipTest(queries=len(queries), rows=len(usable), found=found._replace(scores=scores))

@@ -1,8 +1,9 @@
 """All pairs of a corpus within the radius, with their scores: searched and verified once, kept for the next time."""
 
+import dataclasses
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +29,13 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.similarity import verifier
-from dcgan_dist.similarity.verifier import score_rows
+from dcgan_dist.similarity.verifier import Axis, score_rows
 
 BLOCK = 1 << 16
 """Pairs that one task verifies; what is done stays done."""
 MOST_PAIRS = 200_000_000
+ALL_ROWS = np.iinfo(np.uint64).max
+"""As greatest `query_order`."""
 FIRST_VERIFIER = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
 """Stands for version 1 of the verifier: the hash of its source, by which pairs were kept before it had versions."""
 
@@ -59,33 +62,50 @@ def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) ->
     return PairRule(names=names, hash=content_hash([coder, scored_by]), radius=radius)
 
 
-def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int) -> ScoredPairs:
+def flip_rule(rule: PairRule, images: CodedImages, axis: Axis, most: int) -> PairRule:
+    """The rule of flipped images: of the usable ones, the first `most` in the order of queries are searched for."""
+    order = rule.query_order(images.corpus)[images.usable]
+    queries = int(np.partition(order, most - 1)[most - 1]) if len(order) > most else int(ALL_ROWS)
+    return dataclasses.replace(rule, hash=content_hash([rule.hash, axis]), queries=queries)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flip:
+    """How images are flipped before they are searched for."""
+
+    axis: Axis
+    encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    """Thumbnails to codes."""
+
+
+def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip: Flip | None = None) -> ScoredPairs:
     """Every pair within the radius, ascending.
 
     Args:
         images: that are searched.
-        folder: of the results.
+        files: folder in which pairs are kept.
         rule: what the pairs depend on.
         cpus: tasks at once.
+        flip: of the images that the rule makes queries; None: all images are searched as they are.
 
     Raises:
         InputError: there are more pairs than fit.
     """
-    files = folder / "pairs"
     files.mkdir(parents=True, exist_ok=True)
     known, covered, damages = known_pairs(files, images.corpus, rule)
     for damage in damages:
         _log.warning("%s: it is made again", damage)
     search = missing_search(covered)
     if search is None:
-        _log.info("%s pairs known from before", f"{len(known.first):,}")
+        if flip is None:
+            _log.info("%s pairs known from before", f"{len(known.first):,}")
         return known
-    if search.old:
+    if search.old and flip is None:
         _log.info("%d new shards are compared with themselves and %d known ones", len(search.new), len(search.old))
     name = file_name(search, rule)
     unfinished = files / f"{name}.part"
-    first, second, distances = _candidates(images, search, rule.radius, unfinished / "candidates.npz")
-    scores = _scores(first, second, images.table, unfinished, cpus)
+    first, second, distances = _candidates(images, search, rule, flip, unfinished / "candidates.npz")
+    scores = _scores(first, second, images.table, flip and flip.axis, unfinished, cpus)
     pairs = ScoredPairs(first, second, distances, scores)
     write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
     shutil.rmtree(unfinished)
@@ -93,7 +113,7 @@ def all_pairs(images: CodedImages, folder: Path, rule: PairRule, cpus: int) -> S
 
 
 def _candidates(
-    images: CodedImages, search: Search, radius: int, path: Path
+    images: CodedImages, search: Search, rule: PairRule, flip: Flip | None, path: Path
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
     """Pairs of codes within the radius, ascending; from an earlier attempt, where there was one."""
     try:
@@ -103,26 +123,45 @@ def _candidates(
         pass
     except (Damaged, KeyError) as error:
         _log.warning("%s: the search is done again", error)
-    new, old = (_rows(images, numbers) for numbers in search)
+    searches = _searches(images, search, rule, flip)
     blocks, count = [], 0
-    with progress_bar(1000 * (1 + bool(len(old))), "search") as bar:
-        for others in (None, old) if len(old) else (None,):
+    with progress_bar(1000 * len(searches), "search" if flip is None else "null") as bar:
+        for queries, codes, others in searches:
             began = bar.n
 
             def progress(share: float, began: float = began) -> None:
                 bar.update(began + round(1000 * share) - bar.n)
 
             within = None if others is None else images.codes[others]
-            for block in pairs_within(images.codes[new], radius, others=within, progress=progress):
-                a, b = new[block.first], (new if others is None else others)[block.second]
-                empty = np.zeros(len(a), np.float32)
-                blocks.append(ScoredPairs(np.minimum(a, b), np.maximum(a, b), block.distances.astype(np.int16), empty))
+            for block in pairs_within(codes, rule.radius, others=within, progress=progress):
+                a, b = queries[block.first], (queries if others is None else others)[block.second]
+                ends = (a, b) if flip else (np.minimum(a, b), np.maximum(a, b))
+                blocks.append(ScoredPairs(*ends, block.distances.astype(np.int16), np.zeros(len(a), np.float32)))
                 count += len(a)
                 if count > MOST_PAIRS:
-                    raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
+                    raise InputError(
+                        f"more than {MOST_PAIRS:,} pairs within {rule.radius} bits: give a smaller `radius`"
+                    )
     pairs = in_order(blocks)
     write_npz(path, first=pairs.first, second=pairs.second, distances=pairs.distances)
     return pairs.first, pairs.second, pairs.distances
+
+
+def _searches(
+    images: CodedImages, search: Search, rule: PairRule, flip: Flip | None
+) -> list[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64] | None]]:
+    """Rows that are searched for, their codes, and the rows they are searched among; None: among themselves."""
+    new, old = (_rows(images, numbers) for numbers in search)
+    if rule.queries is None or flip is None:
+        return [(new, images.codes[new], others) for others in ((None, old) if len(old) else (None,))]
+    chosen = rule.query_order(images.corpus) <= rule.queries
+    searches = []
+    for rows, others in ((new, np.union1d(new, old)), (old, new)):
+        rows = rows[chosen[rows]]
+        if len(rows):
+            pictures = np.flip(images.table.gather(rows), flip.axis).copy()
+            searches.append((rows, flip.encode(pictures), others))
+    return searches
 
 
 def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:
@@ -134,7 +173,12 @@ def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:
 
 
 def _scores(
-    first: NDArray[np.int64], second: NDArray[np.int64], table: ThumbnailTable, unfinished: Path, cpus: int
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    table: ThumbnailTable,
+    axis: Axis | None,
+    unfinished: Path,
+    cpus: int,
 ) -> NDArray[np.float32]:
     """Scores of all candidates, block by block; blocks that an earlier attempt scored stay."""
     scores = np.zeros(len(first), np.float32)
@@ -149,15 +193,17 @@ def _scores(
             _log.warning("%s: the block is scored again", error)
             waiting.append(start)
     blocks = [(start, first[start : start + BLOCK], second[start : start + BLOCK]) for start in waiting]
-    with progress_bar(len(first), "pairs") as bar:
+    with progress_bar(len(first), "pairs" if axis is None else "null") as bar:
         bar.update(len(first) - sum(len(block[1]) for block in blocks))
-        for (start, rows, _), block in run_tasks(_score_task, table, blocks, cpus=cpus):
+        for (start, rows, _), block in run_tasks(_score_task, (table, axis), blocks, cpus=cpus):
             write_npz(unfinished / f"scores-{start}.npz", scores=block)
             scores[start : start + BLOCK] = block
             bar.update(len(rows))
     return scores
 
 
-def _score_task(table: ThumbnailTable, block: tuple[int, NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]:
-    _, first, second = block
-    return score_rows(first, second, table.gather)
+def _score_task(
+    shared: tuple[ThumbnailTable, Axis | None], block: tuple[int, NDArray[np.int64], NDArray[np.int64]]
+) -> NDArray[np.float32]:
+    (table, axis), (_, first, second) = shared, block
+    return score_rows(first, second, table.gather, flip=axis)

@@ -1,6 +1,6 @@
 """Verified pairs on disk: which shards were searched against which, and every pair within the radius with its score.
 
-What one file covers need not be searched again, whatever shards come later.
+What one file covers need not be searched again, whatever shards come later. Pairs that flipped images find are kept alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,12 @@ from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
 from dcgan_dist.files import content_hash
 
 FORMAT = 1
+GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
+"""Of 2^64; its multiples, modulo 2^64, fill the range evenly (Weyl's sequence)."""
 
 
 class ScoredPairs(NamedTuple):
-    """Pairs of rows of a corpus, first < second, ascending, each once."""
+    """Pairs of rows of a corpus, ascending, each once; first < second, unless first is an image that was flipped."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -51,12 +53,26 @@ class PairRule:
     """Hash of coder and verifier."""
     radius: int
     """Bits, inclusive."""
+    queries: int | None = None
+    """Greatest `query_order` of the images that are flipped and searched for; None: images are searched as they are."""
+
+    def query_order(self, corpus: Corpus) -> NDArray[np.uint64]:
+        """Place (n,) of every row in the order in which images become queries.
+
+        It spreads them evenly over each shard and depends on the shard alone, so that more shards make few new queries.
+        """
+        orders = [
+            np.arange(shard.entry.samples, dtype=np.uint64) * GOLDEN_RATIO + np.uint64(int(content_hash(name)[:16], 16))
+            for name, shard in zip(self.names, corpus.shards, strict=True)
+        ]
+        return np.concatenate([np.zeros(0, np.uint64), *orders])
 
 
 def file_name(search: Search, rule: PairRule) -> str:
     """Name of a search: by what was searched, and how."""
     names = [[rule.names[number] for number in numbers] for numbers in search]
-    return content_hash([names, rule.hash, rule.radius, FORMAT])[:16]
+    queries = [] if rule.queries is None else [rule.queries]
+    return content_hash([names, rule.hash, rule.radius, FORMAT, *queries])[:16]
 
 
 def write_pairs(path: Path, corpus: Corpus, search: Search, rule: PairRule, pairs: ScoredPairs) -> None:
@@ -74,6 +90,7 @@ def write_pairs(path: Path, corpus: Corpus, search: Search, rule: PairRule, pair
         new=len(search.new),
         rule=rule.hash,
         radius=rule.radius,
+        **({} if rule.queries is None else {"queries": np.uint64(rule.queries)}),
         first=first,
         second=second,
         distances=pairs.distances,
@@ -99,11 +116,15 @@ def known_pairs(folder: Path, corpus: Corpus, rule: PairRule) -> tuple[ScoredPai
         try:
             content = read_npz(path)
             same = (str(content["rule"]), int(content["format"])) == (rule.hash, FORMAT)
-            if same and int(content["radius"]) >= rule.radius:
+            enough = rule.queries is None or int(content["queries"]) >= rule.queries
+            if same and enough and int(content["radius"]) >= rule.radius:
                 found.append(_rows_of_corpus(corpus, content, covered, rule))
         except (Damaged, KeyError, ValueError, TypeError, IndexError) as error:
             damages.append(str(error) if isinstance(error, Damaged) else f"{path} is damaged ({error})")
-    return in_order(found), covered, damages
+    known = in_order(found)
+    if rule.queries is not None:
+        known = known.where(rule.query_order(corpus)[known.first] <= rule.queries)
+    return known, covered, damages
 
 
 def _rows_of_corpus(
@@ -126,7 +147,8 @@ def _rows_of_corpus(
         shard = np.searchsorted(starts, column, side="right") - 1
         rows.append(np.where(known[shard], corpus.starts[here[shard]] + column - starts[shard], -1))
     inside = (rows[0] >= 0) & (rows[1] >= 0) & (columns[2] <= rule.radius)
-    first, second = np.minimum(*rows)[inside], np.maximum(*rows)[inside]
+    ends = rows if rule.queries is not None else (np.minimum(*rows), np.maximum(*rows))
+    first, second = (end[inside] for end in ends)
     new = np.arange(len(here)) < int(content["new"])
     covered[np.ix_(here[known & new], here[known])] = True
     covered[np.ix_(here[known], here[known & new])] = True

@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus, timed
-from dcgan_dist.dedup.false_discoveries import MIRROR, UPSIDE_DOWN, Axis, FlipTest, flip_test, separating_threshold
-from dcgan_dist.dedup.find_pairs import all_pairs, pair_rule
+from dcgan_dist.dedup.false_discoveries import FLIPS, QUERIES, FlipTest, separating_threshold
+from dcgan_dist.dedup.find_pairs import Flip, all_pairs, flip_rule, pair_rule
 from dcgan_dist.dedup.groups import components
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.dedup.pair_files import PairRule, ScoredPairs
 from dcgan_dist.similarity.verifier import THRESHOLD
-
-FLIPS: dict[str, Axis] = {"mirror": MIRROR, "upside_down": UPSIDE_DOWN}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,32 +43,29 @@ class VerifiedPairs:
 
 def verify_pairs(options: DedupOptions, encoded: EncodedCorpus, seconds: dict[str, float]) -> VerifiedPairs:
     """Every pair within the radius, scored, and the score from which a pair counts."""
+    rule = pair_rule(encoded.corpus, encoded.originals.hashes, encoded.coder_hash, encoded.radius)
     with timed(seconds, "pairs"):
-        rule = pair_rule(encoded.corpus, encoded.originals.hashes, encoded.coder_hash, encoded.radius)
-        pairs = all_pairs(encoded.images, options.folder, rule, options.cpus)
+        pairs = all_pairs(encoded.images, options.folder / "pairs", rule, options.cpus)
     with timed(seconds, "null"):
-        flips = flip_tests(encoded, pairs)
+        flips = flip_tests(options, encoded, rule, pairs)
         by_score = options.codes != "paper"
         threshold = separating_threshold(pairs.scores, flips["mirror"], THRESHOLD) if by_score else None
     return VerifiedPairs(pairs=pairs, flips=flips, threshold=threshold)
 
 
-def flip_tests(encoded: EncodedCorpus, pairs: ScoredPairs) -> dict[str, FlipTest]:
+def flip_tests(
+    options: DedupOptions, encoded: EncodedCorpus, rule: PairRule, pairs: ScoredPairs
+) -> dict[str, FlipTest]:
     """What flipped images find among those that are not related to them at once."""
-    images, near = encoded.images, pairs.where(is_duplicate(pairs, THRESHOLD))
+    near, rows = pairs.where(is_duplicate(pairs, THRESHOLD)), int(encoded.images.usable.sum())
     related = components(len(encoded.corpus), near.first, near.second)
-    return {
-        name: flip_test(
-            images.codes,
-            np.flatnonzero(images.usable),
-            radius=encoded.radius,
-            gather=images.table.gather,
-            encode=encoded.coder.encode,
-            related=related,
-            axis=axis,
-        )
-        for name, axis in FLIPS.items()
-    }
+    tests = {}
+    for name, axis in FLIPS.items():
+        flipped, flip = flip_rule(rule, encoded.images, axis, QUERIES), Flip(axis=axis, encode=encoded.coder.encode)
+        found = all_pairs(encoded.images, options.folder / "flips", flipped, options.cpus, flip)
+        found = found.where(related[found.first] != related[found.second])
+        tests[name] = FlipTest(queries=min(QUERIES, rows), rows=rows, found=found)
+    return tests
 
 
 def is_duplicate(pairs: ScoredPairs, threshold: float | None) -> NDArray[np.bool_]:

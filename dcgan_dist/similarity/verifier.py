@@ -22,6 +22,7 @@ from torch import Tensor
 from dcgan_dist.similarity.alignment import affine_map, align, blur, sample
 from dcgan_dist.similarity.appearance import bounded_gradients
 
+Axis = Literal[2, 3]
 VERSION = 1
 """To be raised when scores change, by this module, `alignment` or `bounded_gradients`: kept pairs are then verified again."""
 THRESHOLD = 0.92
@@ -64,7 +65,7 @@ def score_rows(
     second: NDArray[np.int64],
     gather: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
     *,
-    flip: Literal[2, 3] | None = None,
+    flip: Axis | None = None,
 ) -> NDArray[np.float32]:
     """`score_pairs` of rows of a table of thumbnails, a bounded number in memory at a time.
 

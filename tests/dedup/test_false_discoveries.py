@@ -1,32 +1,87 @@
 """How many pairs of unrelated images a code and a verifier would call near duplicates, and where that stops."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pytest
 
-from dcgan_dist.dedup.false_discoveries import MIRROR, FlipTest, flip_test, random_distances, separating_threshold
-from dcgan_dist.dedup.pair_files import ScoredPairs, in_order
+from dcgan_dist.dedup import find_pairs
+from dcgan_dist.dedup.false_discoveries import FLIPS, FlipTest, random_distances, separating_threshold
+from dcgan_dist.dedup.find_pairs import CodedImages, Flip, all_pairs, flip_rule
+from dcgan_dist.dedup.pair_files import PairRule, ScoredPairs, in_order
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
+from dcgan_dist.similarity.verifier import score_rows
+from tests.dedup.test_pair_files import corpus_of
 
 
-def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do() -> None:
+def noise(shards: Sequence[int], folder: Path) -> CodedImages:
+    """100 images of noise in each shard; their codes tell which of four corners and a few columns are bright."""
+    corpus = corpus_of(shards, samples=100)
+    pictures = [np.random.default_rng(shard).integers(0, 256, (100, 3, 32, 32), dtype=np.uint8) for shard in shards]
+    (folder / "thumbnails").mkdir(parents=True, exist_ok=True)
+    for shard, images in zip(corpus.shards, pictures, strict=True):
+        np.save(folder / "thumbnails" / f"{shard.name}.npy", images)
+    codes, table = encode(np.concatenate(pictures)), ThumbnailTable.of(corpus, folder)
+    return CodedImages(corpus=corpus, codes=codes, usable=np.ones(len(codes), bool), table=table)
+
+
+def encode(images: np.ndarray) -> np.ndarray:
+    return np.packbits(images[:, 0, ::8, ::16].reshape(len(images), 8) > 127, axis=1)
+
+
+def mirrored_pairs(images: CodedImages, folder: Path, most: int) -> ScoredPairs:
+    rule = PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=1)
+    flip = Flip(axis=FLIPS["mirror"], encode=encode)
+    return all_pairs(images, folder / "flips", flip_rule(rule, images, flip.axis, most), 1, flip)
+
+
+def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do(tmp_path: Path) -> None:
     # Left-right symmetric statistics, a code of few bits: many unrelated pairs are within the radius.
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (300, 3, 32, 32), dtype=np.uint8)
-
-    def encode(images: np.ndarray) -> np.ndarray:
-        """Whether a corner is bright, of the four corners and a few columns."""
-        return np.packbits(images[:, 0, ::8, ::16].reshape(len(images), 8) > 127, axis=1)
-
-    codes = encode(pictures)
-    rows = np.arange(300)
-    differing = np.bitwise_count(codes[:, 0][:, None] ^ codes[:, 0][None])
+    images = noise(range(3), tmp_path)
+    differing = np.bitwise_count(images.codes[:, 0][:, None] ^ images.codes[:, 0][None])
     really = int((np.triu(differing <= 1, 1)).sum())
 
-    test = flip_test(
-        codes, rows, radius=1, gather=lambda rows: pictures[rows], encode=encode, related=rows, axis=MIRROR
-    )
+    found = mirrored_pairs(images, tmp_path, 300)
 
-    assert test.queries == 300
-    assert (test.found.first != test.found.second).all()
+    test = FlipTest(queries=300, rows=300, found=found.where(found.first != found.second))
+    assert len(np.unique(found.first)) == 300
     assert abs(test.expected(len(test.found.first)) / really - 1) < 0.15
+
+
+def test_shards_that_come_later_give_what_all_at_once_give_and_few_new_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = []
+
+    def counted(first: np.ndarray, *rest: Any, **options: Any) -> np.ndarray:
+        scored.append(len(first))
+        return score_rows(first, *rest, **options)
+
+    monkeypatch.setattr(find_pairs, "score_rows", counted)
+    at_once = mirrored_pairs(noise([4, 0, 1, 2, 3], tmp_path / "once"), tmp_path / "once", 100)
+    mirrored_pairs(noise([0, 1, 2, 3], tmp_path), tmp_path, 100)
+    all_of_them = sum(scored)
+    later = mirrored_pairs(noise([4, 0, 1, 2, 3], tmp_path), tmp_path, 100)
+    again = mirrored_pairs(noise([4, 0, 1, 2, 3], tmp_path), tmp_path, 100)
+
+    for column, repeated, expected in zip(later, again, at_once, strict=True):
+        np.testing.assert_array_equal(column, expected)
+        np.testing.assert_array_equal(repeated, expected)
+    assert len(np.unique(at_once.first)) == 100
+    assert sum(scored) - all_of_them < 0.5 * scored[0]  # a fifth of the queries and of the rows
+
+
+def test_fewer_images_need_queries_that_more_did_not(tmp_path: Path) -> None:
+    mirrored_pairs(noise([0, 1, 2, 3], tmp_path), tmp_path, 100)
+
+    fewer = mirrored_pairs(noise([3, 1], tmp_path), tmp_path, 100)
+
+    fresh = mirrored_pairs(noise([3, 1], tmp_path / "fresh"), tmp_path / "fresh", 100)
+    assert len(np.unique(fewer.first)) == 100
+    for column, expected in zip(fewer, fresh, strict=True):
+        np.testing.assert_array_equal(column, expected)
 
 
 def test_a_bound_lies_above_the_estimate_also_where_nothing_was_found() -> None:

@@ -23,11 +23,12 @@ from dcgan_dist.dedup.pair_files import (
 SHARDS, MOST = 6, 4
 
 
-def corpus_of(shards: Sequence[int]) -> Corpus:
-    """Shard number i has i mod MOST + 1 samples."""
+def corpus_of(shards: Sequence[int], samples: int = 0) -> Corpus:
+    """Shard number i has so many samples, or i mod MOST + 1."""
     entries = tuple(
-        Shard(name=f"{i}.tar", split="train", samples=i % MOST + 1, bytes=1, sha256=f"{i:064}", index_sha256="")
+        Shard(name=f"{i}.tar", split="train", samples=count, bytes=1, sha256=f"{i:064}", index_sha256="")
         for i in shards
+        for count in [samples or i % MOST + 1]
     )
     manifest = Manifest(dataset="t", image_size=8, image_channels=3, layout="samples", shards=entries)
     return Corpus(parts=(Part(label="t", manifest=manifest, protected=False, from_shards=True),))

@@ -252,25 +252,22 @@ class Trap:
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut", "pickled"])
-@pytest.mark.parametrize("kind", ["thumbnails/*.npy", "thumbnails/*.npz", "codes/*.npz", "pairs/*.npz"])
 def test_damaged_files_are_named_and_made_again(
-    finished: Path,
-    rooms: Manifest,
-    tracking: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    kind: str,
-    how: str,
+    finished: Path, rooms: Manifest, tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished, out)
-    path = sorted(out.glob(kind))[0]
-    damage(path, how)
+    kinds = ["thumbnails/*.npy", "thumbnails/*.npz", "codes/*.npz", "pairs/*.npz", "flips/*.npz"]
+    paths = [sorted(out.glob(kind))[number % 2 - 1] for number, kind in enumerate(kinds)]
+    for path in paths:
+        damage(path, how)
 
     assert dedup(rooms.location, out, tracking) == 0
 
-    assert f"warning: {path} is damaged" in capsys.readouterr().out
-    assert (out / "keep_list.json").read_bytes() == (finished / "keep_list.json").read_bytes()
+    warnings = capsys.readouterr().out
+    assert all(f"warning: {path} is damaged" in warnings for path in paths)
+    for name in ("keep_list.json", "report.html"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
     assert not Path("/tmp/dedup-trap").exists()
 
 
