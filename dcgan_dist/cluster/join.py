@@ -13,6 +13,7 @@ import psutil
 import ray
 
 from dcgan_dist.cluster.capacity import can_grow
+from dcgan_dist.cluster.ray_internals import own_process_groups
 from dcgan_dist.cluster.security_checks import accepted_risks, refuse_risks, security_checks
 from dcgan_dist.cluster.token import read_token
 from dcgan_dist.errors import InputError
@@ -47,12 +48,13 @@ def join_cluster(*, verbose: bool = False) -> None:
     else:
         _wait_for_head(address)
     try:
-        context = ray.init(
-            address=address,
-            log_to_driver=verbose,
-            configure_logging=verbose,
-            include_dashboard=False if address == "local" else None,
-        )
+        with own_process_groups():
+            context = ray.init(
+                address=address,
+                log_to_driver=verbose,
+                configure_logging=verbose,
+                include_dashboard=False if address == "local" else None,
+            )
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster at RAY_ADDRESS {address}: {error}; {REMEDY}") from error
     if not (is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]) or can_grow()):
@@ -120,7 +122,7 @@ def is_remote(addresses: Iterable[str]) -> bool:
 def when_cluster_ends(then: Callable[[], None]) -> None:
     """Let a thread call something once the cluster's head has refused several connections in a row.
 
-    A signal to a whole process group or container ends Ray too. Calls to it then never return, and after a minute Ray
+    A signal to a whole container ends Ray too. Calls to it then never return, and after a minute Ray
     ends this process with a code of its own.
     """
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")

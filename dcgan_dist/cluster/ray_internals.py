@@ -1,11 +1,14 @@
 """The only file that uses names of Ray which Ray does not promise to keep: each with what it is for and what breaks without."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
+from ray._private import services
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray._private.state import state as cluster_state
 from ray.autoscaler.v2.sdk import get_cluster_status
@@ -77,6 +80,21 @@ def autoscaler_node_types() -> list[str]:
         return [node.ray_node_type_name for node in (*status.active_nodes, *status.idle_nodes)]
     report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}").get("autoscaler_report") or {}
     return list(report.get("active_nodes") or {})
+
+
+@contextmanager
+def own_process_groups() -> Iterator[None]:
+    """Start Ray's processes inside the `with` in process groups of their own.
+
+    Ray leaves them in the driver's. Without this a signal to that group, which is what `timeout` sends, would end Ray
+    before the driver has kept a checkpoint.
+    """
+    popen = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen
 
 
 def torch_backend_after(prepare: Callable[[], None]) -> type[_TorchBackend]:

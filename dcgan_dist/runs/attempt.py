@@ -180,7 +180,8 @@ class Attempt:
 
     def _leave_without_ray(self) -> None:
         """The signal ended Ray too: sum up and leave, from whatever call to Ray the main thread is in."""
-        _log.warning("Ray has ended: leaving with the checkpoints that were written")
+        if self._code < 0:  # else it was ended after the sum was made
+            _log.warning("Ray has ended: leaving with the checkpoints that were written")
         code = self._finish(self._killed())
         self.folder.end_heartbeat()
         os._exit(code)

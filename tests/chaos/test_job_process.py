@@ -45,7 +45,7 @@ def terminate(job: TrainingJob) -> None:
 
 
 def terminate_all(job: TrainingJob) -> None:
-    """As `timeout` and systemd do: Ray's processes get the signal too."""
+    """As `timeout` does."""
     os.killpg(job.process.pid, signal.SIGTERM)
 
 
