@@ -102,6 +102,8 @@ class CheckpointStore:
         try:
             return damage(with_retries(lambda: self.folder.fetch(path, scratch)))
         except OSError as error:
+            if not self.folder.local and not isinstance(error, FileNotFoundError):
+                raise  # a store that is away says nothing about the checkpoint
             return f"it cannot be read ({error})"
 
     def write(

@@ -6,6 +6,7 @@ configuration files, instance roles); none pass through this program, and none m
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -31,12 +32,16 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+# gcsfs asks for the kind of every bucket otherwise, with another client and other credentials.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
 PATIENCE = "DCGAN_DIST_STORE_MINUTES"
 """The variable that says how many minutes a store that does not answer is asked again."""
 PATIENCE_MINUTES = 5.0
 """How long that is where the variable is not set."""
 DISK_MINUTES = 0.5
-"""How long at most a disk that is full or broken is tried again, which mends itself less often."""
+"""How long at most a disk that is full or cannot be written is tried again, which mends itself less often."""
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
@@ -210,7 +215,7 @@ def with_retries(
         except OSError as error:
             if (now := progress()) > reached:
                 began, reached, pause = time.monotonic(), now, FIRST_PAUSE_SECONDS
-            minutes = patience if error.errno is None else min(patience, DISK_MINUTES)
+            minutes = min(patience, DISK_MINUTES) if error.errno in DISK_ERRORS else patience
             if time.monotonic() + pause > began + 60 * minutes:
                 raise
             _log.debug("asked again after %.1f s: %s", pause, error)

@@ -5,7 +5,7 @@ A broken connection is taken up again at the byte where it broke, after a growin
 
 import hashlib
 import shutil
-import tempfile
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,10 +16,12 @@ from dcgan_dist.storage import chunk_cache
 from dcgan_dist.storage.chunk_cache import ChunkCache
 from dcgan_dist.storage.filesystems import CredentialsError, default_patience, with_retries
 from dcgan_dist.storage.remote_bytes import FsspecFiles, HttpFiles
+from dcgan_dist.storage.scratch import caches_in_use, new_cache
 
 T = TypeVar("T")
 
 DEFAULT_CACHE_BYTES = 8 << 30
+"""Of all reading processes of a machine together."""
 FETCHES_AT_ONCE = 8
 
 
@@ -39,9 +41,12 @@ class RemoteFolder:
         make = HttpFiles if location.startswith(("http://", "https://")) else FsspecFiles
         self._files = make(self._location)
         self._sizes: dict[str, int] = {}
-        self._private = None if cache_folder else tempfile.mkdtemp(prefix="dcgan-dist-cache-")
+        self._private = None if cache_folder else new_cache()
+        if self._private:  # also where the process ends without `close`
+            weakref.finalize(self, shutil.rmtree, self._private, ignore_errors=True)
         name = hashlib.sha256(self._location.encode()).hexdigest()[:16]
-        self._cache = ChunkCache(Path(self._private or Path(cache_folder).expanduser() / name), cache_bytes)
+        folder = self._private or Path(cache_folder).expanduser() / name
+        self._cache = ChunkCache(folder, cache_bytes, caches_in_use if self._private else lambda: 1)
         self._threads = ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="shard fetch")
         self._under_way: dict[tuple[str, int], Future[None]] = {}
 
@@ -67,6 +72,13 @@ class RemoteFolder:
     def read_all(self, name: str) -> bytes:
         """All bytes of a small file."""
         return self._fetch(name, 0, self.size(name))
+
+    def read_again(self, name: str, offset: int, size: int) -> bytes:
+        """As `read`, from the store and not from the cache: for bytes that were changed on their way or in the cache."""
+        for chunk in _chunks(offset, size):
+            self._under_way.pop((name, chunk), None)
+            self._cache.forget(name, chunk)
+        return self.read(name, offset, size)
 
     def will_need(self, name: str, offset: int, size: int) -> None:
         """Begin to fetch a range."""
@@ -126,8 +138,10 @@ class RemoteFolder:
 
     def _chunk_range(self, name: str, chunk: int, first: int, size: int) -> bytes:
         while (data := self._cache.get(name, chunk, first, size)) is None:
-            self._begin(name, chunk).result()
-            self._under_way.pop((name, chunk), None)
+            try:
+                self._begin(name, chunk).result()
+            finally:  # one that failed is asked for again
+                self._under_way.pop((name, chunk), None)
         return data
 
 

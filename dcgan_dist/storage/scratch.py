@@ -16,10 +16,25 @@ from dcgan_dist.storage.run_folder import this_machine
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder for temporary files inside the `with`; what killed processes of this machine left is removed first."""
-    for folder in abandoned_scratch():
-        shutil.rmtree(folder, ignore_errors=True)
+    _remove_abandoned()
     with tempfile.TemporaryDirectory(prefix=f"{_prefix()}{os.getpid()}-") as folder:
         yield Path(folder)
+
+
+def new_cache() -> Path:
+    """A folder for parts of remote files, which its process removes; what killed processes left is removed first."""
+    _remove_abandoned()
+    return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-cache-"))
+
+
+def caches_in_use() -> int:
+    """Number of caches of living processes of this machine."""
+    return len(set(Path(tempfile.gettempdir()).glob(f"{_prefix()}*-cache-*")) - set(abandoned_scratch()))
+
+
+def _remove_abandoned() -> None:
+    for folder in abandoned_scratch():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def abandoned_scratch() -> list[Path]:

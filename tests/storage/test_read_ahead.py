@@ -1,8 +1,11 @@
 """Remote shards give the same batches as local ones, over connections that break, without fetching a byte twice."""
 
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage import chunk_cache, filesystems
 from dcgan_dist.storage.read_ahead import RemoteFolder
+from dcgan_dist.storage.scratch import caches_in_use
 from tests.helpers.shards import first_batches, write_shards
 
 
@@ -144,6 +148,39 @@ def test_a_private_cache_goes_with_its_reader(server: FlakyServer) -> None:
 
     assert cache is not None
     assert not Path(cache).exists()
+
+
+def read_and_wait(url: str) -> subprocess.Popen[str]:
+    """A process that has read a file and waits; it prints its cache."""
+    code = (
+        "import sys, time; from dcgan_dist.storage.read_ahead import RemoteFolder\n"
+        f"folder = RemoteFolder({url!r}); folder.read('a.tar', 0, 10); print(folder._private, flush=True); sys.stdin.read()"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_caches_go_with_their_processes_and_share_one_bound(
+    server: FlakyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 1000)
+    (server.folder / "a.tar").write_bytes(bytes(10_000))
+    with read_and_wait(server.url) as killed, read_and_wait(server.url) as ending:
+        assert killed.stdout is not None
+        assert ending.stdout is not None
+        caches = [Path(process.stdout.readline().strip()) for process in (killed, ending) if process.stdout]
+        assert all(list(cache.glob("*.chunk")) for cache in caches)
+        with closing(RemoteFolder(server.url, cache_bytes=9000)) as folder:
+            folder.read("a.tar", 0, 10_000)
+            assert caches_in_use() >= 3
+            assert len(list(Path(folder._private or "").glob("*.chunk"))) <= 3
+        killed.kill()
+        killed.wait()
+        ending.communicate()
+
+    assert not caches[1].exists(), "of a process that ended without closing"
+    assert caches[0].exists()
+    RemoteFolder(server.url).close()
+    assert not caches[0].exists()
 
 
 def test_storage_that_stays_away_is_an_error_and_not_a_hang(server: FlakyServer) -> None:

@@ -13,6 +13,7 @@ from dcgan_dist.data.shards.index import ShardIndex, decode_index, index_name
 from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage.local import Storage
+from dcgan_dist.storage.read_ahead import RemoteFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +132,8 @@ def load_index(storage: Storage, shard: Shard) -> ShardIndex:
         data = storage.read_all(name)
     except OSError as error:
         raise InputError(f"index {name} of shard {shard.name} is missing: copy or prepare the shard again") from error
+    if isinstance(storage, RemoteFolder) and hashlib.sha256(data).hexdigest() != shard.index_sha256:
+        data = storage.read_all(name)  # a byte may have been changed on its way
     if hashlib.sha256(data).hexdigest() != shard.index_sha256:
         raise InputError(f"index {name} is not the one that the manifest names: copy or prepare the shard again")
     return decode_index(data, name)

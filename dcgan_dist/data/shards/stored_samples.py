@@ -18,6 +18,7 @@ from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.shards.tar_members import split_name
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage.local import CHANGED_BYTES, Storage, error_fault, open_storage, short_fault
+from dcgan_dist.storage.read_ahead import RemoteFolder
 
 MAX_DETAILS_BYTES = 64 << 20
 """What lies between two images is not looked through for details beyond this."""
@@ -166,6 +167,8 @@ def read_checked(storage: Storage, shard: str, offset: int, size: int, checksum:
     if size > MAX_ENCODED_BYTES:
         raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
     data = storage.read(shard, offset, size)
+    if isinstance(storage, RemoteFolder) and (len(data) != size or crc32(data) != checksum):
+        data = storage.read_again(shard, offset, size)  # what was changed on its way is not a fault of the sample
     if len(data) != size:
         raise ImageFault(short_fault(len(data), size))
     if crc32(data) != checksum:
