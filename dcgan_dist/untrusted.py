@@ -101,13 +101,15 @@ def _adapter(schema: Any) -> Any:
     return TypeAdapter(schema)
 
 
-def parse_json(text: bytes | str, schema: type[T]) -> T:
+def parse_json(text: bytes | str, schema: type[T], *, strict: bool = True) -> T:
     """The value of a JSON text, which has exactly the types and ranges of a dataclass or another type.
+
+    Not strict, texts that are numbers count as these.
 
     Raises:
         ValueError: it has not; `reason` says where.
     """
-    return _adapter(schema).validate_json(text, strict=True, extra="forbid")
+    return _adapter(schema).validate_json(text, strict=strict, extra="forbid")
 
 
 def parse_value(value: Any, schema: type[T]) -> T:

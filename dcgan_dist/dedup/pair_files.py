@@ -17,7 +17,7 @@ from dcgan_dist.files import content_hash
 
 FORMAT = 1
 GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
-"""Of 2^64; its multiples, modulo 2^64, fill the range evenly (Weyl's sequence)."""
+"""2^64 over the golden ratio: its multiples, modulo 2^64, fill the range evenly (Weyl's sequence)."""
 
 
 class ScoredPairs(NamedTuple):

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from itertools import pairwise
 
 from dcgan_dist.cli.command_line import absolute, absolute_places, default_shards, parse, refuse_secrets
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.presets import PRESETS, preset
+from dcgan_dist.presets import PRESETS
+from dcgan_dist.runs.config_file import HELP, config_text, load_config, take_config_flags
 
 
 def train(argv: Sequence[str], *, default_preset: str, description: str) -> int:
@@ -19,14 +19,23 @@ def train(argv: Sequence[str], *, default_preset: str, description: str) -> int:
 
 
 def parse_training(argv: Sequence[str], *, default_preset: str, description: str) -> TrainConfig:
-    """The config of a training job: defaults of the preset, then flags, then places made absolute.
+    """The config of a training job: defaults of the preset, then a file, then flags, then places made absolute.
+
+    Exits 0 after --print-config.
 
     Raises:
         InputError: an unknown preset, a value that does not fit, a relative path inside a Ray job.
     """
-    description = f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another."
-    config = parse(TrainConfig, argv, description=description, default=preset(_preset_name(argv) or default_preset))
-    return with_absolute_places(config)
+    description = (
+        f"{description}\nPresets: {', '.join(PRESETS)}; {default_preset} unless --preset names another.\n{HELP}"
+    )
+    file, preset_name, prints, argv = take_config_flags(argv)
+    config = parse(TrainConfig, argv, description=description, default=load_config(file, preset_name, default_preset))
+    config = with_absolute_places(config)
+    if prints:
+        print(config_text(config), end="")
+        raise SystemExit(0)
+    return config
 
 
 def with_absolute_places(config: TrainConfig) -> TrainConfig:
@@ -46,14 +55,3 @@ def with_absolute_places(config: TrainConfig) -> TrainConfig:
         config.quality, inception_weights=absolute(weights, "quality.inception_weights") if weights else ""
     )
     return dataclasses.replace(config, quality=quality, **places)
-
-
-def _preset_name(argv: Sequence[str]) -> str | None:
-    """The preset among the flags, which decides the defaults of all others; given twice, the last one counts."""
-    name = None
-    for flag, following in pairwise([*argv, ""]):
-        if flag == "--preset":
-            name = following
-        elif flag.startswith("--preset="):
-            name = flag.removeprefix("--preset=")
-    return name

@@ -181,7 +181,7 @@ def default_patience() -> float:
         minutes = float(text)
     except ValueError:
         minutes = -1.0
-    require(0 <= minutes < math.inf, f"{PATIENCE}={text} is no number of minutes: give one such as 10")
+    require(0 <= minutes < math.inf, f"{PATIENCE}={text} is not a time in minutes: give one such as 10")
     return minutes
 
 
