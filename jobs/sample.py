@@ -23,6 +23,8 @@ class SampleJob:
     """Number of images; the first ones are the same for every n."""
     seed: int = 0
     """Seed of z."""
+    classes: tuple[int, ...] = ()
+    """Numbers of the classes to draw, which take turns; empty: all. For a generator with classes."""
     each: bool = False
     """One PNG per image instead of a grid."""
     mode: Literal["standing", "batch"] = "standing"
@@ -41,8 +43,9 @@ def main(argv: list[str]) -> int:
 
     generator = load_generator(job.model, job.tracking_uri)
     out = absolute(job.out, "out")
+    labels = [job.classes[i % len(job.classes)] for i in range(job.n)] if job.classes else None
     with local_output(out, "out") as place:
-        save_samples(generator, place, n=job.n, seed=job.seed, mode=job.mode, each=job.each)
+        save_samples(generator, place, n=job.n, seed=job.seed, mode=job.mode, each=job.each, labels=labels)
     print(f"{job.n} images of {job.model} in {out}")
     return 0
 

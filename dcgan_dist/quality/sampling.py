@@ -110,6 +110,7 @@ def save_samples(
     seed: int,
     mode: Literal["standing", "batch"] = "standing",
     each: bool = False,
+    labels: Sequence[int] | None = None,
 ) -> None:
     """Write the n samples of a seed as one grid, or as one PNG per image.
 
@@ -120,12 +121,13 @@ def save_samples(
         seed: any integer.
         mode: as for `sample_batches`.
         each: a file per image.
+        labels: as for `sample_batches`.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: the place cannot be written, or labels that do not fit the generator.
     """
     out, output = Path(out), generator.config.output
-    batches = sample_batches(generator, n, seed=seed, mode=mode)
+    batches = sample_batches(generator, n, seed=seed, mode=mode, labels=labels)
     try:
         if not each:
             save_grid(torch.cat([batch.cpu() for batch in batches]), out, output=output)

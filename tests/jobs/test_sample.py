@@ -10,6 +10,7 @@ from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.presets import preset
+from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.sampling import sample_images
 from dcgan_dist.registry.load import load_discriminator, load_generator
 from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
@@ -40,6 +41,33 @@ def test_grid_and_single_files_show_the_images_of_the_python_call(checkpoint: Pa
         assert np.abs(np.asarray(Image.open(path)).astype(int) - image.astype(int)).max() <= 1
 
 
+def test_chosen_classes_take_turns(tmp_path: Path) -> None:
+    config = preset("mnist28")
+    save_checkpoint(tmp_path / "digits", config, Progress(), build_players(config).state())
+
+    assert (
+        sample(
+            [
+                "--model",
+                str(tmp_path / "digits"),
+                "--n",
+                "3",
+                "--classes",
+                "7",
+                "1",
+                "--each",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
+
+    images = sample_images(load_generator(str(tmp_path / "digits")), 3, seed=0, labels=[7, 1, 7])
+    for path, image in zip(sorted((tmp_path / "out").iterdir()), to_uint8(images, config.model.output), strict=True):
+        assert np.abs(np.asarray(Image.open(path)).astype(int) - image[0].numpy().astype(int)).max() <= 1
+
+
 def test_a_checkpoint_without_standing_statistics_gets_them_when_loaded(checkpoint: Path) -> None:
     assert has_standing_statistics(load_generator(str(checkpoint)))
     assert not has_standing_statistics(load_discriminator(str(checkpoint)))
@@ -50,6 +78,7 @@ def test_a_checkpoint_without_standing_statistics_gets_them_when_loaded(checkpoi
     [
         (["--model", "nowhere"], "neither models:/NAME@ALIAS"),
         (["--model", "CHECKPOINT", "--n", "0"], "--n 0"),
+        (["--model", "CHECKPOINT", "--classes", "1"], "no classes"),
         (["--model", "models:/none@candidate", "--tracking-uri", "sqlite:////nowhere/none.db"], "none.db"),
     ],
 )
