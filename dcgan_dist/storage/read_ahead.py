@@ -21,7 +21,7 @@ from dcgan_dist.storage.scratch import caches_in_use, new_cache
 T = TypeVar("T")
 
 DEFAULT_CACHE_BYTES = 8 << 30
-"""Of all reading processes of a machine together."""
+"""For all reading processes of a machine together."""
 FETCHES_AT_ONCE = 8
 
 

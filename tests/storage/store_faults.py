@@ -90,7 +90,7 @@ class Outcome(NamedTuple):
     """exact, refused, or wrong."""
     seconds: float
     message: str
-    """Of the refusal."""
+    """HTTP status with which it refuses."""
 
 
 def publish() -> None:
