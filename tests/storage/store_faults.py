@@ -90,7 +90,7 @@ class Outcome(NamedTuple):
     """exact, refused, or wrong."""
     seconds: float
     message: str
-    """HTTP status with which it refuses."""
+    """What the refusal says."""
 
 
 def publish() -> None:
