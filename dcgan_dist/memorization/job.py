@@ -17,6 +17,7 @@ from dcgan_dist.memorization.check import Memorization, check_thumbnails, learn_
 from dcgan_dist.memorization.check_options import MemorizationOptions
 from dcgan_dist.memorization.image_sets import ImageSet, read_image_set, read_real_images
 from dcgan_dist.memorization.memorization_page import memorization_page
+from dcgan_dist.memorization.verdict import LEAST_HELD_OUT
 from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.sampling import sample_batches
 from dcgan_dist.registry.champion import ChampionRegistry, Version
@@ -61,6 +62,8 @@ def _check(options: MemorizationOptions, out: Path) -> int:
     train, held_out = read_real_images(*places, side=sample_set.side, crop=options.crop)
     counts = (f"{len(images):,}" for images in (samples, train, held_out))
     _log.info("%s samples, %s training images, %s held-out images", *counts)
+    if len(held_out) < LEAST_HELD_OUT:  # before the minutes that it takes to find out the rest
+        _log.warning("with fewer than %s held-out images the verdict may be fail, but not pass", f"{LEAST_HELD_OUT:,}")
     with writing(f"`out` {out}", "name another place"):
         out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
 
