@@ -16,12 +16,18 @@ from dcgan_dist.cli.signals import listening_to_signals
 from dcgan_dist.cluster.capacity import CapacityMonitor, lacks_capacity, release_abandoned_groups
 from dcgan_dist.cluster.join import when_cluster_ends
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
-from dcgan_dist.runs.event_recorder import BAD_SAMPLES, EventRecorder
+from dcgan_dist.runs.event_recorder import BAD_SAMPLES, EventRecorder, Journal
 from dcgan_dist.runs.events import EventQueue, Failed
 from dcgan_dist.runs.fit import start_fit
-from dcgan_dist.runs.journal import Journal
-from dcgan_dist.runs.missing_reports import log_missing_reports
-from dcgan_dist.runs.outcome import TRACKING_PATIENCE_SECONDS, Outcome, register_best, run_result, spool_folder, summary
+from dcgan_dist.runs.outcome import (
+    TRACKING_PATIENCE_SECONDS,
+    Outcome,
+    log_missing_reports,
+    register_best,
+    run_result,
+    spool_folder,
+    summary,
+)
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder

@@ -177,12 +177,9 @@ class CheckpointStore:
     def _read(self, path: str) -> StoredCheckpoint | None:
         if path in self.damaged:
             return None
-        progress = self.folder.read_json(f"{Path(path).name}/progress.json")
-        return (
-            StoredCheckpoint(path=path, images_seen=images_seen(path), frechet=progress.get("frechet"))
-            if progress
-            else None
-        )
+        if not (progress := self.folder.read_json(f"{Path(path).name}/progress.json")):
+            return None
+        return StoredCheckpoint(path=path, images_seen=images_seen(path), frechet=progress.get("frechet"))
 
 
 def images_seen(path: str) -> int:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import time
+from typing import Any
 
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
@@ -9,14 +11,34 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.runs import events
 from dcgan_dist.runs.async_checkpointer import GRIDS, grid_name
 from dcgan_dist.runs.events import Failed, RankEvent
-from dcgan_dist.runs.journal import Journal
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.spool import Spool
 
-BAD_SAMPLES = "bad_samples.json"
+BAD_SAMPLES, JOURNAL = "bad_samples.json", "journal.json"
 
 _log = logging.getLogger(__name__)
+
+
+class Journal:
+    """What happened to a run, over all its starts; for people, and to measure what a fault cost. Only the driver writes."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Go on with what earlier starts wrote."""
+        self.folder = folder
+        self.events: list[dict[str, Any]] = (folder.read_json(JOURNAL) or {}).get("events", [])
+
+    def add(self, event: str, **more: Any) -> None:
+        """Add an event with the time, in seconds since 1970."""
+        self.events.append({"time": round(time.time(), 3), "event": event} | more)
+        try:
+            self.folder.write_json(JOURNAL, {"events": self.events})
+        except OSError:
+            pass  # a storage that is away shows in the checkpoints; the next event writes this one too
+
+    def count(self, event: str) -> int:
+        """How often something happened."""
+        return sum(entry["event"] == event for entry in self.events)
 
 
 class EventRecorder:

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from dcgan_dist.data.shards.index_table import BadSample
 
 
+class RankEvent:
+    """What a rank reports."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RanksStarted:
+class RanksStarted(RankEvent):
     """All ranks are up, and begin or go on."""
 
     images_seen: int
@@ -21,14 +25,14 @@ class RanksStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heartbeat:
+class Heartbeat(RankEvent):
     """Rank 0 is alive: it took a step, or waits for a checkpoint to be written."""
 
     images_seen: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Metrics:
+class Metrics(RankEvent):
     """Means since the last report."""
 
     images_seen: int
@@ -39,7 +43,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Collapse:
+class Collapse(RankEvent):
     """The collapse alarm was raised."""
 
     images_seen: int
@@ -47,14 +51,14 @@ class Collapse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointBegun:
+class CheckpointBegun(RankEvent):
     """A checkpoint is being written."""
 
     images_seen: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointWritten:
+class CheckpointWritten(RankEvent):
     """A checkpoint lies whole in the storage, or the storage refused it."""
 
     images_seen: int
@@ -67,7 +71,7 @@ class CheckpointWritten:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RolledBack:
+class RolledBack(RankEvent):
     """A loss was NaN or infinite, and the run went back."""
 
     images_seen: int
@@ -75,21 +79,21 @@ class RolledBack:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BadSampleReplaced:
+class BadSampleReplaced(RankEvent):
     """A sample could not be used; each rank reports each once."""
 
     sample: BadSample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Preempted:
+class Preempted(RankEvent):
     """The ranks left before the end, although nothing failed."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failed:
+class Failed(RankEvent):
     """The run cannot go on, not even after a restart."""
 
     reason: str
@@ -97,25 +101,10 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RankWarning:
+class RankWarning(RankEvent):
     """Something people should know; the run goes on."""
 
     message: str
-
-
-RankEvent = (
-    RanksStarted
-    | Heartbeat
-    | Metrics
-    | Collapse
-    | CheckpointBegun
-    | CheckpointWritten
-    | RolledBack
-    | BadSampleReplaced
-    | Preempted
-    | Failed
-    | RankWarning
-)
 
 
 class EventQueue:

@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 import ray
 
 from dcgan_dist.cli.progress import duration
+from dcgan_dist.runs.async_checkpointer import GRIDS, grid_name
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint
-from dcgan_dist.runs.journal import Journal
-from dcgan_dist.runs.missing_reports import log_missing_reports
+from dcgan_dist.runs.event_recorder import Journal
 from dcgan_dist.runs.plan import RunPlan
+from dcgan_dist.runs.report_callback import progress_metrics
 from dcgan_dist.runs.snapshot import register_snapshot, snapshot_task
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
@@ -119,6 +120,24 @@ def summary(result: dict[str, Any]) -> str:
     ]
     lines += [f"  registered  {m['uri']} ({m['name']}@candidate)" for m in result.get("models", {}).values()]
     return "\n".join(lines)
+
+
+def log_missing_reports(plan: RunPlan, store: CheckpointStore, spool: Spool) -> None:
+    """Write to the tracked run what the log of the newest whole checkpoint and the folder of grids have and it lacks.
+
+    Where storage or server do not answer, nothing is written, and a later call may.
+    """
+    try:
+        if newest := store.newest_whole():
+            lines = [(line["images_seen"], line["metrics"]) for line in store.log(newest)]
+            spool.log_missing_metrics((seen, metrics | progress_metrics(plan, seen)) for seen, metrics in lines)
+        grids = [int(Path(path).stem) for path in reversed(store.folder.files(GRIDS)) if path.endswith(".png")]
+        tracked = spool.image_names(GRIDS) if grids else set()
+        for images_seen in grids:
+            if (name := grid_name(images_seen)) not in tracked:
+                spool.log_image(store.folder.read_bytes(name), name, images_seen=images_seen)
+    except Exception as error:  # whatever a storage or a tracking store raises: training goes on
+        _log.warning("what tracking lacks of earlier reports is not known (%s); the next start looks again", error)
 
 
 def send_unsent(plan: RunPlan, folder: RunFolder, run_id: str) -> None:

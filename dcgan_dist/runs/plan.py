@@ -15,7 +15,6 @@ from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import content_hash
 from dcgan_dist.presets import preset
-from dcgan_dist.runs.identity import check_same_identity
 from dcgan_dist.training.loop import Intervals
 
 GRID_EPOCHS = (1, 5)  # the epochs whose samples the paper shows
@@ -174,6 +173,17 @@ def check_same_run(plan: RunPlan, recorded: dict[str, Any]) -> None:
             f"run {plan.name} was started for {recorded['images']} images and epochs/images now ask for {plan.images}: "
             "a run can be made longer, not shorter; give at least the old length, or another `run_name`"
         )
+
+
+def check_same_identity(before: dict[str, Any], now: dict[str, Any], *, name: str, storage: str) -> None:
+    """Raise InputError, with the fields that differ, if a run of this name was started with something else."""
+    changed = sorted(field for field in before.keys() | now.keys() if before.get(field) != now.get(field))
+    differences = ", ".join(f"{field} was {before.get(field)!r} and is now {now.get(field)!r}" for field in changed[:4])
+    require(
+        not changed,
+        f"run {name} in {storage} was started with another config: {differences}; "
+        "give back the old value, or another `run_name`",
+    )
 
 
 def record(plan: RunPlan, **more: Any) -> dict[str, Any]:

@@ -20,11 +20,10 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.runs.driver_link import DriverLink
 from dcgan_dist.runs.events import Failed, RankWarning
-from dcgan_dist.runs.hanging_ranks import Watchdog
+from dcgan_dist.runs.hanging_ranks import Watchdog, watch_rank
 from dcgan_dist.runs.plan import RunPlan, run_batches
 from dcgan_dist.runs.rank_checkpoints import RankCheckpoints
 from dcgan_dist.runs.rank_state import RankState
-from dcgan_dist.runs.rank_watchdog import watch_rank
 from dcgan_dist.runs.report_callback import ReportCallback
 from dcgan_dist.storage.local import open_storage
 from dcgan_dist.storage.run_folder import RunFolder

@@ -2,10 +2,10 @@
 
 import time
 
+from dcgan_dist.cli.progress import duration
 from dcgan_dist.runs.driver_link import DriverLink
 from dcgan_dist.runs.events import Collapse, Failed, Metrics
 from dcgan_dist.runs.plan import RunPlan
-from dcgan_dist.runs.progress_line import progress_line
 from dcgan_dist.runs.rank_checkpoints import RankCheckpoints
 from dcgan_dist.runs.rank_state import RankState
 from dcgan_dist.training.loop import Report
@@ -21,13 +21,6 @@ class ReportCallback:
 
     def __call__(self, report: Report) -> None:
         """Log the metrics, send them, and check the alarm."""
-        images_per_epoch = self.plan.shard_plan.steps_per_epoch * self.plan.config.data.batch_size
-        line = progress_line(
-            report,
-            images=self.plan.images,
-            images_per_epoch=images_per_epoch,
-            epochs=self.plan.images / images_per_epoch,
-        )
         # What depends on the clock is sent, and is not part of the log that checkpoints keep.
         metrics = {
             **report.metrics,
@@ -37,12 +30,28 @@ class ReportCallback:
             "speed/checkpoint_stall_share": self.checkpoints.stalled_seconds / (time.monotonic() - self.began),
         }
         self.state.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
-        self.link.send(Metrics(images_seen=report.images_seen, values=metrics, progress=line))
+        self.link.send(Metrics(images_seen=report.images_seen, values=metrics, progress=self._progress_line(report)))
         if alarm := self.state.alarm.check(report.metrics):
             self.link.send(Collapse(images_seen=report.images_seen, alarm=alarm))
             if self.plan.config.alarm.stop:
                 self.link.send(Failed(reason=f"stopped by the {alarm}"))
                 self.link.stop_wanted = True
+
+    def _progress_line(self, report: Report) -> str:
+        """One calm line: where the run is, how fast, how long still, and how the two players stand."""
+        images, per_epoch = self.plan.images, self.plan.shard_plan.steps_per_epoch * self.plan.config.data.batch_size
+        remaining_seconds = (images - report.images_seen) / max(report.images_per_second, 1e-9)
+        m = report.metrics
+        parts = [
+            f"epoch {report.images_seen / per_epoch:.2f}/{images / per_epoch:g}",
+            f"{report.images_seen:,}/{images:,} images",
+            f"{report.images_per_second:,.0f} images/s",
+            f"ETA {duration(remaining_seconds)}",
+            f"loss D {m.get('loss/d', float('nan')):.3f} G {m.get('loss/g', float('nan')):.3f}",
+            f"D(x) {m.get('score/real', float('nan')):.2f} D(G(z)) {m.get('score/fake', float('nan')):.2f}",
+            f"data wait {report.data_wait_share:.0%}",
+        ]
+        return " | ".join(parts)
 
 
 def progress_metrics(plan: RunPlan, images_seen: int) -> dict[str, float]:

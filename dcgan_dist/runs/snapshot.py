@@ -10,7 +10,6 @@ import ray
 import torch
 from torch import Tensor
 
-from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
@@ -18,7 +17,7 @@ from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.registry.model_card import model_card
 from dcgan_dist.registry.registry import register_network
-from dcgan_dist.runs.plan import RunPlan
+from dcgan_dist.runs.plan import RunPlan, run_batches
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.tracking.runs import TrackedRun
@@ -61,16 +60,7 @@ def make_snapshot(plan: RunPlan, checkpoint: Path, snapshot: Path) -> Progress:
 
 def _real_batches(plan: RunPlan, count: int, device: str, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor | None]]:
     model = plan.config.model
-    stream = stream_batches(
-        plan.manifest,
-        plan.shard_plan,
-        rank=0,
-        world_size=1,
-        image_size=model.image_size,
-        image_channels=model.image_channels,
-        crop=plan.config.data.crop,
-    )
-    with closing(stream):
+    with closing(run_batches(plan)) as stream:
         for images, labels in islice(stream, count):
             labels = labels.to(device) if model.classes and labels is not None else None
             yield from_uint8(images.to(device), model.output, dtype), labels

@@ -8,7 +8,7 @@ from dcgan_dist.cli.prices import find_price
 from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import flatten
 from dcgan_dist.errors import InputError
-from dcgan_dist.runs.identity import check_same_identity
+from dcgan_dist.runs.plan import check_same_identity
 from dcgan_dist.search.plan import SearchPlan, plan_search
 from dcgan_dist.search.search_attempt import Search, context_of, trial_task
 from dcgan_dist.search.search_config import SearchConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dcgan_dist.config import TrainConfig
-from dcgan_dist.runs.journal import JOURNAL
+from dcgan_dist.runs.event_recorder import JOURNAL
 from dcgan_dist.storage.run_folder import RunFolder
 
 PATIENCE_SECONDS = 120

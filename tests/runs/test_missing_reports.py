@@ -8,7 +8,7 @@ import pytest
 from dcgan_dist.config import replace
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
-from dcgan_dist.runs.missing_reports import log_missing_reports
+from dcgan_dist.runs.outcome import log_missing_reports
 from dcgan_dist.runs.plan import RunPlan, plan_run
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
