@@ -5,6 +5,8 @@ dedup, duplicates, memorization (what is found of known truth). Each has its own
 """
 
 import importlib
+import json
+from functools import partial
 
 from dcgan_dist.cli.command_line import parse, run
 from dcgan_dist.cli.result_file import write_json
@@ -20,7 +22,7 @@ BENCHMARKS = {
     "probe": "svm_speed",
     **{name: name for name in ("dedup", "duplicates", "memorization")},
 }
-"""Module of each benchmark: `Options`, `measure` makes figures of them, `render` makes text of the figures."""
+"""Module of each benchmark: `Options`, `measure` makes figures of them, `render` text of the figures; without it they are shown as JSON."""
 
 
 def main(argv: list[str]) -> int:
@@ -40,7 +42,7 @@ def main(argv: list[str]) -> int:
         prog=f"python -m dcgan_dist.bench {name}",
     )
     figures = benchmark.measure(options)
-    print(benchmark.render(figures))
+    print(getattr(benchmark, "render", partial(json.dumps, indent=1))(figures))
     write_json(options.json, figures)
     return 0
 

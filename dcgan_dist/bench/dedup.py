@@ -62,11 +62,6 @@ def measure(options: Options) -> dict[str, Any]:
     return judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
 
 
-def render(result: dict[str, Any]) -> str:
-    """The figures as JSON."""
-    return json.dumps(result, indent=1)
-
-
 def plant_and_find(options: Options, out: Path) -> dict[str, Any]:
     """Plant near duplicates, run the job, and compare."""
     size = options.image_size

@@ -10,11 +10,12 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from dcgan_dist.bench.average_precision import Ranking, rank
 from dcgan_dist.bench.duplicates_codes import Codes, codes_by_method
 from dcgan_dist.bench.harness import Benchmark, table
 from dcgan_dist.bench.judged_pairs import Images, image_numbers, read_judged, select
@@ -23,7 +24,7 @@ from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.make_shards import make_all_thumbnails
 from dcgan_dist.dedup.result import PAIRS_NAME
-from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
+from dcgan_dist.dedup.shard_files import ThumbnailTable
 
 BLOCK = 64
 """Test images that are compared at a time."""
@@ -79,6 +80,42 @@ def measure(options: Options) -> dict[str, Any]:
     }
 
 
+class Ranking(NamedTuple):
+    """How well distances rank true pairs before others, ties counted as one step."""
+
+    average_precision: float
+    """Sum over distances of the gain in recall times the precision once all of that distance are taken."""
+    recall_99: float
+    """Greatest recall at a distance to which at least 99 % are true."""
+
+
+def rank(
+    distances: NDArray[np.int64],
+    alike: NDArray[np.bool_],
+    unjudged: NDArray[np.int64] | None = None,
+    *,
+    total: int | None = None,
+) -> Ranking:
+    """A ranking of pairs, or of images by the distance to their nearest.
+
+    Args:
+        distances: (n,).
+        alike: (n,) which are true.
+        unjudged: (d,) number of pairs that nobody judged, by distance; they count as false. None: they are left out.
+        total: true ones, where some have no distance; None: all have.
+    """
+    ranked_share = float(alike.sum() / max(1, alike.sum() if total is None else total))
+    if not ranked_share:
+        return Ranking(0.0, 0.0)
+    others = np.zeros(0, np.int64) if unjudged is None else unjudged
+    closeness = -np.concatenate([distances, np.arange(len(others))])
+    truth = np.concatenate([alike, np.zeros(len(others), bool)])
+    weights = np.concatenate([np.ones(len(distances), np.int64), others])
+    precision, recall, _ = precision_recall_curve(truth, closeness, sample_weight=weights)
+    average = average_precision_score(truth, closeness, sample_weight=weights)
+    return Ranking(ranked_share * average, ranked_share * float(recall[precision >= 0.99].max()))
+
+
 Rankings = tuple[Ranking, Ranking, Ranking]
 """Test images by their nearest training image; judged pairs; all pairs."""
 
@@ -132,11 +169,11 @@ def figures(rankings: Rankings) -> dict[str, float]:
     image, left_out, wrong = rankings
     return {
         "image_ap": image.average_precision,
-        "image_recall_99": image.recall_at(0.99),
+        "image_recall_99": image.recall_99,
         "pair_ap_left_out": left_out.average_precision,
         "pair_ap_wrong": wrong.average_precision,
-        "recall_99_left_out": left_out.recall_at(0.99),
-        "recall_99_wrong": wrong.recall_at(0.99),
+        "recall_99_left_out": left_out.recall_99,
+        "recall_99_wrong": wrong.recall_99,
     }
 
 

@@ -5,7 +5,6 @@ held-out images and with smooth ones, its power; and with --samples, --train and
 no generator made, the false alarms of the copy rate over random exchanges of samples and held-out images.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +42,6 @@ class Options(Benchmark):
 def measure(options: Options) -> dict[str, Any]:
     """Errors of the data-copying test on drawn features, and with --samples of the copy rate on real images."""
     return {"c_t": drawn(options.trials)} | ({"copy_rate": exchanged(options)} if options.samples else {})
-
-
-def render(result: dict[str, Any]) -> str:
-    """The figures as JSON."""
-    return json.dumps(result, indent=1)
 
 
 def drawn(trials: int) -> dict[str, Any]:

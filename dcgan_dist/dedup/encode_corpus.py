@@ -15,7 +15,7 @@ from dcgan_dist.dedup.find_pairs import CodedImages
 from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
+from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
 from dcgan_dist.similarity.radius import default_radius
 

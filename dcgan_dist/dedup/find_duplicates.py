@@ -11,7 +11,7 @@ from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.encode_corpus import encode_corpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.representatives import representatives_of
+from dcgan_dist.dedup.representatives import choose_representatives
 from dcgan_dist.dedup.verify_pairs import verify_pairs
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.folder import FolderSource
@@ -70,7 +70,7 @@ def find_duplicates(source: str | Sequence[str], *, radius: int | None = None) -
         options.folder.mkdir()
         encoded = encode_corpus(options, open_corpus(shards, ()), {})
         verified = verify_pairs(options, encoded, {})
-        chosen = representatives_of(encoded, verified)
+        chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
     names = [bytes(name).decode() for name in encoded.names]
     columns = (column.tolist() for column in (*verified.pairs, verified.accepted))
     clusters = members(chosen.leaders)

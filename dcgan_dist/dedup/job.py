@@ -3,21 +3,26 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import save_page
 from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
-from dcgan_dist.dedup.corpus import open_corpus
+from dcgan_dist.dedup.corpus import Corpus, open_corpus
 from dcgan_dist.dedup.duplicates_page import build_report
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus, encode_corpus, timed
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.plan import describe
-from dcgan_dist.dedup.representatives import Representatives, keep_lists, representatives_of
+from dcgan_dist.dedup.representatives import Representatives, choose_representatives, keep_lists
 from dcgan_dist.dedup.result import KEEP_NAME, PAIRS_NAME, REPORT_NAME, finish, summary, write_pairs_csv
-from dcgan_dist.dedup.rewrite import rewrite
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs, verify_pairs
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.sources.existing_shards import check_alike
+from dcgan_dist.prepare.preparations import ShardOptions
+from dcgan_dist.prepare.sources.existing_shards import ShardSource, check_alike
+from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.tracking.server import check_reachable
 
 _log = logging.getLogger(__name__)
@@ -48,7 +53,7 @@ def run_dedup(options: DedupOptions) -> int:
     encoded = encode_corpus(options, corpus, seconds)
     verified = verify_pairs(options, encoded, seconds)
     with timed(seconds, "choice"):
-        chosen = representatives_of(encoded, verified)
+        chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
         lists = write_lists(options, encoded, verified, chosen)
     with timed(seconds, "report"):
         result = summary(options, encoded, verified, chosen, lists)
@@ -85,3 +90,33 @@ def write_lists(
     write_pairs_csv(options.folder / PAIRS_NAME, encoded.names, verified.pairs, verified.accepted)
     write_keep_list(lists[0] if len(lists) == 1 else lists, options.folder / KEEP_NAME)
     return lists
+
+
+def rewrite(
+    options: DedupOptions, corpus: Corpus, chosen: Representatives, names: NDArray[np.bytes_], lists: list[KeepList]
+) -> dict[str, Any]:
+    """Write what stays of the thinned data sets, with their other splits, as shards.
+
+    Raises:
+        InputError: the folder cannot be written, or holds other shards.
+    """
+    starts, stays = corpus.part_starts, chosen.stays
+    numbers = [number for number, part in enumerate(corpus.parts) if part.from_shards]
+    positions = [np.flatnonzero(stays[starts[number] : starts[number + 1]]) for number in numbers]
+    manifests = tuple(corpus.parts[number].manifest for number in numbers)
+    sizes = {manifest.image_size for manifest in manifests}
+    source = ShardSource(
+        dataset=manifests[0].dataset,
+        image_size=sizes.pop() if len(sizes) == 1 else 0,
+        image_channels=manifests[0].image_channels,
+        manifests=manifests,
+        positions=tuple(positions),
+        keys=tuple(names[starts[number] + rows] for number, rows in zip(numbers, positions, strict=True)),
+        origin={"keep_lists": [keep_list.hash for keep_list in lists], "radius": lists[0].radius},
+    )
+    largest = max(max(part.manifest.shard_samples) for part in corpus.parts)
+    shards = ShardOptions(out=options.rewrite, layout=manifests[0].layout, shard_samples=largest, cpus=options.cpus)
+    try:
+        return prepare(source, shards).to_json()
+    except InputError as error:
+        raise error.renamed(out="rewrite") from error

@@ -9,15 +9,9 @@ from dcgan_dist.neighbors.planner import plan_search
 
 PLANNED_RADIUS = 36
 """Radius of the plan alone, where the radius follows from the codes."""
-
-
 IMAGES_PER_CPU_SECOND = 4000
 """Decoding and encoding, for the plan alone."""
-
-
 THUMBNAIL_BYTES = 3 * 32 * 32
-
-
 BYTES_PER_ROW = 300
 """Codes, keys and columns in the driver."""
 

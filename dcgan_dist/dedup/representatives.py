@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.keep_list import Dropped, KeepList
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import Rows, components, leader_clusters
+from dcgan_dist.dedup.make_shards import Originals
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -38,43 +37,24 @@ class Representatives:
 
 
 def choose_representatives(
-    corpus: Corpus,
-    duplicates: ScoredPairs,
-    *,
-    keys: NDArray[np.bytes_],
-    resolution: Rows,
-    unreadable: NDArray[np.bool_],
+    corpus: Corpus, keys: NDArray[np.bytes_], originals: Originals, duplicates: ScoredPairs
 ) -> Representatives:
     """Cluster near duplicates and let the best of each cluster stay; protected rows always stay.
 
     Args:
         corpus: the data sets.
-        duplicates: pairs that show the same.
         keys: (n,) of all rows.
-        resolution: (n,) pixels of the originals.
-        unreadable: (n,) rows that cannot be used; no pair has one.
+        originals: with the resolution of each, and which cannot be read; no pair has one of these.
+        duplicates: pairs that show the same.
     """
     n = len(corpus)
     rows = np.unique(np.concatenate([duplicates.first, duplicates.second]))
-    order = rows[np.lexsort((rows, keys[rows], -resolution[rows]))]
+    order = rows[np.lexsort((rows, keys[rows], -originals.resolution[rows]))]
     return Representatives(
         leaders=leader_clusters(n, duplicates.first, duplicates.second, order, corpus.protected),
         components=components(n, duplicates.first, duplicates.second),
-        unreadable=unreadable & ~corpus.protected,
+        unreadable=originals.unreadable & ~corpus.protected,
     )
-
-
-def removed_by_radius(
-    corpus: Corpus, duplicates: ScoredPairs, radii: list[int], *, keys: NDArray[np.bytes_], resolution: Rows
-) -> list[int]:
-    """How many near duplicates would go at each radius."""
-    readable = np.zeros(len(corpus), bool)
-    counts = []
-    for radius in radii:
-        near = duplicates.where(duplicates.distances <= radius)
-        chosen = choose_representatives(corpus, near, keys=keys, resolution=resolution, unreadable=readable)
-        counts.append(int(chosen.near_duplicates.sum()))
-    return counts
 
 
 def keep_lists(
@@ -147,14 +127,3 @@ def _dropped(
         )
     for row in (first + np.flatnonzero(chosen.unreadable[first:end])).tolist():
         yield Dropped(position=row - first, key=bytes(keys[row]).decode(), reason=f"unreadable: {faults[row]}")
-
-
-def representatives_of(encoded: EncodedCorpus, verified: VerifiedPairs) -> Representatives:
-    """Which image of each cluster of duplicates stays."""
-    return choose_representatives(
-        encoded.corpus,
-        verified.duplicates,
-        unreadable=encoded.originals.unreadable,
-        keys=encoded.keys,
-        resolution=encoded.originals.resolution,
-    )

@@ -16,7 +16,7 @@ from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import diameters, members
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.dedup.representatives import Representatives, removed_by_radius
+from dcgan_dist.dedup.representatives import Representatives, choose_representatives
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 from dcgan_dist.files import whole_file
 from dcgan_dist.similarity.entropy import code_entropy
@@ -59,7 +59,9 @@ def summary(
     duplicates, protected = verified.duplicates, corpus.protected
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     radii = np.unique(np.linspace(0, encoded.radius, CURVE_POINTS).round().astype(int)).tolist()
-    removed = removed_by_radius(corpus, duplicates, radii, keys=encoded.keys, resolution=encoded.originals.resolution)
+    near = (duplicates.where(duplicates.distances <= radius) for radius in radii)
+    at_radii = [choose_representatives(corpus, encoded.keys, encoded.originals, pairs) for pairs in near]
+    removed = [int(fewer.near_duplicates.sum()) for fewer in at_radii]
     return {
         "job": "dedup",
         "images": len(corpus),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dcgan_dist.bench.__main__ import main
-from dcgan_dist.bench.average_precision import rank
+from dcgan_dist.bench.duplicates import rank
 from dcgan_dist.data.shards.images import encode_png
 from dcgan_dist.errors import InputError
 from dcgan_dist.similarity.thumbnails import thumbnails
@@ -25,8 +25,8 @@ def test_unjudged_pairs_count_as_false_or_are_left_out() -> None:
 def test_images_that_found_nothing_count_as_missed() -> None:
     ranking = rank(np.array([5, 7]), np.array([True, False]), total=2)
 
-    assert (ranking.recall_at(0.99), ranking.average_precision) == (0.5, 0.5)
-    assert rank(np.array([3]), np.array([False]), total=2).recall_at(0.99) == 0
+    assert (ranking.recall_99, ranking.average_precision) == (0.5, 0.5)
+    assert rank(np.array([3]), np.array([False]), total=2).recall_99 == 0
 
 
 @pytest.fixture

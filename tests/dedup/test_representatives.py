@@ -4,8 +4,9 @@ import numpy as np
 
 from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.dedup.corpus import Corpus, Part
+from dcgan_dist.dedup.make_shards import Originals
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.dedup.representatives import choose_representatives, keep_lists, removed_by_radius
+from dcgan_dist.dedup.representatives import choose_representatives, keep_lists
 
 
 def part(label: str, samples: int, *, protected: bool = False) -> Part:
@@ -21,35 +22,34 @@ def pairs(*triples: tuple[int, int, int]) -> ScoredPairs:
 
 CORPUS = Corpus(parts=(part("a", 4), part("b", 2), part("test", 2, protected=True)))
 KEYS = np.array([b"d", b"c", b"b", b"a", b"f", b"e", b"t0", b"t1"])
-NOTHING = np.zeros(8, bool)
+
+
+def originals(*resolution: int, **faults: str) -> Originals:
+    return Originals(
+        resolution=np.array(resolution), faults={int(row[1:]): fault for row, fault in faults.items()}, hashes=()
+    )
 
 
 def test_the_largest_stays_and_of_equals_the_first_key() -> None:
-    resolution = np.array([9, 1, 1, 1, 5, 5, 5, 5])
+    near = pairs((0, 1, 2), (2, 3, 2), (4, 5, 2))
 
-    chosen = choose_representatives(
-        CORPUS, pairs((0, 1, 2), (2, 3, 2), (4, 5, 2)), keys=KEYS, resolution=resolution, unreadable=NOTHING
-    )
+    chosen = choose_representatives(CORPUS, KEYS, originals(9, 1, 1, 1, 5, 5, 5, 5), near)
 
     assert chosen.leaders.tolist() == [0, 0, 3, 3, 5, 5, 6, 7]
     assert chosen.stays.tolist() == [True, False, False, True, False, True, True, True]
 
 
 def test_protected_samples_stay_however_small_and_the_others_go_for_them() -> None:
-    resolution = np.array([9, 9, 9, 9, 9, 9, 1, 1])
+    near = pairs((0, 1, 2), (0, 6, 3), (6, 7, 0))
 
-    chosen = choose_representatives(
-        CORPUS, pairs((0, 1, 2), (0, 6, 3), (6, 7, 0)), keys=KEYS, resolution=resolution, unreadable=NOTHING
-    )
+    chosen = choose_representatives(CORPUS, KEYS, originals(9, 9, 9, 9, 9, 9, 1, 1), near)
 
     assert chosen.leaders.tolist() == [6, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_every_data_set_gets_its_list_with_reasons() -> None:
-    unreadable = NOTHING.copy()
-    unreadable[2] = True
     near = pairs((0, 1, 2), (1, 5, 7), (5, 6, 4))
-    chosen = choose_representatives(CORPUS, near, keys=KEYS, resolution=np.ones(8, np.int64), unreadable=unreadable)
+    chosen = choose_representatives(CORPUS, KEYS, originals(*[1] * 8, _2="torn"), near)
 
     a, b = keep_lists(
         CORPUS,
@@ -73,11 +73,11 @@ def test_every_data_set_gets_its_list_with_reasons() -> None:
 
 
 def test_more_go_the_larger_the_radius() -> None:
-    near = pairs((0, 1, 2), (1, 5, 7), (5, 6, 4))
+    near, sizes = pairs((0, 1, 2), (1, 5, 7), (5, 6, 4)), originals(*[1] * 8)
 
-    counts = removed_by_radius(CORPUS, near, [0, 2, 4, 9], keys=KEYS, resolution=np.ones(8, np.int64))
+    chosen = [choose_representatives(CORPUS, KEYS, sizes, near.where(near.distances <= bits)) for bits in (0, 2, 4, 9)]
 
-    assert counts == [0, 1, 2, 2]
+    assert [int(fewer.near_duplicates.sum()) for fewer in chosen] == [0, 1, 2, 2]
 
 
 def test_keys_that_two_data_sets_share_are_told_apart() -> None:
