@@ -19,6 +19,10 @@ from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
 
+NOTE = """The step of every metric is images seen: real images drawn by all ranks together (`system/*` counts measurements).
+The same command goes on where the run was stopped; points after the checkpoint are then reported once more."""
+"""What MLflow's page of a run says first."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -89,8 +93,10 @@ def finished_result(plan: RunPlan, folder: RunFolder) -> dict[str, Any] | None:
 
 def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedRun:
     """The run on the tracking server: one, however often it is started."""
-    config = plan.config
-    tags = environment_tags() | {"manifest_hash": plan.manifest.hash, "storage": config.storage}
-    return TrackedRun.attach_or_create(
+    config, manifest = plan.config, plan.manifest
+    tags = environment_tags() | {"manifest_hash": manifest.hash, "storage": config.storage, "mlflow.note.content": NOTE}
+    run = TrackedRun.attach_or_create(
         recorded, config.tracking_uri, config.experiment, plan.name, flatten(config), tags
     )
+    run.log_data_set(config.dataset, manifest.hash, manifest.location, plan.shard_plan.samples)
+    return run

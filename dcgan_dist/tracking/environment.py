@@ -1,7 +1,11 @@
 """Which code made a run: commit and versions."""
 
+import getpass
+import os
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,12 +29,20 @@ def git_commit(folder: Path) -> str:
 
 
 def environment_tags() -> dict[str, str]:
-    """Tags of a run that name the code that made it: `git.commit`, `version.python` and `version.<package>`.
+    """Tags of a run that name what made it: `git.commit`, `version.python`, `version.<package>`, and what MLflow's pages show.
 
+    These are user, source (the job's file) and its kind; `command` is the whole command line. No job takes a secret there.
     A package that is not installed has no tag (there is one of the two faiss packages, never both).
     """
     commit = git_commit(Path(__file__).parents[2])
-    tags = {"git.commit": commit, "version.python": platform.python_version()}
+    tags = {
+        "git.commit": commit,
+        "version.python": platform.python_version(),
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "/".join(Path(sys.argv[0]).parts[-2:]),
+        "mlflow.source.type": "JOB" if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else "LOCAL",
+        "command": shlex.join(sys.argv),
+    }
     if commit != "unknown":
         tags["mlflow.source.git.commit"] = commit  # the name under which MLflow's pages show it
     for package in PACKAGES:

@@ -1,6 +1,7 @@
 """One training run as the tracking server sees it, whatever process writes to it."""
 
 import hashlib
+import json
 import logging
 import shlex
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
@@ -128,6 +129,21 @@ class TrackedRun:
     def set_tags(self, tags: dict[str, str]) -> None:
         """Set or overwrite tags."""
         self._try(lambda: self.send_tags(tags))
+
+    def log_data_set(self, name: str, hash: str, source: str, samples: int) -> None:
+        """Say which images the run learns from: MLflow's pages list it and find all runs on it.
+
+        Args:
+            name: of the data set.
+            hash: of its manifest, hex; the first 32 digits are its digest, as MLflow takes no longer one.
+            source: where it lies.
+            samples: number of images.
+        """
+        data_set = Dataset(
+            name, hash[:32], "shards", json.dumps({"uri": source}), profile=json.dumps({"images": samples})
+        )
+        inputs = [DatasetInput(data_set, [InputTag("mlflow.data.context", "training")])]
+        self._try(lambda: self.client.log_inputs(self.run_id, inputs))
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """Set the final status; a later `attach` opens the run again."""

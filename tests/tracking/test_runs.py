@@ -1,7 +1,10 @@
 """Runs as a database and a server keep them."""
 
+import getpass
+import json
 import logging
 import math
+import shlex
 import subprocess
 import sys
 import threading
@@ -36,6 +39,22 @@ def test_a_run_keeps_its_whole_config_and_tags(tracking_uri: str) -> None:
     assert record.data.tags["manifest_hash"] == "abc"
     assert record.data.tags["version.torch"] == environment_tags()["version.torch"]
     assert len(record.data.tags["long"]) <= 5000
+
+
+def test_a_run_names_its_images_who_started_it_and_how(tracking_uri: str) -> None:
+    run = TrackedRun.create(tracking_uri, "tests", "a run", {}, environment_tags())
+    for _ in range(2):  # each start of a run says so again
+        run.log_data_set("rooms", "ab" * 32, "s3://shards/rooms", 320)
+
+    record = run.client.get_run(run.run_id)
+    (found,) = record.inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("rooms", "ab" * 16)
+    assert json.loads(found.dataset.source) == {"uri": "s3://shards/rooms"}
+    assert json.loads(str(found.dataset.profile)) == {"images": 320}
+    assert record.data.tags["mlflow.user"] == getpass.getuser()
+    assert record.data.tags["mlflow.source.type"] == "LOCAL"
+    assert shlex.split(record.data.tags["command"]) == sys.argv
+    assert run.failures == 0
 
 
 def test_long_params_are_cut_and_kept_whole_in_a_file(tracking_uri: str, tmp_path: Path) -> None:
