@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from dcgan_dist.bench.duplicates_codes import Codes, codes_by_method
 from dcgan_dist.bench.harness import Benchmark, table
-from dcgan_dist.bench.judged_pairs import Codes, Images, codes_by_method, image_numbers, read_judged, select
+from dcgan_dist.bench.judged_pairs import Images, image_numbers, read_judged, select
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.dedup.corpus import open_corpus

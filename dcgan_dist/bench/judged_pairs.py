@@ -1,21 +1,16 @@
 """CIFAR-10's test and training images, known by the numbers in their keys, and pairs of them that people judged."""
 
 import csv
-import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from dcgan_dist.bench.neighbors_codes import principal_signs
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.fit_coder import ready_coder
 from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.errors import InputError
 
@@ -104,29 +99,3 @@ def _rows_by_number(corpus: Corpus) -> dict[str, dict[int, int]]:
                 for split, number in image_numbers(key).items():
                     rows[split][number] = row
     return rows
-
-
-Codes = NDArray[np.uint8]
-
-
-def codes_by_method(images: Images, out: Path, *, paper: bool) -> Iterator[tuple[str, tuple[Codes, Codes]]]:
-    """Name and codes of test and training images, one method at a time; coders that `out` lacks are made."""
-    train, test = images.table.gather(images.train_rows), images.table.gather(images.test_rows)
-    for name in ("recommended", *(("paper",) if paper else ())):
-        coder, _ = ready_coder(name, "", out, images.table, images.train_rows)
-        yield name, (coder.encode(test), coder.encode(train))
-    encode = principal_signs(train)
-    yield "signs of principal components", (encode(test), encode(train))
-    if importlib.util.find_spec("imagededup") is None:
-        print("imagededup is not installed: pHash and dHash are left out")
-        return
-    from imagededup.methods import DHash, PHash  # pyright: ignore[reportMissingImports]
-
-    for name, method in (("imagededup pHash", PHash(verbose=False)), ("imagededup dHash", DHash(verbose=False))):
-        yield name, (_hashes(method, test, name), _hashes(method, train, name))
-
-
-def _hashes(method: Any, images: Codes, name: str) -> Codes:
-    """64-bit hashes of thumbnails: (n, 8)."""
-    rows = tqdm(np.ascontiguousarray(images.transpose(0, 2, 3, 1)), desc=name)
-    return np.array([[*bytes.fromhex(method.encode_image(image_array=image))] for image in rows], np.uint8)

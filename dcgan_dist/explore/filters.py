@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.config import ModelConfig
+from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images, read_labels, scan_images
+from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import require
 from dcgan_dist.explore.exploration_options import FiltersJob
 from dcgan_dist.explore.guided_backpropagation import TopResponses, as_pictures

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
 from dcgan_dist.data.shards.writer import Sample
-from dcgan_dist.data.stream import scan_images
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.memorization.check_options import Crop
 from dcgan_dist.prepare.sources.base import Source

@@ -1,18 +1,17 @@
 """All pairs within a radius by the C++ part: buckets of codes that agree on chosen blocks, or tiles of all codes."""
 
 import ctypes
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
 
+from dcgan_dist.neighbors.interleave import interleave
 from dcgan_dist.neighbors.native import library
 from dcgan_dist.neighbors.pairs import Codes, Pairs
 from dcgan_dist.neighbors.pigeonhole import Blocks, as_words
@@ -20,25 +19,6 @@ from dcgan_dist.neighbors.pigeonhole import Blocks, as_words
 Shared = tuple[float, Pairs]  # share of the work done since the item before, and its pairs
 
 _ROOM = 1 << 20  # pairs of one block of results
-
-
-T = TypeVar("T")
-_END: Any = object()
-
-
-def interleave(generators: Sequence[Iterator[T]]) -> Iterator[T]:
-    """Run each generator in a thread and yield their items in turns, so that the order is always the same.
-
-    Each is one item ahead of the caller; what one raises is raised here, and the others stop after their current item.
-    """
-    with ThreadPoolExecutor(len(generators), thread_name_prefix="neighbors") as pool:
-        running = deque((generator, pool.submit(next, generator, _END)) for generator in generators)
-        while running:
-            generator, future = running.popleft()
-            item = future.result()
-            if item is not _END:
-                running.append((generator, pool.submit(next, generator, _END)))
-                yield item
 
 
 @dataclass(slots=True)

@@ -145,6 +145,7 @@ def run_from_flags(options_class: type[ShardOptions], argv: Sequence[str], *, de
         InputError: the source cannot be used, or the folder cannot be written.
     """
     options = parse(options_class, argv, description=description)
-    from dcgan_dist.prepare.job import open_source, run_preparation
+    from dcgan_dist.prepare.job import run_preparation
+    from dcgan_dist.prepare.open_source import open_source
 
     return run_preparation(open_source(options), options)

@@ -1,8 +1,6 @@
 """Handing a run to Ray Train."""
 
 import os
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -10,31 +8,13 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from dcgan_dist.cluster.capacity import rank_resources
+from dcgan_dist.cluster.in_thread import InThread
 from dcgan_dist.cluster.process_group import ReachableRanks
 from dcgan_dist.runs.hanging_ranks import SAVE_SECONDS
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.rank import train_rank
 from dcgan_dist.storage.filesystems import as_pyarrow
 from dcgan_dist.storage.run_folder import RunFolder
-
-
-class InThread:
-    """A call in a daemon thread, so that the main thread stays free for signals and does not wait for it at exit."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(call,), name="fit", daemon=True)
-        self._thread.start()
-
-    def _run(self, call: Callable[[], Any]) -> None:
-        try:
-            call()
-        except BaseException as error:
-            self.error = error
-
-    def done(self) -> bool:
-        """Whether the call has ended."""
-        return not self._thread.is_alive()
 
 
 def start_fit(plan: RunPlan, folder: RunFolder, queue: Any) -> InThread:

@@ -3,20 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcgan_dist.training.losses import discriminator_loss, generator_loss
 from dcgan_dist.training.players import Players
-
-
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Binary cross-entropy of real against 1 plus that of fake against 0, (b,)."""
-    return F.softplus(-real_logits) + F.softplus(fake_logits)  # -log D(x) - log(1 - D(G(z)))
-
-
-def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Non-saturating loss of the generator: fake against 1, (b,)."""
-    return F.softplus(-fake_logits)  # -log D(G(z))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.shards.schema import Layout, Manifest
-from dcgan_dist.data.stream import read_images, scan_images
+from dcgan_dist.data.stream import read_images
 from tests.helpers.shards import damage_sample, write_shards
 
 

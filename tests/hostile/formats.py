@@ -19,13 +19,13 @@ from PIL import Image
 from scipy.io import savemat
 
 from dcgan_dist.config import ClassifierConfig, SupervisedConfig
+from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.inspection import inspect
 from dcgan_dist.data.shards.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.data.shards.stored_samples import ShardSamples
-from dcgan_dist.data.stream import scan_images
 from dcgan_dist.doctor.cluster_files import ClusterFile, nodes
 from dcgan_dist.explore.boxes import Box, read_boxes, to_coco
 from dcgan_dist.explore.exemplars import read_exemplars

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dcgan_dist.neighbors.native_search import interleave
+from dcgan_dist.neighbors.interleave import interleave
 
 
 def slow(items: list[int], delay: float) -> Iterator[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dcgan_dist.search.summary import save_parallel_coordinates
+from dcgan_dist.search.parallel_coordinates import save_parallel_coordinates
 
 RED = (220, 20, 60)
 
