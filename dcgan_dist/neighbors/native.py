@@ -1,4 +1,4 @@
-"""The C++ part of the search, built on first use with the compiler at hand; everything works without it, only slower."""
+"""C++ parts, that of the search among them, built on first use with the compiler at hand; everything works without, only slower."""
 
 import ctypes
 import hashlib
@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("hamming.cpp")
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-Wno-psabi", "-std=c++17", "-shared", "-fPIC")
+CACHE = Path(".cache", "dcgan_dist", "native")
+"""Folder of what was built, in the home folder."""
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +22,21 @@ log = logging.getLogger(__name__)
 @cache
 def library() -> ctypes.CDLL | None:
     """The functions of hamming.cpp, or None with one warning where they cannot be built."""
+    functions = built(SOURCE, "searching codes with FAISS")
+    return functions and _declare(functions)
+
+
+def built(source: Path, without: str) -> ctypes.CDLL | None:
+    """The functions of a source; None, with a warning that says what is done without them, where they cannot be built."""
     try:
-        return load(Path.home() / ".cache" / "dcgan_dist" / "native")
+        return load(Path.home() / CACHE, source=source)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        log.warning("searching codes with FAISS, which is slower: %s", " ".join(str(error).split())[:300])
+        log.warning("%s, which is slower: %s", without, " ".join(str(error).split())[:300])
         return None
 
 
-def load(folder: Path, compiler: str | None = None) -> ctypes.CDLL:
-    """Build the library in a folder, unless it is there, and load it.
+def load(folder: Path, compiler: str | None = None, *, source: Path | None = None) -> ctypes.CDLL:
+    """Build a source, by default that of the search, in a folder, unless it is there, and load it.
 
     Its file is named after source, compiler and processor, and appears whole or not at all: processes may build at once,
     and a folder shared by different machines serves each its own.
@@ -40,21 +48,22 @@ def load(folder: Path, compiler: str | None = None) -> ctypes.CDLL:
     compiler = compiler or shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
     if compiler is None:
         raise RuntimeError("no C++ compiler (g++ or clang++) on the path")
-    parts = (SOURCE.read_text(encoding="ascii"), compiler, *FLAGS, platform.machine(), _processor_features())
-    file = folder / f"hamming-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}.so"
+    source = source or SOURCE
+    parts = (source.read_text(encoding="ascii"), compiler, *FLAGS, platform.machine(), _processor_features())
+    file = folder / f"{source.stem}-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}.so"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, unfinished = tempfile.mkstemp(suffix=".so", dir=folder)
         os.close(handle)
         try:
-            command = [compiler, *FLAGS, str(SOURCE), "-o", unfinished]
+            command = [compiler, *FLAGS, str(source), "-o", unfinished]
             built = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
             if built.returncode:
                 raise RuntimeError(f"{compiler} failed: {built.stderr}")
             os.replace(unfinished, file)  # noqa: PTH105  one call, atomic
         finally:
             Path(unfinished).unlink(missing_ok=True)
-    return _declare(ctypes.CDLL(str(file)))
+    return ctypes.CDLL(str(file))
 
 
 def _processor_features() -> str:

@@ -21,10 +21,11 @@ from torch import Tensor
 
 from dcgan_dist.similarity.alignment import affine_map, align, blur, sample
 from dcgan_dist.similarity.appearance import bounded_gradients
+from dcgan_dist.similarity.native_scores import library, native_scores
 
 Axis = Literal[2, 3]
 VERSION = 1
-"""To be raised when scores change, by this module, `alignment` or `bounded_gradients`: kept pairs are then verified again."""
+"""To be raised when scores change, by this module, `alignment`, `bounded_gradients` or pair_scores.cpp: kept pairs are then verified again."""
 THRESHOLD = 0.92
 """Pairs that score at least this are duplicates; docs/deduplication.md says how it was fixed."""
 COARSE_THRESHOLD = 0.7
@@ -56,6 +57,12 @@ def score_pairs(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDA
         (n,) in [-1, 1]; higher is more alike; the same for (b, a) as for (a, b).
     """
     assert images_a.shape == images_b.shape, (images_a.shape, images_b.shape)
+    functions = library()
+    return torch_scores(images_a, images_b) if functions is None else native_scores(functions, images_a, images_b)
+
+
+def torch_scores(images_a: NDArray[np.uint8], images_b: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`score_pairs` where no compiler is, and what its C++ is tested against."""
     scores = [_score(images_a[i : i + BLOCK], images_b[i : i + BLOCK]) for i in range(0, len(images_a), BLOCK)]
     return np.concatenate([np.zeros(0, np.float32), *scores])
 

@@ -1,14 +1,26 @@
 """The verifier: symmetric, blind to brightness and frames, sure about near copies, and not fooled by strangers."""
 
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 
+from dcgan_dist.neighbors import native
+from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.prepare.attacks import ATTACKS, attack
 from dcgan_dist.similarity.alignment import affine_map, align
-from dcgan_dist.similarity.verifier import THRESHOLD, VERSION, score_pairs
+from dcgan_dist.similarity.native_scores import SOURCE, library, native_scores
+from dcgan_dist.similarity.radius import default_radius
+from dcgan_dist.similarity.recommended_codes import fit_recommended
+from dcgan_dist.similarity.thumbnails import thumbnails
+from dcgan_dist.similarity.verifier import THRESHOLD, VERSION, score_pairs, torch_scores
 from tests.similarity.conftest import as_thumbnails
 
 Images = NDArray[np.uint8]
@@ -134,14 +146,86 @@ MAPS_OF_VERSION_1 = [  # the first drawing's framed, enlarged and grainy copy, a
 CHANGED = "scores changed: where that is meant, raise VERSION of the verifier and record them again"
 
 
-def test_scores_are_those_of_the_version() -> None:
-    scores = score_pairs(*pairs_of_version_1())
+@pytest.mark.parametrize("score", [score_pairs, torch_scores])
+def test_scores_are_those_of_the_version(score: Callable[[Images, Images], NDArray[np.float32]]) -> None:
+    scores = score(*pairs_of_version_1())
 
     assert VERSION == 1, "record the scores of the new version"
     recorded = np.array(SCORES_OF_VERSION_1)
     np.testing.assert_array_equal(scores >= THRESHOLD, recorded >= THRESHOLD, CHANGED)
     # Other processors sum in another order: up to 7e-5 here.
     np.testing.assert_allclose(scores, recorded, rtol=0, atol=3e-4, err_msg=CHANGED)
+
+
+needs_compiler = pytest.mark.skipif(library() is None, reason="no C++ compiler")
+
+
+def cifar_images(folder: Path, n: int) -> Images:
+    """The first (n, 3, 32, 32) of the train split, at most all."""
+    images = []
+    for path in sorted(folder.glob("cifar10-train-*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.name.endswith(".jpg") and len(images) < n:
+                    images.append(np.asarray(Image.open(io.BytesIO(tar.extractfile(member).read()))))  # type: ignore[union-attr]
+    return np.stack(images).transpose(0, 3, 1, 2)
+
+
+def cifar_pairs(n: int, folder: Path) -> tuple[Images, Images]:
+    """Pairs of near codes, as a search of CIFAR-10 finds them, and copies by each attack."""
+    images = cifar_images(folder / "cifar10", max(4000, n // 2))
+    codes = fit_recommended(images[:4000]).encode(images)
+    blocks = list(pairs_within(codes, default_radius(codes, per_image=1.2 * n / len(images))))
+    first, second = (np.concatenate([block[side] for block in blocks])[:n] for side in (0, 1))
+    originals = images[: n // 100]
+    copies = [
+        attack(name, image, number).transpose(2, 0, 1)
+        for name in ATTACKS
+        for number, image in enumerate(originals.transpose(0, 2, 3, 1))
+    ]
+    a = np.concatenate([images[first], *[originals] * len(ATTACKS)])
+    return a, np.concatenate([images[second], np.stack([thumbnails(copy[None])[0] for copy in copies])])
+
+
+@needs_compiler
+@pytest.mark.parametrize("n", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_scores_in_c_are_those_of_torch(n: int, real_data: Path) -> None:
+    a, b = cifar_pairs(n, real_data)
+
+    scores, expected = (np.round(score(a, b), 3) for score in (score_pairs, torch_scores))
+
+    assert len(scores) > n
+    assert (expected >= THRESHOLD).sum() > n // 25
+    np.testing.assert_array_equal(scores >= THRESHOLD, expected >= THRESHOLD)
+    assert (np.abs(scores - expected) > 1e-3 + 1e-6).mean() < 1e-3
+
+
+@needs_compiler
+def test_scores_in_c_do_not_depend_on_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight lanes are eight lanes: without any wide instructions the same bits come out."""
+    a, b = pairs_of_version_1()
+    scores = score_pairs(a, b)
+    monkeypatch.setattr(native, "FLAGS", tuple(flag for flag in native.FLAGS if flag != "-march=native"))
+
+    plain = native_scores(native.load(tmp_path, source=SOURCE), a, b)
+
+    np.testing.assert_array_equal(plain, scores)
+
+
+def test_without_a_compiler_torch_scores_after_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = pairs_of_version_1()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    library.cache_clear()
+    try:
+        scores = [score_pairs(a, b) for _ in range(2)]
+    finally:
+        library.cache_clear()
+
+    np.testing.assert_array_equal(scores, [torch_scores(a, b)] * 2)
+    assert caplog.text.count("verifying pairs with torch, which is slower: no C++ compiler") == 1
 
 
 def test_alignments_are_those_of_the_version() -> None:
