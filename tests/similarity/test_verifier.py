@@ -188,7 +188,7 @@ def cifar_pairs(n: int, folder: Path) -> tuple[Images, Images]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("n", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [2000, pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
 def test_scores_in_c_are_those_of_torch(n: int, real_data: Path) -> None:
     a, b = cifar_pairs(n, real_data)
 
