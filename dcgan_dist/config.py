@@ -1,15 +1,17 @@
 """Every setting of a run, as frozen dataclasses.
 
 One dotted path has three uses: `optimizer_d.lr` is the command line flag, the search key and the name under which the
-tracking server shows it. Nothing here needs more than the standard library.
+tracking server shows it.
 """
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar
 
 from dcgan_dist.errors import InputError, nearest, require
+from dcgan_dist.untrusted import parse_json, refusing
 
 T = TypeVar("T")
 
@@ -399,18 +401,10 @@ def from_dict(config_class: type[T], values: dict[str, Any]) -> T:
     """Rebuild a config from `dataclasses.asdict` output that went through JSON (tuples come back as lists).
 
     Raises:
-        InputError: a name that the config does not have; the nearest one is offered.
+        InputError: a name that the config does not have, or a value of another type or range.
     """
-    hints = get_type_hints(config_class)
-    known = [f.name for f in dataclasses.fields(config_class)]  # pyright: ignore[reportArgumentType]
-    arguments: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in known:
-            raise InputError(f"{config_class.__name__} has no field {name!r}{nearest(name, known)}")
-        if dataclasses.is_dataclass(hints[name]):
-            value = from_dict(hints[name], value)  # pyright: ignore[reportArgumentType]
-        arguments[name] = tuple(value) if isinstance(value, list) else value
-    return config_class(**arguments)
+    with refusing(f"this is no {config_class.__name__}", "take the file of another run, or one of this version"):
+        return parse_json(json.dumps(values), config_class)
 
 
 def replace(config: T, path: str, value: Any) -> T:

@@ -1,5 +1,6 @@
 """Files that describe a cluster: their placeholders, and what stands in them."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from typing import Any
 import yaml
 
 from dcgan_dist.errors import InputError
+from dcgan_dist.untrusted import refusing
 
 PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::\?[^}]*)?\}")
 """`${NAME}`, or compose's `${NAME:?what to do}`; commands of the files write `$NAME` for what a machine fills in itself."""
 MOST_FILE_BYTES = 1 << 20
+MOST_VALUES = 1_000_000
 
 Keys = tuple[str, ...]
 
@@ -46,11 +49,11 @@ class ClusterFile:
             return []
         if len(self.text) > MOST_FILE_BYTES:
             raise InputError(f"{self.name} is larger than {MOST_FILE_BYTES} bytes, which no file of a cluster is")
-        try:
+        with refusing(f"{self.name} is not YAML", "correct or leave it out"):
             documents = list(yaml.safe_load_all(self.text))
-        except yaml.YAMLError as error:
-            raise InputError(f"{self.name} is not YAML: {error}") from error
-        return [one for one in documents if isinstance(one, dict)]
+            if sum(1 for _ in itertools.islice(nodes(documents), MOST_VALUES + 1)) > MOST_VALUES:
+                raise ValueError(f"its aliases make more than {MOST_VALUES:,} values of it")
+        return [document for document in documents if isinstance(document, dict)]
 
     @property
     def lines(self) -> list[str]:

@@ -1,6 +1,5 @@
 """Named boxes on images: read from and written as COCO or plain JSON, and as masks."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dcgan_dist.errors import InputError
+from dcgan_dist.untrusted import Count, Name, parse_json, parse_value, read_file, refusing
 
 SHAPE = (
     'COCO: {"images": [{"id", "width", "height"}], "annotations": [{"image_id", "bbox": [x, y, width, height]}]}, or a list of '
@@ -21,13 +21,13 @@ SHAPE = (
 class Box:
     """One box; edges are fractions of the image's side, from its left and its top."""
 
-    image: int
+    image: Count
     """Number of the image, for samples the number of the sample."""
     left: float
     top: float
     right: float
     bottom: float
-    name: str = "window"
+    name: Name = "window"
     """What is in it."""
 
 
@@ -44,17 +44,19 @@ def read_boxes(path: str | Path, *, name: str = "") -> tuple[list[Box], dict[str
     Raises:
         InputError: no such file, neither shape, a box without area or outside its image, or none of that name.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        boxes = _from_coco(content) if isinstance(content, dict) else [_from_entry(entry) for entry in content]
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(
-            f"`boxes` {path} cannot be read ({error.strerror}): draw some with the annotation page"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"`boxes` {path} holds no boxes that are understood ({error!r}): {SHAPE}") from error
+    with refusing(f"`boxes` {path} holds no boxes that are understood", SHAPE):
+        try:
+            text = read_file(Path(path))
+        except OSError as error:
+            raise InputError(
+                f"`boxes` {path} cannot be read ({error.strerror}): draw some with the annotation page"
+            ) from error
+        if text.lstrip().startswith(b"{"):
+            coco = parse_json(text, dict[str, Any])
+            boxes, info = _from_coco(coco), coco.get("info", {})
+        else:
+            boxes, info = [_from_entry(entry) for entry in parse_json(text, list[dict[str, Any]])], {}
+        boxes, info = parse_value(boxes, list[Box]), parse_value(info, dict[str, Any])
     for box in boxes:
         if not (-0.001 <= box.left < box.right <= 1.001 and -0.001 <= box.top < box.bottom <= 1.001 and box.image >= 0):
             raise InputError(f"`boxes` {path}: {box} has no area or lies outside its image: draw it again")
@@ -62,7 +64,7 @@ def read_boxes(path: str | Path, *, name: str = "") -> tuple[list[Box], dict[str
     if not named:
         names = ", ".join(sorted({box.name for box in boxes})) or "none at all"
         raise InputError(f"`boxes` {path} has no box named {name or 'anything'}: there are {names}")
-    return named, content.get("info", {}) if isinstance(content, dict) else {}
+    return named, info
 
 
 def to_coco(boxes: Sequence[Box], image_size: int, info: dict[str, Any]) -> dict[str, Any]:

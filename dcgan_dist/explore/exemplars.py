@@ -14,6 +14,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.sampling import fixed_latents
+from dcgan_dist.untrusted import read_arrays, refusing
 
 FORMS = "N (sample number N of `seed`, as the job `sample` draws it), SEED:N, or a .npy file of z (n, latent_dim)"
 
@@ -47,11 +48,8 @@ def read_exemplars(items: Sequence[str], generator: Generator, *, seed: int, fie
 
 
 def _read_file(path: str, latent_dim: int, field: str) -> Tensor:
-    try:
-        z = np.load(Path(path), allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"`{field}` {path} cannot be read as an array ({error}): write it with numpy.save") from error
-    z = np.atleast_2d(z)
+    with refusing(f"`{field}` {path} cannot be read as an array", "write it with numpy.save"):
+        z = np.atleast_2d(read_arrays(Path(path))[""])
     if z.ndim != 2 or z.shape[1] != latent_dim or not np.issubdtype(z.dtype, np.floating) or not np.isfinite(z).all():
         raise InputError(
             f"`{field}` {path} holds {z.dtype} {z.shape}: finite floats (n, {latent_dim}) are wanted, z of this model"

@@ -29,6 +29,7 @@ from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
 from dcgan_dist.storage.uri import is_uri
+from dcgan_dist.untrusted import read_arrays, refusing
 
 Pixels = NDArray[np.uint8]
 ImageSource = str | Path | NDArray[np.uint8] | Tensor
@@ -173,12 +174,9 @@ def _of_manifest(manifest: Manifest) -> Iterator[Pixels | None]:
 
 
 def _of_array_file(path: Path) -> Pixels:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in loaded.files]
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is no plain array file ({error}): write it with numpy.save") from error
-    return _channels_last(arrays, str(path))
+    with refusing(f"{path} is no plain array file", "write it with numpy.save"):
+        arrays = read_arrays(path)
+    return _channels_last(list(arrays.values()), str(path))
 
 
 def _channels_last(arrays: Sequence[NDArray[Any]], name: str) -> Pixels:

@@ -1,13 +1,15 @@
 """Read the weights of an exported program without running anything that the file says."""
 
-import json
+import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dcgan_dist.errors import InputError
+from dcgan_dist.untrusted import parse_json, refusing
 
 WEIGHTS = "data/weights/"
 INDEX = WEIGHTS + "model_weights_config.json"
@@ -26,20 +28,18 @@ def read_exported_weights(path: Path) -> dict[str, Tensor]:
 
     Source: `torch/export/pt2_archive/_package.py`, archive version 0.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            root = next((name.removesuffix(INDEX) for name in names if name.endswith(INDEX)), None)
-            if root is None:
-                raise InputError(f"{path.name} holds no exported weights: register the model again")
-            index = json.loads(archive.read(root + INDEX))["config"]
-            return {name: _tensor(archive, root, name, entry) for name, entry in index.items()}
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path.name} is damaged or no exported program ({error}): register the model again"
-        ) from error
+    with (
+        refusing(f"{path.name} is damaged or no exported program", "register the model again"),
+        zipfile.ZipFile(path) as archive,
+    ):
+        names = archive.namelist()
+        root = next((name.removesuffix(INDEX) for name in names if name.endswith(INDEX)), None)
+        if root is None:
+            raise InputError(f"{path.name} holds no exported weights: register the model again")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("it is packed")
+        index = parse_json(archive.read(root + INDEX), dict[str, Any])["config"]
+        return {name: _tensor(archive, root, name, entry) for name, entry in index.items()}
 
 
 def _tensor(archive: zipfile.ZipFile, root: str, name: str, entry: dict) -> Tensor:
@@ -52,4 +52,6 @@ def _tensor(archive: zipfile.ZipFile, root: str, name: str, entry: dict) -> Tens
         bytearray(archive.read(root + WEIGHTS + entry["path_name"])), dtype=DTYPES[meta["dtype"]]
     )
     size, stride = ([axis["as_int"] for axis in meta[key]] for key in ("sizes", "strides"))
+    if math.prod(size) > len(storage):
+        raise ValueError(f"{name} has more values than are stored")
     return storage.as_strided(size, stride, meta["storage_offset"]["as_int"]).clone()

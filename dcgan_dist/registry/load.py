@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from dcgan_dist.cli.command_line import absolute_tracking_uri
 from dcgan_dist.config import ModelConfig
 from dcgan_dist.errors import InputError, require
@@ -15,11 +13,13 @@ from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches, seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.models.tensor_files import network_from
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.registry.registry import load_registered
 from dcgan_dist.storage.copies import local_input
 from dcgan_dist.training.checkpoint_integrity import load_checkpoint
+from dcgan_dist.untrusted import refusing
 
 Network = TypeVar("Network", Generator, Discriminator)
 
@@ -142,7 +142,6 @@ def _from_checkpoint(folder: Path, network_class: type[Network], names: tuple[st
             "with a checkpoint (checkpoint.json) or with the authors' arrays (gen_params_01.npy): name one of these"
         )
     config, _, state = load_checkpoint(folder)
-    model_config: ModelConfig = config.model
-    network = network_class(model_config).to(dtype=getattr(torch, config.dtype))
-    network.load_state_dict(next(state[name] for name in names if name in state))
-    return network
+    with refusing(f"the weights of checkpoint {folder} do not fit its config", "use another checkpoint"):
+        weights = [state[name] for name in names if name in state]
+        return network_from(network_class, config.model, weights[0] if weights else state[names[-1]])

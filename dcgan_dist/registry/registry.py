@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mlflow.artifacts
 import numpy as np
@@ -25,11 +25,13 @@ from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics
+from dcgan_dist.models.tensor_files import network_from
 from dcgan_dist.registry.exported_weights import read_exported_weights
 from dcgan_dist.registry.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.registry.versions import find_version
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect, refusals_as_input_errors
+from dcgan_dist.untrusted import parse_json, read_file, refusing
 
 Network = TypeVar("Network", Generator, Discriminator, Classifier)
 
@@ -184,18 +186,15 @@ def load_registered(uri: str, tracking_uri: str, network_class: type[Network]) -
         settings = path / "extra_files" / "model_config.json"
         if not settings.exists():
             raise InputError(f"{uri} was not registered by dcgan_dist: it has no {settings.name}")
-        kind = (Model.load(str(path)).metadata or {}).get("network")
+        with refusing(f"{uri} is damaged", "register it again"):
+            kind = (Model.load(str(path)).metadata or {}).get("network")
+            content = parse_json(read_file(settings), dict[str, Any])
         if kind != _kind(network_class):
             raise InputError(f"{uri} is a {kind}, not a {_kind(network_class)}: name the other model of that run")
         weights = read_exported_weights(path / "data" / "model.pt2")
-        config = from_dict(CONFIGS[network_class], json.loads(settings.read_text()))
-    with torch.device("meta"):  # no weight is drawn only to be overwritten: random state stays as it is
-        network = network_class(config)
-    try:
-        network.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise InputError(f"the weights of {uri} do not fit its model_config.json: register it again") from error
-    return network.eval()
+        config = from_dict(CONFIGS[network_class], content)
+        with refusing(f"the weights of {uri} do not fit its model_config.json", "register it again"):
+            return network_from(network_class, config, weights).eval()
 
 
 def _artifact_location(client: MlflowClient, uri: str) -> str:

@@ -1,6 +1,5 @@
 """Sections of a model's report, one per result.json, each beside what the paper says."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from dcgan_dist.cli.html_page import banner, bullets, figure, heading, paragraph
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError
 from dcgan_dist.report.report_pictures import shrunk
+from dcgan_dist.untrusted import parse_json, read_file, refusing
 
 EXPLORATIONS = ("walk", "filters", "windows", "arithmetic", "turn")
 EARLIER_RESULTS = {
@@ -60,13 +60,8 @@ def read_results(paths: Iterable[str]) -> list[Result]:
         if not files:
             raise InputError(f"`results` {path} holds no {RESULT_NAME}: give the `out` folder of a job")
         for file in files:
-            try:
-                content = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise InputError(f"`results` {file} cannot be read ({error}): run that job again") from error
-            if not isinstance(content, dict):
-                raise InputError(f"`results` {file} holds a {type(content).__name__}, not the result of a job")
-            results.append(Result(file, content))
+            with refusing(f"`results` {file} is not the result of a job", "run that job again"):
+                results.append(Result(file, parse_json(read_file(file), dict[str, Any])))
     return results
 
 
@@ -77,8 +72,13 @@ def job_of(result: Result) -> str:
 
 
 def section(result: Result) -> list[Markup]:
-    """What a result says, beside what the paper says; a result of another job as a table of its values."""
-    return WRITERS.get(job_of(result), _values_alone)(result)
+    """What a result says, beside what the paper says; a result of another job as a table of its values.
+
+    Raises:
+        InputError: it lacks what its job writes.
+    """
+    with refusing(f"`results` {result.path} is not what the job wrote", "run it again"):
+        return WRITERS.get(job_of(result), _values_alone)(result)
 
 
 def order(result: Result) -> tuple[int, int, str]:

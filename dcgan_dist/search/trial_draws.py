@@ -1,7 +1,6 @@
 """What a search draws from: a dict from dotted config path to distribution, and trials as pure functions of it."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from dcgan_dist.config import SupervisedConfig, flatten, replace
 from dcgan_dist.errors import InputError, nearest, require
+from dcgan_dist.untrusted import Name, parse_json, read_file, refusing
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,10 @@ def open_space(name: str, base: SupervisedConfig) -> Space:
     if name in SPACES:
         space = SPACES[name]
     else:
-        try:
-            content = json.loads(Path(name).expanduser().read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"`space` {name} is neither one of {', '.join(SPACES)} nor a JSON file of distributions ({error})"
-            ) from error
-        require(
-            isinstance(content, dict) and bool(content),
-            f"`space` {name} is no dict from dotted path to distribution: write it like docs/search.md shows",
-        )
+        known = f"`space` {name} is neither one of {', '.join(SPACES)} nor a JSON file of distributions"
+        with refusing(known, "write it like docs/search.md shows"):
+            content = parse_json(read_file(Path(name).expanduser()), dict[Name, Any])
+        require(bool(content), f"`space` {name} names no path: write it like docs/search.md shows")
         space = {path: _parse(path, distribution) for path, distribution in content.items()}
     _check(space, base)
     return space

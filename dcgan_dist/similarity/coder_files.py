@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.errors import InputError
+from dcgan_dist.untrusted import Name, parse_json, read_arrays, read_file, refusing
 
 ARRAYS, SETTINGS = "coder.npz", "coder.json"
 
@@ -41,16 +42,20 @@ def read_coder(folder: Path) -> tuple[str, dict[str, Any], Arrays]:
     Raises:
         InputError: the folder holds no coder, or a damaged one; nothing in it is ever unpickled.
     """
-    try:
-        about = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        if about["sha256"] != _sha256(folder / ARRAYS):
+    with refusing(f"{folder} holds no readable coder", "fit it again"):
+        about = parse_json(read_file(folder / SETTINGS), _About)
+        if about.sha256 != _sha256(folder / ARRAYS):
             raise InputError(f"{folder / ARRAYS} does not match its hash in {SETTINGS}: fit the coder again")
-        with np.load(folder / ARRAYS, allow_pickle=False) as file:
-            return str(about["name"]), dict(about["settings"]), {name: file[name] for name in file.files}
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{folder} holds no readable coder ({error}): fit it again") from error
+        return about.name, about.settings, read_arrays(folder / ARRAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """The content of coder.json."""
+
+    name: Name
+    settings: dict[str, Any]
+    sha256: str
 
 
 def _sha256(path: Path) -> str:

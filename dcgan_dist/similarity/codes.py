@@ -10,6 +10,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.similarity.coder_files import read_coder
 from dcgan_dist.similarity.paper_codes import PaperCoder
 from dcgan_dist.similarity.recommended_codes import RecommendedCoder
+from dcgan_dist.untrusted import refusing
 
 
 class Coder(Protocol):
@@ -48,7 +49,5 @@ def load_coder(folder: Path) -> Coder:
     name, settings, arrays = read_coder(folder)
     if name not in KINDS:
         raise InputError(f"{folder} holds a coder {name!r}: known are {', '.join(KINDS)}")
-    try:
+    with refusing(f"{folder} was written by another version", "fit the coder again"):
         return KINDS[name].from_arrays(settings, arrays)
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"{folder} was written by another version ({error}): fit the coder again") from error

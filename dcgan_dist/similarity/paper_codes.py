@@ -13,6 +13,7 @@ from torch import Tensor
 from dcgan_dist.config import from_dict
 from dcgan_dist.models.autoencoder import Autoencoder, AutoencoderConfig, denoising_loss, scaled
 from dcgan_dist.models.latents import seeded
+from dcgan_dist.models.tensor_files import network_from
 from dcgan_dist.similarity.coder_files import Arrays, pack_signs, write_coder
 
 BLOCK = 4096
@@ -52,9 +53,8 @@ class PaperCoder:
     @classmethod
     def from_arrays(cls, settings: dict[str, Any], arrays: Arrays) -> Self:
         """From what `save` wrote."""
-        network = Autoencoder(from_dict(AutoencoderConfig, settings))
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        return cls(network=network)
+        weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(network=network_from(Autoencoder, from_dict(AutoencoderConfig, settings), weights))
 
 
 def autoencoder_step(network: Autoencoder, config: AutoencoderConfig) -> Callable[[int, Tensor], dict[str, Tensor]]:

@@ -65,7 +65,13 @@ class RecommendedCoder:
         if settings != {"appearance": VERSION}:
             raise ValueError(f"it was learnt from other numbers of thumbnails ({settings})")
         coder = cls(**arrays)
-        if coder.projection.shape != (*coder.mean.shape, coder.code_bits) or len(coder.mean) != NUMBERS:
+        if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("its numbers are not finite floats")
+        if (
+            coder.projection.ndim != 2
+            or coder.projection.shape != (*coder.mean.shape, coder.code_bits)
+            or len(coder.mean) != NUMBERS
+        ):
             raise ValueError(f"mean {coder.mean.shape} and projection {coder.projection.shape} do not fit")
         return coder
 

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ import torch
 from torch import Tensor
 
 from dcgan_dist.config import SupervisedConfig, TrainConfig, from_dict
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, printable
 from dcgan_dist.files import content_hash, sha256_of
+from dcgan_dist.models.tensor_files import read_tensors
+from dcgan_dist.untrusted import Count, FileName, parse_json, read_file, reason, refusing
 
 MANIFEST = "checkpoint.json"
 LOG = "metrics.jsonl"
@@ -32,18 +35,26 @@ LOG = "metrics.jsonl"
 class Progress:
     """Where a run is, beside its tensors."""
 
-    step: int = 0
+    step: Count = 0
     """Steps done."""
-    images_seen: int = 0
+    images_seen: Count = 0
     """Real images consumed, step times batch size: also the position in the data."""
-    alarm_count: int = 0
+    alarm_count: Count = 0
     """Consecutive reports that looked collapsed."""
-    rollbacks: int = 0
+    rollbacks: Count = 0
     """How often the run went back because a loss was NaN or infinite; each time with fresh draws of data and z."""
     frechet: float | None = None
     """Frechet distance measured at this checkpoint."""
     pending: dict[str, Sequence[float]] = field(default_factory=dict)
     """Sum and number of each metric's values since the last report, where the run stopped between two."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashes:
+    """The content of checkpoint.json."""
+
+    version: int
+    sha256: dict[FileName, str]
 
 
 State = dict[str, dict[str, Any]]
@@ -89,14 +100,13 @@ def save_checkpoint(
 def damage(folder: Path) -> str | None:
     """The first fault of a checkpoint folder, as a message; None if every file is as it was written."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())["sha256"]
-        for name, expected in files.items():
+        for name, expected in _hashes(folder).items():
             if not (folder / name).is_file():
-                return f"{name} is missing"
+                return f"{printable(name)} is missing"
             if sha256_of(folder / name) != expected:
-                return f"{name} does not match its hash"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{MANIFEST} cannot be read ({error})"
+                return f"{printable(name)} does not match its hash"
+    except (OSError, ValueError) as error:
+        return f"{MANIFEST} cannot be read ({reason(error)})"
     return None
 
 
@@ -107,7 +117,8 @@ def load_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> tupl
         InputError: the folder is damaged.
     """
     progress, state = load_state(folder, device=device)
-    return from_dict(TrainConfig, json.loads((folder / "config.json").read_text())), progress, state
+    with _refusing(folder):
+        return from_dict(TrainConfig, parse_json(read_file(folder / "config.json"), dict[str, Any])), progress, state
 
 
 def load_state(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Progress, State]:
@@ -118,19 +129,24 @@ def load_state(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Pro
     """
     if fault := damage(folder):
         raise InputError(f"checkpoint {folder}: {fault}; use another checkpoint")
-    progress = Progress(**json.loads((folder / "progress.json").read_text()))
-    files = json.loads((folder / MANIFEST).read_text())["sha256"]
-    state = {
-        Path(name).stem: torch.load(folder / name, map_location=device, weights_only=True)
-        for name in files
-        if name.endswith(".pt")
-    }
-    return progress, state
+    with _refusing(folder):
+        progress = parse_json(read_file(folder / "progress.json"), Progress)
+        tensors = [folder / name for name in _hashes(folder) if name.endswith(".pt")]
+        return progress, {path.stem: read_tensors(path, device) for path in tensors}
 
 
 def load_log(folder: Path) -> list[dict[str, Any]]:
-    """Reports that had been made when a checkpoint was written, oldest first."""
-    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    """Reports that had been made when a checkpoint was written, oldest first; raises InputError where they are damaged."""
+    with _refusing(folder):
+        return [parse_json(line, dict[str, Any]) for line in read_file(folder / LOG).splitlines()]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return parse_json(read_file(folder / MANIFEST), _Hashes).sha256
+
+
+def _refusing(folder: Path) -> AbstractContextManager[None]:
+    return refusing(f"checkpoint {folder} is not what a run wrote", "use another checkpoint")
 
 
 def to_memory(state: State) -> State:

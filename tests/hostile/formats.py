@@ -31,16 +31,17 @@ from dcgan_dist.explore.boxes import Box, read_boxes, to_coco
 from dcgan_dist.explore.exemplars import read_exemplars
 from dcgan_dist.files import sha256_of
 from dcgan_dist.memorization.image_sets import read_image_set
+from dcgan_dist.prepare.sources import imagenet
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
-from dcgan_dist.prepare.sources.imagenet import imagenet_source
 from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.report.sections import read_results, section
 from dcgan_dist.search.trial_draws import open_space
+from dcgan_dist.similarity.appearance import NUMBERS
 from dcgan_dist.similarity.codes import load_coder
-from dcgan_dist.similarity.recommended_codes import fit_recommended
+from dcgan_dist.similarity.recommended_codes import RecommendedCoder
 from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint, load_log, save_checkpoint
 from tests.helpers.mutations import (
     Mutator,
@@ -247,7 +248,8 @@ def _imagenet(folder: Path) -> Format:
     np.savez(path, data=np.zeros((3, 3 * 8 * 8), np.uint8), labels=np.array([1, 1000, 3]))
 
     def read() -> None:
-        source = imagenet_source((str(folder),), 8)
+        imagenet._load_batch.cache_clear()
+        source = imagenet.imagenet_source((str(folder),), 8)
         for item in source.items():
             list(source.read(item))
 
@@ -322,8 +324,8 @@ def _images(folder: Path, suffix: str) -> Format:
 
 
 def _coder(folder: Path, name: str, mutate: Mutator) -> Format:
-    images = np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32), dtype=np.uint8)
-    fit_recommended(images, code_bits=16).save(folder)
+    images, projection = np.zeros((2, 3, 32, 32), np.uint8), np.random.default_rng(0).normal(size=(NUMBERS, 16))
+    RecommendedCoder(mean=np.zeros(NUMBERS, np.float32), projection=projection.astype(np.float32)).save(folder)
 
     def seal() -> None:
         if name == "coder.npz":
@@ -331,7 +333,7 @@ def _coder(folder: Path, name: str, mutate: Mutator) -> Format:
             about["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             (folder / "coder.json").write_text(json.dumps(about))
 
-    return Format(path=folder / name, mutate=mutate, read=lambda: load_coder(folder).encode(images[:2]), seal=seal)
+    return Format(path=folder / name, mutate=mutate, read=lambda: load_coder(folder).encode(images), seal=seal)
 
 
 def _cluster_file(folder: Path) -> Format:

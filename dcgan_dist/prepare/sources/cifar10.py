@@ -1,21 +1,25 @@
 """CIFAR-10: the python batches, or JPEG tars named <split>/<number>_<class>.jpg."""
 
+import io
 import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Ge, Lt
 
 from dcgan_dist.data.shards.images import ImageFault, decode
 from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.untrusted import parse_value, read_file, refusing
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGES = 60_000
+MOST_BATCH_BYTES = 1 << 30
 _JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
 
 
@@ -85,13 +89,15 @@ def _read_batches(paths: Sequence[Path]) -> list[SplitArrays]:
 
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with path.open("rb") as file:
-            batch = _PlainUnpickler(file, encoding="latin1").load()
-        images = np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        return images, np.asarray(batch["labels"], np.int64)
-    except (pickle.UnpicklingError, KeyError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a CIFAR-10 batch ({error}): fetch it again") from error
+    with refusing(f"{path} is not a CIFAR-10 batch", "fetch it again"):
+        batch = _PlainUnpickler(io.BytesIO(read_file(path, MOST_BATCH_BYTES)), encoding="latin1").load()
+        images, labels = (
+            batch["data"],
+            parse_value(list(batch["labels"]), list[Annotated[int, Ge(0), Lt(len(CLASSES))]]),
+        )
+        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (len(labels), 3072):
+            raise ValueError("its data are not a row of 3,072 bytes for each label")
+        return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.asarray(labels, np.int64)
 
 
 def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:

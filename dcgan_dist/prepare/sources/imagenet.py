@@ -1,6 +1,6 @@
 """ImageNet-1k: class folders, the official tars, or the npz batches of Downsampled ImageNet."""
 
-import zipfile
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,6 +16,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.image_files import Place, find_images
+from dcgan_dist.untrusted import read_arrays, refusing
 
 _SPLITS = ("train", "val", "test")
 
@@ -117,13 +118,20 @@ def imagenet_source(paths: tuple[str, ...], image_size: int) -> Source:
 @lru_cache(maxsize=2)
 def _load_batch(path: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (n, s, s, 3) uint8 and labels (n,)."""
-    try:
-        with np.load(path, allow_pickle=False) as batch:
-            data, labels = batch["data"], batch["labels"].reshape(-1).astype(np.int64)
-        size = round((data.shape[1] / 3) ** 0.5)
-        return data.reshape(-1, 3, size, size).transpose(0, 2, 3, 1), labels
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-        raise InputError(f"`source` {path} is not a batch with data and labels ({error}): fetch it again") from error
+    with refusing(f"`source` {path} is not a batch with data and labels", "fetch it again"):
+        batch = read_arrays(Path(path))
+        data, labels = batch["data"], batch["labels"].reshape(-1)
+        size = math.isqrt(data.shape[1] // 3)
+        if (
+            data.dtype != np.uint8
+            or data.shape != (len(labels), 3 * size**2)
+            or not size
+            or labels.dtype.kind not in "iu"
+        ):
+            raise ValueError(f"data are {data.dtype} {data.shape}, labels {labels.dtype} {labels.shape}")
+        if not len(labels) or labels.min() < 0 or labels.max() > 1000:
+            raise ValueError("it has no labels from 0 to 1000")
+        return data.reshape(-1, 3, size, size).transpose(0, 2, 3, 1), labels.astype(np.int64)
 
 
 def _class_of(name: str) -> str:

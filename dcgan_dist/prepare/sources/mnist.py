@@ -1,7 +1,7 @@
 """MNIST: the official idx files, plain or gzipped."""
 
 import gzip
-import zlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.errors import InputError, require
+from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.untrusted import refusing, size_of_file
 
+MOST_BYTES = 1 << 30
 _FILES = {"train": "train", "test": "t10k"}
 
 
@@ -51,11 +53,13 @@ class MnistSource(LabelledSource):
 
 def _read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """The array of an idx file of bytes: a magic number, the big-endian shape, the data."""
-    try:
-        data = bytearray(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
-        magic, *shape = np.frombuffer(data, ">i4", 1 + dimensions).tolist()
-        if magic != 0x800 + dimensions:
-            raise ValueError(f"it begins with {magic:#x}")
-        return np.frombuffer(data, np.uint8, offset=4 * (1 + dimensions)).reshape(shape)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is not an MNIST idx file ({error}): fetch it again") from error
+    with refusing(f"{path} is not an MNIST idx file", "fetch it again"):
+        size_of_file(path)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic, *shape = np.frombuffer(file.read(4 * (1 + dimensions)), ">i4").tolist()
+            if magic != 0x800 + dimensions:
+                raise ValueError(f"it begins with {magic:#x}")
+            if min(shape) < 0 or math.prod(shape) > MOST_BYTES or (dimensions == 3 and shape[1:] != [28, 28]):
+                raise ValueError(f"its shape is {shape}")
+            data = bytearray(file.read(math.prod(shape) + 1))  # no more of a file that unpacks to any size
+        return np.frombuffer(data, np.uint8).reshape(shape)

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
-from dcgan_dist.errors import InputError, require
+from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.prepare.sources.matrices import read_matrices
+from dcgan_dist.untrusted import refusing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,9 @@ class SvhnSource(LabelledSource):
 
 def _read_mat(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, 32, 32, 3) uint8 and labels (n,) from 0."""
-    try:
-        content = loadmat(str(path), variable_names=["X", "y"])
+    with refusing(f"{path} is not a .mat file of SVHN's cropped digits", "fetch it again"):
+        content = read_matrices(path)
         images, labels = content["X"].transpose(3, 0, 1, 2), content["y"].reshape(-1).astype(np.int64)
-    except (ValueError, KeyError, OSError, NotImplementedError, MatReadError) as error:
-        raise InputError(f"{path} is not a .mat file of SVHN's cropped digits ({error}): fetch it again") from error
     require(
         images.dtype == np.uint8 and images.shape[1:] == (32, 32, 3),
         f"{path} holds {images.dtype} images of shape {images.shape[1:]}, SVHN's are uint8 (32, 32, 3): fetch it again",
