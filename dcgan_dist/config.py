@@ -11,7 +11,7 @@ from math import prod
 from typing import Any, Literal, TypeVar
 
 from dcgan_dist.errors import InputError, nearest, require
-from dcgan_dist.untrusted import parse_json, refusing
+from dcgan_dist.untrusted import parse_json, refusing, require_name
 
 T = TypeVar("T")
 
@@ -333,6 +333,8 @@ class TrainConfig:
     """Show the logs of all ranks and of Ray too, not only the progress of the run."""
 
     def __post_init__(self) -> None:
+        require_name(self.run_name, "run_name")
+        require_name(self.dataset, "dataset")
         low, high = self.workers
         batch = self.data.batch_size
         require(

@@ -13,7 +13,7 @@ import numpy as np
 from annotated_types import Ge, Le, Predicate
 from numpy.typing import NDArray
 
-from dcgan_dist.errors import InputError, printable
+from dcgan_dist.errors import InputError, printable, require
 
 T = TypeVar("T")
 
@@ -21,7 +21,26 @@ Count = Annotated[int, Ge(0), Le(2**53)]
 """A number of things, or of bytes."""
 Name = Annotated[str, Predicate(str.isprintable)]
 """What is shown: without control characters."""
-FileName = Annotated[Name, Predicate(lambda name: name not in ("", ".", "..") and not {"/", "\\"} & {*name})]
+LONGEST_NAME = 200
+"""Bytes; file systems take 255, and names are made longer."""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name, whoever gave it, can only be that of a file or folder right below another folder."""
+    fits = name.isprintable() and 0 < len(name.encode()) <= LONGEST_NAME
+    return fits and name not in (".", "..") and not {"/", "\\"} & {*name}
+
+
+def require_name(name: str, field: str) -> None:
+    """Raise InputError unless a setting is the name of a folder, and of none elsewhere; empty stands for the default."""
+    require(
+        not name or is_file_name(name),
+        f"`{field}` {name[:LONGEST_NAME]!r} cannot be the name of a folder: give one of at most {LONGEST_NAME} bytes without /, "
+        "backslash and control characters",
+    )
+
+
+FileName = Annotated[str, Predicate(is_file_name)]
 """A file of the folder that names it, and of no other."""
 LONGEST_REASON = 300
 MOST_TEXT_BYTES = 1 << 30

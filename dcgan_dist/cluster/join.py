@@ -1,5 +1,6 @@
 """Joining a Ray cluster."""
 
+import logging
 import os
 import secrets
 import socket
@@ -18,11 +19,13 @@ from dcgan_dist.cluster.security_checks import accepted_risks, refuse_risks, sec
 from dcgan_dist.cluster.token import read_token
 from dcgan_dist.errors import InputError
 
+_log = logging.getLogger(__name__)
+
 SECONDS_FOR_HEAD = 20
 HTTP2_SETTINGS = b"\x04"
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + HTTP2_SETTINGS + bytes(5)
 """A client's first bytes (RFC 9113, 3.4). A head speaks gRPC, so it answers with its settings."""
-LONGEST_TEMPORARY = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.XXXX")
+LONGEST_TEMPORARY = 107 - len("/rayabcdefgh/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.XXXX")
 """Characters; 107 bytes are the limit for the path of a Unix socket."""
 REMEDY = "start the head there, name another, or leave RAY_ADDRESS out for a cluster on this machine"
 
@@ -81,6 +84,10 @@ def _prepare_own_cluster(environment: MutableMapping[str, str]) -> None:
         )
     if not os.access(temporary, os.W_OK):
         raise InputError(f"the folder for temporary files, {temporary}, cannot be written: set TMPDIR to one that can")
+    shared = temporary / "ray"
+    if os.path.lexists(shared) and (shared.is_symlink() or shared.lstat().st_uid != os.getuid()):
+        environment["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray", dir=temporary)
+        _log.info("%s is another user's: Ray's files lie in %s", shared, environment["RAY_TMPDIR"])
     if environment.get("RAY_AUTH_MODE", "token") == "token" and not read_token(environment):
         environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 

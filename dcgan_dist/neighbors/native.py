@@ -11,6 +11,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from dcgan_dist.files import private_folder
+
 SOURCE = Path(__file__).with_name("hamming.cpp")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-Wno-psabi", "-std=c++17", "-shared", "-fPIC")
 CACHE = Path(".cache", "dcgan_dist", "native")
@@ -29,7 +31,7 @@ def library() -> ctypes.CDLL | None:
 def built(source: Path, without: str) -> ctypes.CDLL | None:
     """The functions of a source; None, with a warning that says what is done without them, where they cannot be built."""
     try:
-        return load(Path.home() / CACHE, source=source)
+        return load(private_folder(Path.home() / CACHE), source=source)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         log.warning("%s, which is slower: %s", without, " ".join(str(error).split())[:300])
         return None

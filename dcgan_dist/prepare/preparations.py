@@ -7,6 +7,7 @@ from typing import Literal
 from dcgan_dist.cli.command_line import parse
 from dcgan_dist.data.shards.schema import Layout
 from dcgan_dist.errors import require
+from dcgan_dist.untrusted import require_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +45,11 @@ class PrepareFolder(ShardOptions):
     """Pixels per side of the shards' images."""
     dataset: str = "folder"
     """Name of the data set, which leads the shards' names."""
+
+    def __post_init__(self) -> None:
+        ShardOptions.__post_init__(self)
+        require(bool(self.dataset), "`dataset` is empty: name the data set, or leave it out")
+        require_name(self.dataset, "dataset")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

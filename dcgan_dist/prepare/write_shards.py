@@ -12,7 +12,7 @@ from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.plan import REJECTED_NAME, Prepared, ShardResult, ShardTask, fingerprint, plan_shards
@@ -109,8 +109,8 @@ def _finished_before(folder: str, stored: StoredFolder, preparation: str) -> Pre
     _log.info(
         "%s is prepared already, nothing was done; for a source that has changed since, choose another `out`", folder
     )
-    rejected = _read_rejected(stored.retried(lambda: stored.read_json(REJECTED_NAME)) or [])
-    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source["items_by_samples"])
+    rejected = stored.retried(lambda: stored.read_json(REJECTED_NAME, tuple[Rejected, ...])) or ()
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source.get("items_by_samples", {}))
 
 
 def _claim(folder: str, stored: StoredFolder, preparation: str) -> None:
@@ -130,18 +130,10 @@ def _claim(folder: str, stored: StoredFolder, preparation: str) -> None:
 
 def _read_note(stored: StoredFolder, task: ShardTask) -> ShardResult | None:
     """The result of a shard that an earlier run finished."""
-    content = stored.read_json(_note_name(task))
-    if content is None:
+    note: ShardResult | None = stored.read_json(_note_name(task), ShardResult)
+    if note and note.shard and stored.size(note.shard.name) != note.shard.bytes:
         return None
-    shard = Shard(**content["shard"]) if content["shard"] else None
-    if shard and stored.size(shard.name) != shard.bytes:
-        return None
-    rejected = _read_rejected(content["rejected"])
-    return ShardResult(shard=shard, rejected=rejected, items_by_samples=content["items_by_samples"])
-
-
-def _read_rejected(entries: list[dict[str, str]]) -> tuple[Rejected, ...]:
-    return tuple(Rejected(**entry) for entry in entries)
+    return note
 
 
 def _finish(

@@ -10,7 +10,7 @@ from dcgan_dist.cli.html_page import banner, bullets, figure, heading, paragraph
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError
 from dcgan_dist.report.report_pictures import shrunk
-from dcgan_dist.untrusted import parse_json, read_file, refusing
+from dcgan_dist.untrusted import is_plain_path, parse_json, read_file, refusing
 
 EXPLORATIONS = ("walk", "filters", "windows", "arithmetic", "turn")
 EARLIER_RESULTS = {
@@ -98,7 +98,7 @@ def _exploration(result: Result) -> list[Markup]:
     parts = [heading(name), paragraph(f"The paper: {content['paper']}")]
     for picture in content["pictures"]:
         file = result.path.parent / picture["file"]
-        if file.suffix == ".png" and file.is_file():
+        if file.suffix == ".png" and is_plain_path(picture["file"]) and file.is_file():
             # The page has the caption as text, so the picture's own is cut off.
             picture_bytes = shrunk(file.read_bytes(), height=picture.get("caption_at"))
             line = f"{picture['caption']} {content['model']['uri']}, seed {content['seed']}; {content['command']}"

@@ -177,9 +177,10 @@ class CheckpointStore:
     def _read(self, path: str) -> StoredCheckpoint | None:
         if path in self.damaged:
             return None
-        if not (progress := self.folder.read_json(f"{Path(path).name}/progress.json")):
+        progress: Progress | None = self.folder.read_json(f"{Path(path).name}/progress.json", Progress)
+        if progress is None:
             return None
-        return StoredCheckpoint(path=path, images_seen=images_seen(path), frechet=progress.get("frechet"))
+        return StoredCheckpoint(path=path, images_seen=images_seen(path), frechet=progress.frechet)
 
 
 def images_seen(path: str) -> int:

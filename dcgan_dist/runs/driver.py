@@ -18,6 +18,7 @@ from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
+from dcgan_dist.untrusted import refusing
 
 NOTE = """The step of every metric is images seen: real images drawn by all ranks together (`system/*` counts measurements).
 The same command goes on where the run was stopped; points after the checkpoint are then reported once more."""
@@ -84,10 +85,11 @@ def finished_result(plan: RunPlan, folder: RunFolder) -> dict[str, Any] | None:
         InputError: the name belongs to a run with another config.
     """
     recorded = folder.read_json("run.json")
-    if recorded:
-        check_same_run(plan, recorded)
     result = folder.read_json("result.json") if recorded else None
-    done = result and result["status"] == "FINISHED" and result["images_seen"] >= plan.images
+    with refusing(f"{folder.path} holds no run of this program", "give another `run_name`"):
+        if recorded:
+            check_same_run(plan, recorded)
+        done = result and result["status"] == "FINISHED" and result["images_seen"] >= plan.images
     return result if done else None
 
 

@@ -19,6 +19,7 @@ from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
+from dcgan_dist.untrusted import refusing
 
 PROBE_STEPS = 20
 
@@ -92,17 +93,18 @@ def _finished_result(plan: SearchPlan, folder: RunFolder) -> dict[str, Any] | No
     recorded, config = folder.read_json("run.json"), plan.config
     if not recorded:
         return None
-    check_same_identity(recorded["identity"], plan.identity, name=plan.name, storage=config.storage)
-    for field in ("trials", "repeats"):
-        if getattr(config, field) < recorded[field]:
-            raise InputError(
-                f"search {plan.name} was started with {recorded[field]} {field} and now has {getattr(config, field)}: it can "
-                "be made longer, not shorter; give at least the old number, or another `run_name`"
-            )
     result = folder.read_json("result.json")
-    if not result or result["status"] != "FINISHED":
-        return None
-    done = len(result["trials"]) == config.trials and len(result["repeats"]) == config.repeats
+    with refusing(f"{folder.path} holds no search of this program", "give another `run_name`"):
+        check_same_identity(recorded["identity"], plan.identity, name=plan.name, storage=config.storage)
+        for field in ("trials", "repeats"):
+            if getattr(config, field) < recorded[field]:
+                raise InputError(
+                    f"search {plan.name} was started with {recorded[field]} {field} and now has {getattr(config, field)}: it "
+                    "can be made longer, not shorter; give at least the old number, or another `run_name`"
+                )
+        if not result or result["status"] != "FINISHED":
+            return None
+        done = len(result["trials"]) == config.trials and len(result["repeats"]) == config.repeats
     return result if done else None
 
 

@@ -20,6 +20,7 @@ from dcgan_dist.search.trial_runs import TrialRuns, repeat_folder
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.training.checkpoint_integrity import load_state
+from dcgan_dist.untrusted import parse_json, refusing
 
 ALIAS = "candidate"
 
@@ -33,7 +34,8 @@ def best_configuration(model: str, tracking_uri: str) -> SupervisedConfig:
     tags = version_tags(model, tracking_uri)
     if "config" not in tags:
         raise InputError(f"{model} was not registered by a search: it has no tag config")
-    return from_dict(SupervisedConfig, json.loads(tags["config"]))
+    with refusing(f"the tag config of {model} is damaged", "name another model"):
+        return from_dict(SupervisedConfig, parse_json(tags["config"], dict[str, Any]))
 
 
 @dataclass(frozen=True, kw_only=True)

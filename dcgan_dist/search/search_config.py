@@ -6,6 +6,7 @@ from typing import Literal
 from dcgan_dist.config import SupervisedConfig
 from dcgan_dist.errors import require
 from dcgan_dist.presets import SVHN_SUPERVISED
+from dcgan_dist.untrusted import require_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,8 @@ class SearchConfig:
     """Show the logs of Ray and of all trials."""
 
     def __post_init__(self) -> None:
+        require_name(self.run_name, "run_name")
+        require_name(self.register_as, "register_as")
         for name in ("trials", "measurements"):
             require(getattr(self, name) >= 1, f"`{name}` {getattr(self, name)} must be at least 1")
         for name in ("repeats", "max_concurrent", "max_failures", "checkpoint_seconds", "gpus_per_trial", "seed"):

@@ -1,19 +1,37 @@
 """What a run keeps in the storage, beside the checkpoints that Ray puts there: who it is, its sign of life, its result."""
 
+import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import psutil
 
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.storage.stored_folder import StoredFolder
+from dcgan_dist.untrusted import Count, is_file_name, parse_json
 
 ALIVE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 12.0
+"""Between two signs of life, which runs give at least every 10 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """The content of heartbeat.json."""
+
+    machine: str
+    pid: Count
+    process_started: float
+    time: float
+
+
+_BEAT_KEYS = {field.name for field in fields(_Beat)}
 
 
 def unique_suffix() -> str:
@@ -25,6 +43,10 @@ class RunFolder(StoredFolder):
     """STORAGE/RUN_NAME on a local disk or behind a URI."""
 
     def __init__(self, storage: str, name: str) -> None:
+        require(
+            all(map(is_file_name, name.split("/"))),
+            f"run {name!r} would lie outside `storage`: give another `run_name`",
+        )
         self.storage, self.name = storage, name
         try:
             super().__init__(storage)
@@ -33,16 +55,37 @@ class RunFolder(StoredFolder):
         self.path = f"{self.path}/{name}"
 
     def seconds_since_heartbeat(self) -> float | None:
-        """Age of the last sign of life; None if there was none, or if the process that gave it is known to be dead."""
-        beat = self.read_json("heartbeat.json")
-        if beat is None or (beat["machine"] == this_machine() and not _runs(beat["pid"], beat["process_started"])):
+        """Age of the last sign of life, at least 0; None if there was none, or nobody works here any more.
+
+        Of a process of this machine the process itself is asked. Another machine's clock may be ahead or behind, so where
+        its sign seems old, or from the future, the next one is waited for.
+        """
+        beat = self._beat()
+        if beat is None:
             return None
-        return time.time() - float(beat["time"])
+        if beat.machine == this_machine():
+            return max(0.0, time.time() - beat.time) if _runs(beat.pid, beat.process_started) else None
+        age = time.time() - beat.time
+        if 0 <= age < ALIVE_SECONDS:
+            return age
+        deadline = time.monotonic() + LONGEST_PAUSE_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            if (now := self._beat()) is None or now != beat:
+                return None if now is None else 0.0
+        return None
+
+    def _beat(self) -> "_Beat | None":
+        beat = self.read_json("heartbeat.json") or {}
+        try:
+            return parse_json(json.dumps({key: value for key, value in beat.items() if key in _BEAT_KEYS}), _Beat)
+        except ValueError:  # torn, or nothing of ours
+            return None
 
     def refuse_if_alive(self) -> None:
         """Raise InputError if another job gives signs of life under this name."""
         age = self.seconds_since_heartbeat()
-        if age is not None and age < ALIVE_SECONDS:
+        if age is not None:
             raise InputError(
                 f"run {self.name} in {self.storage} is alive (sign of life {age:.0f} s ago): wait for it, stop it, or give "
                 f"another `run_name`; after a crash on another machine it counts as dead {ALIVE_SECONDS:.0f} s later"
@@ -57,7 +100,7 @@ class RunFolder(StoredFolder):
         """
         self.refuse_if_alive()
         stopped = threading.Event()
-        me = {"machine": this_machine(), "pid": os.getpid(), "process_started": psutil.Process().create_time()}
+        me = {"machine": this_machine(), "pid": os.getpid(), "process_started": _started(os.getpid())}
         try:
             self.write_json("heartbeat.json", me | {"time": time.time()})
         except OSError as error:
@@ -96,6 +139,15 @@ def this_machine() -> str:
 def _runs(pid: int, started: float) -> bool:
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        same = started == _started(pid) or abs(process.create_time() - started) < 1  # as earlier versions wrote it
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError, OverflowError):
         return False
+
+
+def _started(pid: int) -> float:
+    """When a process began: on Linux in ticks since the machine's start, which no correction of the clock changes."""
+    try:
+        return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return psutil.Process(pid).create_time()

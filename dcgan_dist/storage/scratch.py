@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from dcgan_dist.files import is_own
 from dcgan_dist.storage.run_folder import this_machine
 
 
@@ -38,9 +40,10 @@ def _remove_abandoned() -> None:
 
 
 def abandoned_scratch() -> list[Path]:
-    """Scratch folders of processes of this machine that are no more."""
-    folders = Path(tempfile.gettempdir()).glob(f"{_prefix()}*")
-    return [folder for folder in folders if not psutil.pid_exists(int(folder.name.split("-")[2]))]
+    """This user's scratch folders of processes of this machine that are no more."""
+    folders = [folder for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*") if is_own(folder)]
+    made = [(folder, re.fullmatch(r"(\d{1,9})-.*", folder.name.removeprefix(_prefix()))) for folder in folders]
+    return [folder for folder, process in made if process and not psutil.pid_exists(int(process[1]))]
 
 
 def _prefix() -> str:

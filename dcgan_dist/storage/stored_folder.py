@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dcgan_dist.storage.filesystems import is_object_store, open_filesystem, storage_errors, with_retries
+from dcgan_dist.untrusted import parse_json
 
 T = TypeVar("T")
 
@@ -45,10 +46,10 @@ class StoredFolder:
         except FileNotFoundError:
             return None
 
-    def read_json(self, name: str) -> Any:
-        """Content of a file; None if it is missing or torn."""
+    def read_json(self, name: str, schema: Any = dict[str, Any]) -> Any:
+        """Content of a file; None if it is missing, torn or of another type."""
         try:
-            return json.loads(self.read_bytes(name))
+            return parse_json(self.read_bytes(name), schema)
         except (FileNotFoundError, ValueError):
             return None
 

@@ -21,9 +21,18 @@ from PIL import Image
 
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.runs import TrackedRun
+from dcgan_dist.untrusted import parse_json, read_file
 
 _log = logging.getLogger(__name__)
 
+KINDS = {
+    "metrics": {"metrics": dict, "images_seen": int, "time": (int, float)},
+    "image": {"name": str, "images_seen": int, "png": str},
+    "dict": {"values": dict, "name": str},
+    "tags": {"tags": dict},
+    "status": {"status": str},
+}
+"""What each kind of event holds, and of which type."""
 RETRY_SECONDS = 5.0
 SERIES = "images"  # where MLflow's pages look for pictures by step
 
@@ -158,9 +167,10 @@ class Spool:
         for path in sorted(path for path in self.folder.glob("*.json") if path.stem.isdecimal()):
             self._number = int(path.stem)
             try:
-                event = json.loads(path.read_text())
-                if event["kind"] == "image":
-                    event["png"]  # which another version kept in a file of its own
+                event = parse_json(read_file(path), dict[str, Any])
+                for name, kind in KINDS[event["kind"]].items():
+                    if not isinstance(event[name], kind):
+                        raise TypeError(name)
                 if event["kind"] != "status":
                     self._events[self._number] = event
                     continue

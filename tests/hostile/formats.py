@@ -18,8 +18,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from dcgan_dist.config import ClassifierConfig, SupervisedConfig
-from dcgan_dist.data.scan import scan_images
+from dcgan_dist.config import ClassifierConfig, ModelConfig, QualityConfig, SupervisedConfig
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.inspection import inspect
 from dcgan_dist.data.shards.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
@@ -31,6 +30,9 @@ from dcgan_dist.explore.boxes import Box, read_boxes, to_coco
 from dcgan_dist.explore.exemplars import read_exemplars
 from dcgan_dist.files import sha256_of
 from dcgan_dist.memorization.image_sets import read_image_set
+from dcgan_dist.models.generator import Generator
+from dcgan_dist.models.latents import prior_batches
+from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.prepare.sources import imagenet
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.prepare.sources.mnist import MnistSource
@@ -42,7 +44,7 @@ from dcgan_dist.search.trial_draws import open_space
 from dcgan_dist.similarity.appearance import NUMBERS
 from dcgan_dist.similarity.codes import load_coder
 from dcgan_dist.similarity.recommended_codes import RecommendedCoder
-from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint, load_log, save_checkpoint
+from dcgan_dist.training.checkpoint_integrity import Progress, load_log, save_checkpoint
 from tests.helpers.mutations import (
     Mutator,
     mutate_bytes,
@@ -143,10 +145,21 @@ def _keep_list(folder: Path) -> Format:
 
 
 def _checkpoint(folder: Path, name: str, mutate: Mutator) -> Format:
-    generator = drawn_generator()
-    config = dataclasses.replace(preset("demo32"), model=generator.config)
+    shape = ModelConfig(
+        image_size=4,
+        generator_width=1,
+        generator_maps=(1,),
+        generator_strides=(2,),
+        discriminator_width=1,
+        discriminator_maps=(1,),
+        discriminator_strides=(2,),
+        latent_dim=2,
+    )
+    config = dataclasses.replace(preset("demo32"), model=shape, quality=QualityConfig(samples=0))
+    z = prior_batches(shape, batches=1, batch_size=2, seed=0, device="cpu", dtype=torch.float32)
+    state = restandardise(Generator(shape), z).state_dict()
     progress, log = Progress(step=1, images_seen=4, frechet=1.5, pending={"loss": (1.0, 2)}), [{"step": 1, "loss": 0.5}]
-    save_checkpoint(folder / "c", config, progress, {"generator": generator.state_dict()}, log)
+    save_checkpoint(folder / "c", config, progress, {"generator": state}, log)
 
     def seal() -> None:
         if name != "checkpoint.json":
@@ -155,7 +168,6 @@ def _checkpoint(folder: Path, name: str, mutate: Mutator) -> Format:
             (folder / "c" / "checkpoint.json").write_text(json.dumps(content))
 
     def read() -> None:
-        load_checkpoint(folder / "c")
         load_log(folder / "c")
         load_generator(str(folder / "c"))
 

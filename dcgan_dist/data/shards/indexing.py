@@ -15,6 +15,7 @@ from dcgan_dist.data.shards.schema import Manifest, Shard, write_manifest
 from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_tar
 from dcgan_dist.data.shards.writer import describe_shard
 from dcgan_dist.errors import InputError
+from dcgan_dist.files import private_folder
 
 MAX_LISTED = 20
 
@@ -120,9 +121,7 @@ def _index_folder(tars: Sequence[Path]) -> Path:
         return folder
     stats = [(str(tar), tar.stat().st_size, tar.stat().st_mtime_ns) for tar in tars]
     name = hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
-    cache = Path("~/.cache/dcgan_dist/indexes").expanduser() / name
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
+    return private_folder(Path("~/.cache/dcgan_dist/indexes").expanduser() / name)
 
 
 def _common_size(contents_of_tars: Sequence[tuple[Path, TarContents]]) -> int:
