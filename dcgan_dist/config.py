@@ -8,7 +8,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from dcgan_dist.errors import InputError, nearest, require
 from dcgan_dist.untrusted import parse_json, refusing, require_name
@@ -405,8 +405,19 @@ def from_dict(config_class: type[T], values: dict[str, Any]) -> T:
     Raises:
         InputError: a name that the config does not have, or a value of another type or range.
     """
+    _refuse_unknown(config_class, values)
     with refusing(f"this is no {config_class.__name__}", "take the file of another run, or one of this version"):
         return parse_json(json.dumps(values), config_class)
+
+
+def _refuse_unknown(config_class: type, values: dict[str, Any]) -> None:
+    """Raise InputError for a name that a config or one inside it does not have; the nearest one is offered."""
+    hints = get_type_hints(config_class)
+    for name, value in values.items():
+        if name not in hints:
+            raise InputError(f"{config_class.__name__} has no field {name!r}{nearest(name, list(hints))}")
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
+            _refuse_unknown(hints[name], value)  # pyright: ignore[reportArgumentType]
 
 
 def replace(config: T, path: str, value: Any) -> T:

@@ -20,6 +20,8 @@ from dcgan_dist.tracking.address import holds_secret, sqlite_uri
 
 T = TypeVar("T")
 
+LONGEST_FILE_NAME = 255
+
 # Set before ray or mlflow are imported: neither phones home unless its user asks for it.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -51,6 +53,10 @@ def parse(
             risk.
     """
     show_logs()
+    for word in argv:
+        parts = b"" if "://" in word else os.fsencode(word).replace(b"=", b"/")
+        if "\0" in word or max(map(len, parts.split(b"/"))) > LONGEST_FILE_NAME:
+            raise InputError(f"{word[:80]!r} ... is longer than any path, or holds a zero byte: correct it")
     arguments: dict[str, Any] = {} if default is None else {"default": default}
     if joins:
         argv = _take_accepted_risks(argv)

@@ -21,4 +21,4 @@ def save_sheet(images: Sequence[NDArray[np.uint8]], path: Path) -> None:
         image.thumbnail((place, place))
         sheet.paste(image, (number % COLUMNS * place, number // COLUMNS * place))
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    sheet.save(path, format="PNG")

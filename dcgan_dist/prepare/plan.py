@@ -33,6 +33,8 @@ class ShardResult:
     rejected: tuple[Rejected, ...]
     items_by_samples: dict[str, int]
     """How many items gave 0, 1, 2, ... samples."""
+    dark: int = 0
+    """Samples made from images of 16 bits that have no value above what 12 bits hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +44,7 @@ class Prepared:
     manifest: Manifest
     rejected: tuple[Rejected, ...]
     items_by_samples: dict[str, int]
+    dark: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What the job writes as result.json."""
@@ -57,6 +60,7 @@ class Prepared:
             "classes": manifest.classes,
             "items_by_samples": self.items_by_samples,
             "rejected": len(self.rejected),
+            "dark": self.dark,
         }
 
     def __str__(self) -> str:
@@ -77,6 +81,11 @@ class Prepared:
             first = self.rejected[0]
             lines.append(
                 f"{len(self.rejected)} items gave no image, listed in {REJECTED_NAME}; {first.key}: {first.reason}"
+            )
+        if self.dark:
+            lines.append(
+                f"{self.dark} images of 16 bits a pixel have no value above 4095, as images of 12 bits have, and came out nearly "
+                "black: if so, convert them to 8 bits, or write their depth into them (PNG: sBIT, TIFF: BitsPerSample)"
             )
         return "\n".join(lines)
 

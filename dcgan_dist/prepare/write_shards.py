@@ -23,6 +23,7 @@ from dcgan_dist.storage.stored_folder import StoredFolder
 from dcgan_dist.storage.uri import is_uri
 
 PROGRESS_FOLDER = ".prepare"
+STATE_NAME = "source_state.json"
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +37,10 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
     stored = StoredFolder(folder)
     rejected: list[Rejected] = []
     items_by_samples: Counter[str] = Counter()
+    dark = 0
 
     def samples() -> Iterator[Sample]:
+        nonlocal dark
         for item in task.items:
             n = 0
             for result in source.read(item):
@@ -45,6 +48,7 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
                     rejected.append(result)
                 else:
                     n += 1
+                    dark += result.dark
                     yield result
             items_by_samples[str(n)] += 1
 
@@ -55,7 +59,7 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
             shard = write_shard(made / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
             for name in (index_name(task.name), task.name) if shard and not stored.local else ():
                 stored.retried(partial(stored.put_file, made / name, name))
-        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples))
+        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples), dark=dark)
         stored.retried(lambda: stored.write_json(_note_name(task), dataclasses.asdict(result)))
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -83,8 +87,8 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
     preparation = fingerprint(source, options, tasks)
     try:
         if stored.retried(lambda: stored.exists(f"{stored.path}/{MANIFEST_NAME}")):
-            return _finished_before(folder, stored, preparation)
-        stored.retried(lambda: _claim(folder, stored, preparation))
+            return _finished_before(folder, stored, preparation, source)
+        stored.retried(lambda: _claim(folder, stored, preparation, source.state()))
         notes = stored.retried(lambda: [_read_note(stored, task) for task in tasks])
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -100,25 +104,29 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
     return _finish(source, options, folder, [results[task.name] for task in tasks], preparation)
 
 
-def _finished_before(folder: str, stored: StoredFolder, preparation: str) -> Prepared:
+def _finished_before(folder: str, stored: StoredFolder, preparation: str, source: Source) -> Prepared:
     manifest = load_manifest(folder)
     if manifest.source.get("preparation") != preparation:
         raise InputError(
             f"{folder} already holds shards made in another way: choose another `out`, or remove that folder"
         )
-    _log.info(
-        "%s is prepared already, nothing was done; for a source that has changed since, choose another `out`", folder
-    )
+    _log.info("%s is prepared already, nothing was done", folder)
+    if stored.retried(lambda: stored.read_json(STATE_NAME, str)) not in (None, source.state()):
+        _log.warning(
+            "files of the source have changed since: to read them again, choose another `out` or remove %s", folder
+        )
     rejected = stored.retried(lambda: stored.read_json(REJECTED_NAME, tuple[Rejected, ...])) or ()
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source.get("items_by_samples", {}))
 
 
-def _claim(folder: str, stored: StoredFolder, preparation: str) -> None:
-    """Mark the folder as being filled by this preparation."""
+def _claim(folder: str, stored: StoredFolder, preparation: str, state: str) -> None:
+    """Mark the folder as being filled by this preparation; what it made of a source that has changed since is made again."""
+    before = stored.read_json(STATE_NAME, str)
     claim = f"{PROGRESS_FOLDER}/preparation"
     try:
         claimed_by = stored.read_bytes(claim).decode()
     except FileNotFoundError:
+        stored.write_json(STATE_NAME, state)
         stored.write_bytes(claim, preparation.encode())
         return
     if claimed_by != preparation:
@@ -126,6 +134,12 @@ def _claim(folder: str, stored: StoredFolder, preparation: str) -> None:
             f"{folder} holds an unfinished preparation of other images or settings: choose another `out`, "
             "or remove that folder"
         )
+    if before not in (None, state):
+        _log.warning("files of the source have changed since this preparation began: all are read again")
+        for note in stored.files(PROGRESS_FOLDER):
+            if note.endswith(".json"):
+                stored.remove(note)
+        stored.write_json(STATE_NAME, state)
 
 
 def _read_note(stored: StoredFolder, task: ShardTask) -> ShardResult | None:
@@ -170,4 +184,5 @@ def _finish(
     except OSError as error:
         raise _unwritable(folder, error) from error
     stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
-    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples)
+    dark = sum(result.dark for result in results)
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples, dark=dark)

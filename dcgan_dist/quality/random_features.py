@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcgan_dist.errors import require
 from dcgan_dist.models.latents import seeded
 
 VERSION = "random-convolution-v1"
+LEAST_SIDE = 28
 SCALES = 3  # the image, its half and its quarter
 FIRST, SECOND = 16, 32  # maps of the two convolutions at each scale
 
@@ -44,13 +46,20 @@ class RandomFeatures(nn.Module):
         """Features of images.
 
         Args:
-            images: (b, 3 or 1, s, s) floats in [-1, 1], s at least 28.
+            images: (b, 3 or 1, s, s) floats in [-1, 1].
 
         Returns:
             (b, 416) float32.
+
+        Raises:
+            InputError: s is less than 28.
         """
         assert images.shape[1] in (1, 3), images.shape
-        assert min(images.shape[2:]) >= 28, images.shape
+        require(
+            min(images.shape[2:]) >= LEAST_SIDE,
+            f"images of {images.shape[3]} x {images.shape[2]} pixels cannot be compared, it takes {LEAST_SIDE} per side: name a "
+            "model of larger images",
+        )
         x = torch.einsum("oc,bchw->bohw", self.opponent, images.float().expand(-1, 3, -1, -1))
         features = [F.adaptive_avg_pool2d(x, 4).flatten(1)]
         for scale in range(SCALES):

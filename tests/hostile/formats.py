@@ -66,7 +66,7 @@ class Format:
     path: Path
     mutate: Mutator
     read: Callable[[], object]
-    seal: Callable[[], object] = lambda: None
+    seal: Callable[[], object] | None = None
     """Makes the hashes that others hold of the file right again: damage by intent has them right."""
 
 

@@ -5,6 +5,7 @@ import os
 import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,15 @@ from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_cro
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import read_labels
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.open_source import open_source
+from dcgan_dist.prepare.plan import fingerprint, plan_shards
+from dcgan_dist.prepare.preparations import PrepareFolder
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.image_files import find_images
 from dcgan_dist.prepare.sources.imagenet import ImageNetSource
 from dcgan_dist.prepare.sources.mnist import MnistSource
+from dcgan_dist.prepare.write_shards import _claim, make_shard, prepare
+from dcgan_dist.storage.stored_folder import StoredFolder
 from tests.helpers.shards import pixels_of
 from tests.helpers.tars import tar_of
 
@@ -142,6 +148,63 @@ def test_thirty_two_bits_a_pixel_are_refused_and_not_blackened(dtype: type) -> N
 
     with pytest.raises(ImageFault, match="32 bits a pixel"):
         open_image(buffer.getvalue())
+
+
+def grey_png(values: np.ndarray, declared: bytes = b"") -> bytes:
+    """A grey PNG of 16 bits a pixel, with an sBIT chunk where bits are declared."""
+    buffer = io.BytesIO()
+    Image.fromarray(values.astype(np.uint16)).save(buffer, "PNG")
+    chunk = struct.pack(">I", 1) + b"sBIT" + declared + struct.pack(">I", zlib.crc32(b"sBIT" + declared))
+    return buffer.getvalue()[:33] + (chunk if declared else b"") + buffer.getvalue()[33:]
+
+
+def test_sixteen_bits_that_declare_twelve_are_scaled_by_these() -> None:
+    values = np.linspace(0, 4095, 64).reshape(8, 8).astype(int)
+
+    assert np.array_equal(to_array(open_image(grey_png(values, b"\x0c")), 1)[..., 0], values >> 4)
+    assert np.array_equal(to_array(open_image(grey_png(values * 16)), 1)[..., 0], values * 16 >> 8)
+
+
+@pytest.mark.parametrize(("most", "dark"), [(4095, 2), (4096, 0)])
+def test_sixteen_bits_that_may_hold_twelve_are_told_in_the_summary(tmp_path: Path, most: int, dark: int) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.png").write_bytes(grey_png(np.linspace(0, most, 64).reshape(8, 8)))
+
+    options = PrepareFolder(source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=8, cpus=1)
+    prepared = prepare(open_source(options), options)
+
+    assert prepared.to_json()["dark"] == dark
+    assert ("images of 12 bits have" in str(prepared)) == bool(dark)
+
+
+def test_a_source_that_has_changed_is_said_and_where_preparation_is_unfinished_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        (tmp_path / "in" / f"{number}.png").write_bytes(encoded(number))
+    options = PrepareFolder(
+        source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=24, cpus=1, shard_samples=1
+    )
+    source = open_source(options)
+    tasks = plan_shards(source, options)
+    stored = StoredFolder(options.out)
+    _claim(options.out, stored, fingerprint(source, options, tasks), source.state())
+    make_shard(source, tasks[0], options.layout, options.out)
+    before = (tmp_path / "out" / tasks[0].name).read_bytes()
+    (tmp_path / "in" / "0.png").write_bytes(encoded(7))
+
+    prepare(source, options)
+
+    assert "all are read again" in caplog.text
+    assert (tmp_path / "out" / tasks[0].name).read_bytes() != before
+
+    prepare(source, options)
+    assert "have changed since: to read them again" not in caplog.text
+    (tmp_path / "in" / "1.png").write_bytes(encoded(8))
+    prepare(source, options)
+    assert "have changed since: to read them again" in caplog.text
 
 
 def test_an_orientation_counts_although_another_field_of_the_exif_is_broken() -> None:

@@ -73,7 +73,7 @@ def test_a_file_says_the_same_as_the_dict(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "nor a JSON file"),
-        ("[]", "no dict from dotted path"),
+        ("[]", "Input should be an object"),
         ('{"optimizer.learning_rate": {"uniform": [0, 1]}}', "'optimizer.learning_rate', no field of a trial"),
         ('{"optimizer.lrr": {"uniform": [0, 1]}}', "did you mean 'optimizer.lr'"),
         ('{"seed": {"choice": [0, 1]}}', "'seed', no field"),

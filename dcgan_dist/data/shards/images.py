@@ -13,6 +13,9 @@ MAX_PIXELS = 64 << 20
 MAX_ENCODED_BYTES = 256 << 20
 """Members larger than this are refused before they are read."""
 IMAGE_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "bmp", "ppm", "pgm", "tif", "tiff", "gif")
+DARK = "dark"
+"""Key of the `info` of a grey image of 16 bits a pixel that has no value above what 12 bits hold, and does not say so."""
+MOST_OF_TWELVE_BITS = 4095
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PLAIN_JPEG = {"Gray": 1, "YCbCr": 3, "RGB": 3}
 _UPRIGHT = {
@@ -65,8 +68,9 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked instead
             image = Image.open(io.BytesIO(data))
         _check_pixels(*image.size, max_pixels)
+        bits = _declared_bits(image, data)
         image.load()
-        return _to_grey_or_colour(_upright(image))
+        return _to_grey_or_colour(_upright(image), bits)
     except ImageFault:
         raise
     except (
@@ -112,12 +116,26 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _to_grey_or_colour(image: Image.Image) -> Image.Image:
+def _declared_bits(image: Image.Image, data: bytes | memoryview) -> int:
+    """How many bits of a grey image of 16 bits a pixel are used, by its PNG's sBIT or its TIFF's BitsPerSample; 16 where unsaid."""
+    if image.format == "TIFF":
+        declared = image.getexif().get(ExifTags.Base.BitsPerSample)
+        bits = declared[0] if isinstance(declared, tuple) else declared
+    else:
+        place = bytes(data[:4096]).find(b"sBIT") if image.format == "PNG" else -1
+        bits = data[place + 4] if place >= 0 else 16
+    return bits if isinstance(bits, int) and 8 <= bits <= 16 else 16
+
+
+def _to_grey_or_colour(image: Image.Image, bits: int) -> Image.Image:
     """Any mode to L or RGB: transparency lies on white, sixteen-bit grey is scaled (PIL alone would clip it)."""
     if image.mode in ("I", "F"):
         raise ImageFault("32 bits a pixel, whose black and white no format tells: convert it to 8 or 16 bits")
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
+        values = np.asarray(image).astype(np.int64)
+        grey = Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
+        grey.info[DARK] = bits == 16 and 0 < values.max() <= MOST_OF_TWELVE_BITS
+        return grey
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

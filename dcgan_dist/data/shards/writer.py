@@ -34,6 +34,8 @@ class Sample:
     """Class number from 0."""
     details: dict[str, Any] | None = None
     """Goes into the .json member; index only in the block layout's block."""
+    dark: bool = False
+    """Made from an image of 16 bits that has no value above what 12 bits hold; told in the summary."""
     encoded: tuple[str, bytes] | None = None
     """Suffix and bytes of an image that is stored as it came; None: encode the pixels."""
 

@@ -1,9 +1,12 @@
 """What every source offers to the preparation of shards."""
 
 import dataclasses
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dcgan_dist.data.shards.writer import Encoding, Sample
@@ -46,6 +49,26 @@ class Source(ABC):
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes; empty where there are none."""
         return ()
+
+    def state(self) -> str:
+        """Hash over names, sizes and times of the files that the images come from: another one where a file has changed."""
+        digest = hashlib.sha256()
+        for path in (
+            *getattr(self, "paths", ()),
+            *getattr(self, "files", ()),
+            *filter(None, [getattr(self, "path", "")]),
+        ):
+            root = Path(path).expanduser()
+            walked = os.walk(root, followlinks=True) if root.is_dir() else [(str(root.parent), [], [root.name])]
+            for folder, folders, names in walked:
+                folders.sort()
+                for name in sorted(names):
+                    try:
+                        status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  millions of files
+                    except OSError:  # what cannot be read is refused where it is
+                        continue
+                    digest.update(os.fsencode(f"{name}\0{status.st_size} {status.st_mtime_ns}\n"))
+        return digest.hexdigest()
 
     @abstractmethod
     def items(self) -> Sequence[Item]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, ImageFault
 from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
 from dcgan_dist.errors import InputError, require
+from dcgan_dist.untrusted import size_of_file
 
 SIDECARS = {".json", ".txt", ".cls", ".parquet", ".csv", ".xml", ".npz", ".idx", ".md"}
 """What lies beside images and belongs to them."""
@@ -38,7 +39,7 @@ class Place:
         """
         if self.member:
             return self._read_zip_member()
-        size = self.size if self.size >= 0 else Path(self.file).stat().st_size
+        size = self.size if self.size >= 0 else size_of_file(Path(self.file))
         if size > MAX_ENCODED_BYTES:
             raise ImageFault(f"{size} bytes, more than the limit of {MAX_ENCODED_BYTES}")
         with open(self.file, "rb") as file:
