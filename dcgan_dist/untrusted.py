@@ -150,4 +150,9 @@ def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
         unpacked = sum(member.file_size for member in loaded.zip.infolist())
         if unpacked > max(MOST_UNPACKED_BYTES, MOST_RATIO * packed):
             raise ValueError(f"its {packed:,} bytes would unpack to {unpacked:,}")
-        return {name: loaded[name] for name in loaded.files}
+        arrays = {name: loaded[name] for name in loaded.files}
+    if strange := [
+        name for name, array in arrays.items() if not isinstance(array, np.ndarray)
+    ]:  # numpy gives its bytes
+        raise ValueError(f"{strange[0]} is no array")
+    return arrays

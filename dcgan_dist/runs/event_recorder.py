@@ -26,7 +26,7 @@ class Journal:
     def __init__(self, folder: RunFolder) -> None:
         """Go on with what earlier starts wrote."""
         self.folder = folder
-        self.events: list[dict[str, Any]] = (folder.read_json(JOURNAL) or {}).get("events", [])
+        self.events: list[dict[str, Any]] = (folder.read_json(JOURNAL, dict[str, list[dict]]) or {}).get("events", [])
 
     def add(self, event: str, **more: Any) -> None:
         """Add an event with the time, in seconds since 1970."""
@@ -38,7 +38,7 @@ class Journal:
 
     def count(self, event: str) -> int:
         """How often something happened."""
-        return sum(entry["event"] == event for entry in self.events)
+        return sum(entry.get("event") == event for entry in self.events)
 
 
 class EventRecorder:

@@ -16,7 +16,7 @@ from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_cro
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import read_labels
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.open_source import open_source
+from dcgan_dist.prepare.job import open_source
 from dcgan_dist.prepare.plan import fingerprint, plan_shards
 from dcgan_dist.prepare.preparations import PrepareFolder
 from dcgan_dist.prepare.sources.folder import FolderSource

@@ -134,7 +134,7 @@ def _to_grey_or_colour(image: Image.Image, bits: int) -> Image.Image:
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.int64)
         grey = Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
-        grey.info[DARK] = bits == 16 and 0 < values.max() <= MOST_OF_TWELVE_BITS
+        grey.info[DARK] = bits == 16 and 0 < int(values.max()) <= MOST_OF_TWELVE_BITS
         return grey
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
