@@ -19,6 +19,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from dcgan_dist.config import ClassifierConfig, ModelConfig, QualityConfig, SupervisedConfig
+from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.inspection import inspect
 from dcgan_dist.data.shards.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
