@@ -25,7 +25,7 @@ SECONDS_FOR_HEAD = 20
 HTTP2_SETTINGS = b"\x04"
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + HTTP2_SETTINGS + bytes(5)
 """A client's first bytes (RFC 9113, 3.4). A head speaks gRPC, so it answers with its settings."""
-LONGEST_TEMPORARY = 107 - len("/rayabcdefgh/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.XXXX")
+LONGEST_TEMPORARY = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.XXXX")
 """Characters; 107 bytes are the limit for the path of a Unix socket."""
 REMEDY = "start the head there, name another, or leave RAY_ADDRESS out for a cluster on this machine"
 
@@ -77,6 +77,11 @@ def _prepare_own_cluster(environment: MutableMapping[str, str]) -> None:
         InputError: the folder of temporary files has too long a name, or cannot be written.
     """
     temporary = Path(environment.get("RAY_TMPDIR") or tempfile.gettempdir())
+    shared = temporary / "ray"
+    if os.path.lexists(shared) and (shared.is_symlink() or shared.lstat().st_uid != os.getuid()):
+        temporary = Path(tempfile.mkdtemp(prefix="ray", dir=temporary))
+        environment["RAY_TMPDIR"] = str(temporary)
+        _log.info("%s is another user's: Ray's files lie in %s", shared, temporary)
     if len(str(temporary)) > LONGEST_TEMPORARY:
         raise InputError(
             f"the path of the folder for temporary files, {temporary}, is too long for the sockets of Ray: set TMPDIR to one of "
@@ -84,10 +89,6 @@ def _prepare_own_cluster(environment: MutableMapping[str, str]) -> None:
         )
     if not os.access(temporary, os.W_OK):
         raise InputError(f"the folder for temporary files, {temporary}, cannot be written: set TMPDIR to one that can")
-    shared = temporary / "ray"
-    if os.path.lexists(shared) and (shared.is_symlink() or shared.lstat().st_uid != os.getuid()):
-        environment["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray", dir=temporary)
-        _log.info("%s is another user's: Ray's files lie in %s", shared, environment["RAY_TMPDIR"])
     if environment.get("RAY_AUTH_MODE", "token") == "token" and not read_token(environment):
         environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -91,3 +92,16 @@ def test_a_user_without_name_and_home_prepares_shards_and_starts_ray(tmp_path: P
 
     assert done.returncode == 0, done.stderr
     assert "40 train images" in done.stdout + done.stderr
+
+
+def test_ray_leaves_a_folder_of_another_user_alone() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        environment = {"RAY_TMPDIR": folder}
+        join._prepare_own_cluster(environment)
+        assert environment["RAY_TMPDIR"] == folder
+
+        (Path(folder) / "ray").symlink_to("/tmp")
+        join._prepare_own_cluster(environment)
+
+        assert Path(environment["RAY_TMPDIR"]).parent == Path(folder)
+        assert Path(environment["RAY_TMPDIR"]).stat().st_mode & 0o777 == 0o700

@@ -337,7 +337,7 @@ def _images(folder: Path, suffix: str) -> Format:
 
 
 def _coder(folder: Path, name: str, mutate: Mutator) -> Format:
-    images, projection = np.zeros((2, 3, 32, 32), np.uint8), np.random.default_rng(0).normal(size=(NUMBERS, 16))
+    projection = np.random.default_rng(0).normal(size=(NUMBERS, 16))
     RecommendedCoder(mean=np.zeros(NUMBERS, np.float32), projection=projection.astype(np.float32)).save(folder)
 
     def seal() -> None:
@@ -346,7 +346,7 @@ def _coder(folder: Path, name: str, mutate: Mutator) -> Format:
             about["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             (folder / "coder.json").write_text(json.dumps(about))
 
-    return Format(path=folder / name, mutate=mutate, read=lambda: load_coder(folder).encode(images), seal=seal)
+    return Format(path=folder / name, mutate=mutate, read=lambda: load_coder(folder).code_bits, seal=seal)
 
 
 def _cluster_file(folder: Path) -> Format:
@@ -361,31 +361,37 @@ def _cluster_file(folder: Path) -> Format:
     return Format(path=path, mutate=mutate_bytes, read=read)
 
 
+def times(name: str, of_format: int) -> int:
+    """How many of a format's mutations a file of it gets: its files share them."""
+    files = sum(other.partition(":")[0] == name.partition(":")[0] for other in FORMATS)
+    return of_format // files
+
+
 FORMATS: dict[str, Callable[[Path], Format]] = {
     "manifest": _manifest,
     "index": _index,
     "shard": _shard,
     "tar": _tar,
     "keep list": _keep_list,
-    "checkpoint's hashes": lambda folder: _checkpoint(folder, "checkpoint.json", mutate_json),
-    "checkpoint's config": lambda folder: _checkpoint(folder, "config.json", mutate_json),
-    "checkpoint's progress": lambda folder: _checkpoint(folder, "progress.json", mutate_json),
-    "checkpoint's log": lambda folder: _checkpoint(folder, "metrics.jsonl", mutate_json_lines),
-    "checkpoint's tensors": lambda folder: _checkpoint(folder, "generator.pt", mutate_tensors),
+    "checkpoint: hashes": lambda folder: _checkpoint(folder, "checkpoint.json", mutate_json),
+    "checkpoint: config": lambda folder: _checkpoint(folder, "config.json", mutate_json),
+    "checkpoint: progress": lambda folder: _checkpoint(folder, "progress.json", mutate_json),
+    "checkpoint: log": lambda folder: _checkpoint(folder, "metrics.jsonl", mutate_json_lines),
+    "checkpoint: tensors": lambda folder: _checkpoint(folder, "generator.pt", mutate_tensors),
     "CIFAR-10 batch": _cifar10,
-    "mat": lambda folder: _svhn(folder, compressed=False),
-    "compressed mat": lambda folder: _svhn(folder, compressed=True),
-    "idx": lambda folder: _idx(folder, ""),
-    "idx.gz": lambda folder: _idx(folder, ".gz"),
+    "mat: plain": lambda folder: _svhn(folder, compressed=False),
+    "mat: compressed": lambda folder: _svhn(folder, compressed=True),
+    "idx: plain": lambda folder: _idx(folder, ""),
+    "idx: packed": lambda folder: _idx(folder, ".gz"),
     "ImageNet npz": _imagenet,
-    "COCO boxes": lambda folder: _boxes(folder, to_coco(BOXES, 64, {"seed": 3})),
-    "list of boxes": lambda folder: _boxes(folder, [{"image": 4, "box": [0.25, 0, 0.5, 1], "name": "window"}]),
-    **{f"result of {job}": lambda folder, job=job: _result(folder, RESULTS[job]) for job in RESULTS},
+    "boxes: COCO": lambda folder: _boxes(folder, to_coco(BOXES, 64, {"seed": 3})),
+    "boxes: list": lambda folder: _boxes(folder, [{"image": 4, "box": [0.25, 0, 0.5, 1], "name": "window"}]),
+    **{f"result: {job}": lambda folder, job=job: _result(folder, RESULTS[job]) for job in RESULTS},
     "search space": _space,
     "npy of z": _latents,
-    "npy of images": lambda folder: _images(folder, ".npy"),
-    "npz of images": lambda folder: _images(folder, ".npz"),
-    "coder's arrays": lambda folder: _coder(folder, "coder.npz", mutate_npz),
-    "coder's settings": lambda folder: _coder(folder, "coder.json", mutate_json),
+    "images: npy": lambda folder: _images(folder, ".npy"),
+    "images: npz": lambda folder: _images(folder, ".npz"),
+    "coder: arrays": lambda folder: _coder(folder, "coder.npz", mutate_npz),
+    "coder: settings": lambda folder: _coder(folder, "coder.json", mutate_json),
     "cluster file": _cluster_file,
 }

@@ -42,12 +42,12 @@ def make_place(folder: Path) -> Place:
     for number in range(4):
         Image.fromarray(pixels_of(number, 24)).save(folder / "images" / "cat" / f"{number}.png")
     for name in (
-        "checkpoint's config",
+        "checkpoint: config",
         "CIFAR-10 batch",
-        "mat",
-        "idx",
-        "result of train",
-        "list of boxes",
+        "mat: plain",
+        "idx: plain",
+        "result: train",
+        "boxes: list",
         "ImageNet npz",
     ):
         (folder / name).mkdir()
@@ -57,19 +57,19 @@ def make_place(folder: Path) -> Place:
     np.save(folder / "z.npy", np.zeros((2, 2)))
     os.mkfifo(folder / "pipe")
     out = str(folder / "out")
-    shards, model, images = (str(folder / name) for name in ("shards", "checkpoint's config/c", "images"))
+    shards, model, images = (str(folder / name) for name in ("shards", "checkpoint: config/c", "images"))
     commands = [
         ("train_lsun", "--preset", "demo32", "--shards", shards, "--storage", out, "--dry-run"),
         ("train_mnist", "--shards", shards, "--storage", out, "--dry-run"),
         ("search_svhn", "--data", "digits", "--protocol", "small", "--storage", out, "--dry-run"),
-        ("search_svhn", "--data", str(folder / "mat"), "--storage", out, "--dry-run"),
+        ("search_svhn", "--data", str(folder / "mat: plain"), "--storage", out, "--dry-run"),
         ("dedup_lsun", "--shards", shards, "--out", out, "--dry-run"),
-        ("evaluate_mnist", "--model", model, "--data", str(folder / "idx"), "--out", out, "--dry-run"),
-        ("evaluate_svhn", "--model", model, "--data", str(folder / "mat"), "--out", out, "--dry-run"),
+        ("evaluate_mnist", "--model", model, "--data", str(folder / "idx: plain"), "--out", out, "--dry-run"),
+        ("evaluate_svhn", "--model", model, "--data", str(folder / "mat: plain"), "--out", out, "--dry-run"),
         ("evaluate_cifar10", "--model", model, "--data", str(folder / "CIFAR-10 batch"), "--out", out, "--dry-run"),
         ("sample", "--model", model, "--out", f"{out}.png", "--n", "2"),
         ("inspect_shards", "--shards", shards),
-        ("report", "--model", model, "--results", str(folder / "result of train"), "--out", f"{out}.html"),
+        ("report", "--model", model, "--results", str(folder / "result: train"), "--out", f"{out}.html"),
         ("promote", "--model", model),
         ("check_memorization", "--samples", images, "--train", images, "--held-out", images, "--out", out),
         *(("explore", name, "--model", model, "--out", out) for name in ("walk", "filters", "windows", "turn")),
@@ -79,8 +79,8 @@ def make_place(folder: Path) -> Place:
         "lsun": images,
         "imagenet": images,
         "cifar10": "CIFAR-10 batch",
-        "svhn": "mat",
-        "mnist": "idx",
+        "svhn": "mat: plain",
+        "mnist": "idx: plain",
     }
     commands += [
         (f"prepare_{name}", "--source", str(folder / source), "--out", out, "--cpus", "1", "--dry-run")

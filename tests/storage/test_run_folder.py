@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage import run_folder
+from dcgan_dist.storage import run_folder, scratch
 from dcgan_dist.storage.run_folder import ALIVE_SECONDS, RunFolder, this_machine
 
 
@@ -100,3 +101,14 @@ def test_another_process_under_a_recycled_id_is_not_the_job(folder: RunFolder) -
     folder.write_json("heartbeat.json", beat)
 
     folder.refuse_if_alive()
+
+
+def test_only_scratch_folders_of_our_own_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, others = tmp_path / f"{scratch._prefix()}999999999-ab", ["x", "999999999", f"{'9' * 30}-ab", "999999998-ab"]
+    dead.mkdir(mode=0o700)
+    for name in others:
+        (tmp_path / f"{scratch._prefix()}{name}").mkdir(mode=0o700)
+    (tmp_path / f"{scratch._prefix()}999999998-ab").chmod(0o777)
+
+    assert scratch.abandoned_scratch() == [dead]
