@@ -158,7 +158,7 @@ class Attempt:
         with_retries(lambda: self.folder.write_json("result.json", result))
         # After the result, as a server that does not answer takes its time. What an event queue lost is written here.
         log_missing_reports(self.plan, self.store, self.spool)
-        if bad_samples := self.folder.read_json(BAD_SAMPLES):
+        if bad_samples := self.folder.retried(lambda: self.folder.read_json(BAD_SAMPLES)):
             self.spool.log_dict(bad_samples, BAD_SAMPLES)
         self.spool.log_dict(result, "result.json")
         self.journal.add("end", status=outcome.status, images_seen=result["images_seen"])

@@ -100,7 +100,7 @@ class CheckpointStore:
 
     def _damage(self, path: str, scratch: Path) -> str | None:
         try:
-            return damage(with_retries(lambda: self.folder.fetch(path, scratch)))
+            return damage(self.folder.fetch(path, scratch))
         except OSError as error:
             if not self.folder.local and not isinstance(error, FileNotFoundError):
                 raise  # a store that is away says nothing about the checkpoint

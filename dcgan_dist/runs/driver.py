@@ -47,18 +47,15 @@ def run_training(config: TrainConfig) -> int:
     if config.plan:
         return plan_with_probe(plan)
     folder = RunFolder(config.storage, plan.name)
-    try:
-        if finished := finished_result(plan, folder):
-            _log.info("run %s is finished; for more give a larger `epochs` or `images`", plan.name)
-            _log.info("%s", summary(finished))
-            try:
-                send_unsent(plan, folder, finished["run_id"])
-            except InputError as error:
-                _log.warning("%s; what it lacks is sent at the next start", error)
-            return 0
-        folder.refuse_if_alive()
-    except OSError as error:
-        raise InputError(f"`storage` {config.storage} cannot be read ({error}): mend it or name another") from error
+    if finished := folder.waiting(lambda: finished_result(plan, folder)):
+        _log.info("run %s is finished; for more give a larger `epochs` or `images`", plan.name)
+        _log.info("%s", summary(finished))
+        try:
+            send_unsent(plan, folder, finished["run_id"])
+        except InputError as error:
+            _log.warning("%s; what it lacks is sent at the next start", error)
+        return 0
+    folder.waiting(folder.refuse_if_alive)
     check_reachable(config.tracking_uri)
     join_cluster(verbose=config.verbose)
     wait_for_ranks(config)
@@ -67,9 +64,10 @@ def run_training(config: TrainConfig) -> int:
     tracking = without_password(config.tracking_uri)
     _log.info("shards %s, storage %s, tracking %s", config.shards, config.storage, tracking)
     with folder.heartbeat(config.heartbeat_seconds):
-        finished_result(plan, folder)  # again: another start of this name may have come first
-        run = open_tracked_run(plan, folder.read_json("run.json"))
-        folder.write_json("run.json", record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri))
+        folder.waiting(lambda: finished_result(plan, folder))  # again: another start of this name may have come first
+        run = open_tracked_run(plan, folder.waiting(lambda: folder.read_json("run.json")))
+        recorded = record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri)
+        folder.waiting(lambda: folder.write_json("run.json", recorded))
         with run.system_metrics():
             try:
                 return Attempt(plan, folder, run).exit_code()

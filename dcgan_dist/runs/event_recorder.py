@@ -26,7 +26,8 @@ class Journal:
     def __init__(self, folder: RunFolder) -> None:
         """Go on with what earlier starts wrote."""
         self.folder = folder
-        self.events: list[dict[str, Any]] = (folder.read_json(JOURNAL, dict[str, list[dict]]) or {}).get("events", [])
+        recorded = folder.retried(lambda: folder.read_json(JOURNAL, dict[str, list[dict]]))
+        self.events: list[dict[str, Any]] = (recorded or {}).get("events", [])
 
     def add(self, event: str, **more: Any) -> None:
         """Add an event with the time, in seconds since 1970."""

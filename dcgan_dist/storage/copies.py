@@ -26,7 +26,7 @@ def local_input(place: str, field: str) -> Iterator[Path]:
     stored = StoredFolder(place)
     with scratch_folder() as scratch:
         try:
-            copy = stored.retried(lambda: stored.fetch(stored.path, scratch))
+            copy = stored.fetch(stored.path, scratch)
         except OSError as error:
             raise InputError(f"`{field}` {place} cannot be read ({error}): check the address and the store") from error
         yield copy

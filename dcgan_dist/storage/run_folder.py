@@ -5,16 +5,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.storage.stored_folder import StoredFolder
 from dcgan_dist.untrusted import Count, is_file_name, parse_json
+
+T = TypeVar("T")
 
 ALIVE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 12.0
@@ -53,6 +56,19 @@ class RunFolder(StoredFolder):
         except InputError as error:
             raise InputError(f"`storage` {error}") from error
         self.path = f"{self.path}/{name}"
+
+    def waiting(self, request: Callable[[], T]) -> T:
+        """Result of a request to this folder, once the storage answers.
+
+        Raises:
+            InputError: it did not answer for long, or refuses.
+        """
+        try:
+            return self.retried(request)
+        except OSError as error:
+            raise InputError(
+                f"`storage` {self.storage} cannot be used ({error}): mend it or name another, then run the same command again"
+            ) from error
 
     def seconds_since_heartbeat(self) -> float | None:
         """Age of the last sign of life, at least 0; None if there was none, or nobody works here any more.
@@ -98,13 +114,10 @@ class RunFolder(StoredFolder):
         Raises:
             InputError: another job came first, or the storage cannot be written.
         """
-        self.refuse_if_alive()
+        self.waiting(self.refuse_if_alive)
         stopped = threading.Event()
         me = {"machine": this_machine(), "pid": os.getpid(), "process_started": _started(os.getpid())}
-        try:
-            self.write_json("heartbeat.json", me | {"time": time.time()})
-        except OSError as error:
-            raise InputError(f"`storage` {self.storage} cannot be written ({error}): name another place") from error
+        self.waiting(lambda: self.write_json("heartbeat.json", me | {"time": time.time()}))
 
         def beat() -> None:
             while not stopped.wait(seconds):

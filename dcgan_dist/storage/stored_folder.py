@@ -84,11 +84,11 @@ class StoredFolder:
             return []
         return sorted((path for path in paths if path.strip("/") != folder.strip("/")), reverse=True)
 
-    @storage_errors()
     def fetch(self, path: str, folder: Path) -> Path:
-        """A local copy of a file or folder of the storage, or that itself where it is local already."""
-        if self.local:
-            return Path(path)
+        """A local copy of a file or folder of the storage, or that itself where it is local already; see `retried`."""
+        return Path(path) if self.local else self.retried(lambda: self._fetch(path, folder))
+
+    def _fetch(self, path: str, folder: Path) -> Path:
         target = folder / Path(path).name
         shutil.rmtree(target, ignore_errors=True)  # fetched before, in whatever state
         if self.fs.isfile(path):
@@ -101,13 +101,16 @@ class StoredFolder:
                 self.fs.get_file(f"{root}/{name}", str(copy / name))
         return target
 
-    @storage_errors()
     def put(self, folder: Path, name: str) -> str:
-        """Copy a local folder into this one, replacing one of that name; returns its path in the storage."""
+        """Copy a local folder into this one, replacing one of that name; returns its path in the storage; see `retried`."""
         target = f"{self.path}/{name}"
-        if self.exists(target):
-            self.fs.rm(target, recursive=True)
-        self.fs.put(str(folder), target, recursive=True)
+
+        def replace() -> None:
+            if self.exists(target):
+                self.fs.rm(target, recursive=True)
+            self.fs.put(str(folder), target, recursive=True)
+
+        self.retried(replace)
         return target
 
     @storage_errors()

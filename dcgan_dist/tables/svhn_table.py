@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.registry.load import is_authors_folder
+from dcgan_dist.storage.copies import local_input
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import SVHN, Row
@@ -70,7 +70,9 @@ class SvhnRows(ProbeRows):
     def other_rows(self, discriminator: Discriminator) -> Iterator[Row]:
         if not self.options.controls:
             return
-        if is_authors_folder(Path(self.options.model)):
+        with local_input(self.options.model, "model") as folder:
+            is_authors = is_authors_folder(folder)
+        if is_authors:
             yield self.network_row(flip_kernels(discriminator), "the same, kernels flipped", "turned")
         yield from self.random_row(discriminator)
         yield self._pixel_row()

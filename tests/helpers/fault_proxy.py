@@ -20,7 +20,7 @@ class Fault:
     """What happens to requests; at first nothing does."""
 
     mode: str = ""
-    """reset, cut, slow, flip, no ranges, or a status of ANSWERS."""
+    """reset, cut, slow, flip, or a status of ANSWERS."""
     times: int = 1 << 30
     """How many requests meet it."""
     until: float = float("inf")
@@ -41,6 +41,7 @@ class FaultProxy(ThreadingHTTPServer):
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target, self.fault, self.lock = target.removeprefix("http://"), Fault(), threading.Lock()
+        self.knows_ranges = True
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def meets_fault(self, method: str, path: str) -> str:
@@ -76,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = pass_on
 
     def _relay(self, body: bytes, mode: str) -> None:
-        dropped = HOP_HEADERS | ({"range"} if mode == "no ranges" else set())
+        dropped = HOP_HEADERS if self.server.knows_ranges else HOP_HEADERS | {"range"}
         headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
         connection = http.client.HTTPConnection(self.server.target, timeout=60)
         connection.request(self.command, self.path, body or None, headers | {"Content-Length": str(len(body))})

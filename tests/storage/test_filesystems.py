@@ -39,8 +39,9 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.mark.parametrize("request_", ["files", "read_json", "exists", "fetch"])
 def test_no_answer_is_an_error_and_not_an_empty_storage(
-    folder: RunFolder, control: Path, tmp_path: Path, request_: str
+    folder: RunFolder, control: Path, tmp_path: Path, request_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(filesystems.PATIENCE, "0")
     control.write_text("503")
     requests = {
         "files": lambda: folder.files(""),
