@@ -11,6 +11,7 @@ from dcgan_dist.storage.filesystems import open_filesystem
 
 REQUEST_BYTES = 1 << 20
 STREAM_BYTES = 1 << 16
+MOST_SKIPPED_BYTES = 4 << 20
 TIMEOUT_SECONDS = 60.0
 
 
@@ -28,10 +29,15 @@ class HttpFiles:
     def stream(self, name: str, first: int, end: int) -> Iterator[bytes]:
         """The bytes from `first` up to `end`, which is not beyond the end of the file, as they come."""
         with self._open(name, headers={"Range": f"bytes={first}-{end - 1}"}) as response:
-            if response.status != 206 and first > 0:
+            skipped = (
+                0 if response.status == 206 else first
+            )  # a server without ranges sends the file from its beginning
+            if skipped > MOST_SKIPPED_BYTES:
                 raise InputError(
                     f"{self._location}/{name}: the server cannot send parts of files; copy the shards to a local disk"
                 )
+            while skipped > 0 and (piece := response.read(min(skipped, STREAM_BYTES))):
+                skipped -= len(piece)
             missing = end - first
             while missing > 0 and (piece := response.read(min(missing, STREAM_BYTES))):
                 missing -= len(piece)
