@@ -120,15 +120,15 @@ def _adapter(schema: Any) -> Any:
     return TypeAdapter(schema)
 
 
-def parse_json(text: bytes | str, schema: type[T], *, strict: bool = True) -> T:
+def parse_json(text: bytes | str, schema: type[T], *, strict: bool = True, more: bool = False) -> T:
     """The value of a JSON text, which has exactly the types and ranges of a dataclass or another type.
 
-    Not strict, texts that are numbers count as these.
+    Not strict, texts that are numbers count as these. With `more`, keys that a dataclass does not have are left out.
 
     Raises:
         ValueError: it has not; `reason` says where.
     """
-    return _adapter(schema).validate_json(text, strict=strict, extra="forbid")
+    return _adapter(schema).validate_json(text, strict=strict, extra="ignore" if more else "forbid")
 
 
 def parse_value(value: Any, schema: type[T]) -> T:

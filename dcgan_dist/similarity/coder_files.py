@@ -43,7 +43,7 @@ def read_coder(folder: Path) -> tuple[str, dict[str, Any], Arrays]:
         InputError: the folder holds no coder, or a damaged one; nothing in it is ever unpickled.
     """
     with refusing(f"{folder} holds no readable coder", "fit it again"):
-        about = parse_json(read_file(folder / SETTINGS), _About)
+        about = parse_json(read_file(folder / SETTINGS), _About, more=True)
         if about.sha256 != _sha256(folder / ARRAYS):
             raise InputError(f"{folder / ARRAYS} does not match its hash in {SETTINGS}: fit the coder again")
         return about.name, about.settings, read_arrays(folder / ARRAYS)

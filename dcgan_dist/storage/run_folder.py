@@ -1,13 +1,12 @@
 """What a run keeps in the storage, beside the checkpoints that Ray puts there: who it is, its sign of life, its result."""
 
-import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import psutil
 
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.storage.stored_folder import StoredFolder
-from dcgan_dist.untrusted import Count, is_file_name, parse_json
+from dcgan_dist.untrusted import Count, is_file_name
 
 T = TypeVar("T")
 
@@ -32,9 +31,6 @@ class _Beat:
     pid: Count
     process_started: float
     time: float
-
-
-_BEAT_KEYS = {field.name for field in fields(_Beat)}
 
 
 def unique_suffix() -> str:
@@ -92,11 +88,7 @@ class RunFolder(StoredFolder):
         return None
 
     def _beat(self) -> "_Beat | None":
-        beat = self.read_json("heartbeat.json") or {}
-        try:
-            return parse_json(json.dumps({key: value for key, value in beat.items() if key in _BEAT_KEYS}), _Beat)
-        except ValueError:  # torn, or nothing of ours
-            return None
+        return self.read_json("heartbeat.json", _Beat)
 
     def refuse_if_alive(self) -> None:
         """Raise InputError if another job gives signs of life under this name."""

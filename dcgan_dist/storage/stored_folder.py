@@ -49,7 +49,7 @@ class StoredFolder:
     def read_json(self, name: str, schema: Any = dict[str, Any]) -> Any:
         """Content of a file; None if it is missing, torn or of another type."""
         try:
-            return parse_json(self.read_bytes(name), schema)
+            return parse_json(self.read_bytes(name), schema, more=True)
         except (FileNotFoundError, ValueError):
             return None
 

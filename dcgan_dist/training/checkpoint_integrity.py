@@ -142,7 +142,7 @@ def load_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    return parse_json(read_file(folder / MANIFEST), _Hashes).sha256
+    return parse_json(read_file(folder / MANIFEST), _Hashes, more=True).sha256
 
 
 def _refusing(folder: Path) -> AbstractContextManager[None]:

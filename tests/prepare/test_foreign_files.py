@@ -16,7 +16,6 @@ from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_cro
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import read_labels
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.job import open_source
 from dcgan_dist.prepare.plan import fingerprint, plan_shards
 from dcgan_dist.prepare.preparations import PrepareFolder
 from dcgan_dist.prepare.sources.folder import FolderSource
@@ -172,7 +171,7 @@ def test_sixteen_bits_that_may_hold_twelve_are_told_in_the_summary(tmp_path: Pat
         (tmp_path / "in" / f"{name}.png").write_bytes(grey_png(np.linspace(0, most, 64).reshape(8, 8)))
 
     options = PrepareFolder(source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=8, cpus=1)
-    prepared = prepare(open_source(options), options)
+    prepared = prepare(FolderSource(paths=options.source, image_size=8), options)
 
     assert prepared.to_json()["dark"] == dark
     assert ("images of 12 bits have" in str(prepared)) == bool(dark)
@@ -187,7 +186,7 @@ def test_a_source_that_has_changed_is_said_and_where_preparation_is_unfinished_r
     options = PrepareFolder(
         source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=24, cpus=1, shard_samples=1
     )
-    source = open_source(options)
+    source = FolderSource(paths=options.source, image_size=24)
     tasks = plan_shards(source, options)
     stored = StoredFolder(options.out)
     _claim(options.out, stored, fingerprint(source, options, tasks), source.state())

@@ -116,7 +116,8 @@ def load_keep_list(path: str, manifest: Manifest) -> KeepList:
                 f"keep list {path} cannot be read ({error.strerror or error}): check `keep_list`"
             ) from error
         several = "keep_lists" in parse_json(text, dict[str, Any])
-        lists = parse_json(text, _StoredLists).keep_lists if several else [parse_json(text, _StoredList)]
+        content = parse_json(text, _StoredLists if several else _StoredList, more=True)
+        lists = content.keep_lists if isinstance(content, _StoredLists) else [content]
         stored = next((item for item in lists if item.manifest_hash == manifest.hash), lists[0])
     if stored.manifest_hash != manifest.hash:
         raise InputError(
