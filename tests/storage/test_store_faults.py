@@ -8,7 +8,7 @@ from dcgan_dist.storage import filesystems
 from tests.storage.store_faults import ENDS, STORES, Case, cases, outcome
 
 SHORT = {
-    ("S3", "connections reset"),
+    ("HTTP", "connections reset"),
     ("S3", "a byte changed on its way"),
     ("S3", "credentials expired (403)"),
     ("S3", "the disk of the cache is full"),
