@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.false_discoveries import random_distances
-from dcgan_dist.dedup.find_pairs import CodedImages
+from dcgan_dist.dedup.find_pairs import MOST_PAIRS, CodedImages
 from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
-from dcgan_dist.similarity.radius import default_radius
+from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, default_radius
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +59,9 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, floa
         null_distances = random_distances(codes, np.flatnonzero(usable))
         radius = options.radius
         if radius is None:
-            radius = 0 if options.codes == "paper" else default_radius(codes[usable])
+            fitting = 0.75 * MOST_PAIRS / max(1, int(usable.sum()))
+            per_image = min(CANDIDATES_PER_IMAGE, fitting)
+            radius = 0 if options.codes == "paper" else default_radius(codes[usable], per_image=per_image)
     return EncodedCorpus(
         corpus=corpus,
         originals=originals,

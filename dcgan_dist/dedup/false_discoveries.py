@@ -8,6 +8,7 @@ from scipy.stats import chi2
 
 from dcgan_dist.dedup.groups import Rows
 from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.neighbors.pigeonhole import as_words
 from dcgan_dist.similarity.verifier import Axis
 
 FLIPS: dict[str, Axis] = {"mirror": 3, "upside_down": 2}
@@ -26,10 +27,11 @@ def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -
     counts = np.zeros(8 * codes.shape[1] + 1, np.int64)
     if len(usable) < 2:
         return counts
+    planes = as_words(codes[usable]).T.copy()
     for _ in range(RANDOM_PAIRS // AT_ONCE):
         first = rng.integers(len(usable), size=AT_ONCE)
         second = (first + rng.integers(1, len(usable), size=AT_ONCE)) % len(usable)
-        distances = np.bitwise_count(codes[usable[first]] ^ codes[usable[second]]).sum(1, dtype=np.int64)
+        distances = sum(np.bitwise_count(plane[first] ^ plane[second]).astype(np.int64) for plane in planes)
         counts += np.bincount(distances, minlength=len(counts))
     return counts
 

@@ -33,6 +33,8 @@ from dcgan_dist.similarity.verifier import Axis, score_rows
 BLOCK = 1 << 16
 """Pairs that one task verifies; what is done stays done."""
 MOST_PAIRS = 200_000_000
+COUNTED = 1 << 16
+"""Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max
 """As greatest `query_order`."""
 FIRST_VERIFIER = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
@@ -101,6 +103,8 @@ def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip:
         return known
     if search.old and flip is None:
         _log.info("%d new shards are compared with themselves and %d known ones", len(search.new), len(search.old))
+    if flip is None:
+        _check_number(images, search, rule.radius)
     name = file_name(search, rule)
     unfinished = files / f"{name}.part"
     first, second, distances = _candidates(images, search, rule, flip, unfinished / "candidates.npz")
@@ -109,6 +113,26 @@ def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip:
     write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
     shutil.rmtree(unfinished)
     return in_order([known, pairs])
+
+
+def _check_number(images: CodedImages, search: Search, radius: int) -> None:
+    """Refuse a search that will find more pairs than fit, by those of a random sample; before it takes its time.
+
+    Raises:
+        InputError: so many pairs are as good as sure.
+    """
+    usable = np.flatnonzero(images.usable)
+    if len(usable) <= COUNTED:
+        return
+    sample = usable[np.random.default_rng(0).permutation(len(usable))[:COUNTED]]
+    found = sum(len(block.first) for block in pairs_within(images.codes[sample], radius))
+    new, old = (len(_rows(images, numbers)) for numbers in search)
+    per_pair = new * ((new - 1) / 2 + old) / max(1, len(sample) * (len(sample) - 1) / 2)
+    if (found - 3 * found**0.5) * per_pair > MOST_PAIRS:  # three deviations of a Poisson count
+        raise InputError(
+            f"about {found * per_pair:,.0f} pairs within {radius} bits are to be expected and {MOST_PAIRS:,} fit: "
+            "give a smaller `radius`"
+        )
 
 
 def _candidates(

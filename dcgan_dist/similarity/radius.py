@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.neighbors.pigeonhole import as_words
+
 SAMPLE = 8192
 """Codes whose pairs stand for all."""
 CANDIDATES_PER_IMAGE = 10.0
@@ -27,10 +29,10 @@ def default_radius(
         Bits, at least 0.
     """
     total, bits = images or len(codes), 8 * codes.shape[1]
-    chosen = codes[np.random.default_rng(seed).permutation(len(codes))[:SAMPLE]]
+    planes = as_words(codes[np.random.default_rng(seed).permutation(len(codes))[:SAMPLE]]).T.copy()
     counts = np.zeros(bits + 1, np.int64)
-    for first in range(1, len(chosen)):
-        distances = np.bitwise_count(chosen[first:] ^ chosen[:-first]).sum(1)
+    for first in range(1, planes.shape[1]):
+        distances = sum(np.bitwise_count(plane[first:] ^ plane[:-first]).astype(np.int64) for plane in planes)
         counts += np.bincount(distances, minlength=bits + 1)
     expected = counts.cumsum() / max(1, counts.sum()) * (total - 1) / 2
     return max(0, int(np.searchsorted(expected, per_image, side="right")) - 1)

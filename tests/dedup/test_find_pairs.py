@@ -1,11 +1,17 @@
 """By what verified pairs are known again."""
 
+from pathlib import Path
+
 import pytest
 
+from dcgan_dist.dedup import find_pairs
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.find_pairs import pair_rule
+from dcgan_dist.dedup.find_pairs import all_pairs, pair_rule
+from dcgan_dist.dedup.pair_files import PairRule
+from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.similarity import verifier
+from tests.dedup.test_false_discoveries import noise
 
 KEPT = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
 """Hash of the verifier's source, as folders hold it from before the verifier had versions."""
@@ -30,3 +36,16 @@ def test_pairs_of_another_version_or_coder_are_other_pairs(monkeypatch: pytest.M
         rules |= {rule("a"), rule("b")}
 
     assert len(rules) == 6
+
+
+def test_more_pairs_than_fit_are_refused_before_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = noise(range(3), tmp_path)
+    rule = PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=1)
+    number = len(all_pairs(images, tmp_path / "pairs", rule, 1).first)
+    monkeypatch.setattr(find_pairs, "MOST_PAIRS", number // 2)
+    monkeypatch.setattr(find_pairs, "COUNTED", 250)
+
+    with pytest.raises(InputError, match=r"about .* pairs within 1 bits are to be expected .* smaller `radius`"):
+        all_pairs(images, tmp_path / "refused", rule, 1)
+
+    assert not list((tmp_path / "refused").iterdir())
