@@ -6,6 +6,7 @@ without pickled arrays; in the block layout an entry points at one image inside 
 
 import dataclasses
 import io
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -100,9 +101,9 @@ def make_index(tar: Path, columns: TarColumns) -> ShardIndex:
 
 def gaps_and_images(tar: BinaryIO, offsets: Sequence[int], sizes: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
     """Bytes of every image of a tar, each after what lies before it; at the end the tar stands behind the last image."""
-    end = 0
+    end, most = 0, os.fstat(tar.fileno()).st_size  # an index may name places far behind the tar's end
     for offset, size in zip(offsets, sizes, strict=True):
-        yield tar.read(offset - end), tar.read(size)
+        yield tar.read(min(offset - end, most)), tar.read(min(size, most))
         end = offset + size
 
 
