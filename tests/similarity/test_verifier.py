@@ -175,7 +175,7 @@ def cifar_pairs(n: int, folder: Path) -> tuple[Images, Images]:
     """Pairs of near codes, as a search of CIFAR-10 finds them, and copies by each attack."""
     images = cifar_images(folder / "cifar10", max(4000, n // 2))
     codes = fit_recommended(images[:4000]).encode(images)
-    blocks = list(pairs_within(codes, default_radius(codes, per_image=1.2 * n / len(images))))
+    blocks = list(pairs_within(codes, default_radius(codes, per_image=1.2 * n / len(images)) + 1))
     first, second = (np.concatenate([block[side] for block in blocks])[:n] for side in (0, 1))
     originals = images[: n // 100]
     copies = [
