@@ -83,6 +83,7 @@ def test_a_run_ends_with_grids_metrics_result_and_registered_models(straight_run
     run = client.get_run(seen["run_id"])
     assert run.info.status == "FINISHED"
     assert run.data.params["optimizer_d.lr"] == "0.0002"
+    assert run.inputs is not None
     assert run.inputs.dataset_inputs[0].dataset.name == "rooms"
     for name in ("loss/d", "score/real", "gradient_norm/g", "diversity/fake_to_real", "quality/frechet_random"):
         points = client.get_metric_history(seen["run_id"], name)

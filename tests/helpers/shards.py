@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ def write_shards(
     layout: Layout = "samples",
     encoding: Encoding = "png",
     size: int = 8,
-    channels: int = 3,
+    channels: Literal[1, 3] = 3,
     labelled: bool = True,
 ) -> Manifest:
     """Shards whose sample at position i is pixels_of(i) with key s<i> and label i mod 10."""

@@ -47,6 +47,7 @@ def test_a_run_names_its_images_who_started_it_and_how(tracking_uri: str) -> Non
         run.log_data_set("rooms", "ab" * 32, "s3://shards/rooms", 320)
 
     record = run.client.get_run(run.run_id)
+    assert record.inputs is not None
     (found,) = record.inputs.dataset_inputs
     assert (found.dataset.name, found.dataset.digest) == ("rooms", "ab" * 16)
     assert json.loads(found.dataset.source) == {"uri": "s3://shards/rooms"}

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dcgan_dist.data.shards.writer import Encoding, Sample
 
@@ -41,7 +41,7 @@ class Source(ABC):
     """Name of the data set."""
     image_size: int
     """Pixels per side of the images; 0 where they differ."""
-    image_channels: int = 3
+    image_channels: Literal[1, 3] = 3
     """1 or 3."""
     encoding: Encoding = "jpeg"
     """How images are stored in the samples layout."""

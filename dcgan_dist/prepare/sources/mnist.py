@@ -4,7 +4,7 @@ import gzip
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ class MnistSource(LabelledSource):
     """Training digits held out. Source: the released script trains on the first 50,000."""
     dataset: str = "mnist"
     image_size: int = 28
-    image_channels: int = 1
+    image_channels: Literal[1, 3] = 1
 
     def read_files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
         """How many training digits are held out, and the splits."""
