@@ -83,7 +83,7 @@ FAULTS = {
     ),
     "token in the storage": (
         lambda s, t: ["--storage", "s3://secret@bucket", "--tracking-uri", "http://host"],
-        "the storage's usual credentials",
+        "the store's usual credentials",
     ),
     "no weights": (lambda s, t: ["--quality.inception-weights", str(t / "w.pth")], "w.pth is no file"),
     "one row per rank": (lambda s, t: ["--num-workers", "16"], "no variance to normalise by"),
