@@ -11,7 +11,6 @@ SHORT = {
     ("HTTP", "connections reset"),
     ("S3", "a byte changed on its way"),
     ("S3", "credentials expired (403)"),
-    ("S3", "the disk of the cache is full"),
     ("Google Cloud Storage", "a byte changed on its way"),
     ("Google Cloud Storage", "credentials expired (403)"),
     ("HTTP", "bodies cut in the middle"),
