@@ -30,13 +30,19 @@ SHAPES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("arrays")
+def write_arrays(folder: Path) -> None:
+    """Random arrays under the names that the authors' have."""
+    folder.mkdir(exist_ok=True)
     draw = np.random.default_rng(0)
     for kind, shapes in SHAPES.items():
         for number, shape in enumerate(shapes, start=1):
             np.save(folder / f"{kind}_params_{number:02}.npy", draw.normal(0, 0.05, shape).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("arrays")
+    write_arrays(folder)
     return folder
 
 
