@@ -182,6 +182,8 @@ class QualityConfig:
 
     samples: int = 10_000
     """Generated images per measurement, which is made with every checkpoint; 0: no measurement."""
+    share: float = 0.05
+    """Most of the run's arithmetic that measuring may cost: a short run takes fewer samples; 1: as many as asked for."""
     held_out: int = 10_000
     """Real images compared with them, at most; from the split `val` where there is one, else from `train`."""
     inception_weights: str = ""
@@ -189,6 +191,7 @@ class QualityConfig:
 
     def __post_init__(self) -> None:
         require(self.samples == 0 or self.samples >= 2, f"`quality.samples` {self.samples} must be 0 or at least 2")
+        require(0 < self.share <= 1, f"`quality.share` {self.share} must lie in (0, 1]")
         require(self.held_out >= 2, f"`quality.held_out` {self.held_out} must be at least 2")
 
 

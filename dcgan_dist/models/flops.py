@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dcgan_dist.config import ClassifierConfig, ModelConfig
+from dcgan_dist.config import ClassifierConfig, ModelConfig, TrainConfig
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
@@ -16,12 +16,26 @@ from dcgan_dist.models.generator import Generator
 FLOPS_PER_SECOND = {"CPU core": 4e10, "GPU": 1.05e14}
 
 
+@cache
 def forward_flops(model: ModelConfig) -> tuple[float, float]:
     """Operations of one image through generator and discriminator."""
     with torch.device("meta"):
         z = torch.empty(2, model.latent_dim)
         labels = torch.zeros(2, dtype=torch.int64) if model.classes else None
         return _flops(Generator(model), z, labels), _flops(Discriminator(model), _two_images(model), labels)
+
+
+def step_flops_per_image(config: TrainConfig) -> float:
+    """Floating point operations per real image of a step, averaged over the schedule.
+
+    D phase: D forward and backward on real and fake; G phase: G and D forward, backward through both without D's weights.
+    """
+    generator, discriminator = forward_flops(config.model)
+    d_phase = 2 * 3 * discriminator + generator
+    g_phase = 3 * generator + 2 * discriminator
+    if config.schedule == "both":
+        return d_phase - generator + g_phase  # the fakes are made once
+    return (d_phase + g_phase) / 2
 
 
 @cache

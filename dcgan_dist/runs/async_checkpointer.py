@@ -64,7 +64,8 @@ class AsyncCheckpointer:
         progress: Progress,
         log: Log,
         *,
-        evaluated: bool,
+        drawn: bool,
+        measured: bool,
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to keep the present state, after the one before has been written.
@@ -73,7 +74,8 @@ class AsyncCheckpointer:
             players: they may go on as soon as this returns.
             progress: where the run is.
             log: what was reported so far; the last line gets the quality figures.
-            evaluated: measure the quality of samples too.
+            drawn: draw a grid of samples too.
+            measured: measure the quality of samples too.
             while_waiting: called again and again while the one before is being written; it may `cancel_evaluation`.
         """
         began = time.monotonic()
@@ -81,8 +83,8 @@ class AsyncCheckpointer:
             while_waiting()
             self._thread.join(LOOK_EVERY_SECONDS)
         self.wait()
-        generator = players.plain_generator() if evaluated else None
-        self._begin(progress, to_memory(players.state()), list(log), generator)
+        generator = players.plain_generator() if drawn or measured else None
+        self._begin(progress, to_memory(players.state()), list(log), generator, measured=measured)
         self.stalled += time.monotonic() - began
 
     def evaluate_again(self, path: str, log: Log) -> None:
@@ -96,7 +98,7 @@ class AsyncCheckpointer:
         _, progress, state = load_checkpoint(self.store.folder.fetch(path, self.scratch))
         players = build_players(self.config, device=self.evaluator.device)
         players.load_state(state)
-        self._begin(progress, state, log, players.plain_generator(), replaces=path)
+        self._begin(progress, state, log, players.plain_generator(), measured=True, replaces=path)
 
     def wait(self) -> None:
         """Wait for the checkpoint that is being written; raises what went wrong there, other than a refusal."""
@@ -106,22 +108,31 @@ class AsyncCheckpointer:
             raise self._error
 
     def _begin(
-        self, progress: Progress, state: State, log: Log, generator: Generator | None, *, replaces: str = ""
+        self,
+        progress: Progress,
+        state: State,
+        log: Log,
+        generator: Generator | None,
+        *,
+        measured: bool,
+        replaces: str = "",
     ) -> None:
         def run() -> None:
             try:
-                self._write(progress, state, log, generator, replaces)
+                self._write(progress, state, log, generator, measured=measured, replaces=replaces)
             except BaseException as error:  # raised where training waits for it
                 self._error = error
 
         self._thread = threading.Thread(target=run, name="checkpoint", daemon=True)
         self._thread.start()
 
-    def _write(self, progress: Progress, state: State, log: Log, generator: Generator | None, replaces: str) -> None:
+    def _write(
+        self, progress: Progress, state: State, log: Log, generator: Generator | None, *, measured: bool, replaces: str
+    ) -> None:
         quality, grid = {}, b""
         if generator is not None:
             try:
-                quality, grid = self.evaluator(generator)
+                quality, grid = self.evaluator(generator, measured=measured)
             except CancelledEvaluation:
                 if replaces:
                     return

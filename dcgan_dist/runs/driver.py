@@ -9,9 +9,9 @@ from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs.attempt import Attempt
-from dcgan_dist.runs.estimate import describe
+from dcgan_dist.runs.estimate import describe, measurement_line
 from dcgan_dist.runs.outcome import send_unsent, summary
-from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record
+from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record, with_recorded_measurements
 from dcgan_dist.runs.probe import plan_with_probe
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.address import without_password
@@ -65,7 +65,11 @@ def run_training(config: TrainConfig) -> int:
     _log.info("shards %s, storage %s, tracking %s", config.shards, config.storage, tracking)
     with folder.heartbeat(config.heartbeat_seconds):
         folder.waiting(lambda: finished_result(plan, folder))  # again: another start of this name may have come first
-        run = open_tracked_run(plan, folder.waiting(lambda: folder.read_json("run.json")))
+        before = folder.waiting(lambda: folder.read_json("run.json"))
+        if before:
+            plan = with_recorded_measurements(plan, before)
+        _log.info("quality: %s", measurement_line(plan))
+        run = open_tracked_run(plan, before)
         recorded = record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri)
         folder.waiting(lambda: folder.write_json("run.json", recorded))
         with run.system_metrics():

@@ -9,8 +9,9 @@ from dcgan_dist.cli.prices import money_line
 from dcgan_dist.cli.progress import duration
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.models.discriminator import Discriminator
-from dcgan_dist.models.flops import FLOPS_PER_SECOND, forward_flops
+from dcgan_dist.models.flops import FLOPS_PER_SECOND, step_flops_per_image
 from dcgan_dist.models.generator import Generator
+from dcgan_dist.runs.measurement_plan import measuring_flops
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.storage.read_ahead import DEFAULT_CACHE_BYTES
 from dcgan_dist.storage.uri import is_uri
@@ -39,6 +40,7 @@ def describe(plan: RunPlan) -> str:
         f"  name {plan.name}, {plan.intervals.last:,} steps, {plan.images:,} images, a checkpoint every "
         f"{plan.intervals.save:,} steps",
         f"  parameters: generator {generator:,}, discriminator {discriminator:,}",
+        f"  quality: {measurement_line(plan)}",
         f"  memory per rank: about {memory / 2**30:.2f} GiB for parameters, optimisers and activations",
         f"  checkpoint: about {checkpoint / 2**20:.0f} MiB each, {kept * checkpoint / 2**20:.0f} MiB with all that are kept",
         f"  cache: at most {cached / 2**20:,.0f} MiB on all nodes together"
@@ -50,17 +52,19 @@ def describe(plan: RunPlan) -> str:
     return "\n".join(lines)
 
 
-def step_flops_per_image(config: TrainConfig) -> float:
-    """Floating point operations per real image of a step, averaged over the schedule.
-
-    D phase: D forward and backward on real and fake; G phase: G and D forward, backward through both without D's weights.
-    """
-    generator, discriminator = forward_flops(config.model)
-    d_phase = 2 * 3 * discriminator + generator
-    g_phase = 3 * generator + 2 * discriminator
-    if config.schedule == "both":
-        return d_phase - generator + g_phase  # the fakes are made once
-    return (d_phase + g_phase) / 2
+def measurement_line(plan: RunPlan) -> str:
+    """How often quality is measured, on how many images, and what it costs."""
+    measurements, config = plan.measurements, plan.config
+    if not measurements.samples:
+        return "not measured"
+    flops = measuring_flops(config, measurements, measurements.count(plan.intervals))
+    share = flops / (plan.images * step_flops_per_image(config))
+    short = measurements.samples < config.quality.samples or measurements.every > 1
+    return (
+        f"{measurements.samples:,} samples against {measurements.held_out:,} held-out images, "
+        f"{measurements.count(plan.intervals)} times, for {share:.1%} of the arithmetic"
+        + (" (`quality.share=1` measures all that is asked for)" if short else "")
+    )
 
 
 def rank_memory(config: TrainConfig) -> float:

@@ -53,6 +53,7 @@ class EventRecorder:
         """Why the ranks left although nothing failed; empty: they did not."""
         self._bad_samples = BadSampleLog(plan.config.data.max_bad_fraction, plan.manifest.samples)
         self._first_step_is_due = False
+        self._images, self._samples = plan.images, plan.measurements.samples
 
     def record(self, event: RankEvent) -> None:
         """Log, journal and track one event."""
@@ -74,6 +75,8 @@ class EventRecorder:
                 self._track({"alarm/collapse": 1.0}, images_seen)
             case events.CheckpointBegun(images_seen=images_seen):
                 self.journal.add("checkpoint begun", images_seen=images_seen)
+                if images_seen >= self._images and self._samples:
+                    _log.info("trained; the quality of %s samples is measured", f"{self._samples:,}")
             case events.CheckpointWritten():
                 self._record_checkpoint(event)
             case events.RolledBack(images_seen=images_seen, reason=reason):

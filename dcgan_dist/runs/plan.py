@@ -15,6 +15,7 @@ from dcgan_dist.data.stream import Batch, OnBadSample, stream_batches
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import content_hash
 from dcgan_dist.presets import preset
+from dcgan_dist.runs.measurement_plan import MeasurementPlan, plan_measurements
 from dcgan_dist.training.loop import Intervals
 
 GRID_EPOCHS = (1, 5)  # the epochs whose samples the paper shows
@@ -34,6 +35,7 @@ class RunPlan:
     shard_plan: ShardPlan
     intervals: Intervals
     """From the first step; a resumed run begins later."""
+    measurements: MeasurementPlan
 
     @property
     def images(self) -> int:
@@ -88,13 +90,15 @@ def plan_run(config: TrainConfig) -> RunPlan:
         f"{most} ranks leave a rank {rows} row of a batch of {config.data.batch_size}, which has no variance to normalise by: "
         "lower `num_workers`, raise `data.batch_size`, or add `norm_group=synchronised`",
     )
+    intervals = run_intervals(config, shard_plan.steps_per_epoch)
     return RunPlan(
         config=config,
         manifest=train,
         held_out=held_out,
         keep_list=keep_list,
         shard_plan=shard_plan,
-        intervals=run_intervals(config, shard_plan.steps_per_epoch),
+        intervals=intervals,
+        measurements=plan_measurements(config, intervals, held_out.samples),
     )
 
 
@@ -193,7 +197,22 @@ def record(plan: RunPlan, **more: Any) -> dict[str, Any]:
         "images": plan.images,
         "config": dataclasses.asdict(plan.config),
         "manifest_hash": plan.manifest.hash,
+        "measurements": dataclasses.asdict(plan.measurements),
     } | more
+
+
+def with_recorded_measurements(plan: RunPlan, recorded: dict[str, Any]) -> RunPlan:
+    """The plan, measured as at the first start, so that the figures of a run that was made longer can be compared.
+
+    Args:
+        plan: what is asked for now.
+        recorded: `run.json` of the run that has the name.
+    """
+    quality = plan.config.quality
+    # Runs of versions that set no bound measured every checkpoint in full.
+    full = MeasurementPlan(samples=quality.samples, held_out=min(quality.held_out, plan.held_out.samples))
+    then = recorded.get("measurements", dataclasses.asdict(full))
+    return dataclasses.replace(plan, measurements=from_dict(MeasurementPlan, then))
 
 
 # What may differ between two starts of the same run: where and how it runs. With norm_group=rank the number of ranks

@@ -38,6 +38,11 @@ class RankCheckpoints:
         """Seconds that training stood still for checkpoints."""
         return self.writer.stalled if self.writer else 0.0
 
+    @property
+    def measuring(self) -> bool:
+        """Whether quality is measured beside the training now."""
+        return self.writer is not None and self.writer.evaluator.measuring
+
     def resume(self) -> None:
         """Load the newest whole checkpoint; without one the state stays that of the beginning."""
         if self.link.first:
@@ -89,8 +94,14 @@ class RankCheckpoints:
 
         self.link.send(CheckpointBegun(images_seen=progress.images_seen))
         cancel_if_leaving()
+        measured = self.plan.measurements.measures(step, self.plan.intervals)
         with self.watchdog.paused():
-            writer.save(self.state.players, progress, self.state.log, evaluated=scheduled, while_waiting=while_waiting)
+            writer.save(
+                *(self.state.players, progress, self.state.log),
+                drawn=scheduled,
+                measured=measured,
+                while_waiting=while_waiting,
+            )
 
     def finish(self) -> None:
         """Wait for the last checkpoint, and report why the ranks leave."""
@@ -107,6 +118,10 @@ class RankCheckpoints:
     def _scheduled(self, images_seen: int) -> bool:
         return self.plan.intervals.saves(images_seen // self.plan.config.data.batch_size)
 
+    def _measured(self, images_seen: int) -> bool:
+        steps = images_seen // self.plan.config.data.batch_size
+        return self.plan.measurements.measures(steps, self.plan.intervals)
+
     def _load_newest(self, wanted: Callable[[int], bool]) -> str | None:
         """Load the newest whole checkpoint that is wanted; returns its path, None if there is none."""
 
@@ -122,14 +137,14 @@ class RankCheckpoints:
         return path
 
     def _evaluate_what_was_cancelled(self) -> None:
-        """Measure the quality that a checkpoint of the schedule lacks because the ranks had to leave."""
-        if self.writer is None or not self.plan.config.quality.samples:
+        """Measure the quality that a checkpoint lacks because the ranks had to leave."""
+        if self.writer is None:
             return
         log = self.state.log
         unmeasured = {
             line["images_seen"]: lines
             for lines, line in enumerate(log, 1)
-            if self._scheduled(line["images_seen"]) and SCORE not in line["metrics"]
+            if self._measured(line["images_seen"]) and SCORE not in line["metrics"]
         }
         for images_seen, lines in unmeasured.items():
             if path := self.store.newest_whole(wanted=lambda there, wanted=images_seen: there == wanted):

@@ -50,6 +50,7 @@ class ReportCallback:
             f"loss D {m.get('loss/d', float('nan')):.3f} G {m.get('loss/g', float('nan')):.3f}",
             f"D(x) {m.get('score/real', float('nan')):.2f} D(G(z)) {m.get('score/fake', float('nan')):.2f}",
             f"data wait {report.data_wait_share:.0%}",
+            *(["measuring quality"] if self.checkpoints.measuring else []),
         ]
         return " | ".join(parts)
 

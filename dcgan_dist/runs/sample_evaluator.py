@@ -32,12 +32,18 @@ class SampleEvaluator:
         self.plan, self.device = plan, device
         self.cancelled = threading.Event()
         """Once set, every measurement ends with CancelledEvaluation."""
+        self.measuring = False
+        """Whether a measurement runs now, in whichever thread."""
 
-    def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
-        """Quality figures by metric name, and the grid as a PNG; raises CancelledEvaluation."""
+    def __call__(self, generator: Generator, *, measured: bool) -> tuple[dict[str, float], bytes]:
+        """Quality figures by metric name, none unless measured, and a grid as a PNG; raises CancelledEvaluation."""
         figures: dict[str, float] = {}
-        if count := self.plan.config.quality.samples:
-            figures = measure_quality(self._batches(generator, count), self._reference)
+        if measured:
+            self.measuring = True
+            try:
+                figures = measure_quality(self._batches(generator, self.plan.measurements.samples), self._reference)
+            finally:
+                self.measuring = False
         return figures, self._grid(generator)
 
     @cached_property
@@ -45,7 +51,7 @@ class SampleEvaluator:
         config = self.plan.config
         held_out = read_images(
             self.plan.held_out,
-            config.quality.held_out,
+            self.plan.measurements.held_out,
             image_size=config.model.image_size,
             image_channels=config.model.image_channels,
             crop=config.data.crop,

@@ -11,9 +11,9 @@ from dcgan_dist.bench.examples_loop import plain_discriminator, plain_generator
 from dcgan_dist.config import replace
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.flops import step_flops_per_image
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.presets import preset
-from dcgan_dist.runs.estimate import step_flops_per_image
 
 Figures = Callable[[str, str], Any]
 

@@ -33,6 +33,7 @@ def soak_config(make_config: Callable[..., TrainConfig]) -> Callable[..., TrainC
             "checkpoint_every_images": 16 * 20,
             "report_every_images": 16,
             "quality__samples": 32,
+            "quality__share": 1.0,
             "register": False,
             "max_failures": 1000,
             "hang_seconds": 8.0,

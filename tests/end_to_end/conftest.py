@@ -35,6 +35,7 @@ def make_config_in(room_shards: Path, tracking_uri: str) -> Callable[..., TrainC
             "data.batch_size": 16,
             "data.window": 32,
             "quality.samples": 64,
+            "quality.share": 1.0,
             "quality.held_out": 32,
             "snapshot_batches": 4,
             "images": 640,

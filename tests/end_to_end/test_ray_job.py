@@ -36,7 +36,7 @@ def test_bedrooms_train_on_two_ranks_and_the_logs_stream(head: dict[str, str], r
         *("--preset", "examples64", "--shards", str(shards), "--storage", str(storage), "--run-name", "bedrooms"),
         *("--num-workers", "2", "--images", "320", "--checkpoint-every-images", "160", "--data.batch-size", "32"),
         *("--model.generator-width", "8", "--model.discriminator-width", "8", "--snapshot-batches", "2"),
-        *("--quality.samples", "64", "--quality.held-out", "32"),
+        *("--quality.samples", "64", "--quality.share", "1", "--quality.held-out", "32"),
     )
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

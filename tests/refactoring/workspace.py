@@ -72,7 +72,7 @@ class Workspace:
         for ranks in (1, 2):
             flags = ["--preset", "demo32", "--images", "320", "--data.batch-size", "32", "--snapshot-batches", "2"]
             flags += ["--checkpoint-every-images", "160", "--report-every-images", "32", "--deterministic"]
-            flags += ["--quality.samples", "64", "--quality.held-out", "32"]
+            flags += ["--quality.samples", "64", "--quality.share", "1", "--quality.held-out", "32"]
             flags += ["--storage", "runs", "--run-name", f"ranks-{ranks}", "--num-workers", str(ranks)]
             self.run("train_lsun", *flags, "--shards", str(self.rooms))
             results[ranks] = self.read_json(f"runs/ranks-{ranks}/result.json")

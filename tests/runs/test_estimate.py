@@ -5,8 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan_dist.config import replace
+from dcgan_dist.models.flops import step_flops_per_image
 from dcgan_dist.presets import PRESETS, preset
-from dcgan_dist.runs.estimate import checkpoint_bytes, rank_memory, step_flops_per_image
+from dcgan_dist.runs.estimate import checkpoint_bytes, rank_memory
 from dcgan_dist.training.players import build_players
 from dcgan_dist.training.step import adversarial_step
 

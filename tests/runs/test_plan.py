@@ -10,7 +10,17 @@ from dcgan_dist.config import TrainConfig, flatten, from_dict, replace
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.presets import PRESETS, preset
-from dcgan_dist.runs.plan import FREE_FIELDS, RunPlan, check_same_run, plan_run, record, run_intervals
+from dcgan_dist.runs.estimate import measurement_line
+from dcgan_dist.runs.measurement_plan import MeasurementPlan
+from dcgan_dist.runs.plan import (
+    FREE_FIELDS,
+    RunPlan,
+    check_same_run,
+    plan_run,
+    record,
+    run_intervals,
+    with_recorded_measurements,
+)
 from tests.helpers.jobs import draw_rooms
 
 
@@ -109,3 +119,15 @@ def test_other_shards_under_the_same_name_are_refused(
 def test_every_preset_survives_a_round_trip_through_json() -> None:
     for config in PRESETS.values():
         assert from_dict(TrainConfig, json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_a_run_that_is_made_longer_is_measured_as_before(config: TrainConfig) -> None:
+    first, longer = (plan_run(replace(config, "images", images)) for images in (640, 10**6))
+    recorded = json.loads(json.dumps(record(first)))
+
+    assert longer.measurements != first.measurements
+    assert with_recorded_measurements(longer, recorded).measurements == first.measurements
+    assert "quality.share" in measurement_line(first)
+    # Versions without a bound recorded nothing, and measured every checkpoint in full.
+    del recorded["measurements"]
+    assert with_recorded_measurements(first, recorded).measurements == MeasurementPlan(samples=1000, held_out=23)
