@@ -18,7 +18,7 @@ from dcgan_dist.presets import preset
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.registry.registry import load_registered
 from dcgan_dist.storage.copies import local_input
-from dcgan_dist.training.checkpoint_integrity import load_checkpoint
+from dcgan_dist.training.whole_checkpoint import load_checkpoint
 from dcgan_dist.untrusted import refusing
 
 Network = TypeVar("Network", Generator, Discriminator)

@@ -13,8 +13,8 @@ from dcgan_dist.models.generator import Generator
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.events import CheckpointWritten, RankEvent
 from dcgan_dist.runs.sample_evaluator import CancelledEvaluation, SampleEvaluator
-from dcgan_dist.training.checkpoint_integrity import Progress, State, load_checkpoint, to_memory
 from dcgan_dist.training.players import Players, build_players
+from dcgan_dist.training.whole_checkpoint import Progress, State, load_checkpoint, to_memory
 
 SCORE = "quality/frechet_random"
 LOOK_EVERY_SECONDS = 0.5

@@ -15,7 +15,7 @@ from dcgan_dist.config import SupervisedConfig, TrainConfig
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder, unique_suffix
 from dcgan_dist.storage.scratch import scratch_folder
-from dcgan_dist.training.checkpoint_integrity import MANIFEST, Progress, State, damage, load_log, save_checkpoint
+from dcgan_dist.training.whole_checkpoint import MANIFEST, Progress, State, damage, load_log, save_checkpoint
 
 # Images seen, so that names sort by age, then a random part.
 CHECKPOINT_NAME = re.compile(r"checkpoint_(\d{12})-[0-9a-f]{6}")

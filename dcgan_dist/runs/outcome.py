@@ -19,7 +19,7 @@ from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.spool import Spool
-from dcgan_dist.training.checkpoint_integrity import load_checkpoint, load_log, log_sha256, state_sha256
+from dcgan_dist.training.whole_checkpoint import load_checkpoint, load_log, log_sha256, state_sha256
 
 TRACKING_PATIENCE_SECONDS = 120.0
 """How long the end of a run waits for a tracking server that is away."""

@@ -8,9 +8,9 @@ import torch
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.async_checkpointer import Log
 from dcgan_dist.training.alarm import CollapseAlarm
-from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint, load_log
 from dcgan_dist.training.loop import History
 from dcgan_dist.training.players import build_players
+from dcgan_dist.training.whole_checkpoint import Progress, load_checkpoint, load_log
 
 
 class RankState:

@@ -21,8 +21,8 @@ from dcgan_dist.runs.plan import RunPlan, run_batches
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint, save_checkpoint
 from dcgan_dist.training.schedule import updates
+from dcgan_dist.training.whole_checkpoint import Progress, load_checkpoint, save_checkpoint
 
 
 def make_snapshot(plan: RunPlan, checkpoint: Path, snapshot: Path) -> Progress:

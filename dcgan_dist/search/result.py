@@ -19,7 +19,7 @@ from dcgan_dist.search.summary import ERROR, TEST_ERROR, Outcomes, deviations, s
 from dcgan_dist.search.trial_runs import TrialRuns, repeat_folder
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
-from dcgan_dist.training.checkpoint_integrity import load_state
+from dcgan_dist.training.whole_checkpoint import load_state
 from dcgan_dist.untrusted import parse_json, refusing
 
 ALIAS = "candidate"

@@ -16,9 +16,9 @@ from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.search.few_labels import Draw, LabelledImages
 from dcgan_dist.search.learner import ImagesAndLabels, Learner, labelled_batches, measurement_epochs, steps_per_epoch
 from dcgan_dist.storage.run_folder import RunFolder
-from dcgan_dist.training.checkpoint_integrity import Progress, load_state
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.loop import Intervals, NonFiniteError, Report, train
+from dcgan_dist.training.whole_checkpoint import Progress, load_state
 
 OUTCOME = "outcome.json"
 VALIDATION, TEST = "error_percent/validation", "error_percent/test"

@@ -21,13 +21,13 @@ from torch import Tensor
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint_integrity import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.distributed import gather_ranks, leave_group
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.in_memory_order import batch_positions
 from dcgan_dist.training.loop import Intervals, Report, train
 from dcgan_dist.training.players import build_players
+from dcgan_dist.training.whole_checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 
 
 def batches(images: Tensor, config: TrainConfig, rows: list[int], first_step: int) -> Iterator[tuple[Tensor, None]]:

@@ -15,7 +15,7 @@ from dcgan_dist.runs import fit
 from dcgan_dist.runs.async_checkpointer import SCORE
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.driver import run_training
-from dcgan_dist.training.checkpoint_integrity import load_log
+from dcgan_dist.training.whole_checkpoint import load_log
 from tests.chaos.conftest import SHORT, check_exact, nothing_left
 from tests.chaos.cost import Events, Heard, Table
 from tests.helpers.logs import listening

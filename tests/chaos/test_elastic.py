@@ -16,7 +16,7 @@ from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.models.ranges import from_uint8
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.runs.plan import plan_run, run_batches
-from dcgan_dist.training.checkpoint_integrity import load_log
+from dcgan_dist.training.whole_checkpoint import load_log
 from tests.chaos.conftest import result_of
 from tests.chaos.cost import Events, Injected, Table, heard
 from tests.helpers.nodes import local_cluster, node_with_a_rank

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.driver import run_training
-from dcgan_dist.training.checkpoint_integrity import load_log
+from dcgan_dist.training.whole_checkpoint import load_log
 from tests.chaos.conftest import SHORT, check_exact, result_of
 from tests.chaos.cost import Heard, Injected, Table
 from tests.helpers.logs import listening

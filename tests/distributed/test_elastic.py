@@ -13,8 +13,8 @@ from dcgan_dist.config import DataConfig
 from dcgan_dist.data.stream import Batch
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.plan import RunPlan, plan_run
-from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
 from dcgan_dist.training.distributed import gather_ranks
+from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 from tests.helpers.jobs import draw_rooms
 from tests.helpers.steps import take_losses, take_steps
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from dcgan_dist.training.checkpoint_integrity import load_log
+from dcgan_dist.training.whole_checkpoint import load_log
 
 
 def missing_points(tracking_uri: str, result: dict[str, Any]) -> set[tuple[str, int]]:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from dcgan_dist.data.stream import Batch
 from dcgan_dist.runs.plan import RunPlan, run_batches
-from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import Players, build_players
+from dcgan_dist.training.whole_checkpoint import Progress, load_checkpoint
 
 
 def take_steps(

@@ -45,7 +45,7 @@ from dcgan_dist.search.trial_draws import open_space
 from dcgan_dist.similarity.appearance import NUMBERS
 from dcgan_dist.similarity.codes import load_coder
 from dcgan_dist.similarity.recommended_codes import RecommendedCoder
-from dcgan_dist.training.checkpoint_integrity import Progress, load_log, save_checkpoint
+from dcgan_dist.training.whole_checkpoint import Progress, load_log, save_checkpoint
 from tests.helpers.mutations import (
     Mutator,
     mutate_bytes,

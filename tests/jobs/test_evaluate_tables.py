@@ -16,8 +16,8 @@ from dcgan_dist.data.shards.images import encode_jpeg
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.cifar10 import CLASSES
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
+from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_mat
 from tests.helpers.tars import tar_of

@@ -22,7 +22,7 @@ from dcgan_dist.registry.load import load_generator
 from dcgan_dist.registry.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import connect
-from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
+from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 from tests.helpers.jobs import draw_rooms, load_job
 from tests.helpers.networks import drawn_network
 from tests.helpers.tracking_places import new_database

@@ -13,8 +13,8 @@ from dcgan_dist.presets import preset
 from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.sampling import sample_images
 from dcgan_dist.registry.load import load_discriminator, load_generator
-from dcgan_dist.training.checkpoint_integrity import Progress, save_checkpoint
 from dcgan_dist.training.players import build_players
+from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 from tests.helpers.jobs import load_job
 
 sample = load_job("sample")

@@ -17,8 +17,8 @@ from dcgan_dist.runs.events import CheckpointWritten
 from dcgan_dist.runs.sample_evaluator import CancelledEvaluation
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
-from dcgan_dist.training.checkpoint_integrity import Progress, load_checkpoint, load_log, state_sha256
 from dcgan_dist.training.players import Players, build_players
+from dcgan_dist.training.whole_checkpoint import Progress, load_checkpoint, load_log, state_sha256
 
 
 def small() -> TrainConfig:

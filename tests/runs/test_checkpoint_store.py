@@ -13,8 +13,8 @@ from dcgan_dist.runs import checkpoint_store
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint, expired
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
-from dcgan_dist.training.checkpoint_integrity import Progress, State
 from dcgan_dist.training.players import build_players
+from dcgan_dist.training.whole_checkpoint import Progress, State
 
 CONFIG = replace(
     replace(replace(preset("demo32"), "model.generator_width", 8), "model.discriminator_width", 8),

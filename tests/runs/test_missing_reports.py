@@ -13,7 +13,7 @@ from dcgan_dist.runs.plan import RunPlan, plan_run
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.spool import Spool
-from dcgan_dist.training.checkpoint_integrity import Progress
+from dcgan_dist.training.whole_checkpoint import Progress
 from tests.helpers.shards import write_shards
 from tests.helpers.tracking_places import database  # noqa: F401
 from tests.tracking.test_spool import picture

@@ -15,7 +15,7 @@ from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.search.few_labels import Draw, open_few_labels
 from dcgan_dist.search.trial import OUTCOME, TEST, VALIDATION, Context, Task, run_task
 from dcgan_dist.storage.run_folder import RunFolder
-from dcgan_dist.training.checkpoint_integrity import load_state
+from dcgan_dist.training.whole_checkpoint import load_state
 
 
 @pytest.fixture(scope="module")

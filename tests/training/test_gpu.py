@@ -13,11 +13,11 @@ from dcgan_dist.config import EngineConfig, replace
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.rank import set_up_process
-from dcgan_dist.training.checkpoint_integrity import state_sha256
 from dcgan_dist.training.distributed import leave_group
 from dcgan_dist.training.engine import WARM_UP
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import Players, build_players
+from dcgan_dist.training.whole_checkpoint import state_sha256
 
 pytestmark = [
     pytest.mark.gpu,

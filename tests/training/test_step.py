@@ -13,10 +13,10 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint_integrity import state_sha256
 from dcgan_dist.training.players import Players, build_players
 from dcgan_dist.training.schedule import phases
 from dcgan_dist.training.step import adversarial_step
+from dcgan_dist.training.whole_checkpoint import state_sha256
 
 ROWS = 4
 

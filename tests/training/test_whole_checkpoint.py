@@ -8,9 +8,9 @@ import torch
 from dcgan_dist.config import replace
 from dcgan_dist.errors import InputError
 from dcgan_dist.presets import preset
-from dcgan_dist.training.checkpoint_integrity import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 from dcgan_dist.training.players import Players, build_players
 from dcgan_dist.training.step import adversarial_step
+from dcgan_dist.training.whole_checkpoint import Progress, damage, load_checkpoint, save_checkpoint, state_sha256
 
 CONFIG = replace(preset("demo32"), "ema_half_life_images", 100)
 
