@@ -195,6 +195,22 @@ class QualityConfig:
         require(self.held_out >= 2, f"`quality.held_out` {self.held_out} must be at least 2")
 
 
+AUGMENTATIONS = ("colour", "translation", "cutout")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AugmentConfig:
+    """Augmentation against overfitting on small data sets; off in the paper."""
+
+    flip: bool = False
+    """Mirror half of the real images left to right."""
+    policy: tuple[Literal["colour", "translation", "cutout"], ...] = ()
+    """Differentiable changes of all images that D sees, real and fake."""
+
+    def __post_init__(self) -> None:
+        require(len({*self.policy}) == len(self.policy), f"`augment.policy` {self.policy} names a change twice")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmConfig:
     """When a run counts as collapsed."""
@@ -266,6 +282,9 @@ class TrainConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    r1: float = 0.0
+    """Weight of D's squared gradient at real images in its loss (Mescheder et al. 2018); 0: none, as in the paper."""
     schedule: Literal["both", "alternate"] = "both"
     """both: D then G on every minibatch; alternate: G on one minibatch, D on the next."""
     norm_group: Literal["rank", "synchronised"] = "rank"
@@ -351,6 +370,7 @@ class TrainConfig:
             "add `norm_group=synchronised`",
         )
         require(self.epochs > 0, f"`epochs` {self.epochs} must be at least 1")
+        require(self.r1 >= 0, f"`r1` {self.r1} must not be negative")
         require(self.keep_checkpoints >= 1, f"`keep_checkpoints` {self.keep_checkpoints} must be at least 1")
         for name in ("hang_seconds", "resize_seconds"):
             require(getattr(self, name) > 0, f"`{name}` {getattr(self, name)} must be positive")

@@ -32,6 +32,8 @@ def step_flops_per_image(config: TrainConfig) -> float:
     """
     generator, discriminator = forward_flops(config.model)
     d_phase = 2 * 3 * discriminator + generator
+    if config.r1:
+        d_phase += 3 * discriminator  # the gradient at the real images, and its own gradient
     g_phase = 3 * generator + 2 * discriminator
     if config.schedule == "both":
         return d_phase - generator + g_phase  # the fakes are made once

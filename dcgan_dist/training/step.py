@@ -1,11 +1,13 @@
 """The adversarial step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from dcgan_dist.training.losses import discriminator_loss, generator_loss
+from dcgan_dist.training.augment import FAKE_FOR_D, FAKE_FOR_G, REAL
+from dcgan_dist.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from dcgan_dist.training.players import Players
 
 
@@ -35,6 +37,8 @@ def adversarial_step(
     row_weight: float,
     update_d: bool = True,
     update_g: bool = True,
+    r1: float = 0.0,
+    augment: Callable[[Tensor, int], Tensor] = lambda images, use: images,
 ) -> StepResult:
     """Update the discriminator, then the generator on the same z.
 
@@ -47,6 +51,8 @@ def adversarial_step(
             over ranks, which may hold unequal rows.
         update_d: whether the discriminator moves in this step.
         update_g: whether the generator moves in this step.
+        r1: weight of D's squared gradient at real images, half of which is added to its loss.
+        augment: (images, REAL, FAKE_FOR_D or FAKE_FOR_G) -> what D is shown of them.
 
     Returns:
         Losses, logits and gradient norms.
@@ -58,8 +64,11 @@ def adversarial_step(
 
     if update_d:
         # Real and fake are normalised apart, yet share one backward pass and one all-reduce.
-        real_logits, fake_logits = players.ddp_real_and_fake(real, fake.detach(), labels)
+        shown = augment(real, REAL).detach().requires_grad_(r1 > 0)
+        real_logits, fake_logits = players.ddp_real_and_fake(shown, augment(fake.detach(), FAKE_FOR_D), labels)
         d_loss = row_weight * discriminator_loss(real_logits, fake_logits).sum()
+        if r1:
+            d_loss = d_loss + row_weight * r1 / 2 * gradient_penalty(real_logits, shown).sum()
         d_loss.backward()
         measured["gradient_norm_d"] = gradient_norm(players.discriminator)
         players.optimizer_d.step()
@@ -69,7 +78,7 @@ def adversarial_step(
     if update_g:
         # Frozen and unwrapped: no gradient of the discriminator is computed, none is all-reduced.
         players.discriminator.requires_grad_(False)
-        g_loss = row_weight * generator_loss(players.discriminator(fake, labels)).sum()
+        g_loss = row_weight * generator_loss(players.discriminator(augment(fake, FAKE_FOR_G), labels)).sum()
         g_loss.backward()
         players.discriminator.requires_grad_(True)
         measured["gradient_norm_g"] = gradient_norm(players.generator)

@@ -13,7 +13,7 @@ from dcgan_dist.models.layers import BatchNorm
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """All-reduce whose gradient is the sum of all ranks' gradients."""
+    """All-reduce whose gradient is the sum of all ranks' gradients, and can be differentiated again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -23,8 +23,8 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        total = _SumOverRanks.apply(gradients[0])
+        assert isinstance(total, Tensor)
         return total
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcgan_dist.bench.ranks import run_ranks
-from dcgan_dist.config import DataConfig
+from dcgan_dist.config import AUGMENTATIONS, AugmentConfig, DataConfig
 from dcgan_dist.data.stream import Batch
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.plan import RunPlan, plan_run
@@ -33,6 +33,8 @@ def plan(shards: Path, dtype: str) -> RunPlan:
         model=replace(base.model, generator_width=8, discriminator_width=8),
         data=DataConfig(batch_size=BATCH, window=8),
         norm_group="synchronised",
+        augment=AugmentConfig(flip=True, policy=AUGMENTATIONS),
+        r1=1.0,
         num_workers="1:3",
         dtype=dtype,
         shards=str(shards),
