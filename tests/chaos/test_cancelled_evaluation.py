@@ -71,7 +71,8 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
         while heard.step * heard.batch <= begun["images_seen"]:  # so that there is something newer to commit
             time.sleep(0.02)
         sent.extend([time.time(), begun["images_seen"]])
-        os.kill(os.getpid(), signal.SIGTERM)
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # else the run is over, and it would end the tests
+            os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=terminate, daemon=True).start()
     with listening(heard):
