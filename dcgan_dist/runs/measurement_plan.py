@@ -16,7 +16,7 @@ ENOUGH_SAMPLES = 1_000
 """With fewer, a Frechet distance on 416 features says little: rather leave out checkpoints."""
 LEAST_SAMPLES = 64
 INCEPTION_FLOPS = 1.14e10
-"""Of one image through Inception v3: 5.7e9 multiplications, by its authors' count."""
+"""One image through Inception v3: 5.7e9 multiplications, by its authors' count."""
 DECODE_FLOPS = 4e7
 """What a core trains with while it reads and decodes a held-out image, which takes about a millisecond."""
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan_dist.config import AUGMENTATIONS, AugmentConfig
+from dcgan_dist.config import AUGMENTATIONS, AugmentConfig, TrainConfig
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.ranges import Output
 
@@ -19,9 +19,11 @@ SHIFT, CUT = 1 / 8, 1 / 2
 """Largest shift, and side of the square cut out, as shares of the image's side."""
 
 
-def draw_augmentation(batch_size: int, *, seed: int, step: int) -> Tensor:
-    """Draws of a step, a function of seed and step: (batch_size, 3, 8) uniform in [0, 1), on the CPU."""
-    return torch.rand(batch_size, 3, 8, generator=seeded(seed, "augment", step))
+def draw_augmentation(config: TrainConfig, step: int) -> Tensor | None:
+    """Draws for the global batch, by seed and step: (batch size, 3, 8) uniform in [0, 1), on the CPU; None without augmentation."""
+    if config.augment == AugmentConfig():
+        return None
+    return torch.rand(config.data.batch_size, 3, 8, generator=seeded(config.seed, "augment", step))
 
 
 def flipped(images: Tensor, draws: Tensor) -> Tensor:
@@ -35,18 +37,24 @@ def flipped(images: Tensor, draws: Tensor) -> Tensor:
     return torch.where(mirrored, images.flip(3), images)
 
 
-def augmented(images: Tensor, draws: Tensor, config: AugmentConfig, output: Output) -> Tensor:
-    """Images changed as the policy says; gradients flow through.
+def augmented(images: Tensor, use: int, *, draws: Tensor | None, config: AugmentConfig, output: Output) -> Tensor:
+    """What D is shown of images; gradients flow through.
 
     Args:
         images: (b, c, s, s) in the range of the generator's output.
-        draws: (b, 8) in [0, 1).
-        config: its policy, applied in the order colour, translation, cutout.
+        use: REAL, FAKE_FOR_D or FAKE_FOR_G; only real images are mirrored.
+        draws: (b, 3, 8) in [0, 1); None: the images stay as they are.
+        config: its policy is applied in the order colour, translation, cutout.
         output: range of the images: [-1, 1] for tanh, [0, 1] for sigmoid. Shifted in and cut out is its middle.
     """
+    if draws is None:
+        return images
+    draws = draws[:, use].to(images.dtype)
+    if config.flip and use == REAL:
+        images = flipped(images, draws)
     if not config.policy:
         return images
-    x, draws = images if output == "tanh" else images * 2 - 1, draws.to(images.dtype)
+    x = images if output == "tanh" else images * 2 - 1
     changes = {"colour": change_colour, "translation": translate, "cutout": cut_out}
     for name in AUGMENTATIONS:
         if name in config.policy:

@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import AugmentConfig, TrainConfig
+from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
 from dcgan_dist.models.ranges import from_uint8
-from dcgan_dist.training.augment import REAL, augmented, draw_augmentation, flipped
+from dcgan_dist.training.augment import augmented, draw_augmentation
 from dcgan_dist.training.engine import captured, memory_format, set_learning_rate
 from dcgan_dist.training.players import Players
 from dcgan_dist.training.schedule import learning_rate, phases
@@ -36,29 +36,22 @@ def gan_step(
         (step number from 0, (uint8 images (b, c, s, s), labels (b,) or None)) -> scalars by metric name.
     """
     first = next(players.generator.parameters())
-    device, dtype = first.device, first.dtype
-    layout = memory_format(config.engine)
+    device, dtype, layout = first.device, first.dtype, memory_format(config.engine)
     batch_size = config.data.batch_size
     ema_decay = 0.5 ** (batch_size / config.ema_half_life_images) if config.ema_half_life_images else 0.0
-    rank_rows = torch.tensor(rows)
+    rank_rows, rate = torch.tensor(rows), partial(learning_rate, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
 
     def play(
         images: Tensor, z: Tensor, labels: Tensor | None, draws: Tensor | None, *, update_d: bool, update_g: bool
     ) -> dict[str, Tensor]:
         real = from_uint8(images, config.model.output, dtype).contiguous(memory_format=layout)
-        if draws is not None and config.augment.flip:
-            real = flipped(real, draws[:, REAL])
-
-        def augment(images: Tensor, use: int) -> Tensor:
-            return images if draws is None else augmented(images, draws[:, use], config.augment, config.model.output)
-
         result = adversarial_step(
             *(players, real, z, labels),
             row_weight=world_size / batch_size,
             update_d=update_d,
             update_g=update_g,
             r1=config.r1,
-            augment=augment,
+            augment=partial(augmented, draws=draws, config=config.augment, output=config.model.output),
         )
         players.update_ema(ema_decay)  # in every step, as its half life is in images
         # Ranks may hold unequal rows: their means count by them, so that the mean over ranks is that of the batch.
@@ -74,22 +67,16 @@ def gan_step(
         # Every rank draws the whole global z and keeps its rows, so that z does not depend on the number of ranks. Drawn in
         # main memory, it does not depend on the device either.
         z = draw_latents(config.model, batch_size, seeded(config.seed, "z", number))[rank_rows].to(dtype)
-        draws = None
-        if config.augment != AugmentConfig():
-            draws = draw_augmentation(batch_size, seed=config.seed, step=number)[rank_rows].to(device)
+        draws = draw_augmentation(config, number)
         if device.type == "cuda":
             z = z.pin_memory()
-        for optimizer, settings in (
-            (players.optimizer_d, config.optimizer_d),
-            (players.optimizer_g, config.optimizer_g),
-        ):
-            rate = learning_rate(settings, number, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
-            set_learning_rate(optimizer, rate)
+        set_learning_rate(players.optimizer_d, rate(config.optimizer_d, number))
+        set_learning_rate(players.optimizer_g, rate(config.optimizer_g, number))
         return plays[phases(config.schedule, number)](
             images.to(device, non_blocking=True),
             z.to(device, non_blocking=True),
             labels.to(device, non_blocking=True) if labels is not None and config.model.classes else None,
-            draws,
+            None if draws is None else draws[rank_rows].to(device),
         )
 
     return step

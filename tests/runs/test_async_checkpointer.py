@@ -34,10 +34,11 @@ class SlowEvaluator:
     def __init__(self) -> None:
         self.cancelled, self.device = threading.Event(), "cpu"
 
-    def __call__(self, generator: Generator) -> tuple[dict[str, float], bytes]:
+    def __call__(self, generator: Generator, *, measured: bool) -> tuple[dict[str, float], bytes]:
         if self.cancelled.wait(0.5):
             raise CancelledEvaluation
-        return {SCORE: float(next(generator.parameters()).detach().double().sum())}, b"grid"
+        score = float(next(generator.parameters()).detach().double().sum())
+        return ({SCORE: score} if measured else {}), b"grid"
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_what_is_kept_is_the_state_when_it_was_asked_for(
 ) -> None:
     before, log = state_sha256(players.state()), [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
 
-    checkpointer.save(players, Progress(step=1, images_seen=8), log, evaluated=True)
+    checkpointer.save(players, Progress(step=1, images_seen=8), log, drawn=True, measured=True)
     with torch.no_grad():
         next(players.generator.parameters()).fill_(7.0)
     log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
@@ -81,7 +82,7 @@ def test_two_are_never_written_at_once(
 ) -> None:
     for step in (1, 2):
         log = [{"images_seen": 8 * step, "metrics": {}}]
-        checkpointer.save(players, Progress(step=step, images_seen=8 * step), log, evaluated=True)
+        checkpointer.save(players, Progress(step=step, images_seen=8 * step), log, drawn=True, measured=True)
         assert len(events) == step - 1
     checkpointer.wait()
 
@@ -97,11 +98,11 @@ def test_a_refused_checkpoint_is_reported_and_the_next_is_tried(
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("")
 
-    checkpointer.save(players, Progress(step=1, images_seen=8), [], evaluated=False)
+    checkpointer.save(players, Progress(step=1, images_seen=8), [], drawn=False, measured=False)
     checkpointer.wait()
     refusal = checkpointer.refusal
     in_the_way.unlink()
-    checkpointer.save(players, Progress(step=2, images_seen=16), [], evaluated=False)
+    checkpointer.save(players, Progress(step=2, images_seen=16), [], drawn=False, measured=False)
     checkpointer.wait()
 
     assert "at 8 images could not be kept" in refusal
@@ -119,7 +120,8 @@ def test_the_wish_to_leave_is_heard_while_the_checkpoint_before_is_being_evaluat
             players,
             Progress(step=step, images_seen=8 * step),
             log,
-            evaluated=True,
+            drawn=True,
+            measured=True,
             while_waiting=checkpointer.cancel_evaluation,
         )
     checkpointer.wait()
@@ -134,13 +136,13 @@ def test_after_a_cancel_all_is_kept_at_once_and_quality_is_measured_by_the_next_
 ) -> None:
     before = state_sha256(players.state())
     log = [{"images_seen": 8, "metrics": {"loss/d": 1.0}}]
-    checkpointer.save(players, Progress(step=1, images_seen=8), log, evaluated=True)
+    checkpointer.save(players, Progress(step=1, images_seen=8), log, drawn=True, measured=True)
     with torch.no_grad():
         next(players.generator.parameters()).fill_(7.0)
     began = time.monotonic()
     checkpointer.cancel_evaluation()
     log.append({"images_seen": 16, "metrics": {"loss/d": 2.0}})
-    checkpointer.save(players, Progress(step=2, images_seen=16), log, evaluated=False)
+    checkpointer.save(players, Progress(step=2, images_seen=16), log, drawn=False, measured=False)
     checkpointer.wait()
     seconds = time.monotonic() - began
     cancelled, scheduled = checkpointer.store.paths()

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcgan_dist.config import AUGMENTATIONS, AugmentConfig
+from dcgan_dist.config import AUGMENTATIONS, AugmentConfig, DataConfig
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import preset
 from dcgan_dist.training.augment import (
     CUT_X,
     CUT_Y,
+    REAL,
     SHIFT_X,
     SHIFT_Y,
     augmented,
@@ -29,6 +30,7 @@ from dcgan_dist.training.step import adversarial_step
 
 SIDE = 32
 EVERYTHING = AugmentConfig(flip=True, policy=AUGMENTATIONS)
+CONFIG = replace(preset("demo32"), augment=EVERYTHING, data=DataConfig(batch_size=16))
 
 
 @pytest.fixture
@@ -37,17 +39,27 @@ def images() -> Tensor:
 
 
 @pytest.fixture
-def draws() -> Tensor:
-    return draw_augmentation(16, seed=3, step=5)[:, 1]
+def all_draws() -> Tensor:
+    draws = draw_augmentation(CONFIG, 5)
+    assert draws is not None
+    return draws
 
 
-def test_draws_are_a_function_of_seed_and_step_and_differ_between_uses() -> None:
-    draws = draw_augmentation(64, seed=3, step=5)
+@pytest.fixture
+def draws(all_draws: Tensor) -> Tensor:
+    return all_draws[:, 1]
 
-    assert torch.equal(draws, draw_augmentation(64, seed=3, step=5))
-    assert not torch.equal(draws, draw_augmentation(64, seed=3, step=6))
-    assert not torch.equal(draws[:, 0], draws[:, 1])
-    assert 0 <= draws.min() < draws.max() < 1
+
+def test_draws_are_a_function_of_seed_and_step_and_differ_between_uses(all_draws: Tensor) -> None:
+    again, other_step = draw_augmentation(CONFIG, 5), draw_augmentation(CONFIG, 6)
+
+    assert again is not None
+    assert other_step is not None
+    assert torch.equal(all_draws, again)
+    assert not torch.equal(all_draws, other_step)
+    assert not torch.equal(all_draws[:, 0], all_draws[:, 1])
+    assert 0 <= all_draws.min() < all_draws.max() < 1
+    assert draw_augmentation(preset("demo32"), 5) is None
 
 
 def test_about_half_of_the_images_are_mirrored(images: Tensor, draws: Tensor) -> None:
@@ -85,10 +97,16 @@ def test_colours_stay_where_the_draws_are_neutral(images: Tensor) -> None:
     torch.testing.assert_close(change_colour(images, torch.full((16, 8), 0.5)), images)
 
 
-def test_images_between_0_and_1_are_changed_as_those_between_minus_1_and_1(images: Tensor, draws: Tensor) -> None:
-    between_0_and_1 = augmented((images + 1) / 2, draws, EVERYTHING, "sigmoid")
+def test_images_between_0_and_1_are_changed_as_those_between_minus_1_and_1(images: Tensor, all_draws: Tensor) -> None:
+    draws = all_draws
+    between_0_and_1 = augmented((images + 1) / 2, REAL, draws=draws, config=EVERYTHING, output="sigmoid")
+    others = augmented(images, REAL, draws=draws, config=EVERYTHING, output="tanh")
 
-    torch.testing.assert_close(between_0_and_1 * 2 - 1, augmented(images, draws, EVERYTHING, "tanh"))
+    torch.testing.assert_close(between_0_and_1 * 2 - 1, others)
+    assert torch.equal(
+        augmented(images, REAL, draws=draws, config=AugmentConfig(flip=True), output="tanh"),
+        flipped(images, draws[:, REAL]),
+    )
 
 
 @pytest.mark.parametrize("change", [change_colour, translate, cut_out])
