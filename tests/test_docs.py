@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -18,6 +20,7 @@ import torch
 from dcgan_dist.cli import command_line
 from tests.doctor.samples import VALUES
 from tests.helpers.jobs import JOBS, load_job
+from tests.helpers.object_store import s3_bucket
 from tests.helpers.page_data import make_places
 from tests.helpers.pages import FENCE, NOT_HERE, PAGES, REPOSITORY, bash, blocks, make_clone, recorded, script_of
 from tests.helpers.processes import end_all
@@ -172,16 +175,17 @@ def test_everything_a_page_shows_runs(page: str, clone: Path) -> None:
     )
     make_places(text, clone)
     before = "git init --quiet .\n" if page == "CONTRIBUTING.md" else ""
-    server = TrackingServer(clone) if "http://mlflow:5000" in text else None
-    try:
-        if server:
+    with ExitStack() as stack:
+        if "http://mlflow:5000" in text:
+            server = TrackingServer(clone)
+            stack.callback(server.stop)
             replaced["http://mlflow:5000"] = server.address
+        if "127.0.0.1:9000" in text:
+            replaced["s3://dcgan"] = stack.enter_context(s3_bucket())
+            replaced["http://127.0.0.1:9000"] = os.environ["AWS_ENDPOINT_URL"]
         if "ray job submit" in text and "ray start" not in text:
             before += HEAD.replace("127.0.0.1:8265", f"127.0.0.1:{dashboard}")
         bash(clone, script_of(page, before, PREAMBLES.get(page, ""), replaced), 1700, **settings)
-    finally:
-        if server:
-            server.stop()
 
 
 def test_the_pages_build_without_a_dead_link(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """The wheel, installed where the clone is not: it holds all it needs, and the command finds every job."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
 import pytest
+
+from dcgan_dist.cli.command_line import EXTRAS
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,86 @@ def test_the_command_lists_every_job_and_runs_it_without_the_clone(
     prepared = call(installed, tmp_path, "dcgan", "prepare-rooms", *flags)
     assert prepared.returncode == 0, prepared.stderr
     assert "64" in call(installed, tmp_path, "dcgan", "inspect-shards", "--shards", "rooms").stdout
+
+
+def test_it_trains_without_ray_and_draws_samples(installed: Path, tmp_path: Path) -> None:
+    code = "import torch; torch.save(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), 'images.pt')"
+    assert call(installed, tmp_path, "python", "-c", code).returncode == 0
+
+    trained = call(installed, tmp_path, "python", "-m", "dcgan_dist.training", "--images", "images.pt", "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    drawn = call(installed, tmp_path, "dcgan", "sample", "--model", "run/checkpoint_000000000064", "--out", "grid.png")
+
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "grid.png").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_data_run_duplicates_and_verdict_of_an_installed_wheel(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    network = ("--model.generator-width", "4", "--model.discriminator-width", "4", "--quality.samples", "64")
+    size = ("--images", "128", "--quality.held-out", "64", "--snapshot-batches", "2", "--run-name", "run")
+    model = (
+        "--model",
+        "models:/dcgan-rooms-generator@candidate",
+        "--tracking-uri",
+        f"sqlite:///{tmp_path}/runs/mlflow.db",
+    )
+    rooms = ("--n", "600", "--image-size", "32", "--val-fraction", "0.3", "--duplicates", "0.1", "--cpus", "1")
+    commands = {
+        "rooms/manifest.json": ("prepare-rooms", *rooms, "--out", "rooms"),
+        "runs/run/result.json": (
+            "train-lsun",
+            "--preset",
+            "demo32",
+            "--shards",
+            "rooms",
+            "--storage",
+            "runs",
+            *network,
+            *size,
+        ),
+        "grid.png": ("sample", *model, "--out", "grid.png"),
+        "dedup/keep_list.json": ("dedup-lsun", "--shards", "rooms", "--out", "dedup", "--cpus", "1"),
+        "check/result.json": (
+            "check-memorization",
+            *model,
+            "--n",
+            "200",
+            "--train",
+            "rooms",
+            "--held-out",
+            "rooms",
+            "--out",
+            "check",
+        ),
+    }
+
+    for made, command in commands.items():
+        done = call(installed, tmp_path, "dcgan", *command)
+        assert done.returncode == 0, (command, done.stderr[-3000:])
+        assert (tmp_path / made).exists()
+
+    assert json.loads((tmp_path / "dedup" / "keep_list.json").read_text())["counts"]["kept"] < 600
+    assert json.loads((tmp_path / "check" / "result.json").read_text())["verdict"] in ("pass", "fail", "inconclusive")
+
+
+def test_every_extra_that_a_message_names_exists_and_the_image_has_them_all(installed: Path, repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    (everything,) = extras["all"]
+    image = (repository / "cluster" / "Dockerfile").read_text()
+    (wanted,) = re.findall(r"--editable '\.\[(\w+)\]'", image)
+
+    code = "from importlib.metadata import metadata; print(*metadata('dcgan_dist').get_all('Provides-Extra'))"
+    offered = call(installed, installed, "python", "-c", code).stdout.split()
+
+    assert {*EXTRAS.values(), "all"} <= set(offered)
+    assert set(EXTRAS.values()) | {"gpu"} == set(everything.removeprefix("dcgan_dist[").removesuffix("]").split(","))
+    assert "dcgan_dist[all]" in extras[wanted]
 
 
 def test_what_has_no_python_in_it_is_in_the_wheel_and_benchmarks_are_not(installed: Path, tmp_path: Path) -> None:

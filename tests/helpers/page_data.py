@@ -32,8 +32,8 @@ def photographs(folder: Path) -> None:
 
 
 def shards(folder: Path) -> None:
-    """240 rooms of 64 pixels, some of them twice, a third held out."""
-    draw_rooms(folder, 240, "--val-fraction", "0.3", "--duplicates", "0.1", image_size=64)
+    """500 rooms of 64 pixels, some of them twice, a third held out."""
+    draw_rooms(folder, 500, "--val-fraction", "0.3", "--duplicates", "0.1", image_size=64)
 
 
 def rooms(folder: Path) -> None:
@@ -42,8 +42,8 @@ def rooms(folder: Path) -> None:
 
 
 def tar(path: Path) -> None:
-    """A tar of 60 pictures; others in a tar of another name."""
-    images = smooth(60, 64, seed=len(path.name)).transpose(0, 2, 3, 1)
+    """A tar of 300 pictures; others in a tar of another name."""
+    images = smooth(300, 64, seed=len(path.name)).transpose(0, 2, 3, 1)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(tar_of([(f"{number:03}.jpg", encode_jpeg(image)) for number, image in enumerate(images)]))
 

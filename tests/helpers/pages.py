@@ -20,10 +20,12 @@ PAGES = {
     )
 }
 FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"\n]*)\")?\n(.*?)^```$", re.M | re.S)
-NOT_HERE = re.compile(r"needs (PostgreSQL|docker|Kubernetes|AWS|Google Cloud|SVHN)|takes (minutes|hours)|as it was run")
+NOT_HERE = re.compile(
+    r"needs (PostgreSQL|docker|several machines|Kubernetes|AWS|Google Cloud|SVHN)|takes (minutes|hours)|as it was run"
+)
 """Titles of blocks that no test runs: readers see them above the block."""
 PROGRAMS = ("python", "python3", "ray", "mlflow", "make", "pre-commit", "psql", "sudo", "curl")
-FOREIGN = ("docker", "kubectl", "aws", "gcloud")
+FOREIGN = ("docker", "kubectl", "aws", "gcloud", "ssh", "scp")
 PROGRAM = f"""#!/bin/bash
 if [ "$DCGAN_DIST_RECORD" ]; then
     {{ printf '%s\\0' "${{0##*/}}" "$@"; printf '\\n\\0'; }} >> "$DCGAN_DIST_RECORD"
