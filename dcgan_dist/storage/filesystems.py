@@ -44,6 +44,9 @@ DISK_MINUTES = 0.5
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
+SILENCE_SECONDS = 30.0
+"""After so long without a byte a request to Google Cloud Storage is made again; s3fs waits 15 s."""
+LONGEST_REQUEST_SECONDS = 1800.0
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 """Protocols of stores that show whole objects only and have no folders: a file needs no temporary name."""
 CLIENT_PACKAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs", "requests", "urllib3"}
@@ -74,6 +77,8 @@ def open_filesystem(location: str) -> tuple[AbstractFileSystem, str]:
     if "://" in location:
         address, options = _split_parameters(location)
         address = unquote(address)
+    if location.startswith(("gs://", "gcs://")):
+        options = {"requests_timeout": _gcs_timeout()}
     try:
         # Other processes write too, so a remembered listing would be old.
         return fsspec.url_to_fs(address, use_listings_cache=False, **options)
@@ -122,6 +127,15 @@ def _split_parameters(location: str) -> tuple[str, dict[str, Any]]:
     if "region" in parameters:
         options["client_kwargs"] = {"region_name": parameters["region"]}
     return address, options
+
+
+def _gcs_timeout() -> Any:
+    """What gcsfs, which has no limit of its own, gives to its client: its default of 300 s would end long copies too."""
+    try:
+        from aiohttp import ClientTimeout
+    except ImportError:
+        return None  # nor is gcsfs installed, which the message says
+    return ClientTimeout(total=LONGEST_REQUEST_SECONDS, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS)
 
 
 @contextmanager

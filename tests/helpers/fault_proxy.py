@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 ANSWERS = {"503": "SlowDown", "429": "TooManyRequests", "500": "InternalError", "403": "ExpiredToken"}
+SILENCE_SECONDS = 120.0
 HOP_HEADERS = {"transfer-encoding", "connection", "content-length"}
 
 
@@ -20,7 +21,7 @@ class Fault:
     """What happens to requests; at first nothing does."""
 
     mode: str = ""
-    """reset, cut, slow, flip, or a status of ANSWERS."""
+    """reset, cut, slow, silent, flip, or a status of ANSWERS."""
     times: int = 1 << 30
     """How many requests meet it."""
     until: float = float("inf")
@@ -41,6 +42,7 @@ class FaultProxy(ThreadingHTTPServer):
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target, self.fault, self.lock = target.removeprefix("http://"), Fault(), threading.Lock()
+        self.ended = threading.Event()
         self.knows_ranges = True
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -67,6 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         mode = self.server.meets_fault(self.command, self.path)
         if mode == "reset":
+            self._break_off()
+        elif mode == "silent":
+            self.server.ended.wait(SILENCE_SECONDS)
             self._break_off()
         elif mode in ANSWERS:
             content = f"<Error><Code>{ANSWERS[mode]}</Code><Message>{ANSWERS[mode]}</Message></Error>".encode()
@@ -129,5 +134,6 @@ def fault_proxy(target: str) -> Iterator[FaultProxy]:
     try:
         yield proxy
     finally:
+        proxy.ended.set()
         proxy.shutdown()
         proxy.server_close()

