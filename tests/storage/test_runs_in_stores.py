@@ -20,7 +20,7 @@ from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.plan import plan_run
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.stored_folder import StoredFolder
-from dcgan_dist.training.checkpoint_integrity import state_sha256
+from dcgan_dist.training.whole_checkpoint import state_sha256
 from tests.helpers.jobs import draw_rooms
 from tests.helpers.steps import take_steps
 from tests.helpers.tracking_places import new_database
