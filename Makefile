@@ -34,7 +34,7 @@ check: lint
 		$(wildcard $(UNIT:%=tests/%) $(UNIT:%=tests/test_%.py))
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 docs: .venv/installed
 	$(BIN)/mkdocs build --strict

@@ -51,7 +51,7 @@ COMMANDS = {
 }
 RAY_FILES = {
     *("cluster/capacity.py", "cluster/join.py", "cluster/process_group.py", "cluster/ray_internals.py"),
-    "cluster/tasks.py",
+    *("cluster/ray_train_internals.py", "cluster/tasks.py"),
     *("runs/attempt.py", "runs/fit.py", "runs/outcome.py", "runs/probe.py", "runs/rank.py", "runs/driver_link.py"),
     *("runs/rank_checkpoints.py", "runs/snapshot.py", "search/sweep.py", "dedup/fit_coder.py"),
 }

@@ -117,10 +117,7 @@ def _autoscaling() -> bool:
 
 
 def release_abandoned_groups() -> None:
-    """Give back what actors of this job reserved that have died since.
-
-    Ray's own cleaner does so only where a dashboard runs; without it the next controller would find no capacity.
-    """
+    """Give back what actors of this job reserved that have died since; else the next controller would find no capacity."""
     for group in groups_of_this_job():
         if group.creator_dead:
             group.remove()

@@ -127,8 +127,8 @@ def is_remote(addresses: Iterable[str]) -> bool:
     return any(address not in local and not address.startswith("127.") for address in addresses)
 
 
-def when_cluster_ends(then: Callable[[], None]) -> None:
-    """Let a thread call something once the cluster's head has refused several connections in a row.
+def when_cluster_ends(then: Callable[[], None], *, unless: threading.Event) -> None:
+    """Let a thread call something once the cluster's head has refused several connections in a row, unless an event is set before.
 
     A signal to a whole container ends Ray too. Calls to it then never return, and after a minute Ray
     ends this process with a code of its own.
@@ -138,12 +138,13 @@ def when_cluster_ends(then: Callable[[], None]) -> None:
     def watch() -> None:
         refusals = 0
         while refusals < 3:
+            if unless.wait(0.2):
+                return
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
                 refusals = 0
             except OSError:
                 refusals += 1
-            time.sleep(0.2)
         then()
 
     threading.Thread(target=watch, name="cluster", daemon=True).start()

@@ -7,7 +7,7 @@ import psutil
 import ray.train.torch
 import ray.util
 
-from dcgan_dist.cluster.ray_internals import torch_backend_after
+from dcgan_dist.cluster.ray_train_internals import torch_backend_after
 
 
 @dataclass

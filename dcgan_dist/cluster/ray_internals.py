@@ -1,11 +1,10 @@
-"""The only file that uses names of Ray which Ray does not promise to keep: each with what it is for and what breaks without."""
+"""Names of Ray that Ray does not promise to keep: each with what it is for and what breaks without. No other file uses any."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import ray
 from ray._private import services
@@ -15,7 +14,6 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.core.generated import gcs_pb2
 from ray.experimental.internal_kv import _internal_kv_get
-from ray.train.torch.config import _TorchBackend
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 GroupTableData = gcs_pb2.PlacementGroupTableData  # pyright: ignore[reportAttributeAccessIssue]
@@ -95,18 +93,3 @@ def own_process_groups() -> Iterator[None]:
         yield
     finally:
         services.ConsolePopen = popen
-
-
-def torch_backend_after(prepare: Callable[[], None]) -> type[_TorchBackend]:
-    """What starts torch's process group on the ranks of a Ray Train run, after a call of `prepare` on each of them.
-
-    Ray's public `TorchConfig` runs nothing of ours on the ranks before the group starts, and afterwards it is too late to
-    choose a network card. Without this, ranks of several nodes cannot connect where a machine's own name leads to 127.0.1.1.
-    """
-
-    class PreparedBackend(_TorchBackend):
-        def on_start(self, worker_group: Any, backend_config: Any) -> None:
-            worker_group.execute(prepare)
-            super().on_start(worker_group, backend_config)
-
-    return PreparedBackend

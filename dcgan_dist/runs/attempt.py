@@ -53,6 +53,8 @@ class Attempt:
         self.queue: Any = start_queue()
         self.signal = 0
         self._finishing, self._code = threading.Lock(), -1
+        self._over = threading.Event()
+        """Set once this process may outlive Ray."""
         self.began = self.last_event = time.monotonic()
 
     def exit_code(self) -> int:
@@ -69,6 +71,7 @@ class Attempt:
             finally:
                 with suppress(Exception):  # Ray itself may be gone
                     ray.kill(self.queue)  # what is left of a killed controller may still hold it
+                self._over.set()
 
     def _train_and_register(self) -> Outcome:
         self._train()
@@ -181,7 +184,7 @@ class Attempt:
             ray.shutdown()
             os._exit(128 + number)
         self.signal, self.last_event = number, time.monotonic()
-        when_cluster_ends(self._leave_without_ray)
+        when_cluster_ends(self._leave_without_ray, unless=self._over)
         _log.info("%s: saving a checkpoint, then leaving; once more to leave at once", signal.Signals(number).name)
 
     def _leave_without_ray(self) -> None:

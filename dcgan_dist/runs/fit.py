@@ -5,11 +5,11 @@ from typing import Any
 
 import ray
 import ray.train
-from ray.train.torch import TorchTrainer
 
 from dcgan_dist.cluster.capacity import rank_resources
 from dcgan_dist.cluster.in_thread import InThread
 from dcgan_dist.cluster.process_group import ReachableRanks
+from dcgan_dist.cluster.ray_train_internals import LeanTorchTrainer
 from dcgan_dist.runs.hanging_ranks import SAVE_SECONDS
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.runs.rank import train_rank
@@ -31,7 +31,7 @@ def start_fit(plan: RunPlan, folder: RunFolder, queue: Any) -> InThread:
         # the driver's to say. An elastic run goes on with fewer ranks instead.
         os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(2 * config.placement_timeout)
     os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", "1")
-    trainer = TorchTrainer(
+    trainer = LeanTorchTrainer(
         train_rank,
         train_loop_config={"plan": ray.put(plan), "queue": queue},
         torch_config=ReachableRanks(),

@@ -79,6 +79,8 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
         assert run_training(config) == 143
 
     ended = time.time()
+    time.sleep(1)
+    assert "cluster" not in {thread.name for thread in threading.enumerate()}, "the end of Ray would end this process"
     slow.unlink()
     before, judged = sent
     newest = load_log(Path(CheckpointStore(events.folder).paths()[0]))

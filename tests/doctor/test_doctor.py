@@ -19,7 +19,6 @@ from tests.doctor.samples import rendered, source
 from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import draw_rooms
 from tests.helpers.listener import listener
-from tests.helpers.tracking_places import new_database
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def examine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Examination:
 
 
 def test_a_healthy_cluster_passes(closed: dict[str, str], shards: Path, tmp_path: Path, examine: Examination) -> None:
-    checks = examine(closed, "--shards", str(shards), "--tracking-uri", new_database(tmp_path))
+    checks = examine(closed, "--shards", str(shards), "--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db")
 
     assert examine.code == 0, checks
     machine_checks = ("ray here", "shared memory", "GPUs")
