@@ -15,8 +15,8 @@ class SampleJob:
     """What to draw and where to."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a path: a checkpoint, an export, a
+    file of PyTorch's DCGAN example, or the authors' arrays (docs/models.md)."""
     out: str
     """PNG file of the grid; with --each the folder of the images."""
     n: int = 64

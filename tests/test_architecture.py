@@ -48,6 +48,7 @@ FOREIGN_FLAGS = {"--backend-store-uri", "--always", "--dirty", "--abbrev", "--ex
 COMMANDS = {
     "training/__main__.py",  # a command line of its own
     "registry/model_card.py",  # shows how a registered model is used from a shell
+    "registry/export_card.py",  # and an exported one
 }
 RAY_FILES = {
     *("cluster/capacity.py", "cluster/join.py", "cluster/process_group.py", "cluster/ray_internals.py"),

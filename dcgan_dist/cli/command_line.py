@@ -91,6 +91,7 @@ def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
 
 
 EXTRAS = {"faiss": "dedup", "lmdb": "lsun", "cv2": "faces", "s3fs": "s3", "gcsfs": "gcs", "torch_fidelity": "quality"}
+EXTRAS |= dict.fromkeys(("onnx", "onnxruntime", "safetensors"), "export")
 """Extra of the package that brings each library which only some jobs need."""
 
 

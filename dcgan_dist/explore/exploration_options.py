@@ -9,8 +9,8 @@ class ExploreJob:
     """What every exploration is told."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a path: a checkpoint, an export, a
+    file of PyTorch's DCGAN example, or the authors' arrays (docs/models.md)."""
     out: str
     """Folder for the pictures and result.json; it is made."""
     seed: int = 0

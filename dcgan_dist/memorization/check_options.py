@@ -19,8 +19,8 @@ class MemorizationOptions:
     out: str
     """Folder for result.json and report.html."""
     model: str = ""
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a path: a checkpoint, an export, a
+    file of PyTorch's DCGAN example, or the authors' arrays (docs/models.md)."""
     samples: tuple[str, ...] = ()
     """Samples of any generator, instead of --model: images in the same forms as --train."""
     n: int = 10_000

@@ -10,6 +10,7 @@ from dcgan_dist.files import sha256_of
 from dcgan_dist.models.authors_arrays import FILE, is_authors_folder
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.standing_statistics import check_images_stand_alone
+from dcgan_dist.registry.export_folder import CONFIG, is_export
 from dcgan_dist.registry.lineage import find_lineage
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.registry.model_uri import in_registry
@@ -36,14 +37,20 @@ def open_generator(model: str, tracking_uri: str, label: int = 0) -> Generator:
 
 
 def identify(model: str, tracking_uri: str) -> dict[str, Any]:
-    """Which model exactly: its version and run in the registry, or the hash of its checkpoint or of the authors' arrays."""
+    """Which model exactly: its version and run in the registry, or the hash of its file, checkpoint, export or arrays."""
     if in_registry(model):
         lineage = find_lineage(model, absolute_tracking_uri(tracking_uri))
         return {"asked_for": model, "uri": lineage.uri, "run_id": lineage.run_id, "tags": lineage.tags}
-    with local_input(model, "model") as folder:
-        if is_authors_folder(folder):
-            return {"asked_for": model, "uri": model, "sha256_of_arrays": _hash_arrays(folder)}
-        return {"asked_for": model, "uri": model, "sha256_of_checkpoint_json": sha256_of(folder / "checkpoint.json")}
+    with local_input(model, "model") as path:
+        if path.is_file():
+            identity = {"sha256_of_file": sha256_of(path)}
+        elif is_authors_folder(path):
+            identity = {"sha256_of_arrays": _hash_arrays(path)}
+        elif is_export(path):
+            identity = {"sha256_of_config_json": sha256_of(path / CONFIG)}
+        else:
+            identity = {"sha256_of_checkpoint_json": sha256_of(path / "checkpoint.json")}
+    return {"asked_for": model, "uri": model} | identity
 
 
 def _hash_arrays(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""A network by whatever names it: the registry, a run, a checkpoint folder, a folder of the authors' arrays, or a preset."""
+"""A network by whatever names it: the registry, a run, a folder, a file of PyTorch's example, or a preset."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -9,12 +9,14 @@ from dcgan_dist.errors import InputError, require
 from dcgan_dist.models.authors_arrays import import_network, is_authors_folder
 from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.example_files import import_example
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches, seeded
 from dcgan_dist.models.layers import initialise
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
 from dcgan_dist.models.tensor_files import network_from
 from dcgan_dist.presets import preset
+from dcgan_dist.registry.export_folder import is_export, load_export
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.registry.registry import load_registered
 from dcgan_dist.storage.copies import local_input
@@ -37,8 +39,9 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     >>> images = generator(torch.rand(4, 100) * 2 - 1)
 
     Args:
-        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or snapshot folder (or its URI), whose
-            averaged generator is taken where it has one, or a folder of the arrays that the paper's authors released for
+        model: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a path or URI: a checkpoint or snapshot folder,
+            whose averaged generator is taken where it has one, a folder that the job `export` wrote with safetensors, a file
+            netG_epoch_*.pth of PyTorch's DCGAN example, or a folder of the arrays that the paper's authors released for
             SVHN. These arrays, and a checkpoint in the middle of a run, have no standing statistics: they are then
             measured over 100 batches of 128 z of a fixed seed.
         tracking_uri: where the registry is; empty: $MLFLOW_TRACKING_URI or the default storage's database.
@@ -51,11 +54,8 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
     )
     if in_registry(model):
         return load_registered(model, absolute_tracking_uri(tracking_uri), Generator)
-    with local_input(model, "model") as folder:
-        if is_authors_folder(folder):
-            generator = import_network(folder, Generator)
-        else:
-            generator = _from_checkpoint(folder, Generator, ("generator_ema", "generator"))
+    with local_input(model, "model") as path:
+        generator = _from_path(path, Generator, ("generator_ema", "generator"))
     if has_standing_statistics(generator):
         return generator.eval()
     size, dtype = {"batches": STANDING_BATCHES, "batch_size": STANDING_BATCH_SIZE}, next(generator.parameters()).dtype
@@ -83,10 +83,8 @@ def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> 
         return untrained_discriminator(preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
     if in_registry(model):
         return load_registered(model, absolute_tracking_uri(tracking_uri), Discriminator)
-    with local_input(model, "model") as folder:
-        if is_authors_folder(folder):
-            return import_network(folder, Discriminator).eval()
-        return _from_checkpoint(folder, Discriminator, ("discriminator",)).eval()
+    with local_input(model, "model") as path:
+        return _from_path(path, Discriminator, ("discriminator",)).eval()
 
 
 def load_classifier(model: str, tracking_uri: str = "") -> Classifier:
@@ -125,21 +123,33 @@ def describe_training(model: str) -> str:
         return f"nothing: preset {model.removeprefix(UNTRAINED)} before training"
     if in_registry(model):
         return f"{model} (its card in the registry says on what it was trained)"
-    with local_input(model, "model") as folder:
-        if is_authors_folder(folder):
+    with local_input(model, "model") as path:
+        if is_authors_folder(path):
             return "the authors' release: trained on the images of SVHN's train split, 200 epochs"
-        config, progress, _ = load_checkpoint(folder)
+        if path.is_file() or is_export(path):
+            return "not known: its files do not say on what it was trained"
+        config, progress, _ = load_checkpoint(path)
     return (
         f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
         f"{config.seed}"
     )
 
 
+def _from_path(path: Path, network_class: type[Network], names: tuple[str, ...]) -> Network:
+    """The network of a file or folder; of a checkpoint the first of these names that it has."""
+    if path.is_file():
+        return import_example(path, network_class)
+    if is_authors_folder(path):
+        return import_network(path, network_class)
+    return load_export(path, network_class) if is_export(path) else _from_checkpoint(path, network_class, names)
+
+
 def _from_checkpoint(folder: Path, network_class: type[Network], names: tuple[str, ...]) -> Network:
     if not (folder / "checkpoint.json").is_file():
         raise InputError(
-            f"`model` {folder} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator nor a folder "
-            "with a checkpoint (checkpoint.json) or with the authors' arrays (gen_params_01.npy): name one of these"
+            f"`model` {folder} is neither models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a file of "
+            "PyTorch's example (netG_epoch_24.pth) nor a folder with a checkpoint (checkpoint.json), an export (model.safetensors) "
+            "or the authors' arrays (gen_params_01.npy): name one of these"
         )
     config, _, state = load_checkpoint(folder)
     with refusing(f"the weights of checkpoint {folder} do not fit its config", "use another checkpoint"):

@@ -42,7 +42,7 @@ def model_card(
     return f"""# {name}
 
 The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{config.preset}`, trained on {config.dataset}.
-{_shapes(kind, model)}
+{shapes(kind, model)}
 
 ## Training
 
@@ -63,7 +63,7 @@ import torch
 from dcgan_dist import load_{kind}
 
 {kind} = load_{kind}("{uri}", TRACKING_URI)  # the address of this server
-{_example(kind, model)}
+{example(kind, model)}
 ```
 {_command(kind, uri)}{LIMITS}"""
 
@@ -138,7 +138,8 @@ read house numbers.
 """
 
 
-def _shapes(kind: str, model: ModelConfig) -> str:
+def shapes(kind: str, model: ModelConfig) -> str:
+    """One sentence: what a network maps to what."""
     size, channels = model.image_size, model.image_channels
     prior = "uniform(-1, 1)" if model.latent_distribution == "uniform" else "N(0, 1)"
     values = "[-1, 1]" if model.output == "tanh" else "[0, 1]"
@@ -149,13 +150,18 @@ def _shapes(kind: str, model: ModelConfig) -> str:
     return f"Maps {images}{labels} to logits (n,): positive means real. Its layers serve as features."
 
 
-def _example(kind: str, model: ModelConfig) -> str:
+def example(kind: str, model: ModelConfig) -> str:
+    """A line of Python that calls a loaded network."""
     labels = ", labels" if model.classes else ""
     if kind == "generator":
-        uniform = model.latent_distribution == "uniform"
-        z = f"torch.rand(64, {model.latent_dim}) * 2 - 1" if uniform else f"torch.randn(64, {model.latent_dim})"
-        return f"images = generator({z}{labels})"
+        return f"images = generator({latents(model, 'torch.')}{labels})"
     return f"logits = discriminator(images{labels})"
+
+
+def latents(model: ModelConfig, library: str) -> str:
+    """Python that draws 64 z from the prior with `torch.` or `np.random.`, whose functions have the same names."""
+    uniform = model.latent_distribution == "uniform"
+    return f"{library}rand(64, {model.latent_dim}) * 2 - 1" if uniform else f"{library}randn(64, {model.latent_dim})"
 
 
 def _command(kind: str, uri: str) -> str:

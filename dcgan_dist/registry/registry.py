@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +41,8 @@ CONFIGS = {Generator: ModelConfig, Discriminator: ModelConfig, Classifier: Class
 """What `model_config.json` holds of each kind of network."""
 
 EXAMPLE_ROWS = 2  # with one row the exporter would fix the batch size to 1
+CARD = "extra_files/model_card.md"
+MOST_CARD_BYTES = 1 << 20
 DESCRIPTION_LENGTH = 5000  # of a registered version, the limit of MLflow's database
 
 
@@ -175,14 +179,7 @@ def load_registered(uri: str, tracking_uri: str, network_class: type[Network]) -
     Raises:
         InputError: no such model (what there is is listed), another kind of network, damaged, or no answer.
     """
-    client = connect(tracking_uri, must_exist=True)
-    with refusals_as_input_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
-        # Not by the uri itself: MLflow would look it up at its process-wide server instead of this one.
-        place = _artifact_location(client, uri)
-        try:
-            path = Path(mlflow.artifacts.download_artifacts(place, dst_path=folder, tracking_uri=client.tracking_uri))
-        except (MlflowException, OSError) as error:
-            raise InputError(f"the files of {uri} cannot be fetched from {place}: {error}") from error
+    with _files(uri, tracking_uri) as path:
         settings = path / "extra_files" / "model_config.json"
         if not settings.exists():
             raise InputError(f"{uri} was not registered by dcgan_dist: it has no {settings.name}")
@@ -195,6 +192,31 @@ def load_registered(uri: str, tracking_uri: str, network_class: type[Network]) -
         config = from_dict(CONFIGS[network_class], content)
         with refusing(f"the weights of {uri} do not fit its model_config.json", "register it again"):
             return network_from(network_class, config, weights).eval()
+
+
+def load_registered_card(uri: str, tracking_uri: str) -> str:
+    """The model card of a registered network, Markdown.
+
+    Raises:
+        InputError: as `load_registered`, or it has none.
+    """
+    with _files(uri, tracking_uri, CARD) as path, refusing(f"{uri} has no model card", "register the model again"):
+        return read_file(path, MOST_CARD_BYTES).decode()
+
+
+@contextmanager
+def _files(uri: str, tracking_uri: str, name: str = "") -> Iterator[Path]:
+    """A local copy, for the time of the `with`, of the files of a registered network, or of one of them."""
+    client = connect(tracking_uri, must_exist=True)
+    with refusals_as_input_errors(tracking_uri), tempfile.TemporaryDirectory(prefix="dcgan_dist-") as folder:
+        # Not by the uri itself: MLflow would look it up at its process-wide server instead of this one.
+        place = _artifact_location(client, uri)
+        place = f"{place}/{name}" if name else place
+        try:
+            path = mlflow.artifacts.download_artifacts(place, dst_path=folder, tracking_uri=client.tracking_uri)
+        except (MlflowException, OSError) as error:
+            raise InputError(f"the files of {uri} cannot be fetched from {place}: {error}") from error
+        yield Path(path)
 
 
 def _artifact_location(client: MlflowClient, uri: str) -> str:

@@ -8,8 +8,8 @@ class ReportJob:
     """What is put together."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint folder, or a folder of the authors'
-    arrays: the generator."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, or a path: a checkpoint, an export, a
+    file of PyTorch's DCGAN example, or the authors' arrays (docs/models.md): the generator."""
     results: tuple[str, ...] = ()
     """result.json files, or folders in which every result.json is taken: of explore, evaluate, search, dedup,
     check_memorization and training jobs."""

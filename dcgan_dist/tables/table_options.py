@@ -17,8 +17,9 @@ class TableOptions:
     """How a table of the paper is filled."""
 
     model: str
-    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, a checkpoint folder, a folder of the authors' arrays, or,
-    where a discriminator is wanted, untrained:PRESET, that of a preset before training."""
+    """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, or a path: a checkpoint, an export, a file of
+    PyTorch's DCGAN example, or the authors' arrays (docs/models.md); where a discriminator is wanted also untrained:PRESET, that
+    of a preset before training."""
     data: str
     """What jobs/prepare_* read, or the shards that they write."""
     out: str

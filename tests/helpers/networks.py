@@ -1,10 +1,11 @@
 """Narrow networks of a preset's shape, with drawn weights and standing statistics: ready to draw images and to be registered."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dcgan_dist.config import ClassifierConfig
 from dcgan_dist.models.classifier import Classifier
@@ -41,3 +42,36 @@ def drawn_network(
 def drawn_generator(name: str = "demo32") -> Generator:
     """`drawn_network` without arguments."""
     return drawn_network("generator", name)[0]
+
+
+def drawn_example(
+    kind: str = "generator", *, nz: int = 20, width: int = 3, channels: int = 3, hidden: int = 4
+) -> tuple[Any, Tensor]:
+    """A generator or discriminator as PyTorch's DCGAN example builds it, in eval mode, with drawn arrays, and ROWS rows of its input.
+
+    Args:
+        kind: which of the two.
+        nz: length of z.
+        width: ngf or ndf.
+        channels: of the images.
+        hidden: layers that have a normalisation in the generator: 4 in the example, for 64 pixels.
+    """
+    maps, layers = [width * 2**i for i in reversed(range(hidden))], []
+    if kind == "generator":
+        for i, (m, n) in enumerate(zip([nz, *maps], [*maps, channels], strict=True)):
+            stride_and_padding = (2, 1) if i else (1, 0)
+            layers.append(nn.ConvTranspose2d(m, n, 4, *stride_and_padding, bias=False))
+            layers += [nn.BatchNorm2d(n), nn.ReLU(True)] if i < hidden else [nn.Tanh()]
+    else:
+        for i, (m, n) in enumerate(itertools.pairwise([channels, *maps[::-1]])):
+            layers.append(nn.Conv2d(m, n, 4, 2, 1, bias=False))
+            layers += [*([nn.BatchNorm2d(n)] if i else []), nn.LeakyReLU(0.2, inplace=True)]
+        layers += [nn.Conv2d(maps[0], 1, 4, 1, 0, bias=False), nn.Sigmoid()]
+    network, draw = nn.Module(), seeded(kind, hidden)
+    network.add_module("main", nn.Sequential(*layers))
+    for name, array in network.state_dict().items():
+        if array.is_floating_point():
+            drawn = torch.randn(array.shape, generator=draw) * 0.2
+            array.copy_(drawn.abs() + 0.1 if name.endswith("var") else drawn + (array.ndim == 1))
+    size = (ROWS, nz, 1, 1) if kind == "generator" else (ROWS, channels, 4 * 2**hidden, 4 * 2**hidden)
+    return network.eval(), torch.randn(size, generator=draw)

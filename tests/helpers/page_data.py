@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lmdb
 import numpy as np
+import torch
 from PIL import Image
 
 from dcgan_dist.data.shards.images import encode_jpeg
@@ -14,7 +15,7 @@ from dcgan_dist.registry.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from tests.explore.test_faces import drawn_face
 from tests.helpers.jobs import draw_rooms, load_job
-from tests.helpers.networks import drawn_network
+from tests.helpers.networks import drawn_example, drawn_network
 from tests.helpers.search import write_data, write_space
 from tests.helpers.tars import tar_of
 from tests.helpers.tracking_places import new_database
@@ -77,6 +78,11 @@ def digits(folder: Path) -> None:
     write_data(folder)
 
 
+def example(path: Path) -> None:
+    """A generator of PyTorch's DCGAN example."""
+    torch.save(drawn_example()[0].state_dict(), path)
+
+
 def prepared(make: Callable[[Path], object], job: str) -> Callable[[Path], None]:
     """Shards that a jobs/prepare_*.py makes of something."""
 
@@ -113,6 +119,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
     "svhn": digits,
     "cifar10": within(cifar),
     "mnist": within(mnist),
+    "netG_epoch_24.pth": example,
     "train.tar": tar,
     "test.tar": tar,
     "train/a.tar": tar,

@@ -39,6 +39,7 @@ from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.presets import preset
+from dcgan_dist.registry.export_folder import export_network
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.report.sections import read_results, section
 from dcgan_dist.search.trial_draws import open_space
@@ -55,7 +56,7 @@ from tests.helpers.mutations import (
     mutate_npz,
     mutate_value,
 )
-from tests.helpers.networks import drawn_generator
+from tests.helpers.networks import drawn_example, drawn_generator
 from tests.helpers.shards import pixels_of, write_shards
 from tests.helpers.tars import tar_of
 
@@ -173,6 +174,17 @@ def _checkpoint(folder: Path, name: str, mutate: Mutator) -> Format:
         load_generator(str(folder / "c"))
 
     return Format(path=folder / "c" / name, mutate=mutate, read=read, seal=seal)
+
+
+def _example(folder: Path) -> Format:
+    path = folder / "netG.pth"
+    torch.save(drawn_example("generator", nz=2, width=1, hidden=1)[0].state_dict(), path)
+    return Format(path=path, mutate=mutate_tensors, read=lambda: load_generator(str(path)))
+
+
+def _export(folder: Path, name: str, mutate: Mutator) -> Format:
+    export_network(drawn_generator(), str(folder / "e"), file_format="safetensors", card="# A card")
+    return Format(path=folder / "e" / name, mutate=mutate, read=lambda: load_generator(str(folder / "e")))
 
 
 def mutate_tensors(data: bytes, rng: random.Random) -> bytes:
@@ -378,6 +390,9 @@ FORMATS: dict[str, Callable[[Path], Format]] = {
     "checkpoint: progress": lambda folder: _checkpoint(folder, "progress.json", mutate_json),
     "checkpoint: log": lambda folder: _checkpoint(folder, "metrics.jsonl", mutate_json_lines),
     "checkpoint: tensors": lambda folder: _checkpoint(folder, "generator.pt", mutate_tensors),
+    "PyTorch's example": _example,
+    "export: config": lambda folder: _export(folder, "config.json", mutate_json),
+    "export: weights": lambda folder: _export(folder, "model.safetensors", mutate_bytes),
     "CIFAR-10 batch": _cifar10,
     "mat: plain": lambda folder: _svhn(folder, compressed=False),
     "mat: compressed": lambda folder: _svhn(folder, compressed=True),
