@@ -33,7 +33,7 @@ from dcgan_dist.config import EngineConfig, TrainConfig
 from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.layers import BatchNorm
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.presets import preset
 from dcgan_dist.training.engine import WARM_UP, captured, memory_format, precision, set_arithmetic
 from dcgan_dist.training.players import build_players

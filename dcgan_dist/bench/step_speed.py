@@ -25,7 +25,7 @@ from dcgan_dist.bench.harness import (
 )
 from dcgan_dist.config import EngineConfig, TrainConfig
 from dcgan_dist.models.flops import step_flops_per_image
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.training.engine import WARM_UP, precision, set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players

@@ -16,7 +16,7 @@ from torch import Tensor
 from dcgan_dist.bench.harness import Benchmark, Measured, machine, synchronize, table
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.data.stream import read_images, read_labels
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.presets import preset

@@ -23,7 +23,7 @@ from dcgan_dist.explore.sheets import beside, panel, stacked
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
 from dcgan_dist.registry.lineage import find_lineage
 from dcgan_dist.registry.load import load_discriminator

@@ -16,7 +16,7 @@ from dcgan_dist.explore.job import Exploration
 from dcgan_dist.explore.latent_math import Kind, nearest, smoothness, walk
 from dcgan_dist.explore.sheets import panel, save_animation
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.random_features import RandomFeatures
 from dcgan_dist.quality.sampling import fixed_latents

@@ -29,7 +29,7 @@ from dcgan_dist.explore.map_removal import (
 from dcgan_dist.explore.sheets import panel, stacked
 from dcgan_dist.explore.window_detector import Detector, measure_detector, train_detector
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.quality.pictures import save_grid
 from dcgan_dist.quality.sampling import fixed_latents
 from dcgan_dist.registry.identify import open_generator

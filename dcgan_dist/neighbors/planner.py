@@ -12,11 +12,11 @@ import torch
 from dcgan_dist.errors import require
 from dcgan_dist.neighbors import rates
 from dcgan_dist.neighbors.faiss_search import faiss, flat_pairs, gpu_pairs, hash_pairs, hash_shape
+from dcgan_dist.neighbors.matrix_products import product_pairs
 from dcgan_dist.neighbors.native import library
 from dcgan_dist.neighbors.native_search import Shared, block_pairs, tile_pairs
 from dcgan_dist.neighbors.pairs import Codes
 from dcgan_dist.neighbors.pigeonhole import Blocks, agreeing_share, choose_blocks
-from dcgan_dist.neighbors.product import product_pairs
 
 SAMPLE = 1 << 15  # codes that a plan looks at
 _MOST_AGREEING = 4

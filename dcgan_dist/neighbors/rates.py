@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from dcgan_dist.neighbors.faiss_search import flat_pairs, gpu_pairs, hash_pairs
+from dcgan_dist.neighbors.matrix_products import product_pairs
 from dcgan_dist.neighbors.native_search import block_pairs, tile_pairs
-from dcgan_dist.neighbors.product import product_pairs
 
 
 @cache

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from dcgan_dist.files import whole_file
-from dcgan_dist.models.ranges import Output
+from dcgan_dist.models.pixel_ranges import Output
 
 GAP_COLOUR = (128, 128, 128)  # neutral: neither the frame of a dark nor of a bright image
 TEXT_COLOUR, PAPER = (40, 40, 40), (255, 255, 255)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from dcgan_dist.models.ranges import Output, from_uint8
+from dcgan_dist.models.pixel_ranges import Output, from_uint8
 from dcgan_dist.quality.frechet import FeatureStatistics
 from dcgan_dist.quality.random_features import RandomFeatures
 

@@ -7,7 +7,7 @@ import torch
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.async_checkpointer import Log
-from dcgan_dist.training.alarm import CollapseAlarm
+from dcgan_dist.training.collapse_alarm import CollapseAlarm
 from dcgan_dist.training.loop import History
 from dcgan_dist.training.players import build_players
 from dcgan_dist.training.whole_checkpoint import Progress, load_checkpoint, load_log

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import prior_batches
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.registry.model_card import model_card
 from dcgan_dist.registry.registry import register_network

@@ -9,8 +9,8 @@ from dcgan_dist.config import SupervisedConfig, flatten, replace
 from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.flops import classifier_flops
+from dcgan_dist.search.classifier_training import measurement_epochs, steps_per_epoch
 from dcgan_dist.search.few_labels import DIGITS, FewLabels, open_few_labels
-from dcgan_dist.search.learner import measurement_epochs, steps_per_epoch
 from dcgan_dist.search.search_config import SearchConfig
 from dcgan_dist.search.trial_draws import Space, draw_trial, open_space, to_json
 

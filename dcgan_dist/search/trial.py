@@ -13,8 +13,14 @@ import torch
 
 from dcgan_dist.config import SupervisedConfig, from_dict
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.search.classifier_training import (
+    ImagesAndLabels,
+    Learner,
+    labelled_batches,
+    measurement_epochs,
+    steps_per_epoch,
+)
 from dcgan_dist.search.few_labels import Draw, LabelledImages
-from dcgan_dist.search.learner import ImagesAndLabels, Learner, labelled_batches, measurement_epochs, steps_per_epoch
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.distributed import gather_ranks
 from dcgan_dist.training.loop import Intervals, NonFiniteError, Report, train

@@ -20,7 +20,7 @@ from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.layers import BatchNorm
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.tables.feature_table import FeatureTable, read_or_removed, rows_per_part, written_whole
 from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features, feature_dimensions

@@ -14,7 +14,7 @@ from torch import Tensor
 from dcgan_dist.config import ModelConfig
 from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 
 SIDE = 4

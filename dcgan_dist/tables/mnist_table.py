@@ -16,7 +16,7 @@ from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.quality.sampling import sample_batches
 from dcgan_dist.registry.load import describe_training, load_generator

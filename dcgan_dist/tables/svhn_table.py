@@ -10,7 +10,7 @@ from dcgan_dist.data.label_draws import LABELS_PER_CLASS, SVHN_VALIDATION, check
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.models.discriminator import Discriminator
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.registry.load import is_authors_folder
 from dcgan_dist.storage.copies import local_input

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dcgan_dist.config import AUGMENTATIONS, AugmentConfig, TrainConfig
 from dcgan_dist.models.latents import seeded
-from dcgan_dist.models.ranges import Output
+from dcgan_dist.models.pixel_ranges import Output
 
 REAL, FAKE_FOR_D, FAKE_FOR_G = range(3)
 """Images that get draws of their own in a step."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.training.augment import augmented, draw_augmentation
 from dcgan_dist.training.engine import captured, memory_format, set_learning_rate
 from dcgan_dist.training.players import Players

@@ -13,7 +13,7 @@ import torch
 from dcgan_dist.bench.ranks import run_ranks
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.models.latents import draw_latents, seeded
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, images_seen
 from dcgan_dist.runs.plan import plan_run, run_batches
 from dcgan_dist.training.whole_checkpoint import load_log

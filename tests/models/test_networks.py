@@ -8,7 +8,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import draw_labels, draw_latents, seeded
 from dcgan_dist.models.layers import BatchNorm, initialise
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.presets import PRESETS, preset
 
 COUNTS = {

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from dcgan_dist.errors import InputError
 from dcgan_dist.neighbors import faiss_search
 from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
+from dcgan_dist.neighbors.matrix_products import product_pairs
 from dcgan_dist.neighbors.native import library
 from dcgan_dist.neighbors.native_search import block_pairs
 from dcgan_dist.neighbors.pairs import Pairs
 from dcgan_dist.neighbors.pigeonhole import choose_blocks
-from dcgan_dist.neighbors.product import product_pairs
 
 Codes = NDArray[np.uint8]
 EXACT = ("blocks", "tiles", "faiss_hash", "faiss_flat", "product")
@@ -180,7 +180,7 @@ def test_neighbours_are_completed_where_they_overflow(make, most: int) -> None:
 
 
 def test_products_over_several_blocks_find_every_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dcgan_dist.neighbors.product._ROWS", 64)
+    monkeypatch.setattr("dcgan_dist.neighbors.matrix_products._ROWS", 64)
     codes = random_codes(300, np.random.default_rng(0))
 
     for others in (None, codes[100:].copy()):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import seeded
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.quality.frechet import FeatureStatistics
 from dcgan_dist.quality.inception import InceptionFeatures, compare_features
 from dcgan_dist.quality.quality import Reference, measure_quality

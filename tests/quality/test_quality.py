@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcgan_dist.models.latents import seeded
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.quality.frechet import FeatureStatistics
 from dcgan_dist.quality.quality import Reference, measure_quality, nearest_distances
 from dcgan_dist.quality.random_features import RandomFeatures

@@ -8,7 +8,7 @@ import numpy as np
 
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
-from dcgan_dist.prepare.sources.matrices import read_matrices
+from dcgan_dist.prepare.sources.matlab_matrices import read_matrices
 from dcgan_dist.untrusted import refusing
 
 

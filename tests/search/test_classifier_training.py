@@ -13,8 +13,14 @@ from dcgan_dist.config import SupervisedConfig, replace
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.presets import SVHN_SUPERVISED
+from dcgan_dist.search.classifier_training import (
+    ImagesAndLabels,
+    Learner,
+    labelled_batches,
+    measurement_epochs,
+    steps_per_epoch,
+)
 from dcgan_dist.search.few_labels import open_few_labels
-from dcgan_dist.search.learner import ImagesAndLabels, Learner, labelled_batches, measurement_epochs, steps_per_epoch
 from dcgan_dist.search.trial import as_tensors
 from dcgan_dist.training.in_memory_order import batch_positions
 

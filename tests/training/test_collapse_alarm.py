@@ -3,7 +3,7 @@
 import pytest
 
 from dcgan_dist.config import AlarmConfig
-from dcgan_dist.training.alarm import CollapseAlarm
+from dcgan_dist.training.collapse_alarm import CollapseAlarm
 
 HEALTHY = {"diversity/fake_to_real": 0.9, "accuracy/d": 0.8}
 
