@@ -11,7 +11,7 @@ from dcgan_dist.errors import require
 from dcgan_dist.models.classifier import Classifier, dropout_factors
 from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.ranges import from_uint8
+from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.training.in_memory_order import batch_positions
 from dcgan_dist.training.players import adam
