@@ -5,9 +5,14 @@ import sys
 from tqdm import tqdm
 
 
-def progress_bar(total: int, name: str) -> tqdm:
+def progress_bar(total: int, name: str, unit: str = "img") -> tqdm:
     """A bar with rate and remaining time; in a log, a line now and then."""
-    return tqdm(total=total, unit="img", desc=name, mininterval=0.5 if sys.stderr.isatty() else 10)
+    return tqdm(total=total, unit=unit, desc=name, mininterval=0.5 if sys.stderr.isatty() else 10)
+
+
+def ranks_text(ranks: int | str) -> str:
+    """1 rank, 2 ranks, 2:8 ranks."""
+    return f"{ranks} rank" + "s" * (str(ranks) != "1")
 
 
 def duration(seconds: float) -> str:

@@ -148,7 +148,7 @@ def _candidates(
         _log.warning("%s: the search is done again", error)
     searches = _searches(images, search, rule, flip)
     blocks, count = [], 0
-    with progress_bar(1000 * len(searches), "search" if flip is None else "null") as bar:
+    with progress_bar(1000 * len(searches), "search" if flip is None else "null", unit="step") as bar:
         for queries, codes, others in searches:
             began = bar.n
 
@@ -216,7 +216,7 @@ def _scores(
             _log.warning("%s: the block is scored again", error)
             waiting.append(start)
     blocks = [(start, first[start : start + BLOCK], second[start : start + BLOCK]) for start in waiting]
-    with progress_bar(len(first), "pairs" if axis is None else "null") as bar:
+    with progress_bar(len(first), "pairs" if axis is None else "null", unit="pair") as bar:
         bar.update(len(first) - sum(len(block[1]) for block in blocks))
         for (start, rows, _), block in run_tasks(_score_task, (table, axis), blocks, cpus=cpus):
             write_npz(unfinished / f"scores-{start}.npz", scores=block)

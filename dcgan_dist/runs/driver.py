@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from dcgan_dist.cli.prices import find_price
+from dcgan_dist.cli.progress import ranks_text
 from dcgan_dist.cluster.capacity import wait_for_ranks
 from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, flatten
@@ -60,7 +61,7 @@ def run_training(config: TrainConfig) -> int:
     join_cluster(verbose=config.verbose)
     wait_for_ranks(config)
 
-    _log.info("run %s: %s images on %s ranks", plan.name, f"{plan.images:,}", config.num_workers)
+    _log.info("run %s: %s images on %s", plan.name, f"{plan.images:,}", ranks_text(config.num_workers))
     tracking = without_password(config.tracking_uri)
     _log.info("shards %s, storage %s, tracking %s", config.shards, config.storage, tracking)
     with folder.heartbeat(config.heartbeat_seconds):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dcgan_dist.cli.prices import money_line
-from dcgan_dist.cli.progress import duration
+from dcgan_dist.cli.progress import duration, ranks_text
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.flops import FLOPS_PER_SECOND, step_flops_per_image
@@ -102,7 +102,7 @@ def outlook(plan: RunPlan, images_per_second: float) -> list[str]:
     hours = plan.images / images_per_second / 3600
     gpus = ranks if config.use_gpu else 0
     return [
-        f"speed: about {images_per_second:,.0f} images/s on {ranks} ranks",
+        f"speed: about {images_per_second:,.0f} images/s on {ranks_text(ranks)}",
         f"time: about {duration(epoch)} per epoch, {duration(hours * 3600)} in all, without start-up",
         f"GPU hours: {gpus * hours:,.2f}",
         money_line(config.price, gpus, gpus * hours),

@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Any
 
+from dcgan_dist.cli.progress import ranks_text
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
 from dcgan_dist.errors import InputError
@@ -62,7 +63,9 @@ class EventRecorder:
                 self.journal.add("ranks started", ranks=len(nodes), nodes=list(nodes), images_seen=images_seen)
                 self._first_step_is_due = True
                 if checkpoint:
-                    _log.info("%d ranks: goes on from %s at %s images", len(nodes), checkpoint, f"{images_seen:,}")
+                    _log.info(
+                        "%s: goes on from %s at %s images", ranks_text(len(nodes)), checkpoint, f"{images_seen:,}"
+                    )
             case events.Heartbeat(images_seen=images_seen):
                 if self._first_step_is_due:
                     self.journal.add("first step", images_seen=images_seen)
