@@ -168,8 +168,9 @@ def test_everything_a_page_shows_runs(page: str, clone: Path) -> None:
     text = "\n".join(block.text for block in blocks(page) if block.runs)
     ray, dashboard, agent, mlflow = (str(free_port()) for _ in range(4))
     replaced = {"/shared/": f"{clone}/shared/", "127.0.0.1:8265": f"127.0.0.1:{dashboard}", "/home/me": f"{clone}/home"}
-    settings = {"MLFLOW_TRACKING_URI": f"sqlite:///{clone}/mlflow.db", "RAY_TMPDIR": str(clone)} | VALUES
-    settings |= {"DCGAN_DIST_MLFLOW_PORT": mlflow}
+    settings = VALUES | {"RAY_TMPDIR": str(clone), "DCGAN_DIST_MLFLOW_PORT": mlflow}
+    if "--tracking-uri" not in text:
+        settings["MLFLOW_TRACKING_URI"] = f"sqlite:///{clone}/mlflow.db"
     settings["DCGAN_DIST_RAY_START"] = (
         f"--port {ray} --dashboard-port {dashboard} --dashboard-agent-listen-port {agent} --temp-dir {clone}/r --num-cpus 2"
     )

@@ -11,8 +11,13 @@ import venv
 from pathlib import Path
 
 import pytest
+import torch
 
 from dcgan_dist.cli.command_line import EXTRAS
+from dcgan_dist.config import replace
+from dcgan_dist.presets import preset
+from dcgan_dist.training.players import build_players
+from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +57,14 @@ def test_the_command_lists_every_job_and_runs_it_without_the_clone(
 
 
 def test_it_trains_without_ray_and_draws_samples(installed: Path, tmp_path: Path) -> None:
-    code = "import torch; torch.save(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), 'images.pt')"
-    assert call(installed, tmp_path, "python", "-c", code).returncode == 0
+    torch.save(torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8), tmp_path / "images.pt")
+    narrow = replace(preset("demo32"), "model.generator_width", 4)
+    save_checkpoint(tmp_path / "narrow", narrow, Progress(), build_players(narrow).state())
 
     trained = call(installed, tmp_path, "python", "-m", "dcgan_dist.training", "--images", "images.pt", "--out", "run")
     assert trained.returncode == 0, trained.stderr
-    drawn = call(installed, tmp_path, "dcgan", "sample", "--model", "run/checkpoint_000000000064", "--out", "grid.png")
+    assert (tmp_path / "run" / "checkpoint_000000000064").is_dir()
+    drawn = call(installed, tmp_path, "dcgan", "sample", "--model", "narrow", "--out", "grid.png")
 
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "grid.png").stat().st_size > 0

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REAL_DATA
 from tests.helpers.head import ray_cli, ray_head
 from tests.helpers.jobs import JOBS, load_job
+from tests.helpers.photographs import bedrooms
+from tests.helpers.tars import tar_of
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +26,11 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     return ray_cli(environment, "job", "submit", "--", sys.executable, str(JOBS / "train_lsun.py"), *arguments)
 
 
-def test_bedrooms_train_on_two_ranks_and_the_logs_stream(head: dict[str, str], real_data: Path, tmp_path: Path) -> None:
+def test_bedrooms_train_on_two_ranks_and_the_logs_stream(head: dict[str, str], tmp_path: Path) -> None:
     shards, storage = tmp_path / "shards", tmp_path / "runs"
-    photographs = [
-        str(real_data / "bedrooms" / name) for name in ("rooms_clean_messy_128.tar", "scene15_bedroom_gray.tar")
-    ]
+    real = [REAL_DATA / "bedrooms" / name for name in ("rooms_clean_messy_128.tar", "scene15_bedroom_gray.tar")]
+    (tmp_path / "drawn.tar").write_bytes(tar_of(bedrooms(200).items()))
+    photographs = map(str, real if real[0].exists() else [tmp_path / "drawn.tar"])
     arguments = ["--cpus", "1", "--image-size", "64", "--val-fraction", "0.1", "--out", str(shards)]
     assert load_job("prepare_folder")(["--source", *photographs, *arguments]) == 0
 

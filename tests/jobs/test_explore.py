@@ -26,6 +26,7 @@ from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 from tests.helpers.jobs import draw_rooms, load_job
 from tests.helpers.networks import drawn_network
 from tests.helpers.tracking_places import new_database
+from tests.models.test_authors_arrays import write_arrays
 
 explore, report = load_job("explore"), load_job("report")
 
@@ -91,8 +92,9 @@ def test_walk_draws_rows_between_its_points_and_measures_them(checkpoint: Path, 
             assert np.abs(tile - expected).max() <= 1
 
 
-def test_the_authors_arrays_are_named_by_a_hash_that_follows_their_content(real_data: Path, tmp_path: Path) -> None:
-    arrays = real_data / "weights" / "svhn_unsup"
+def test_the_authors_arrays_are_named_by_a_hash_that_follows_their_content(tmp_path: Path) -> None:
+    arrays = tmp_path / "arrays"
+    write_arrays(arrays)
 
     result = explored(tmp_path / "walk", "walk", "--model", arrays, "--points", "2", "--steps", "2", "--frames", "2")
 

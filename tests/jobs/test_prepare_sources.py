@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import tarfile
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -32,13 +31,10 @@ from jobs import (
     prepare_rooms,
     prepare_svhn,
 )
+from tests.conftest import REAL_DATA
+from tests.helpers.photographs import bedrooms, drawn_rooms, imagenette, members
+from tests.helpers.search import write_data
 from tests.helpers.tars import tar_of
-
-
-def members(path: Path, limit: int | None = None) -> dict[str, bytes]:
-    with tarfile.open(path) as tar:
-        files = [member for member in tar if member.isfile()][:limit]
-        return {member.name: tar.extractfile(member).read() for member in files}  # type: ignore[union-attr]
 
 
 def pixels(manifest: Manifest, positions: list[int] | int) -> np.ndarray:
@@ -62,8 +58,8 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def test_lsun_comes_out_of_a_real_lmdb(real_data: Path, tmp_path: Path) -> None:
-    photos = members(real_data / "bedrooms" / "houses_bedroom_short128.tar", 60)
+def test_lsun_comes_out_of_a_real_lmdb(tmp_path: Path) -> None:
+    photos = bedrooms(60)
     with lmdb.open(str(tmp_path / "bedroom_train_lmdb"), map_size=1 << 26) as env, env.begin(write=True) as transaction:
         for number, data in enumerate(photos.values()):
             transaction.put(f"{number:040x}".encode(), data)
@@ -81,8 +77,8 @@ def test_lsun_comes_out_of_a_real_lmdb(real_data: Path, tmp_path: Path) -> None:
     assert [entry["key"] for entry in rejected] == ["f" * 40]
 
 
-def test_exported_lsun_in_a_zip_gives_the_same_images_as_in_a_folder(real_data: Path, tmp_path: Path) -> None:
-    photos = members(real_data / "bedrooms" / "houses_bedroom_short128.tar", 20)
+def test_exported_lsun_in_a_zip_gives_the_same_images_as_in_a_folder(tmp_path: Path) -> None:
+    photos = bedrooms(20)
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as packed:
         for name, data in photos.items():
             packed.writestr(name, data)
@@ -121,11 +117,11 @@ def test_most_portraits_have_exactly_one_face(real_data: Path, tmp_path: Path) -
     assert portraits_by_faces.get("1", 0) > 0.8 * 150
 
 
-def test_imagenet_class_folders_keep_splits_and_labels(real_data: Path, tmp_path: Path) -> None:
-    tar = real_data / "imagenet" / "imagenette_1500_96.tar"
+def test_imagenet_class_folders_keep_splits_and_labels(tmp_path: Path) -> None:
+    tar = imagenette(tmp_path / "drawn")
     names = sorted(members(tar))
 
-    manifest = prepare(prepare_imagenet, tar, tmp_path)
+    manifest = prepare(prepare_imagenet, tar, tmp_path / "out")
 
     wnids = sorted({name.split("/")[1] for name in names})
     assert (manifest.image_size, manifest.class_names, manifest.splits) == (32, tuple(wnids), ("train", "val"))
@@ -134,8 +130,8 @@ def test_imagenet_class_folders_keep_splits_and_labels(real_data: Path, tmp_path
         assert read_labels(manifest.split(split)).tolist() == expected
 
 
-def test_the_official_imagenet_tar_of_tars_is_read_without_unpacking(real_data: Path, tmp_path: Path) -> None:
-    photos = members(real_data / "imagenet" / "imagenette_1500_96.tar", 200)
+def test_the_official_imagenet_tar_of_tars_is_read_without_unpacking(tmp_path: Path) -> None:
+    photos = members(imagenette(tmp_path / "drawn"), 200)
     by_class: dict[str, list[tuple[str, bytes]]] = {}
     for name, data in photos.items():
         by_class.setdefault(name.split("/")[1], []).append((Path(name).name, data))
@@ -149,10 +145,14 @@ def test_the_official_imagenet_tar_of_tars_is_read_without_unpacking(real_data: 
     assert json.loads((tmp_path / "out" / "result.json").read_text())["rejected"] == 0
 
 
-def test_downsampled_imagenet_batches_are_exact(real_data: Path, tmp_path: Path) -> None:
-    path = real_data / "imagenet" / "imagenet32_box.npz"
+def test_downsampled_imagenet_batches_are_exact(tmp_path: Path) -> None:
+    path = REAL_DATA / "imagenet" / "imagenet32_box.npz"
+    if not path.exists():
+        path = tmp_path / "drawn.npz"
+        rows = drawn_rooms(60, 32).transpose(0, 3, 1, 2).reshape(60, -1)
+        np.savez(path, data=rows, labels=np.arange(60) % 7 + 1)
 
-    manifest = prepare(prepare_imagenet, path, tmp_path, "--layout", "blocks")
+    manifest = prepare(prepare_imagenet, path, tmp_path / "out", "--layout", "blocks")
 
     with np.load(path) as batch:
         data, labels = batch["data"], batch["labels"]
@@ -197,13 +197,14 @@ def test_a_batch_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
         prepare(prepare_cifar10, tmp_path, tmp_path / "out")
 
 
-def test_svhn_is_exact_and_its_ten_becomes_zero(real_data: Path, tmp_path: Path) -> None:
-    source = real_data / "svhn" / "train_32x32_first946.mat"
+def test_svhn_is_exact_and_its_ten_becomes_zero(tmp_path: Path) -> None:
+    real = REAL_DATA / "svhn" / "train_32x32_first946.mat"
+    source = real if real.exists() else write_data(tmp_path / "drawn") / "train_32x32.mat"
 
-    manifest = prepare(prepare_svhn, source, tmp_path)
+    manifest = prepare(prepare_svhn, source, tmp_path / "out")
 
     content = loadmat(source)
-    assert np.array_equal(pixels(manifest, 946), content["X"].transpose(3, 0, 1, 2))
+    assert np.array_equal(pixels(manifest, len(content["y"])), content["X"].transpose(3, 0, 1, 2))
     assert read_labels(manifest).tolist() == [0 if y == 10 else y for y in content["y"].ravel().tolist()]
 
 
@@ -222,8 +223,8 @@ def test_mnist_is_exact_and_split_as_the_authors_do(real_data: Path, tmp_path: P
     assert read_labels(manifest.split("val")).tolist() == labels[50000:].tolist()
 
 
-def test_img2dataset_output_is_a_source(real_data: Path, tmp_path: Path) -> None:
-    photos = list(members(real_data / "bedrooms" / "houses_bedroom_short128.tar", 6).values())
+def test_img2dataset_output_is_a_source(tmp_path: Path) -> None:
+    photos = list(bedrooms(6).values())
     (tmp_path / "in").mkdir()
     for shard in (0, 1):
         files = (
