@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.dedup.shard_files import Damaged, damages_of, read_npz, write_npz
 from dcgan_dist.files import content_hash
 
 FORMAT = 1
@@ -115,12 +115,13 @@ def known_pairs(folder: Path, corpus: Corpus, rule: PairRule) -> tuple[ScoredPai
     for path in sorted(folder.glob("*.npz")):
         try:
             content = read_npz(path)
-            same = (str(content["rule"]), int(content["format"])) == (rule.hash, FORMAT)
-            enough = rule.queries is None or int(content["queries"]) >= rule.queries
-            if same and enough and int(content["radius"]) >= rule.radius:
-                found.append(_rows_of_corpus(corpus, content, covered, rule))
-        except (Damaged, KeyError, ValueError, TypeError, IndexError) as error:
-            damages.append(str(error) if isinstance(error, Damaged) else f"{path} is damaged ({error})")
+            with damages_of(path):
+                same = (str(content["rule"]), int(content["format"])) == (rule.hash, FORMAT)
+                enough = rule.queries is None or int(content["queries"]) >= rule.queries
+                if same and enough and int(content["radius"]) >= rule.radius:
+                    found.append(_rows_of_corpus(corpus, content, covered, rule))
+        except Damaged as error:
+            damages.append(str(error))
     known = in_order(found)
     if rule.queries is not None:
         known = known.where(rule.query_order(corpus)[known.first] <= rule.queries)
@@ -139,8 +140,11 @@ def _rows_of_corpus(
     if (samples[known] != [corpus.shards[number].entry.samples for number in here[known]]).any():
         raise ValueError("it counts other samples than the shards have")
     columns = [content[name] for name in ("first", "second", "distances", "scores")]
-    if len({len(column) for column in columns}) != 1:
+    if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
         raise ValueError("columns of unequal length")
+    rows_fit = all(column.dtype == np.int64 and ((column >= 0) & (column < starts[-1])).all() for column in columns[:2])
+    if not rows_fit or (columns[2] < 0).any() or not np.isfinite(columns[3]).all():
+        raise ValueError("rows, distances or scores that no search finds")
 
     rows = []
     for column in columns[:2]:

@@ -5,8 +5,8 @@ each original and what could not be read. `codes/NAME-CODER.npz` holds keys and 
 """
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from dcgan_dist.dedup.corpus import Corpus, CorpusShard, Part
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import sha256_of, whole_file
 from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
+from dcgan_dist.untrusted import read_arrays, reason
 
 FORMAT = 1
 AT_ONCE = 256
@@ -58,13 +59,21 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         Damaged: it is cut, changed, of another format, or holds pickles.
         FileNotFoundError: it is not there.
     """
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with damages_of(path):
+        return read_arrays(path)
+
+
+@contextmanager
+def damages_of(path: Path) -> Iterator[None]:
+    """Raise Damaged for whatever the content of a file makes its reader raise inside the `with`; a missing file apart."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
+        yield
+    except (Damaged, FileNotFoundError):
         raise
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise Damaged(f"{path} is damaged ({error})") from error
+    except Exception as error:
+        raise Damaged(f"{path} is damaged ({reason(error)})") from error
 
 
 def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
@@ -154,21 +163,18 @@ def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
     path = folder / "thumbnails" / f"{shard.name}.npy"
     try:
         about = read_npz(path.with_suffix(".npz"))
-        if str(about["shard_sha256"]) != shard.entry.sha256 or int(about["format"]) != FORMAT:
-            raise Damaged(f"{path.with_suffix('.npz')} belongs to another shard or version")
-        digest = sha256_of(path)
-        if digest != str(about["thumbnails_sha256"]):
-            raise Damaged(f"{path} is damaged (its SHA-256 is not the one noted)")
-        pictures = np.load(path, mmap_mode="r", allow_pickle=False)
-        words = [str(word) for word in about["bad_words"]]
-        faults = dict(zip(about["bad_rows"].tolist(), words, strict=True))
-        found = ShardThumbnails(pictures=pictures, resolution=about["resolution"], faults=faults, sha256=digest)
+        with damages_of(path):
+            if str(about["shard_sha256"]) != shard.entry.sha256 or int(about["format"]) != FORMAT:
+                raise Damaged(f"{path.with_suffix('.npz')} belongs to another shard or version")
+            digest = sha256_of(path)
+            if digest != str(about["thumbnails_sha256"]):
+                raise Damaged(f"{path} is damaged (its SHA-256 is not the one noted)")
+            pictures = np.load(path, mmap_mode="r", allow_pickle=False)
+            words = [str(word) for word in about["bad_words"]]
+            faults = dict(zip(about["bad_rows"].tolist(), words, strict=True))
+            found = ShardThumbnails(pictures=pictures, resolution=about["resolution"], faults=faults, sha256=digest)
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, Damaged):
-            raise
-        raise Damaged(f"{path} is damaged ({error})") from error
     n = shard.entry.samples
     if pictures.shape != (n, 3, SIDE, SIDE) or pictures.dtype != np.uint8 or found.resolution.shape != (n,):
         raise Damaged(f"{path} is damaged (it does not fit its shard)")

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import random
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -164,7 +165,7 @@ def mutate_npz(data: bytes, rng: random.Random) -> bytes:
         case 1:
             arrays[first], arrays[second] = arrays[second], arrays[first]
         case 2:
-            return _with_member(data, first, rng)
+            return _with_member(data, f"{first}.npy", rng)
         case _:
             arrays[first] = mutate_array(arrays[first], rng)
     buffer = io.BytesIO()
@@ -172,12 +173,19 @@ def mutate_npz(data: bytes, rng: random.Random) -> bytes:
     return buffer.getvalue()
 
 
-def _with_member(data: bytes, name: str, rng: random.Random) -> bytes:
-    import zipfile
+def mutate_zip(data: bytes, rng: random.Random) -> bytes:
+    """One member of a zip, its checksum right: as JSON or an array where it is one, else its bytes."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        name = rng.choice([info.filename for info in file.infolist() if info.file_size])
+    return _with_member(data, name, rng)
 
+
+def _with_member(data: bytes, name: str, rng: random.Random) -> bytes:
+    """The zip with one of its members mutated."""
+    mutate = {"json": mutate_json, "npy": mutate_npy}.get(name.rpartition(".")[2], mutate_bytes)
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(out, "w") as after:
         for info in before.infolist():
             content = before.read(info)
-            after.writestr(info.filename, mutate_npy(content, rng) if info.filename == f"{name}.npy" else content)
+            after.writestr(info.filename, mutate(content, rng) if info.filename == name else content)
     return out.getvalue()

@@ -9,7 +9,6 @@ import pickle
 import random
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +58,8 @@ from tests.helpers.mutations import (
 from tests.helpers.networks import drawn_example, drawn_generator
 from tests.helpers.shards import pixels_of, write_shards
 from tests.helpers.tars import tar_of
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Format:
-    """A valid file and its readers."""
-
-    path: Path
-    mutate: Mutator
-    read: Callable[[], object]
-    seal: Callable[[], object] | None = None
-    """Makes the hashes that others hold of the file right again: damage by intent has them right."""
+from tests.hostile.format import Format
+from tests.hostile.kept_formats import MODEL_FILES, dedup_file, model_file
 
 
 def read_shards(folder: Path) -> None:
@@ -374,9 +364,9 @@ def _cluster_file(folder: Path) -> Format:
 
 
 def times(name: str, of_format: int) -> int:
-    """How many of a format's mutations a file of it gets: its files share them."""
+    """How many of a format's mutations a file of it gets: its files share them. A model takes half a second to read."""
     files = sum(other.partition(":")[0] == name.partition(":")[0] for other in FORMATS)
-    return of_format // files
+    return of_format // files // (10 if name.startswith("model:") else 1)
 
 
 FORMATS: dict[str, Callable[[Path], Format]] = {
@@ -409,4 +399,9 @@ FORMATS: dict[str, Callable[[Path], Format]] = {
     "coder: arrays": lambda folder: _coder(folder, "coder.npz", mutate_npz),
     "coder: settings": lambda folder: _coder(folder, "coder.json", mutate_json),
     "cluster file": _cluster_file,
+    **{
+        f"de-duplication: {kind}": lambda folder, kind=kind: dedup_file(folder, kind)
+        for kind in ("thumbnails", "about", "codes", "pairs")
+    },
+    **{f"model: {name}": lambda folder, name=name: model_file(folder, name) for name in MODEL_FILES},
 }

@@ -80,6 +80,6 @@ def test_a_file_from_a_stranger_is_read_or_refused_with_a_sentence(name: str, tm
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", FORMATS)
 def test_ten_thousand_mutations_of_a_format(name: str, tmp_path: Path) -> None:
-    begun = time.monotonic()
-    refused = read_mutations(name, tmp_path, 10_000, seed=1)
-    print(f"{name}: 10,000 mutations, {refused:,} refused, {time.monotonic() - begun:.0f} s")
+    begun, number = time.monotonic(), 1_000 if name.startswith("model:") else 10_000
+    refused = read_mutations(name, tmp_path, number, seed=1)
+    print(f"{name}: {number:,} mutations, {refused:,} refused, {time.monotonic() - begun:.0f} s")
