@@ -51,6 +51,8 @@ OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 """Protocols of stores that show whole objects only and have no folders: a file needs no temporary name."""
 CLIENT_PACKAGES = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs", "requests", "urllib3"}
 """Packages of the stores' clients, whose exceptions are mostly no OSError."""
+STORE_VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST")
+"""How the names of variables begin that say where a store is and who asks."""
 CREDENTIAL_WORDS = ("Credential", "Authentication", "Token", "RefreshError", "ProfileNotFound")
 """Parts of the names of exceptions by which these clients say that they have no credentials that are good."""
 S3_PARAMETERS = {"scheme", "endpoint_override", "region"}
@@ -78,14 +80,29 @@ def open_filesystem(location: str) -> tuple[AbstractFileSystem, str]:
         address, options = _split_parameters(location)
         address = unquote(address)
     if location.startswith(("gs://", "gcs://")):
-        options = {"requests_timeout": _gcs_timeout()}
+        options["requests_timeout"] = _gcs_timeout()
     try:
+        _forget_clients_of_another_environment(location.partition("://")[0])
         # Other processes write too, so a remembered listing would be old.
         return fsspec.url_to_fs(address, use_listings_cache=False, **options)
     except ImportError as error:
         raise InputError(f"{location} needs a package that is not installed: {error}") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{location} cannot be opened ({error}): name a folder or a URI") from error
+
+
+_environments: dict[str, list[tuple[str, str]]] = {}
+"""The variables that clients of a protocol were made with."""
+
+
+def _forget_clients_of_another_environment(protocol: str) -> None:
+    """fsspec keeps a client for each address, with the endpoint and credentials of the time when it was made."""
+    if protocol not in OBJECT_STORES:
+        return
+    present = sorted((name, value) for name, value in os.environ.items() if name.startswith(STORE_VARIABLES))
+    if _environments.setdefault(protocol, present) != present:
+        fsspec.get_filesystem_class(protocol).clear_instance_cache()
+        _environments[protocol] = present
 
 
 def as_pyarrow(files: AbstractFileSystem) -> pyarrow.fs.FileSystem:

@@ -20,7 +20,7 @@ from tests.chaos.conftest import SHORT, check_exact, nothing_left
 from tests.chaos.cost import Events, Heard, Table
 from tests.helpers.logs import listening
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]  # tests/runs/test_async_checkpointer.py holds the steps of it
 
 SECONDS_A_BATCH = 10
 BATCHES = 2 + 4  # of the figures and of the grid

@@ -19,12 +19,12 @@ from tests.helpers.logs import listening
 from tests.helpers.postgres import postgres
 from tests.helpers.tracking_server import TrackingServer
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]  # tests/tracking/test_spool.py holds outages without a run
 
 AWAY_STEPS = 80
 
 
-@pytest.fixture(params=["sqlite", pytest.param("PostgreSQL", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", "PostgreSQL"])
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -49,6 +49,7 @@ def wait_for_success(head: dict[str, str], name: str, job: Job, nodes: Nodes) ->
     assert status(head, name) == "SUCCEEDED"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_nodes_come_for_a_run_train_it_and_leave(
     make_config: Callable[..., TrainConfig], head: dict[str, str], nodes: Nodes

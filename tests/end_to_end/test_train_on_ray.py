@@ -198,6 +198,7 @@ def test_ranks_take_the_driver_s_plan_and_do_not_read_the_manifest(run_on_damage
     assert result(run_on_damaged_shards)["models"], "the networks' statistics are measured by the same plan"
 
 
+@pytest.mark.slow
 def test_shards_that_change_between_plan_and_start_end_the_run_at_once(
     make_config: MakeConfig, room_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

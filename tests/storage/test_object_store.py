@@ -15,7 +15,14 @@ from s3fs import S3FileSystem
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import write_manifest
 from dcgan_dist.errors import InputError
-from dcgan_dist.storage.filesystems import CredentialsError, as_pyarrow, with_retries
+from dcgan_dist.storage.filesystems import (
+    CredentialsError,
+    UnreachableError,
+    as_pyarrow,
+    open_filesystem,
+    storage_errors,
+    with_retries,
+)
 from dcgan_dist.storage.read_ahead import RemoteFolder
 from dcgan_dist.storage.run_folder import RunFolder
 from tests.helpers import faulty_storage
@@ -30,16 +37,15 @@ def bucket() -> Iterator[str]:
         yield address
 
 
-def forget_clients() -> None:
-    """Clients remember endpoint and credentials of the time when they were made."""
-    S3FileSystem.clear_instance_cache()
+def test_another_endpoint_is_asked_once_the_variable_names_it(bucket: str) -> None:
+    before = open_filesystem(bucket)[0].ls(bucket)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        patch.setattr(S3FileSystem, "retries", 1)
+        with pytest.raises(UnreachableError), storage_errors():
+            open_filesystem(bucket)[0].ls(bucket)
 
-
-@pytest.fixture(autouse=True)
-def _own_clients() -> Iterator[None]:
-    forget_clients()
-    yield
-    forget_clients()
+    assert open_filesystem(bucket)[0].ls(bucket) == before
 
 
 @pytest.mark.parametrize("layout", ["samples", "blocks"])
@@ -133,7 +139,6 @@ def test_what_is_not_there_is_told_from_silence_and_from_missing_credentials(
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr(S3FileSystem, "retries", 1)
-    forget_clients()
     with pytest.raises(OSError, match="does not answer") as silence:
         RunFolder(f"{bucket}/runs", "run").read_json("run.json")
     assert not isinstance(silence.value, FileNotFoundError | CredentialsError)
@@ -143,7 +148,6 @@ def test_what_is_not_there_is_told_from_silence_and_from_missing_credentials(
     for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(variable, "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    forget_clients()
     with pytest.raises(CredentialsError, match="there are none"):
         with_retries(lambda: RunFolder(f"{bucket}/runs", "run").read_json("run.json"))
     with pytest.raises(InputError, match="credentials"):
