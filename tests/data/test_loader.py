@@ -70,6 +70,7 @@ def test_what_a_loader_process_finds_wrong_comes_out_as_an_input_error(tmp_path:
         take(manifest, make_plan(manifest), 1, loader_workers=1)
 
 
+@pytest.mark.cluster
 def test_loader_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     write_shards(tmp_path, (20,))
     script = f"""

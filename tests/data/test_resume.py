@@ -50,6 +50,7 @@ def runs(draw: st.DrawFn) -> tuple[int, dict, int, int]:
 
 @settings(max_examples=KILLS, deadline=None)
 @given(runs(), st.data())
+@pytest.mark.cluster
 def test_a_kill_at_any_step_loses_nothing_and_repeats_nothing(
     data_sets: list[Manifest], run: tuple, data: st.DataObject
 ) -> None:

@@ -41,6 +41,7 @@ def test_another_endpoint_is_asked_once_the_variable_names_it(bucket: str) -> No
     before = open_filesystem(bucket)[0].ls(bucket)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
         patch.setattr(S3FileSystem, "retries", 1)
         with pytest.raises(UnreachableError), storage_errors():
             open_filesystem(bucket)[0].ls(bucket)
