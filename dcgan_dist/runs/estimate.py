@@ -59,10 +59,11 @@ def measurement_line(plan: RunPlan) -> str:
         return "not measured"
     flops = measuring_flops(config, measurements, measurements.count(plan.intervals))
     share = flops / (plan.images * step_flops_per_image(config))
+    times = measurements.count(plan.intervals)
     short = measurements.samples < config.quality.samples or measurements.every > 1
     return (
         f"{measurements.samples:,} samples against {measurements.held_out:,} held-out images, "
-        f"{measurements.count(plan.intervals)} times, for {share:.1%} of the arithmetic"
+        f"{'once' if times == 1 else f'{times} times'}, for {share:.1%} of the arithmetic"
         + (" (`quality.share=1` measures all that is asked for)" if short else "")
     )
 
