@@ -1,4 +1,4 @@
-"""Names of Ray that Ray does not promise to keep: each with what it is for and what breaks without. No other file uses any."""
+"""Names of Ray that Ray does not promise to keep: each with what it is for and what breaks without; those of Ray Train apart."""
 
 import json
 from collections.abc import Iterator

@@ -75,7 +75,7 @@ class AsyncCheckpointer:
             progress: where the run is.
             log: what was reported so far; the last line gets the quality figures.
             drawn: draw a grid of samples too.
-            measured: measure the quality of samples too.
+            measured: measure their quality too, which takes a grid.
             while_waiting: called again and again while the one before is being written; it may `cancel_evaluation`.
         """
         began = time.monotonic()
@@ -83,7 +83,7 @@ class AsyncCheckpointer:
             while_waiting()
             self._thread.join(LOOK_EVERY_SECONDS)
         self.wait()
-        generator = players.plain_generator() if drawn or measured else None
+        generator = players.plain_generator() if drawn else None
         self._begin(progress, to_memory(players.state()), list(log), generator, measured=measured)
         self.stalled += time.monotonic() - began
 

@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcgan_dist.config import TrainConfig
+from dcgan_dist.errors import require
 from dcgan_dist.models.flops import forward_flops, step_flops_per_image
 from dcgan_dist.quality.random_features import RandomFeatures
 from dcgan_dist.training.loop import Intervals
@@ -31,6 +32,10 @@ class MeasurementPlan:
     """Real images they are compared with."""
     every: int = 1
     """Checkpoints of the schedule from one measurement to the next; the last one is always measured."""
+
+    def __post_init__(self) -> None:
+        least = min(self.samples, self.held_out, self.every - 1)
+        require(least >= 0, f"no measurements: {self.samples} samples, {self.held_out} held out, every {self.every}")
 
     def measures(self, done: int, intervals: Intervals) -> bool:
         """Whether the quality is measured at the checkpoint after so many steps."""

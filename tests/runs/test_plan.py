@@ -128,6 +128,9 @@ def test_a_run_that_is_made_longer_is_measured_as_before(config: TrainConfig) ->
     assert longer.measurements != first.measurements
     assert with_recorded_measurements(longer, recorded).measurements == first.measurements
     assert "quality.share" in measurement_line(first)
+    for field in ("samples", "held_out", "every"):
+        with pytest.raises(InputError, match="MeasurementPlan"):
+            with_recorded_measurements(first, {"measurements": recorded["measurements"] | {field: -1}})
     # Versions without a bound recorded nothing, and measured every checkpoint in full.
     del recorded["measurements"]
     assert with_recorded_measurements(first, recorded).measurements == MeasurementPlan(samples=1000, held_out=23)
