@@ -32,6 +32,10 @@ COUNTS = {"paper": (1_000, 10_000, 50_000, 10_000_000), "small": (1_000, 10_000)
 TRAINED_ON = 50_000
 """Real digits that the authors' generator learns from."""
 SMALL_TEST = 1_000
+VALIDATION_SHARE = 6
+"""The last sixth of the official training digits, 10,000: what `prepare_mnist` holds out of training."""
+VALIDATION_SAMPLES = {"paper": 10_000, "small": 1_000}
+"""Generated digits that each checkpoint of a run is judged by."""
 BATCH = 128
 """Digits that share their batch normalisation statistics, as the authors sample."""
 BLOCK = 10_000
@@ -48,7 +52,17 @@ class Digits(NamedTuple):
 
 
 def _load(options: MnistTableOptions) -> Generator:
-    generator = load_generator(options.model, options.tracking_uri)
+    """The generator that `model` names, of a run that of its first checkpoint."""
+    return _load_digits_generator(next(iter(_checkpoints(options)), options.model), options.tracking_uri)
+
+
+def _checkpoints(options: MnistTableOptions) -> list[str]:
+    """The checkpoints of the run whose folder `model` is, oldest first; none where it is something else."""
+    return sorted(str(path.parent) for path in Path(options.model).glob("checkpoint_*/checkpoint.json"))
+
+
+def _load_digits_generator(model: str, tracking_uri: str) -> Generator:
+    generator = load_generator(model, tracking_uri)
     config = generator.config
     require(
         (config.classes, config.image_size, config.image_channels) == (10, 28, 1),
@@ -69,7 +83,13 @@ def _columns(options: MnistTableOptions) -> list[str]:
 
 
 def _work(options: MnistTableOptions, counts: dict[str, int], generator: Generator) -> str:
-    return f"{_sample_counts(options)[-1]:,} generated digits, none of which is kept"
+    candidates = len(_checkpoints(options))
+    choice = (
+        f"the best of {candidates} checkpoints by {VALIDATION_SAMPLES[options.protocol]:,} digits of each, then "
+        if candidates
+        else ""
+    )
+    return f"{choice}{_sample_counts(options)[-1]:,} generated digits, none of which is kept"
 
 
 def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifest) -> Measured:
@@ -79,13 +99,20 @@ def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifes
         test = Digits(test.pixels[:SMALL_TEST], test.classes[:SMALL_TEST])
         cut = (f"small: the first {len(test.classes):,} test digits",)
     counts = _sample_counts(options)
+    model, chosen, details = options.model, (), {"key": "model"}
+    if checkpoints := _checkpoints(options):
+        errors = _validation_errors(options, checkpoints, train)
+        model = min(errors, key=lambda name: errors[name])  # of equal ones the earliest
+        chosen = (f"the best of {len(errors)} checkpoints by held-out training digits, {errors[model]:.2f} % error",)
+        details |= {"checkpoint": model, "validation_error_by_checkpoint": errors}
+        generator = _load_digits_generator(model, options.tracking_uri)
     figures = _generated_errors(options, generator, manifest, test)
     ours = Row(
         name="DCGAN",
         figures={short(count): figures[short(count)] for count in counts},
         source="this run",
-        deviations=(f"generator: {describe_training(options.model)}", *cut, *_deviations(options)),
-        details={"key": "model"},
+        deviations=(f"generator: {describe_training(model)}", *chosen, *cut, *_deviations(options)),
+        details=details,
     )
     real = _real_errors(train, test) if options.real else {}
     others = [
@@ -134,6 +161,20 @@ def _read(manifest: Manifest, splits: tuple[str, ...], name: str, options: Mnist
     )
     pixels = np.concatenate([from_uint8(block, "sigmoid").flatten(1).numpy() for block in images])
     return Digits(pixels, labels)
+
+
+def _validation_errors(options: MnistTableOptions, checkpoints: list[str], train: Digits) -> dict[str, float]:
+    """Per checkpoint the error, %, of its digits as neighbours of the real ones that training held out: no test label is read."""
+    held_out = len(train.classes) // VALIDATION_SHARE
+    errors = {}
+    for model in tqdm(checkpoints, desc="checkpoints", unit="checkpoint"):
+        nearest = NearestError(train.pixels[-held_out:], train.classes[-held_out:])
+        generator = _load_digits_generator(model, options.tracking_uri).to("cuda" if options.use_gpu else "cpu")
+        for block in _blocks(generator, 0, (VALIDATION_SAMPLES[options.protocol],), options):
+            nearest.add(*block)
+        errors[model] = nearest.percent()
+        tqdm.write(f"{Path(model).name}: {errors[model]:.2f} % error on {held_out:,} held-out digits")
+    return errors
 
 
 def _real_errors(train: Digits, test: Digits) -> dict[int, float]:

@@ -107,6 +107,10 @@ class Cifar10TableOptions(ProbeOptions):
 class MnistTableOptions(TableOptions):
     """The MNIST table."""
 
+    model: str
+    """A conditional generator: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or an export; or the
+    folder of a run, of whose checkpoints the one is measured whose 10,000 digits have the lowest error on the last 10,000
+    training digits, which training held out."""
     samples: tuple[int, ...] = ()
     """Numbers of generated digits to learn from, one column each; default 1000 10000 50000 10000000 (small: 1000 10000)."""
     mode: Literal["batch", "standing"] = "batch"

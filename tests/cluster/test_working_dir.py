@@ -55,6 +55,8 @@ def test_the_code_goes_along_and_data_history_and_environment_stay(
 ) -> None:
     config = make_config(images=160, num_workers="1", norm_group="rank", quality__samples=0, register=False)
     monkeypatch.chdir(folder)
+    environment = folder / "cluster" / "runtime_env.yaml"
+    environment.write_text(environment.read_text().partition("\npip:")[0])  # as on nodes that have the dependencies
     options = ("--working-dir", ".", "--runtime-env", "cluster/runtime_env.yaml")
 
     job = submit(head, "sent", "python", "jobs/train_lsun.py", *flags(config), options=options)

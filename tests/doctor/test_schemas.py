@@ -104,7 +104,9 @@ def test_the_runtime_environment_is_one_that_ray_takes() -> None:
 
     (document,) = rendered("runtime_env.yaml").documents
 
-    assert RuntimeEnv(**document)["env_vars"]["RAY_USAGE_STATS_ENABLED"] == "0"
+    environment = RuntimeEnv(**document)
+    assert environment["env_vars"]["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert environment["pip"]["packages"] == ["dcgan_dist[all] @ file://${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"]
 
 
 def changed(name: str, path: str, value: Any, number: int = 0) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -64,11 +65,13 @@ def svhn(folder: Path, labels: np.ndarray | None = None, split: str = "train") -
     return str(write_mat(folder / "svhn", split, images, classes if labels is None else labels))
 
 
-def mnist(folder: Path) -> str:
+def mnist(folder: Path, classes: np.ndarray | None = None) -> str:
+    """Official files of 300 and 50 digits, whose classes come in turn or are these (300,)."""
     folder = folder / "mnist"
     folder.mkdir()
     for name, n, seed in (("train", 300, 0), ("t10k", 50, 1)):
         images, labels = pictures(n, 28, 1, seed)
+        labels = labels if classes is None else classes[-n:]
         header = struct.pack(">IIII", 2051, n, 28, 28)
         with gzip.open(folder / f"{name}-images-idx3-ubyte.gz", "wb") as file:
             file.write(header + images.tobytes())
@@ -190,6 +193,38 @@ def test_mnist_small_streams_generated_digits_and_goes_on_where_it_stopped(gener
     real = {row["name"]: row["figures"]["real"] for row in once["rows"] if row["name"].startswith("real data, ")}
     assert real == {"real data, 300 digits": 0.0}
     assert sum(path.stat().st_size for path in (tmp_path / "once").iterdir() if path.is_file()) < 20_000
+
+
+def test_of_a_run_the_checkpoint_is_measured_whose_digits_read_the_held_out_ones_best(tmp_path: Path) -> None:
+    """Truth: the table of the same files when their test digits are those held out, for each checkpoint alone.
+
+    Images of a class are rare or frequent, so that even generators that say always the same have different errors.
+    """
+    classes = np.resize(np.repeat(np.arange(10), np.arange(10) + 1), 300)
+    data, run = mnist(tmp_path, classes), tmp_path / "run"
+    small = {f"model__{name}": value for name, value in (("generator_width", 2), ("generator_dense", (8,)))}
+    models = [checkpoint(run / f"checkpoint_{seed:012}", "mnist28", seed=seed, **small) for seed in (0, 3)]
+    held_out = tmp_path / "held_out"
+    shutil.copytree(data, held_out)
+    for name, head, size in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
+        content = gzip.decompress((held_out / f"train-{name}-ubyte.gz").read_bytes())
+        last = content[:4] + struct.pack(">I", 50) + content[8:head] + content[-50 * size :]
+        (held_out / f"t10k-{name}-ubyte.gz").write_bytes(gzip.compress(last))
+
+    few = ("--samples", "200", "--no-real")
+    alone = [
+        fill_small(evaluate_mnist, model, str(held_out), tmp_path / Path(model).name, "--samples", "1000", "--no-real")
+        for model in models
+    ]
+    chosen = fill_small(evaluate_mnist, str(run), data, tmp_path / "out", *few)
+
+    errors = {model: of["row"]["figures"]["1K"] for model, of in zip(models, alone, strict=True)}
+    assert len(set(errors.values())) > 1, "both draw alike: the choice shows nothing"
+    best = min(errors, key=lambda model: errors[model])
+    assert chosen["row"]["details"]["validation_error_by_checkpoint"] == pytest.approx(errors)
+    assert chosen["row"]["details"]["checkpoint"] == best
+    expected = fill_small(evaluate_mnist, best, data, tmp_path / "best", *few)
+    assert chosen["row"]["figures"] == expected["row"]["figures"]
 
 
 @pytest.mark.parametrize(
