@@ -70,14 +70,13 @@ def test_it_trains_without_ray_and_draws_samples(installed: Path, tmp_path: Path
     assert (tmp_path / "grid.png").stat().st_size > 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_data_run_duplicates_and_verdict_of_an_installed_wheel(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     network = ("--model.generator-width", "4", "--model.discriminator-width", "4", "--quality.samples", "64")
-    size = ("--images", "128", "--quality.held-out", "64", "--snapshot-batches", "2", "--run-name", "run")
+    size = ("--images", "64", "--quality.held-out", "64", "--snapshot-batches", "2", "--run-name", "run")
     model = (
         "--model",
         "models:/dcgan-rooms-generator@candidate",
@@ -104,7 +103,7 @@ def test_data_run_duplicates_and_verdict_of_an_installed_wheel(
             "check-memorization",
             *model,
             "--n",
-            "200",
+            "100",
             "--train",
             "rooms",
             "--held-out",

@@ -14,5 +14,5 @@ def missing_points(tracking_uri: str, result: dict[str, Any]) -> set[tuple[str, 
     told = {(name, line["images_seen"]) for line in log for name in line["metrics"]}
     assert told, "an empty log proves nothing"
     client = MlflowClient(tracking_uri)
-    histories = {name: client.get_metric_history(result["run_id"], name) for name, _ in told}
+    histories = {name: client.get_metric_history(result["run_id"], name) for name in {name for name, _ in told}}
     return told - {(name, point.step) for name, history in histories.items() for point in history}
