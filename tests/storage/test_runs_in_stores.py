@@ -21,12 +21,13 @@ from dcgan_dist.runs.plan import plan_run
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.storage.stored_folder import StoredFolder
 from dcgan_dist.training.whole_checkpoint import state_sha256
+from tests.helpers.fault_proxy import Fault
 from tests.helpers.jobs import draw_rooms
 from tests.helpers.steps import take_steps
 from tests.helpers.tracking_places import new_database
 from tests.helpers.tracking_server import TrackingServer
 from tests.helpers.training_job import TrainingJob
-from tests.storage.store_faults import store
+from tests.storage.store_faults import Place, store
 
 SMALL = {
     "model.generator_width": 8,
@@ -73,12 +74,21 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def store_with(local: Path, name: str) -> Iterator[str]:
-    """Address of a bucket in a store that holds the same rooms and keep list."""
+def store_with(local: Path, name: str) -> Iterator[Place]:
+    """A bucket in a store that holds the same rooms and keep list."""
     with store(name) as place:
         for file in ("rooms", "keep.json"):
             StoredFolder(f"{place.location}/{file}").replace_by(local / file)
-        yield place.location
+        yield place
+
+
+def wait_for_checkpoint(run: TrainConfig, job: TrainingJob, images: int) -> None:
+    """Until the storage has one of so many images."""
+    until, folder = time.monotonic() + 400, RunFolder(run.storage, run.run_name)
+    while not any(path[-19:-7] >= f"{images:012}" for path in CheckpointStore(folder).paths()):
+        assert job.process.poll() is None, job.said
+        assert time.monotonic() < until, job.said
+        time.sleep(0.2)
 
 
 def finish(run: TrainConfig, *, killed_after: int = 0, environment: dict[str, str] | None = None) -> str:
@@ -86,17 +96,14 @@ def finish(run: TrainConfig, *, killed_after: int = 0, environment: dict[str, st
     folder = RunFolder(run.storage, run.run_name)
     if killed_after:
         with TrainingJob(run) as job:
-            until = time.monotonic() + 400
-            while not any(path[-19:-7] >= f"{killed_after:012}" for path in CheckpointStore(folder).paths()):
-                assert job.process.poll() is None, job.said
-                assert time.monotonic() < until, job.said
-                time.sleep(0.2)
+            wait_for_checkpoint(run, job, killed_after)
     with TrainingJob(run, environment=environment) as job:
         assert job.end(400) == 0, job.said
         assert not killed_after or "goes on from" in job.said, job.said
     return folder.read_json("result.json")["sha256"]
 
 
+VARIABLES = [("S3", "AWS_"), ("Google Cloud Storage", "STORAGE_EMULATOR_HOST")]
 SHORT = {"num_workers": "1", "data__loader_workers": 1, "checkpoint_every_images": 32}
 
 
@@ -107,26 +114,49 @@ def local_weights(local: Path) -> str:
     return state_sha256(take_steps(0, 1, plan, "", 4)[0].state())
 
 
+def of_ranks(variables: str, ray_cluster: str) -> dict[str, str]:
+    """Environment of a job on a running cluster that tells its ranks these variables, as a submitted one does."""
+    ranks = {name: value for name, value in os.environ.items() if name.startswith(variables)}
+    job = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"env_vars": ranks}})}
+    return job | {"RAY_ADDRESS": ray_cluster}
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "variables"), [("S3", "AWS_"), ("Google Cloud Storage", "STORAGE_EMULATOR_HOST")])
+@pytest.mark.parametrize(("name", "variables"), VARIABLES)
 def test_a_short_run_in_a_store_ends_with_the_weights_of_local_steps(
     ray_cluster: str, local: Path, local_weights: str, tmp_path: Path, name: str, variables: str
 ) -> None:
     tracking_uri = new_database(tmp_path)
     with store_with(local, name) as place:
-        run = config(place, tracking_uri, 64, **SHORT)
+        run = config(place.location, tracking_uri, 64, **SHORT)
         client = mlflow.MlflowClient(tracking_uri)
-        client.create_experiment(run.experiment, f"{place}/mlflow")
-        # As a submitted job tells its ranks.
-        ranks = {name: value for name, value in os.environ.items() if name.startswith(variables)}
-        job = {"RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"env_vars": ranks}})}
+        client.create_experiment(run.experiment, f"{place.location}/mlflow")
 
-        assert finish(run, environment=job | {"RAY_ADDRESS": ray_cluster}) == local_weights
+        assert finish(run, environment=of_ranks(variables, ray_cluster)) == local_weights
 
         run_id = RunFolder(run.storage, "run").read_json("run.json")["run_id"]
         assert client.list_artifacts(run_id, "grids")
-        assert StoredFolder(f"{place}/mlflow").files("")
+        assert StoredFolder(f"{place.location}/mlflow").files("")
     assert not list(tmp_path.glob("*:*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("name", "variables"), VARIABLES)
+def test_a_run_waits_for_a_store_that_goes_away_and_ends_with_the_same_weights(
+    ray_cluster: str, local: Path, local_weights: str, tmp_path: Path, name: str, variables: str
+) -> None:
+    with store_with(local, name) as place:
+        run = config(place.location, new_database(tmp_path), 64, **SHORT)
+        with TrainingJob(run, environment=of_ranks(variables, ray_cluster)) as job:
+            place.proxy.fault = away = Fault(mode="reset", until=time.monotonic() + 40)
+            wait_for_checkpoint(run, job, 32)
+            place.proxy.fault = busy = Fault(mode="503", times=10)
+            assert job.end(400) == 0, job.said
+
+        assert away.met, "the job came after the outage"
+        assert busy.met == busy.times
+        assert RunFolder(run.storage, "run").read_json("result.json")["sha256"] == local_weights
 
 
 @pytest.mark.slow
@@ -134,7 +164,7 @@ def test_a_short_run_in_a_store_ends_with_the_weights_of_local_steps(
 @pytest.mark.parametrize("name", ["S3", "Google Cloud Storage"])
 def test_a_killed_run_in_a_store_ends_with_the_weights_of_a_local_run(local: Path, name: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        place = stack.enter_context(store_with(local, name))
+        place = stack.enter_context(store_with(local, name)).location
         server = stack.enter_context(tracking(tmp_path / "stored", f"{place}/mlflow"))
         local_server = stack.enter_context(tracking(tmp_path / "local", str(tmp_path / "files")))
 
