@@ -70,7 +70,10 @@ def run_turn(job: TurnJob, arguments: Sequence[str]) -> Exploration:
 def _poses(job: TurnJob, generator: Generator) -> tuple[PoseAxis, PoseAxis]:
     """Proposer and judge, from the two halves of the real faces."""
     real = read_real(job, generator)
-    require(len(real) >= 100, f"`shards` {job.shards} holds {len(real)} faces: at least 100 are needed")
+    require(
+        len(real) >= 100,
+        f"the pose is learnt from at least 100 faces, and of `shards` {job.shards} {len(real)} are read: raise `real`, or name more",
+    )
     order = torch.randperm(len(real), generator=torch.Generator().manual_seed(job.seed))
     return fit_pose(real[order[::2]]), fit_pose(real[order[1::2]])
 

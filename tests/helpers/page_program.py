@@ -38,7 +38,7 @@ SHORTER: dict[str, list[str]] = {
     r"jobs/explore\.py walk": ["--points", "2", "--steps", "3", "--frames", "2", "--real", "50"],
     r"jobs/explore\.py filters": ["--maps", "0", "1", "--top", "4"],
     r"jobs/explore\.py arithmetic": ["--samples", "40", "--trials", "3"],
-    r"jobs/explore\.py turn": ["--real", "60", "--samples", "40", "--trials", "10", "--rows", "2", "--steps", "5"],
+    r"jobs/explore\.py turn": ["--real", "120", "--samples", "40", "--trials", "10", "--rows", "2", "--steps", "5"],
     r"jobs/explore\.py windows": ["--rooms", "150", "--n", "20", "--trials", "16", "--detector-steps", "20"],
     r"-m tests\.refactoring": ["--only", "shards"],
     r"-m dcgan_dist\.bench neighbors": [
