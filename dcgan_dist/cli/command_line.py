@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from dcgan_dist.cli.logs import render_flags, show_logs
+from dcgan_dist.cli.logs import no_long_silence, render_flags, show_logs
 from dcgan_dist.cli.uri_flags import check_address, check_addresses
 from dcgan_dist.cluster.security_checks import ACCEPTED_RISKS, RISKS
 from dcgan_dist.errors import InputError, require
@@ -90,8 +90,16 @@ def _take_accepted_risks(argv: Sequence[str]) -> list[str]:
     return others
 
 
-EXTRAS = {"faiss": "dedup", "lmdb": "lsun", "cv2": "faces", "s3fs": "s3", "gcsfs": "gcs", "torch_fidelity": "quality"}
-EXTRAS |= dict.fromkeys(("onnx", "onnxruntime", "safetensors"), "export")
+EXTRAS = {
+    "faiss": "dedup",
+    "lmdb": "lsun",
+    "cv2": "faces",
+    "s3fs": "s3",
+    "gcsfs": "gcs",
+    "torch_fidelity": "quality",
+    "nicegui": "demo",
+}
+EXTRAS |= dict.fromkeys(("onnx", "onnxruntime"), "export")
 """Extra of the package that brings each library which only some jobs need."""
 
 
@@ -103,7 +111,8 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = main(sys.argv[1:])
+        with no_long_silence():
+            code = main(sys.argv[1:])
     except InputError as error:
         print(f"error: {render_flags(error)}", file=sys.stderr)
         code = 2

@@ -11,21 +11,21 @@ from dcgan_dist.models.classifier import Classifier
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.example_files import import_example
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.models.latents import prior_batches, seeded
+from dcgan_dist.models.latents import seeded
 from dcgan_dist.models.layers import initialise
-from dcgan_dist.models.standing_statistics import has_standing_statistics, restandardise
+from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.models.tensor_files import network_from
 from dcgan_dist.presets import preset
 from dcgan_dist.registry.export_folder import is_export, load_export
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.registry.registry import load_registered
+from dcgan_dist.registry.standing_cache import with_standing_statistics
 from dcgan_dist.storage.copies import local_input
 from dcgan_dist.training.whole_checkpoint import load_checkpoint
 from dcgan_dist.untrusted import refusing
 
 Network = TypeVar("Network", Generator, Discriminator)
 
-STANDING_BATCHES, STANDING_BATCH_SIZE = 100, 128
 UNTRAINED = "untrained:"
 """Before the name of a preset: its discriminator as it is before training."""
 
@@ -43,7 +43,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
             whose averaged generator is taken where it has one, a folder that the job `export` wrote with safetensors, a file
             netG_epoch_*.pth of PyTorch's DCGAN example, or a folder of the arrays that the paper's authors released for
             SVHN. These arrays, and a checkpoint in the middle of a run, have no standing statistics: they are then
-            measured over 100 batches of 128 z of a fixed seed.
+            measured over 100 batches of 128 z of a fixed seed, once, and kept in the user's cache.
         tracking_uri: where the registry is; empty: $MLFLOW_TRACKING_URI or the default storage's database.
 
     Raises:
@@ -56,10 +56,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         return load_registered(model, absolute_tracking_uri(tracking_uri), Generator)
     with local_input(model, "model") as path:
         generator = _from_path(path, Generator, ("generator_ema", "generator"))
-    if has_standing_statistics(generator):
-        return generator.eval()
-    size, dtype = {"batches": STANDING_BATCHES, "batch_size": STANDING_BATCH_SIZE}, next(generator.parameters()).dtype
-    return restandardise(generator, prior_batches(generator.config, **size, seed=0, device="cpu", dtype=dtype))
+    return generator.eval() if has_standing_statistics(generator) else with_standing_statistics(generator)
 
 
 def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> Discriminator:

@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Any
 
+from dcgan_dist.cli.logs import CALM
 from dcgan_dist.cli.progress import ranks_text
 from dcgan_dist.data.shards.index_table import BadSample
 from dcgan_dist.data.stream import BadSampleLog
@@ -71,7 +72,7 @@ class EventRecorder:
                     self.journal.add("first step", images_seen=images_seen)
                     self._first_step_is_due = False
             case events.Metrics(images_seen=images_seen, values=values, progress=progress):
-                _log.info("%s", progress)
+                _log.info("%s", progress, extra=CALM)
                 self._track(values, images_seen)
             case events.Collapse(images_seen=images_seen, alarm=alarm):
                 self.warn(alarm)

@@ -11,6 +11,8 @@ from dcgan_dist.runs.rank_state import RankState
 from dcgan_dist.training.loop import Report
 from dcgan_dist.training.schedule import updates
 
+PLAYERS = ("loss/d", "loss/g", "score/real", "score/fake")
+
 
 class ReportCallback:
     """Called by the training loop on every rank; all keep the log, rank 0 sends it."""
@@ -30,29 +32,36 @@ class ReportCallback:
             "speed/checkpoint_stall_share": self.checkpoints.stalled_seconds / (time.monotonic() - self.began),
         }
         self.state.log.append({"images_seen": report.images_seen, "metrics": dict(report.metrics)})
-        self.link.send(Metrics(images_seen=report.images_seen, values=metrics, progress=self._progress_line(report)))
+        per_epoch = self.plan.shard_plan.steps_per_epoch * self.plan.config.data.batch_size
+        line = progress_line(report, self.plan.images, per_epoch, measuring=self.checkpoints.measuring)
+        self.link.send(Metrics(images_seen=report.images_seen, values=metrics, progress=line))
         if alarm := self.state.alarm.check(report.metrics):
             self.link.send(Collapse(images_seen=report.images_seen, alarm=alarm))
             if self.plan.config.alarm.stop:
                 self.link.send(Failed(reason=f"stopped by the {alarm}"))
                 self.link.stop_wanted = True
 
-    def _progress_line(self, report: Report) -> str:
-        """One calm line: where the run is, how fast, how long still, and how the two players stand."""
-        images, per_epoch = self.plan.images, self.plan.shard_plan.steps_per_epoch * self.plan.config.data.batch_size
-        remaining_seconds = (images - report.images_seen) / max(report.images_per_second, 1e-9)
-        m = report.metrics
-        parts = [
-            f"epoch {report.images_seen / per_epoch:.2f}/{images / per_epoch:g}",
-            f"{report.images_seen:,}/{images:,} images",
-            f"{report.images_per_second:,.0f} images/s",
-            f"ETA {duration(remaining_seconds)}",
-            f"loss D {m.get('loss/d', float('nan')):.3f} G {m.get('loss/g', float('nan')):.3f}",
-            f"D(x) {m.get('score/real', float('nan')):.2f} D(G(z)) {m.get('score/fake', float('nan')):.2f}",
-            f"data wait {report.data_wait_share:.0%}",
-            *(["measuring quality"] if self.checkpoints.measuring else []),
-        ]
-        return " | ".join(parts)
+
+def progress_line(report: Report, images: int, per_epoch: int, *, measuring: bool = False) -> str:
+    """One calm line of at most 100 columns: where the run is, how fast, how long still, and how the two players stand.
+
+    Args:
+        report: of the training loop.
+        images: of the whole run.
+        per_epoch: images.
+        measuring: a checkpoint's quality is measured at the same time.
+    """
+    remaining_seconds = (images - report.images_seen) / max(report.images_per_second, 1e-9)
+    loss_d, loss_g, real, fake = (report.metrics.get(name, float("nan")) for name in PLAYERS)
+    parts = [
+        f"epoch {report.images_seen / per_epoch:.2f}/{images / per_epoch:.4g}",
+        f"{report.images_per_second:,.0f} img/s",
+        f"ETA {duration(remaining_seconds)}",
+        f"loss {loss_d:.2f} {loss_g:.2f}",
+        f"D(x) {real:.2f} D(G(z)) {fake:.2f}",
+        "measuring" if measuring else f"wait {report.data_wait_share:.0%}",
+    ]
+    return " | ".join(parts)
 
 
 def progress_metrics(plan: RunPlan, images_seen: int) -> dict[str, float]:

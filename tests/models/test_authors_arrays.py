@@ -20,7 +20,7 @@ from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.quality import Reference, measure_quality
 from dcgan_dist.quality.sampling import sample_images
-from dcgan_dist.registry import load as models
+from dcgan_dist.registry import standing_cache
 from dcgan_dist.registry.load import load_discriminator, load_generator
 
 # Shape of every array in the authors' order, for random stand-ins where only the format matters.
@@ -105,7 +105,7 @@ def test_names_as_released_and_plain_names_give_the_same_network(arrays: Path, t
 
 
 def test_a_folder_of_arrays_is_a_model_wherever_one_is_named(arrays: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "STANDING_BATCHES", 2)  # how many does not matter here
+    monkeypatch.setattr(standing_cache, "BATCHES", 2)  # how many does not matter here
 
     assert has_standing_statistics(load_generator(str(arrays)))
     assert not has_standing_statistics(load_discriminator(str(arrays)))
