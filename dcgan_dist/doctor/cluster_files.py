@@ -12,8 +12,9 @@ import yaml
 from dcgan_dist.errors import InputError
 from dcgan_dist.untrusted import refusing
 
-PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::\?[^}]*)?\}")
-"""`${NAME}`, or compose's `${NAME:?what to do}`; commands of the files write `$NAME` for what a machine fills in itself."""
+PLACEHOLDER = re.compile(r"\$\{(?!RAY_RUNTIME_ENV_)([A-Z][A-Z0-9_]*)(?::\?[^}]*)?\}")
+"""`${NAME}`, or compose's `${NAME:?what to do}`; commands of the files write `$NAME` for what a machine fills in itself, and
+Ray fills in `${RAY_RUNTIME_ENV_...}`."""
 MOST_FILE_BYTES = 1 << 20
 MOST_VALUES = 1_000_000
 
