@@ -153,6 +153,18 @@ def test_the_pages_show_every_job() -> None:
     assert [path.name for path in JOBS.glob("[!_]*.py") if f"jobs/{path.name}" not in text] == []
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {name for path in PAGES.values() for name in re.findall(r"tests/[\w/]+\.py(?:::\w+)?", path.read_text())}
+    wrong = []
+    for name in named:
+        file, _, function = name.partition("::")
+        path = REPOSITORY / file
+        if not path.is_file() or (function and f"def {function}(" not in path.read_text()):
+            wrong.append(name)
+    assert wrong == []
+    assert len(named) > 30
+
+
 @pytest.fixture
 def clone() -> Iterator[Path]:
     """A clone with small data, whose path is short, as Ray's sockets lie below it."""

@@ -26,7 +26,7 @@ def run_tasks(
     cpus: int = 0,
     gpu_share: float = 0,
 ) -> Iterator[tuple[Task, Result]]:
-    """Each task with its result, as they are finished.
+    """Each task with its result, as they are finished; a cluster is joined before this returns, so before any bar is drawn.
 
     Args:
         function: called as function(shared, task) in some process.
@@ -39,10 +39,14 @@ def run_tasks(
         InputError: a task raised it.
     """
     if cpus == 1 or len(tasks) <= 1:  # not worth starting anything
-        for task in tasks:
-            yield task, function(shared, task)
-        return
+        return ((task, function(shared, task)) for task in tasks)
     join_cluster()
+    return _run_on_cluster(function, shared, tasks, cpus, gpu_share)
+
+
+def _run_on_cluster(
+    function: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], cpus: int, gpu_share: float
+) -> Iterator[tuple[Task, Result]]:
     resources = ray.cluster_resources()
     remote = ray.remote(num_cpus=1, num_gpus=gpu_share if resources.get("GPU") else 0, max_retries=3)(_call)
     shared_reference = ray.put(shared)

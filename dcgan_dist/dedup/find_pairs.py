@@ -216,9 +216,10 @@ def _scores(
             _log.warning("%s: the block is scored again", error)
             waiting.append(start)
     blocks = [(start, first[start : start + BLOCK], second[start : start + BLOCK]) for start in waiting]
+    scored = run_tasks(_score_task, (table, axis), blocks, cpus=cpus)
     with progress_bar(len(first), "pairs" if axis is None else "null", unit="pair") as bar:
         bar.update(len(first) - sum(len(block[1]) for block in blocks))
-        for (start, rows, _), block in run_tasks(_score_task, (table, axis), blocks, cpus=cpus):
+        for (start, rows, _), block in scored:
             write_npz(unfinished / f"scores-{start}.npz", scores=block)
             scores[start : start + BLOCK] = block
             bar.update(len(rows))

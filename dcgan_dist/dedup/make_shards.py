@@ -109,9 +109,10 @@ def _make(
     waiting: list[CorpusShard],
     cpus: int,
 ) -> None:
+    made = run_tasks(task, shared, waiting, cpus=cpus)
     with progress_bar(len(corpus), name) as bar:
         bar.update(len(corpus) - sum(shard.entry.samples for shard in waiting))
-        for shard, _ in run_tasks(task, shared, waiting, cpus=cpus):
+        for shard, _ in made:
             bar.update(shard.entry.samples)
 
 

@@ -2,7 +2,9 @@
 
 import logging
 import shlex
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.html_page import save_page
+from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result, writing
 from dcgan_dist.errors import require
 from dcgan_dist.memorization.check import Memorization, check_thumbnails, learn_coder
@@ -18,6 +21,7 @@ from dcgan_dist.memorization.check_options import MemorizationOptions
 from dcgan_dist.memorization.image_sets import ImageSet, read_image_set, read_real_images
 from dcgan_dist.memorization.memorization_page import memorization_page
 from dcgan_dist.memorization.verdict import LEAST_HELD_OUT
+from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.pictures import to_uint8
 from dcgan_dist.quality.sampling import sample_batches
 from dcgan_dist.registry.champion import ChampionRegistry, Version
@@ -52,18 +56,21 @@ def _check(options: MemorizationOptions, out: Path) -> int:
     tracking_uri = absolute_tracking_uri(options.tracking_uri)
     version = _version(options.model, tracking_uri)  # once: an alias may move while the check runs
     model = version.uri if version else options.model
-    sample_set = read_image_set(
-        _draw(options, model, tracking_uri) if model else _absolute(options.samples, "samples"),
-        "samples",
-        crop=options.crop,
-    )
-    samples = sample_set.images[np.linspace(0, len(sample_set) - 1, min(len(sample_set), options.n)).astype(int)]
+    draw: Callable[[], ImageSet]
+    if model:
+        generator = load_generator(model, tracking_uri)
+        side, draw = generator.config.image_size, partial(_draw, options, generator)
+    else:
+        given = read_image_set(_absolute(options.samples, "samples"), "samples", crop=options.crop)
+        side, draw = given.side, lambda: given
     places = _absolute(options.train, "train"), _absolute(options.held_out, "held_out")
-    train, held_out = read_real_images(*places, side=sample_set.side, crop=options.crop)
+    train, held_out = read_real_images(*places, side=side, crop=options.crop)
+    if len(held_out) < LEAST_HELD_OUT:  # before the minutes that it takes to draw samples and to find out the rest
+        _log.warning("with fewer than %s held-out images the verdict may be fail, but not pass", f"{LEAST_HELD_OUT:,}")
+    sample_set = draw()
+    samples = sample_set.images[np.linspace(0, len(sample_set) - 1, min(len(sample_set), options.n)).astype(int)]
     counts = (f"{len(images):,}" for images in (samples, train, held_out))
     _log.info("%s samples, %s training images, %s held-out images", *counts)
-    if len(held_out) < LEAST_HELD_OUT:  # before the minutes that it takes to find out the rest
-        _log.warning("with fewer than %s held-out images the verdict may be fail, but not pass", f"{LEAST_HELD_OUT:,}")
     with writing(f"`out` {out}", "name another place"):
         out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
 
@@ -93,12 +100,15 @@ def _version(model: str, tracking_uri: str) -> Version | None:
     return ChampionRegistry(tracking_uri).version(model)
 
 
-def _draw(options: MemorizationOptions, model: str, tracking_uri: str) -> np.ndarray:
-    """(n, c, s, s) uint8 samples of a generator."""
-    generator = load_generator(model, tracking_uri)
+def _draw(options: MemorizationOptions, generator: Generator) -> ImageSet:
+    """Samples of a generator."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    batches = sample_batches(generator.to(device), options.n, seed=options.seed)
-    return np.concatenate([to_uint8(batch, generator.config.output).cpu().numpy() for batch in batches])
+    drawn = []
+    with progress_bar(options.n, "samples") as bar:
+        for batch in sample_batches(generator.to(device), options.n, seed=options.seed):
+            drawn.append(to_uint8(batch, generator.config.output).cpu().numpy())
+            bar.update(len(batch))
+    return read_image_set(np.concatenate(drawn), "samples", crop=options.crop)
 
 
 def _result(

@@ -23,7 +23,8 @@ class ShardOptions:
     shard_samples: int = 8192
     """Items of the source that go into one shard."""
     cpus: int = 0
-    """Shards made at once by Ray; 0: as many as the cluster has CPUs; 1: in this process, without Ray."""
+    """Shards made at once by Ray; 1: in this process, without Ray; 0: so where there are few images, else as many as the
+    cluster has CPUs."""
     dry_run: bool = False
     """Print the plan and write nothing."""
 

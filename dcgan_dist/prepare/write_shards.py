@@ -24,6 +24,8 @@ from dcgan_dist.storage.uri import is_uri
 
 PROGRESS_FOLDER = ".prepare"
 STATE_NAME = "source_state.json"
+FEW = 8192
+"""Items that are read in less time than a Ray of its own takes to start."""
 
 _log = logging.getLogger(__name__)
 
@@ -96,9 +98,11 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
     results = {task.name: note for task, note in zip(tasks, notes, strict=True) if note is not None}
     missing = [task for task in tasks if task.name not in results]
     make = partial(make_shard, layout=options.layout, folder=folder)
-    with progress_bar(sum(len(task.items) for task in tasks), source.dataset) as bar:
-        bar.update(sum(len(task.items) for task in tasks if task.name in results))
-        for task, result in run_tasks(make, source, missing, cpus=options.cpus):
+    items, waiting = (sum(len(task.items) for task in some) for some in (tasks, missing))
+    made = run_tasks(make, source, missing, cpus=options.cpus or int(waiting <= FEW))
+    with progress_bar(items, source.dataset) as bar:
+        bar.update(items - waiting)
+        for task, result in made:
             results[task.name] = result
             bar.update(len(task.items))
     return _finish(source, options, folder, [results[task.name] for task in tasks], preparation)

@@ -4,13 +4,11 @@ import re
 from typing import Literal
 
 from dcgan_dist.config import ModelConfig
-from dcgan_dist.registry.model_card import LIMITS, example, latents, shapes
+from dcgan_dist.registry.model_card import LICENCE, LIMITS, SAMPLES, example, latents, shapes
 
 Kind = Literal["generator", "discriminator"]
 
-SAMPLES = "samples.png"
 FRONT_MATTER = re.compile(r"\A---\n.*?^---\n+", re.M | re.S)
-LICENCE = "Licence of the training images"
 
 
 def plain_card(*, name: str, kind: Kind, config: ModelConfig, training: str) -> str:

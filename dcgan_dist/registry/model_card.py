@@ -8,6 +8,8 @@ from dcgan_dist.config import ModelConfig, SupervisedConfig, TrainConfig, flatte
 NOT_AVERAGED = (
     "weights of one step, not averaged: of the kept checkpoint with the least Frechet distance where it was measured"
 )
+LICENCE = "Licence of the training images"
+SAMPLES = "samples.png"
 LIMITS = """
 ## Limits
 
@@ -56,7 +58,13 @@ The {kind} of a DCGAN (Radford, Metz, Chintala, arXiv 1511.06434), preset `{conf
 
 {_quality(quality)}
 
-## Use
+## {LICENCE}
+
+Not recorded with the run: ask where they come from before you publish this model{" or what it draws" * (kind == "generator")}.
+
+{_samples(kind)}## Use
+
+With dcgan_dist, as a network with all its layers:
 
 ```python
 import torch
@@ -65,7 +73,33 @@ from dcgan_dist import load_{kind}
 {kind} = load_{kind}("{uri}", TRACKING_URI)  # the address of this server
 {example(kind, model)}
 ```
-{_command(kind, uri)}{LIMITS}"""
+{_command(kind, uri)}
+{_elsewhere(kind, uri, model)}{LIMITS}"""
+
+
+def _samples(kind: str) -> str:
+    if kind == "discriminator":
+        return ""
+    return f"## Samples\n\n64 samples of seed 0, none picked, are in `extra_files/{SAMPLES}` among the files of this version.\n\n"
+
+
+def _elsewhere(kind: str, uri: str, model: ModelConfig) -> str:
+    """How to load it without this package, and what is different then."""
+    return f"""Without dcgan_dist, as a graph for torch and mlflow alone (MLFLOW_TRACKING_URI names this server):
+
+```python
+import torch
+from mlflow.pytorch import load_model
+
+{kind} = load_model("{uri}")
+{example(kind, model)}
+```
+
+Its mode is fixed: `eval()` and `train()` raise, and there are no layers to look at. Under `torch.no_grad()` it takes less memory.
+
+Over HTTP, on this machine alone: `mlflow models serve --env-manager local --host 127.0.0.1 --model-uri {uri}` answers
+`/invocations` to `{{"inputs": ...}}`.
+"""
 
 
 def _quality(quality: Mapping[str, float]) -> str:

@@ -28,7 +28,9 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.standing_statistics import has_standing_statistics
 from dcgan_dist.models.tensor_files import network_from
+from dcgan_dist.quality.sampling import save_samples
 from dcgan_dist.registry.exported_weights import read_exported_weights
+from dcgan_dist.registry.model_card import SAMPLES
 from dcgan_dist.registry.model_uri import LoggedModelUri, ModelOfRun, parse_model_uri
 from dcgan_dist.registry.versions import find_version
 from dcgan_dist.tracking.runs import TrackedRun
@@ -70,7 +72,7 @@ def register_network(
 
     What is kept: the graph that torch.export makes of the network in eval mode (any batch size), a signature and an
     input example, `extra_files/model_config.json` (ModelConfig, of a classifier ClassifierConfig) and
-    `extra_files/model_card.md`. Among the run's models it is called "generator", "discriminator" or "classifier", also
+    `extra_files/model_card.md`, of a generator `extra_files/samples.png`. Among the run's models it is called "generator", "discriminator" or "classifier", also
     reachable as runs:/<run id>/generator.
 
     Args:
@@ -134,7 +136,11 @@ def _export(network: Generator | Discriminator | Classifier, folder: Path, card:
     config = network.config.model if isinstance(network, Classifier) else network.config
     (folder / "model_config.json").write_text(json.dumps(dataclasses.asdict(network.config), indent=2))
     (folder / "model_card.md").write_text(card)
+    extra_files = [folder / "model_config.json", folder / "model_card.md"]
     frozen = copy.deepcopy(network).cpu().requires_grad_(False)  # so that outputs of the loaded graph need no gradient
+    if isinstance(frozen, Generator):
+        extra_files.append(folder / SAMPLES)
+        save_samples(frozen, folder / SAMPLES, n=64, seed=0)
 
     dtype = np.dtype("float64" if next(frozen.parameters()).dtype == torch.float64 else "float32")
     images, z = (config.image_channels, config.image_size, config.image_size), (config.latent_dim,)
@@ -162,7 +168,7 @@ def _export(network: Generator | Discriminator | Classifier, folder: Path, card:
         ),
         signature=ModelSignature(Schema(specs), Schema([output])),
         input_example=example[0] if len(example) == 1 else example,  # pyright: ignore[reportArgumentType]
-        extra_files=[str(folder / "model_config.json"), str(folder / "model_card.md")],
+        extra_files=[str(file) for file in extra_files],
         pip_requirements=[f"{package}=={version(package)}" for package in ("torch", "mlflow")],
         serialization_format="pt2",
     )

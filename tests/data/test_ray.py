@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import ray
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import stream_batches
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare import write_shards as write_shards_of_source
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
@@ -32,6 +33,28 @@ def test_shards_made_by_tasks_are_those_made_in_process(ray_cluster: str, tmp_pa
 
     assert there.hash == here.hash
     assert len(there.shards) == 5
+
+
+class RemembersWhatItRead(RoomSource):
+    """A source whose readings are seen in the process that made them only."""
+
+    numbers: ClassVar[list[int]] = []
+
+    def read(self, item):  # type: ignore[no-untyped-def]
+        self.numbers.append(item.ref)
+        yield from super().read(item)
+
+
+def test_few_images_are_prepared_in_this_process_and_more_are_not(
+    ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(RemembersWhatItRead(n=30, image_size=16), options(tmp_path / "few", cpus=0))
+    assert len(RemembersWhatItRead.numbers) == 30
+    monkeypatch.setattr(write_shards_of_source, "FEW", 29)
+
+    prepare(RemembersWhatItRead(n=30, image_size=16), options(tmp_path / "more", cpus=0))
+
+    assert len(RemembersWhatItRead.numbers) == 30
 
 
 class KillsItsProcessOnce(RoomSource):

@@ -2,13 +2,12 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dcgan_dist.explore.boxes import masks, read_boxes
 from dcgan_dist.quality.pictures import save_grid
@@ -26,16 +25,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         images, folder / "samples.png", columns=COLUMNS, scale=SCALE, facts={"seed": "7", "model": "models:/rooms/1"}
     )
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The one of this system; none is fetched."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    if program is None:
-        pytest.skip("no browser is installed")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
 
 
 @pytest.fixture

@@ -28,9 +28,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dcgan_dist.errors import InputError
+from dcgan_dist.explore.live_model import LiveModel
 from dcgan_dist.presets import preset
+from dcgan_dist.quality.sampling import fixed_latents
 from dcgan_dist.registry.identify import identify
 from dcgan_dist.registry.load import describe_training, load_discriminator, load_generator
+from dcgan_dist.registry.model_card import model_card
 from dcgan_dist.registry.registry import register_network
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
@@ -208,7 +211,8 @@ def test_an_export_lies_in_a_store_and_is_loaded_from_there(tmp_path: Path) -> N
 def registered(database: str) -> tuple[TrackedRun, Any, np.ndarray]:
     """A run with a registered generator, the generator, and rows of z."""
     run = TrackedRun.create(database, "export", "a run", {}, {})
-    generator, (z,) = drawn_network("generator")
+    generator = drawn_network("generator")[0]
+    z, _ = fixed_latents(generator, 0, 9, seed=0)
     register_network(run, generator, "dcgan-export-generator", card=CARD, tags={"preset": "demo32"})
     return run, generator, z.numpy()
 
@@ -220,6 +224,21 @@ def files_of(run: TrackedRun, folder: Path) -> str:
     )
 
 
+def test_the_card_tells_plain_torch_how_to_load_the_model(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, *_ = registered
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", run.tracking_uri)
+    facts: dict[str, Any] = {"images_seen": 1, "updates": (1, 1), "manifest_hash": "0", "quality": {}}
+    card = model_card(kind="generator", name="dcgan-export-generator", config=preset("demo32"), **facts)
+    _, example = re.findall(r"```python\n(.*?)```", card, re.S)
+    names: dict[str, Any] = {}
+
+    exec(example, names)
+
+    assert names["images"].shape == (64, 3, 32, 32)
+    with pytest.raises(NotImplementedError):
+        names["generator"].eval()
+
+
 def test_one_z_gives_one_image_whatever_loads_the_model(registered: Any, tmp_path: Path) -> None:
     run, generator, z = registered
     expected = generator(torch.from_numpy(z)).detach().numpy()
@@ -228,12 +247,14 @@ def test_one_z_gives_one_image_whatever_loads_the_model(registered: Any, tmp_pat
         assert export([*model, "--format", file_format, "--out", str(tmp_path / file_format)]) == 0
     (tmp_path / "mlflow").mkdir()
     folder = files_of(run, tmp_path)
+    assert Image.open(Path(folder) / "extra_files" / "samples.png").width > 8 * 32
 
     images = {
         "registry": load_generator(model[1], run.tracking_uri)(torch.from_numpy(z)).detach().numpy(),
         "plain torch": load_model(folder)(torch.from_numpy(z)).numpy(),
         "pyfunc": mlflow.pyfunc.load_model(folder).predict(z),
         "safetensors": load_generator(str(tmp_path / "safetensors"))(torch.from_numpy(z)).detach().numpy(),
+        "demo": LiveModel(load_generator(model[1], run.tracking_uri)).samples(9, seed=0).numpy(),
         "ONNX Runtime": onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx").run(None, {"z": z})[0],
     }
 
