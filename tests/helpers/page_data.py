@@ -1,6 +1,7 @@
 """The images, shards and models that the pages take for granted, small and drawn, under the names that the pages give them."""
 
 import itertools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,8 @@ def make_places(text: str, folder: Path) -> None:
         ) or f'"{name}"' in text:
             make(folder / place)
     write_space(folder / "space.json")
+    boxes = [{"image": number, "box": [0.2, 0.2, 0.8, 0.8]} for number in range(20)]
+    (folder / "boxes.json").write_text(json.dumps(boxes))  # in samples of a drawn network nobody finds a window
     wanted = [
         (f"dcgan-{dataset}-{kind}", shape, kind)
         for (dataset, shape), kind in itertools.product(MODELS.items(), ("generator", "discriminator"))

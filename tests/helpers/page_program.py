@@ -39,7 +39,9 @@ SHORTER: dict[str, list[str]] = {
     r"jobs/explore\.py filters": ["--maps", "0", "1", "--top", "4"],
     r"jobs/explore\.py arithmetic": ["--samples", "40", "--trials", "3"],
     r"jobs/explore\.py turn": ["--real", "120", "--samples", "40", "--trials", "10", "--rows", "2", "--steps", "5"],
-    r"jobs/explore\.py windows": ["--rooms", "150", "--n", "20", "--trials", "16", "--detector-steps", "20"],
+    r"jobs/explore\.py windows": [
+        *("--rooms", "150", "--n", "20", "--trials", "16", "--detector-steps", "20", "--boxes", "boxes.json")
+    ],
     r"-m tests\.refactoring": ["--only", "shards"],
     r"-m dcgan_dist\.bench neighbors": [
         *("--sizes", "3000", "--compared-at", "3000", "--faiss-queries", "300", "--collisions", "3000", "--no-l2")
