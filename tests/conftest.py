@@ -6,9 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Before anything imports ray or mlflow: nothing phones home, and no test meets a stranger's cluster or settings.
 os.environ.update(
@@ -58,6 +62,18 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """The browser of this system, opened once for the tests of a file."""
+    from tests.helpers.screenshots import open_browser
+
+    try:
+        with open_browser() as opened:
+            yield opened
+    except LookupError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import base64
 import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 import matplotlib
@@ -32,19 +32,7 @@ _PAGE = _TEMPLATES.from_string(
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{{ title }}</title>
 <style>
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
-figure { margin: 1.2rem 0; } figcaption, caption { color: #555; font-size: .9rem; text-align: left; }
-img { max-width: 100%; height: auto; } img.pixels { image-rendering: pixelated; }
-.wide { overflow-x: auto; margin: 1rem 0; } table { border-collapse: collapse; font-size: .92rem; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #e4e4e4; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.banner { padding: .6rem 1rem; border-left: .4rem solid; border-radius: .2rem; font-weight: 600; }
-.good { background: #e7f5ea; border-color: #2b8a3e; } .bad { background: #fdeaea; border-color: #c92a2a; }
-.unsure { background: #fff6e0; border-color: #e08e00; }
-code { font-size: .9em; overflow-wrap: anywhere; }
-</style>
+{{ style }}</style>
 </head>
 <body>
 <h1>{{ title }}</h1>
@@ -56,27 +44,38 @@ code { font-size: .9em; overflow-wrap: anywhere; }
 """
 )
 
+VERDICTS = {
+    "pass": ("good", "nothing says that the generator copies its training images."),
+    "fail": ("bad", "the generator copies its training images."),
+    "inconclusive": ("unsure", "it cannot be told from these images whether the generator copies."),
+}
+"""Look and meaning of the outcomes of a memorization check."""
+_STYLE = Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8"))
+WIDE = 3
+"""Tables of more columns stand row below row on a narrow screen."""
+
 _TABLE = _TEMPLATES.from_string(
     """\
-<div class="wide"><table>{% if caption %}<caption>{{ caption }}</caption>{% endif %}
+<table{% if wide %} class="wide"{% endif %}>{% if caption %}<caption>{{ caption }}</caption>{% endif %}
 <thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
-<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% endif %}>{{ text_of(cell) }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td{% if cell is number %} class="number"{% endif %}{% if wide and headers[loop.index0] %} \
+data-label="{{ headers[loop.index0] }}"{% endif %}>{{ text_of(cell) }}</td>{% endfor %}</tr>
 {% endfor %}
-</tbody></table></div>
+</tbody></table>
 """
 )
 
 _FIGURE = _TEMPLATES.from_string(
-    '<figure><img{% if pixels %} class="pixels"{% endif %} alt="{{ caption }}" src="data:{{ kind }};base64,{{ data }}">'
+    '<figure><img class="{{ look }}" alt="{{ alt or caption }}" src="data:{{ kind }};base64,{{ data }}">'
     "<figcaption>{{ caption }}</figcaption></figure>"
 )
 
 
 def page(title: str, *sections: Markup) -> str:
     """The whole HTML file; `sections` are what the functions below return."""
-    return _PAGE.render(title=title, sections=sections)
+    return _PAGE.render(title=title, sections=sections, style=_STYLE)
 
 
 def save_page(html: str, path: str | Path) -> Path:
@@ -103,32 +102,76 @@ def banner(text: str, kind: str) -> Markup:
     return Markup('<p class="banner {}">{}</p>').format(kind, text)
 
 
+def verdict_banner(verdict: str) -> Markup:
+    """The outcome of a check for copies of training images: pass, fail or inconclusive; anything else: there was none."""
+    kind, meaning = VERDICTS.get(
+        verdict, ("unsure", "whether the generator copies its training images was not checked.")
+    )
+    return banner(f"Verdict: {verdict}, {meaning}" if verdict in VERDICTS else f"No verdict: {meaning}", kind)
+
+
 def bullets(items: Iterable[str]) -> Markup:
     """A list of sentences."""
     return Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(item) for item in items))
 
 
+def facts(items: Iterable[tuple[str, str | Markup]]) -> Markup:
+    """What a page is about in a few lines: name and value of each."""
+    return _definitions("facts", items)
+
+
+def beside(paper: str, ours: str | Markup) -> Markup:
+    """What the paper says, and beside it what was found here."""
+    return _definitions("beside", [("The paper", paper), ("Here", ours)])
+
+
+def _definitions(kind: str, items: Iterable[tuple[str, str | Markup]]) -> Markup:
+    entries = (Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*item) for item in items)
+    return Markup('<dl class="{}">{}</dl>').format(kind, Markup("").join(entries))
+
+
+def opening(picture: Markup, *parts: Markup) -> Markup:
+    """The first screen: a figure, and at its right, or below it on a narrow screen, what is known of it."""
+    return Markup('<div class="opening">{}<div>{}</div></div>').format(picture, Markup("").join(parts))
+
+
+def gallery(figures: Iterable[Markup], kind: Literal["", "charts"] = "") -> Markup:
+    """Figures side by side, as many as the screen is wide; those of charts are wider."""
+    return Markup('<div class="{}">{}</div>').format(f"gallery {kind}".strip(), Markup("").join(figures))
+
+
+def folded(summary: str, *parts: Markup) -> Markup:
+    """What only some readers want, behind a line that opens it."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(summary, Markup("").join(parts))
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Markup:
-    """A table that scrolls sideways on a narrow screen; numbers are aligned and shown with 4 digits."""
-    return Markup(_TABLE.render(headers=headers, rows=list(rows), caption=caption, text_of=_text_of))
+    """A table whose rows become blocks on a screen too narrow for it; numbers are aligned and shown with 4 digits."""
+    wide = len(headers) > WIDE
+    return Markup(_TABLE.render(headers=headers, rows=list(rows), caption=caption, text_of=_text_of, wide=wide))
 
 
-def figure(image: bytes | Image.Image, caption: str) -> Markup:
-    """A picture inside the page: the bytes of a PNG, JPEG or SVG file, or a PIL image, which becomes a PNG."""
+def figure(image: bytes | Image.Image, caption: str | Markup, alt: str = "") -> Markup:
+    """A picture inside the page: the bytes of a PNG, JPEG or SVG file, or a PIL image, which becomes a PNG.
+
+    Its caption is also what is read out in its place, unless `alt` says it otherwise.
+    """
     if isinstance(image, Image.Image):
         buffer = io.BytesIO()
         image.save(buffer, "PNG", optimize=True)
         image = buffer.getvalue()
     if image.startswith(b"\x89PNG"):
-        kind = "image/png"
+        kind, look = "image/png", "pixels"
+    elif image.startswith(b"\xff\xd8\xff"):
+        kind, look = "image/jpeg", "photograph"
     else:
-        kind = "image/jpeg" if image.startswith(b"\xff\xd8\xff") else "image/svg+xml"
+        kind, look = "image/svg+xml", "chart"
     data = base64.b64encode(image).decode()
-    return Markup(_FIGURE.render(caption=caption, kind=kind, data=data, pixels=kind == "image/png"))
+    return Markup(_FIGURE.render(caption=caption, alt=alt, kind=kind, data=data, look=look))
 
 
-def chart(draw: Callable[[Axes], object], *, width: float = 7.0, height: float = 3.6) -> bytes:
-    """A plot as the bytes of an SVG file.
+def chart(draw: Callable[[Axes], object], *, width: float = 5.6, height: float = 3.2) -> bytes:
+    """A plot as the bytes of an SVG file without a background: on a dark screen its colours are turned over.
 
     Args:
         draw: is given matplotlib axes and draws on them; a legend is added where lines have labels.
@@ -139,8 +182,9 @@ def chart(draw: Callable[[Axes], object], *, width: float = 7.0, height: float =
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "dcgan_dist", "font.family": "sans-serif", "font.size": 10}
     ):
-        plot = Figure(figsize=(width, height), layout="constrained")
+        plot = Figure(figsize=(width, height), layout="constrained", facecolor="none")
         axes = plot.subplots()
+        axes.set_facecolor("none")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         draw(axes)

@@ -13,13 +13,15 @@ from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import Corpus, open_corpus
 from dcgan_dist.dedup.duplicates_page import build_report
+from dcgan_dist.dedup.duplicates_pictures import removed_picture
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus, encode_corpus, timed
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.plan import describe
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives, keep_lists
-from dcgan_dist.dedup.result import KEEP_NAME, PAIRS_NAME, REPORT_NAME, finish, summary, write_pairs_csv
+from dcgan_dist.dedup.result import KEEP_NAME, PAIRS_NAME, PICTURE_NAME, REPORT_NAME, finish, summary, write_pairs_csv
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs, verify_pairs
 from dcgan_dist.errors import InputError
+from dcgan_dist.files import whole_file
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.existing_shards import ShardSource, check_alike
 from dcgan_dist.prepare.write_shards import prepare
@@ -58,6 +60,9 @@ def run_dedup(options: DedupOptions) -> int:
     with timed(seconds, "report"):
         result = summary(options, encoded, verified, chosen, lists)
         save_page(build_report(encoded, verified, chosen, result), options.folder / REPORT_NAME)
+        if picture := removed_picture(encoded.corpus, chosen):
+            with whole_file(options.folder / PICTURE_NAME) as unfinished:
+                unfinished.write_bytes(picture)
     result = finish(options, result | {"seconds": seconds})
     if options.rewrite:
         with timed(seconds, "rewrite"):

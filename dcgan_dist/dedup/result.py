@@ -26,7 +26,7 @@ from dcgan_dist.tracking.runs import TrackedRun
 CURVE_POINTS = 9
 """Radii at which the removed images are counted."""
 EXPERIMENT = "deduplication"
-PAIRS_NAME, KEEP_NAME, REPORT_NAME = "pairs.csv", "keep_list.json", "report.html"
+PAIRS_NAME, KEEP_NAME, REPORT_NAME, PICTURE_NAME = "pairs.csv", "keep_list.json", "report.html", "removed.jpg"
 
 _log = logging.getLogger(__name__)
 

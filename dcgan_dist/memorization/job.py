@@ -19,7 +19,7 @@ from dcgan_dist.errors import require
 from dcgan_dist.memorization.check import Memorization, check_thumbnails, learn_coder
 from dcgan_dist.memorization.check_options import MemorizationOptions
 from dcgan_dist.memorization.image_sets import ImageSet, read_image_set, read_real_images
-from dcgan_dist.memorization.memorization_page import memorization_page
+from dcgan_dist.memorization.memorization_page import closest_pairs, memorization_page
 from dcgan_dist.memorization.verdict import LEAST_HELD_OUT
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.pictures import to_uint8
@@ -30,7 +30,7 @@ from dcgan_dist.registry.model_uri import ModelOfRun, RegisteredVersion, in_regi
 from dcgan_dist.registry.promotion_gate import CHECKED_DATA, VERDICT
 from dcgan_dist.storage.copies import local_output
 
-REPORT_NAME = "report.html"
+REPORT_NAME, PICTURE_NAME = "report.html", "closest_pairs.png"
 FOLDER = "memorization"
 """Where a run keeps the report among its files."""
 
@@ -80,6 +80,7 @@ def _check(options: MemorizationOptions, out: Path) -> int:
     report = memorization_page(title, memorization, samples, train.images, held_out.images)
     with writing(f"`out` {out}", "name another place"):
         save_page(report, out / REPORT_NAME)
+        closest_pairs(samples, train.images, memorization.samples).save(out / PICTURE_NAME, optimize=True)
     write_result(out, _result(options, model, memorization, train, held_out))
     verdict = memorization.verdict
     lines = [f"verdict: {verdict.verdict}", *verdict.reasons, f"report: {options.out.rstrip('/')}/{REPORT_NAME}"]

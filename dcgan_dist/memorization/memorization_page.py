@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import ecdf
 
-from dcgan_dist.cli.html_page import banner, bullets, chart, figure, heading, page, paragraph, table
+from dcgan_dist.cli.html_page import (
+    bullets,
+    chart,
+    facts,
+    figure,
+    folded,
+    gallery,
+    heading,
+    page,
+    paragraph,
+    table,
+    verdict_banner,
+)
 from dcgan_dist.memorization.check import Memorization
 from dcgan_dist.memorization.copying import Calibration, power
 from dcgan_dist.memorization.data_copying import SIGNIFICANT
@@ -20,9 +32,9 @@ from dcgan_dist.memorization.nearest_images import SPACES, Nearest
 from dcgan_dist.quality.pictures import tile
 
 Pixels = NDArray[np.uint8]
-SHOWN = 16
+SHOWN, PICTURED = 12, 8
+"""Closest pairs of a gallery, and of the picture for other pages."""
 RED, BLUE = "#c92a2a", "#1864ab"
-KINDS = {"pass": "good", "fail": "bad", "inconclusive": "unsure"}
 UNITS = {
     "pixels": "L2 distance of 32x32 pixels",
     "code": "bits that differ",
@@ -32,89 +44,119 @@ UNITS = {
 
 def memorization_page(title: str, result: Memorization, samples: Pixels, train: Pixels, held_out: Pixels) -> str:
     """HTML of everything that was measured; thumbnails (n, 3, 32, 32) as the check saw them."""
-    statistics, duplicates = result.statistics, result.duplicates
-    counts = [
-        ("samples", statistics["samples"]),
-        ("training images", statistics["train"]),
-        ("held-out images", statistics["held_out"]),
-        ("near duplicates of training images among these, removed", statistics["near_duplicates_removed"]),
-    ]
-    side_by_side = (
-        "In each pair the training image is on the right. The same places of both galleries have the same rank."
-    )
+    duplicates, calibration = result.duplicates, result.calibration
+    copy_from = calibration.threshold if calibration else np.inf
     parts = [
-        banner(f"Verdict: {result.verdict.verdict}", KINDS[result.verdict.verdict]),
+        verdict_banner(result.verdict.verdict),
+        paragraph("It rests on this:"),
         bullets(result.verdict.reasons),
-        table(("images", "number"), counts),
-        *_copies(result),
-        heading("Most similar pairs"),
-        paragraph(side_by_side),
-        figure(_pairs(samples, train, result.samples), "Samples, most similar first."),
+        facts(_facts(result)),
+        heading("Closest pairs"),
+        paragraph("Samples (left) with the training image (right) that each is most like, closest first."),
+        _pair_gallery(samples, train, result.samples, copy_from),
     ]
     if not duplicates.all():
-        caption = "without near duplicates of training images, most similar first: what is alike by chance."
-        parts.append(figure(_pairs(held_out, train, result.held_out, ~duplicates), f"Held-out images {caption}"))
+        caption = "The same for held-out images, which the generator has never seen: so much is alike by chance."
+        parts += [paragraph(caption), _pair_gallery(held_out, train, result.held_out, shown=~duplicates)]
     if duplicates.any():
-        caption = f"Near duplicates that were removed from the held-out images ({int(duplicates.sum()):,})."
-        parts.append(figure(_pairs(held_out, train, result.held_out, duplicates), caption))
-    return page(title, *parts, *_spaces(result))
-
-
-def _copies(result: Memorization) -> list[Markup]:
-    statistics, calibration = result.statistics, result.calibration
-    if calibration is None:
-        return [paragraph("There is no held-out image to compare with.")]
-    rate, c_t = statistics["copy_rate"], statistics["c_t"]
-    chance = f"so many by chance: p {rate['p_value']:.3g}; {calibration.critical:,} are too many"
-    beyond = f"of {calibration.held_out:,}, those removed included; score above {calibration.threshold:.4f}"
-    limit = "least rate of planted copies that is found with 95 % power"
-    rows: list[tuple[Any, ...]] = [
-        ("copy rate of the samples", f"{rate['rate']:.3%}", f"{rate['low']:.3%} to {rate['high']:.3%} (95 %)"),
-        ("copies among samples", rate["copies"], chance),
-        ("copies among held-out images", calibration.held_out_copies, beyond),
-        ("detection limit", _percent(calibration.limit), limit),
-    ]
-    for kind, planted in statistics["planted"].items():
-        recognised = f"{planted['recognised']:.1%} recognised"
-        rows.append((f"planted, {kind}", _percent(planted["detection_limit"]), recognised))
-    if c_t:
-        by_permutations = (
-            f"p {c_t['p_value']:.3g} by {c_t['permutations']:,} permutations, whose mean C_T is {c_t['permuted_mean']:.2f}; "
-            f"{len(c_t['cells'])} cells; normal approximation p {c_t['p_normal']:.2g}"
+        caption = (
+            f"Near duplicates of training images among the held-out ones, set aside first ({int(duplicates.sum()):,})."
         )
-        alike = c_t["p_exchangeable"] > SIGNIFICANT, f"p {c_t['p_exchangeable']:.3g}"
-        rows += [("C_T", float(c_t["c_t"]), by_permutations), ("training and held-out images are alike", *alike)]
+        parts += [paragraph(caption), _pair_gallery(held_out, train, result.held_out, shown=duplicates)]
+    tests = _tests(result, calibration) if calibration else []
+    return page(title, *parts, *tests, folded("Distances to the nearest training image", *_spaces(result)))
+
+
+def closest_pairs(samples: Pixels, train: Pixels, nearest: Nearest) -> Image.Image:
+    """The samples most like a training image, each beside it: a picture for other pages."""
+    best = _closest(nearest, PICTURED)
+    pairs = np.concatenate([samples[best], train[nearest.most_similar[best]]], axis=3)  # (k, 3, 32, 64)
+    return tile(torch.from_numpy(pairs), columns=4, scale=3)
+
+
+def _facts(result: Memorization) -> list[tuple[str, str]]:
+    statistics, calibration = result.statistics, result.calibration
+    removed = statistics["near_duplicates_removed"]
+    compared = f"{statistics['samples']:,} samples with {statistics['train']:,} training images"
+    if calibration is None:
+        return [("Compared", compared), ("By chance", "unknown: there is no held-out image to compare with")]
+    rate = statistics["copy_rate"]
+    limit = "no rate at all" if calibration.limit is None else f"{calibration.limit:.2%} of the samples on"
+    chance = f"{statistics['held_out_kept']:,} held-out images"
     return [
-        heading("Copies"),
-        table(("what", "value", ""), rows),
-        figure(
-            chart(_power_curve(calibration)),
-            "How surely copies are found, by their rate (planted copies of all kinds).",
+        ("Compared", compared),
+        ("By chance", chance + (f"; {removed:,} near duplicates of training images set aside" if removed else "")),
+        ("Copies", f"{rate['copies']:,} samples ({rate['low']:.2%} to {rate['high']:.2%}, 95 % interval)"),
+        ("Sensitivity", f"copies would have been found from {limit} (95 % power)"),
+    ]
+
+
+def _tests(result: Memorization, calibration: Calibration) -> list[Markup]:
+    """Both tests that the verdict rests on, one outcome each, and how sensitive the first is."""
+    statistics = result.statistics
+    rate, c_t = statistics["copy_rate"], statistics["c_t"]
+    copies, many = rate["copies"], calibration.critical
+    allowed = f"{many:,}" if many <= calibration.samples else "more than all"
+    background = f"{calibration.held_out_copies:,} of {calibration.held_out:,} held-out images"
+    rows = [
+        ("copies among the samples", f"{copies:,} ({background})", allowed, "found" if copies >= many else "not found")
+    ]
+    if c_t:
+        nearer = c_t["p_value"] <= SIGNIFICANT
+        alike = c_t["p_exchangeable"] > SIGNIFICANT
+        outcome = "not found" if not nearer else "found" if alike else "not valid: held-out images are of another kind"
+        measured = f"C_T {c_t['c_t']:.1f}, p {c_t['p_value']:.3g} of {c_t['permutations']:,} permutations"
+        rows.append(
+            ("samples lie nearer to training images than to held-out ones", measured, f"p {SIGNIFICANT}", outcome)
+        )
+    planted = [
+        (kind, f"{copies_made['recognised']:.1%}", _percent(copies_made["detection_limit"]))
+        for kind, copies_made in statistics["planted"].items()
+    ]
+    caption = (
+        "Copies made by us and hidden among samples: the share that is recognised, and the least rate that is found."
+    )
+    return [
+        heading("What was tested"),
+        table(("test", "measured", "too much from", "outcome"), rows),
+        table(("planted copies", "recognised", "found from"), planted, caption),
+        gallery(
+            [
+                figure(
+                    chart(_power_curve(calibration)), "How surely copies are found, by their rate among the samples."
+                ),
+                figure(
+                    chart(_scores(result)), "How like the most similar training image: samples beside held-out images."
+                ),
+            ],
+            "charts",
         ),
-        figure(chart(_scores(result)), "How like the most similar training image: samples beside held-out images."),
     ]
 
 
 def _spaces(result: Memorization) -> list[Markup]:
     charts, rows = [], []
     for space in SPACES:
-        facts = result.statistics["spaces"][space]
+        measured = result.statistics["spaces"][space]
         charts.append(figure(chart(_distances(result, space)), f"{space}: distribution functions with 95 % bands."))
-        row: list[Any] = [space, facts["hubs"]["most"], f"{facts['hubs']['share_of_ten']:.2%}"]
-        if "mann_whitney" in facts:
-            ranks, real = facts["mann_whitney"], facts["authenticity"]
-            row += [f"{facts['hubs_of_held_out']['share_of_ten']:.2%}", ranks["z"], f"{ranks['share_below']:.1%}"]
-            row.append(f"{facts['nearer_than_threshold']['rate']:.2%}")
+        row: list[Any] = [space, measured["hubs"]["most"], f"{measured['hubs']['share_of_ten']:.2%}"]
+        if "mann_whitney" in measured:
+            ranks, real = measured["mann_whitney"], measured["authenticity"]
+            row += [f"{measured['hubs_of_held_out']['share_of_ten']:.2%}", f"{ranks['share_below']:.1%}"]
+            row.append(f"{measured['nearer_than_threshold']['rate']:.2%}")
             row.append(f"{real['samples']:.1%} - {real['held_out']:.1%} = {real['difference']:+.1%}")
         rows.append(row)
     headers = ["space", "most frequent neighbour", "ten most frequent", "the same of held-out"]
-    headers += ["Mann-Whitney z", "samples nearer", "nearer than 0.1 % of held-out", "authenticity"]
-    meaning = (
-        "z is negative where samples lie nearer to training images than held-out images do. Smooth samples do so without "
-        "copying; the verdict therefore rests on copies that a verifier recognises and on C_T by permutations."
+    headers += ["samples nearer", "nearer than 0.1 % of held-out", "authenticity"]
+    meanings = (
+        "most frequent neighbour: samples whose nearest training image is one and the same; ten most frequent: share of "
+        "samples that the ten most frequent ones take, where much more than of held-out images speaks of copies",
+        "samples nearer: share of pairs of a sample and a held-out image in which the sample lies nearer; smooth samples lie "
+        "nearer without copying, so the verdict does not rest on it",
+        "authenticity: share of images farther from their nearest training image than that one is from its own nearest, "
+        "samples minus held-out images",
     )
-    title = heading("Distances to the nearest training image")
-    return [title, *charts, table(headers, rows), paragraph(meaning)]
+    return [gallery(charts, "charts"), table(headers, rows), bullets(meanings)]
 
 
 def _percent(value: float | None) -> str:
@@ -170,9 +212,21 @@ def _distances(result: Memorization, space: str) -> Callable[[Axes], None]:
     return draw
 
 
-def _pairs(images: Pixels, train: Pixels, nearest: Nearest, shown: NDArray[np.bool_] | None = None) -> Image.Image:
-    """The most similar pairs side by side, four to a row; of all images, or of those that are `shown`, (n,)."""
+def _pair_gallery(
+    images: Pixels, train: Pixels, nearest: Nearest, copy_from: float = np.inf, shown: NDArray[np.bool_] | None = None
+) -> Markup:
+    """The most similar pairs side by side; of all images, or of those that are `shown`, (n,)."""
+    return gallery(
+        figure(
+            Image.fromarray(np.concatenate([images[row], train[nearest.most_similar[row]]], 2).transpose(1, 2, 0)),
+            f"score {nearest.scores[row]:.3f}" + (", a copy" if nearest.scores[row] > copy_from else ""),
+            f"An image beside the training image that it is most like, score {nearest.scores[row]:.3f}",
+        )
+        for row in _closest(nearest, SHOWN, shown)
+    )
+
+
+def _closest(nearest: Nearest, count: int, shown: NDArray[np.bool_] | None = None) -> list[int]:
+    """Rows of the most similar pairs, best first."""
     scores = nearest.scores if shown is None else np.where(shown, nearest.scores, -np.inf)
-    best = [row for row in np.argsort(-scores, kind="stable")[:SHOWN] if np.isfinite(scores[row])]
-    pairs = np.concatenate([images[best], train[nearest.most_similar[best]]], axis=3)  # (k, 3, 32, 64)
-    return tile(torch.from_numpy(pairs), columns=4, scale=3)
+    return [int(row) for row in np.argsort(-scores, kind="stable")[:count] if np.isfinite(scores[row])]

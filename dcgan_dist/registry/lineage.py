@@ -59,6 +59,50 @@ def _of_version(version: ModelVersion) -> Lineage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRecord:
+    """What is known of the training of a network."""
+
+    settings: dict[str, str]
+    """Dotted path -> value."""
+    images_seen: int
+    """Real images seen, by all ranks."""
+    epochs: float = 0.0
+    """Passes over the data until then; 0: unknown."""
+    seconds: float = 0.0
+    """From the run's first start to its end; 0: unknown."""
+    quality: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Metric -> value when it was first measured, and of the network."""
+
+
+def training_record(run_id: str, tracking_uri: str, images_seen: int = 0) -> TrainingRecord:
+    """What a run recorded until a network had seen so many images; 0: until its end.
+
+    Raises:
+        InputError: no answer, or no such run.
+    """
+    client = connect(tracking_uri, must_exist=True)
+    with refusals_as_input_errors(tracking_uri):
+        run = client.get_run(run_id)
+        began, ended = run.info.start_time or 0, run.info.end_time or 0
+        quality = {}
+        for name in sorted(name for name in run.data.metrics if name.startswith("quality/")):
+            history = sorted(client.get_metric_history(run_id, name), key=lambda point: point.step)
+            until = [point.value for point in history if not images_seen or point.step <= images_seen]
+            if until:
+                quality[name] = until[0], until[-1]
+        progress = client.get_metric_history(run_id, "progress/epoch")
+    last = max(progress, key=lambda point: point.step, default=None)
+    seen = images_seen or (last.step if last else 0)
+    return TrainingRecord(
+        settings=dict(run.data.params),
+        images_seen=seen,
+        epochs=last.value / last.step * seen if last and last.step else 0.0,
+        seconds=max(0, ended - began) / 1000,
+        quality=quality,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SampleGrid:
     """Samples that a run drew while it was trained."""
 

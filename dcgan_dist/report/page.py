@@ -8,13 +8,16 @@ from typing import Any
 from markupsafe import Markup
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
-from dcgan_dist.cli.html_page import heading, page, paragraph, save_page
+from dcgan_dist.cli.html_page import facts, folded, heading, opening, page, paragraph, save_page, verdict_banner
 from dcgan_dist.cli.result_file import writing
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.registry.identify import identify, open_generator
+from dcgan_dist.registry.model_uri import in_registry
+from dcgan_dist.report.model_facts import model_facts, record_of, verdict_of
 from dcgan_dist.report.report_options import ReportJob
-from dcgan_dist.report.report_pictures import sample_pictures
-from dcgan_dist.report.sections import order, read_results, section, values
+from dcgan_dist.report.report_pictures import sample_picture, training_grids
+from dcgan_dist.report.result_values import values
+from dcgan_dist.report.sections import details, order, read_results, section, training
 from dcgan_dist.storage.copies import local_output
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
@@ -30,42 +33,49 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> str:
     tracking_uri = absolute_tracking_uri(job.tracking_uri)
     generator = open_generator(job.model, tracking_uri)
     identity = identify(job.model, tracking_uri)
+    record = record_of(identity, results, tracking_uri)
     command = shlex.join(["python", "jobs/report.py", *arguments])
-    parts = [
-        *_about(generator, identity),
-        *sample_pictures(generator, identity, tracking_uri, job.seed),
+    sections = [
+        verdict_banner(verdict_of(identity, results)[0]),
+        opening(sample_picture(generator, job.seed), facts(model_facts(generator, identity, record, results))),
+        *(training(record, training_grids(identity, tracking_uri)) if record else []),
         *(element for result in results for element in section(result)),
-        heading("This page"),
-        paragraph(Markup("Made by <code>{}</code>").format(command)),
+        heading("Appendix"),
+        folded("The model", values({**{k: v for k, v in identity.items() if v}, "generator": _shape(generator)})),
+        *map(details, results),
+        folded(
+            "This page",
+            paragraph(Markup("Made by <code>{}</code>").format(command)),
+            paragraph(
+                "Every image is drawn with standing batch normalisation statistics: it does not depend on its batch mates."
+            ),
+        ),
     ]
     out = absolute(job.out, "out")
     out = out if out.endswith(".html") else f"{out.rstrip('/')}/report.html"
     with local_output(out, "out") as file:
         with writing(f"`out` {out}", "name another place"):
-            save_page(page(f"Report on {identity['uri']}", *parts), file)
+            save_page(page(_title(identity), *sections), file)
         if job.track:
             _track(job, tracking_uri, identity, file)
     return out
 
 
-def _about(generator: Generator, identity: dict[str, Any]) -> list[Markup]:
+def _title(identity: dict[str, Any]) -> str:
+    """The model's name, without the folders of this machine."""
+    uri = identity["uri"]
+    return uri.removeprefix("models:/") if in_registry(uri) else Path(uri).name
+
+
+def _shape(generator: Generator) -> dict[str, Any]:
     config = generator.config
     prior = "uniform(-1, 1)" if config.latent_distribution == "uniform" else "N(0, 1)"
-    maps = [f"{m * config.generator_width}" for m in config.generator_maps]
-    shape = {
-        "images": f"{config.image_channels} x {config.image_size} x {config.image_size}",
+    return {
         "z": f"{config.latent_dim} from {prior}",
-        "maps": ", ".join(maps),
+        "maps": ", ".join(f"{maps * config.generator_width}" for maps in config.generator_maps),
         "kernels": f"{config.kernel_size} x {config.kernel_size}",
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
     }
-    return [
-        paragraph(
-            "Every image is drawn with standing batch normalisation statistics: it does not depend on its batch mates."
-        ),
-        heading("Model"),
-        values({**{k: v for k, v in identity.items() if v}, "generator": shape}),
-    ]
 
 
 def _track(job: ReportJob, tracking_uri: str, identity: dict[str, Any], out: Path) -> None:

@@ -1,17 +1,22 @@
 """Sections of a model's report, one per result.json, each beside what the paper says."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from dcgan_dist.cli.html_page import banner, bullets, figure, heading, paragraph, table
+from dcgan_dist.cli.html_page import beside, bullets, figure, folded, gallery, heading, paragraph, table
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError
+from dcgan_dist.registry.lineage import TrainingRecord
 from dcgan_dist.report.report_pictures import shrunk
+from dcgan_dist.report.result_values import values
 from dcgan_dist.untrusted import is_plain_path, parse_json, read_file, refusing
 
+STORY = ("dedup", "check_memorization", "evaluate", "search", "explore")
+"""Jobs in the order of the paper's sections."""
 EXPLORATIONS = ("walk", "filters", "windows", "arithmetic", "turn")
 EARLIER_RESULTS = {
     "table": "evaluate",
@@ -21,24 +26,24 @@ EARLIER_RESULTS = {
     "images_seen": "train",
 }
 """Key of a result that has no `job` -> the job that wrote it."""
-TRAINING_FIGURES = "run_name run_id images_seen status seconds_of_this_start manifest_hash sha256 quality"
-TRAINING_SETTINGS = "preset dataset epochs schedule norm_group seed ema_half_life_images model data"
 
+TRAINING = (
+    "Section 4: Adam 2e-4 with beta1 0.5, batches of 128. LSUN bedrooms are shown after 1 epoch (figure 2), which already look "
+    "like bedrooms, and after 5 (figure 3), whose repeated textures are a sign of underfitting."
+)
 DEDUPLICATION = (
-    "4.1.1: a 3072-128-3072 de-noising autoencoder, equal 128-bit codes are near duplicates; about 275,000 of 3 million LSUN "
-    "bedrooms were removed, with a false positive rate below 1 in 100."
+    "Section 4.1.1: about 275,000 of 3 million LSUN bedrooms (9 %) were removed as near duplicates, by equal 128-bit codes of "
+    "an autoencoder; less than 1 in 100 of them falsely."
 )
 MEMORIZATION = (
-    "4.1: one epoch at a small learning rate cannot memorize; later sections show smooth latent walks. The paper has no test; "
-    "this one compares samples with their nearest training images."
+    "Section 4.1: no test. One epoch at a small learning rate cannot memorize, it says, and latent walks are smooth."
 )
 TABLES = {
-    "cifar10": "5.1: CIFAR-10 from features of a discriminator trained on ImageNet-1k: 82.8 % (400 labels per class: 73.8 %).",
-    "svhn": "5.2: SVHN with 1000 labels from discriminator features and a linear SVM: 22.48 % test error.",
-    "mnist": "Released code and appendix: nearest neighbour error on MNIST from generated training digits.",
+    "cifar10": "Section 5.1: CIFAR-10 from features of a discriminator trained on ImageNet-1k: 82.8 % (400 labels per class: 73.8 %).",
+    "svhn": "Section 5.2: SVHN with 1000 labels from discriminator features and a linear SVM: 22.48 % test error.",
+    "mnist": "Released code and appendix: nearest neighbour error on MNIST from 50,000 generated digits: 2.98 %.",
 }
-SEARCH = "5.2: a supervised CNN of the same architecture, best of 64 random settings: 28.87 % validation error."
-TRAINING = "4: Adam 2e-4, beta1 0.5, batches of 128; LSUN samples are shown after 1 and 5 epochs."
+SEARCH = "Section 5.2: a supervised CNN of the same architecture, best of 64 random settings: 28.87 % validation error."
 
 
 class Result(NamedTuple):
@@ -46,6 +51,12 @@ class Result(NamedTuple):
 
     path: Path
     content: dict[str, Any]
+
+    @property
+    def job(self) -> str:
+        """The job that wrote it: the first word of its `job`; results of earlier versions are known by a key of theirs."""
+        name = str(self.content.get("job", ""))
+        return name.partition(" ")[0] or next((job for key, job in EARLIER_RESULTS.items() if key in self.content), "")
 
 
 def read_results(paths: Iterable[str]) -> list[Result]:
@@ -65,47 +76,101 @@ def read_results(paths: Iterable[str]) -> list[Result]:
     return results
 
 
-def job_of(result: Result) -> str:
-    """The job that wrote a result: the first word of its `job`; results of earlier versions are known by a key of theirs."""
-    name = str(result.content.get("job", ""))
-    return name.partition(" ")[0] or next((job for key, job in EARLIER_RESULTS.items() if key in result.content), "")
+def refusing_result(result: Result) -> AbstractContextManager[None]:
+    """Raise InputError where a result lacks what its job writes."""
+    return refusing(f"`results` {result.path} is not what the job wrote", "run it again")
+
+
+def training(record: TrainingRecord, grids: Iterable[Markup]) -> list[Markup]:
+    """How a model was trained, beside how the paper's was, and grids drawn on the way."""
+    settings = record.settings
+    adam = f"Adam {settings.get('optimizer_d.lr', '?')} with beta1 {settings.get('optimizer_d.beta1', '?')}"
+    ours = f"Preset {settings.get('preset', 'unknown')}: {adam}, batches of {settings.get('data.batch_size', '?')}."
+    return [heading("Training"), beside(TRAINING, ours), gallery(grids, "charts")]
 
 
 def section(result: Result) -> list[Markup]:
-    """What a result says, beside what the paper says; a result of another job as a table of its values.
+    """What a result says in a sentence, beside what the paper says, with its picture; nothing for results of other jobs.
 
     Raises:
         InputError: it lacks what its job writes.
     """
-    with refusing(f"`results` {result.path} is not what the job wrote", "run it again"):
-        return WRITERS.get(job_of(result), _values_alone)(result)
+    with refusing_result(result):
+        return WRITERS[result.job](result) if result.job in WRITERS else []
+
+
+def details(result: Result) -> Markup:
+    """Everything that a result holds, folded."""
+    name = str(result.content.get("job") or result.job or "a result")
+    with refusing_result(result):
+        return folded(f"All values of {name} ({result.path.parent.name})", values(result.content))
 
 
 def order(result: Result) -> tuple[int, int, str]:
     """Place of a result's section in the report: by job, explorations as the paper has them, then by name or path."""
-    job, name = job_of(result), str(result.content.get("job", result.path))
-    exploration = name.removeprefix("explore ")
-    return _place(job, tuple(WRITERS)), _place(exploration, EXPLORATIONS), name
+    name = str(result.content.get("job", result.path))
+    return _place(result.job, STORY), _place(name.removeprefix("explore "), EXPLORATIONS), name
 
 
 def _place(name: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else len(names)
 
 
+def _picture(result: Result, name: str, caption: str) -> list[Markup]:
+    """The picture that a job left beside its result; nothing where there is none."""
+    path = result.path.parent / name
+    return [figure(shrunk(path.read_bytes()), caption)] if path.is_file() else []
+
+
 def _exploration(result: Result) -> list[Markup]:
     content = result.content
-    name = content["job"].removeprefix("explore ").capitalize()
-    parts = [heading(name), paragraph(f"The paper: {content['paper']}")]
+    name = content["job"].removeprefix("explore ")
+    found = findings(name, content["figures"]) or "see the picture"
+    parts = [heading(name.capitalize()), beside(content["paper"], f"{found[0].upper()}{found[1:]}.")]
     for picture in content["pictures"]:
         file = result.path.parent / picture["file"]
         if file.suffix == ".png" and is_plain_path(picture["file"]) and file.is_file():
             # The page has the caption as text, so the picture's own is cut off.
-            picture_bytes = shrunk(file.read_bytes(), height=picture.get("caption_at"))
-            line = f"{picture['caption']} {content['model']['uri']}, seed {content['seed']}; {content['command']}"
-            parts.append(figure(picture_bytes, line))
+            parts.append(figure(shrunk(file.read_bytes(), height=picture.get("caption_at")), picture["caption"]))
         else:
             parts.append(paragraph(f"{picture['caption']} ({picture['file']}, beside the result)"))
-    return [*parts, values(content["figures"])]
+    return parts
+
+
+def findings(name: str, figures: dict[str, Any]) -> str:
+    """The figures of an exploration that matter, in a phrase; empty where it measured nothing."""
+
+    def share(figure: dict[str, Any]) -> str:
+        return f"{figure['share']:.0%}"
+
+    match name:
+        case "walk":
+            walks = {key: walk["features"]["ratio"] for key, walk in figures.get("linear", {}).items()}
+            if "walk" not in walks:
+                return ""
+            recalled = walks.get("nearest_real_images")
+            beside_it = f" (of the nearest real images: {recalled:.1f})" if recalled else ""
+            return f"the largest step of the walk is {walks['walk']:.1f} times the mean one{beside_it}"
+        case "filters":
+            halves = [figures[key]["share_of_pixels_with_half_of_the_gradient"] for key in ("trained", "random")]
+            return f"half of the gradient lies in {halves[0]:.1%} of the pixels, of a random D in {halves[1]:.1%}"
+        case "windows" if "before" in figures:
+            layers = {key: layer for key, layer in figures.items() if isinstance(layer, dict) and "after" in layer}
+            return f"windows in {share(figures['before'])} of the samples; " + "; ".join(
+                f"in {share(layer['after'])} without {layer['dropped']} of {layer['maps']} maps of {key} (as many random maps: "
+                f"{share(layer['after_dropping_as_many_random_maps'])})"
+                for key, layer in layers.items()
+            )
+        case "arithmetic":
+            sums = {key: sums for key, sums in figures.items() if isinstance(sums, dict) and "results" in sums}
+            return "; ".join(
+                f"{key}: {share(judged['results'])} of the results are so, {share(judged['c_alone'])} of C alone"
+                for key, judged in sums.items()
+            )
+        case "turn" if "n" in figures:
+            turned, astray = figures["turned_left_from_end_to_end"], figures["same_along_a_random_axis"]
+            return f"{share(turned)} of {turned['n']:,} samples turn, along a random axis {share(astray)}"
+    return ""
 
 
 def _table(result: Result) -> list[Markup]:
@@ -119,133 +184,73 @@ def _table(result: Result) -> list[Markup]:
             shown = "" if value is None else f"{value:.2f}"
             figures.append(f"{shown} +- {spread:.2f}" if shown and spread is not None else shown)
         rows.append([row["name"], *figures, row["source"]])
-    paper = TABLES.get(content["table"], "")
+    ours = next((row for row in content["rows"] if row["source"] == "this run"), None)
+    here = f"{ours['name']}: {_percentages(ours['figures'])}." if ours else "See the table."
     return [
         heading(f"Table: {content['table']}"),
-        *([paragraph(f"The paper: {paper}")] if paper else []),
+        beside(TABLES.get(content["table"], "Not in the paper."), here),
         table(["", *columns, "from"], rows, f"Protocol {content.get('protocol', '')}; percent."),
         *_deviations(content),
-        _origin(content),
     ]
+
+
+def _percentages(figures: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.2f} %" for name, value in figures.items() if value is not None)
 
 
 def _deviations(content: dict[str, Any]) -> list[Markup]:
     """What our protocol does otherwise than the paper's."""
     deviations = content.get("deviations")
-    return [paragraph("In what ours differs:"), bullets(deviations)] if deviations else []
+    return [folded(f"In what ours differs ({len(deviations)})", bullets(deviations))] if deviations else []
 
 
 def _search(result: Result) -> list[Markup]:
     content = result.content
-    names = ("error", "finished", "failed", "stopped", "best", "row", "paper_row")
-    parts = [
+    best, row = content.get("best") or {}, content.get("row") or {}
+    ours = [f"it failed: {content['error']}"] if "error" in content else []
+    if "validation_error_percent" in best:
+        ours.append(f"best trial {best['validation_error_percent']:.2f} % validation error")
+    if test := row.get("test_error_percent"):
+        ours.append(f"its settings on {test['draws']} fresh draws of labels {test['mean']:.2f} % test error")
+    found = "; ".join([f"{content.get('finished', 0):,} trials finished", *ours])
+    return [
         heading("Search: a supervised network of the same shape"),
-        paragraph(f"The paper: {SEARCH}"),
-        values({name: content[name] for name in names if name in content}),
+        beside(SEARCH, f"{found}."),
+        *_picture(result, "search.png", "Settings and validation error of the trials, the best one in red."),
         *_deviations(content),
     ]
-    picture = result.path.parent / "search.png"
-    if picture.is_file():
-        parts.append(figure(shrunk(picture.read_bytes()), "Validation error of the trials."))
-    return [*parts, _origin(content)]
 
 
 def _deduplication(result: Result) -> list[Markup]:
-    content = {key: value for key, value in result.content.items() if not isinstance(value, list)}
-    content.pop("job", None)
-    removed, images = content.get("near_duplicates"), content.get("thinned_images")
-    parts = [heading("De-duplication"), paragraph(f"The paper: {DEDUPLICATION}")]
-    if removed is not None and images:
-        parts.append(paragraph(f"Here: {removed:,} of {images:,} images are near duplicates ({removed / images:.1%})."))
-    return [*parts, values(content), _origin(content)]
+    content = result.content
+    removed, images = content["near_duplicates"], content["thinned_images"]
+    ours = f"{removed:,} of {images:,} images removed ({removed / max(1, images):.1%})"
+    shares = [test["share"] for test in content.get("false_discovery", {}).values()]
+    sure = f", by estimate {min(shares):.2%} to {max(shares):.2%} of the pairs falsely" if shares else ""
+    caption = "Removed images (red frame), each beside the image that stays in its place (green frame)."
+    return [
+        heading("De-duplication"),
+        beside(DEDUPLICATION, f"{ours}{sure}."),
+        *_picture(result, "removed.jpg", caption),
+    ]
 
 
 def _memorization(result: Result) -> list[Markup]:
-    content = dict(result.content)
-    content.pop("job", None)
-    verdict, reasons = content.pop("verdict"), content.pop("reasons", [])
-    kind = {"pass": "good", "fail": "bad"}.get(verdict, "unsure")
-    parts = [heading("Memorization"), paragraph(f"The paper: {MEMORIZATION}"), banner(f"Verdict: {verdict}", kind)]
-    parts += [bullets(reasons)] if reasons else []
-    return [*parts, values(content), _origin(content)]
-
-
-def _training(result: Result) -> list[Markup]:
     content = result.content
-    config = content.get("config", {})
-    shown = {name: content[name] for name in TRAINING_FIGURES.split() if name in content}
-    shown["config"] = {name: config[name] for name in TRAINING_SETTINGS.split() if name in config}
-    return [heading("Training"), paragraph(f"The paper: {TRAINING}"), values(shown)]
-
-
-def _values_alone(result: Result) -> list[Markup]:
-    return [heading(f"Result: {result.path.parent.name}"), values(result.content), _origin(result.content)]
+    reasons = "; ".join(content.get("reasons", []))
+    caption = "The samples most like a training image, each beside it."
+    return [
+        heading("Memorization"),
+        beside(MEMORIZATION, f"{content['verdict'].capitalize()}: {reasons}."),
+        *_picture(result, "closest_pairs.png", caption),
+    ]
 
 
 WRITERS = {
-    "train": _training,
     "explore": _exploration,
     "evaluate": _table,
     "search": _search,
     "dedup": _deduplication,
     "check_memorization": _memorization,
 }
-"""Sections by job, in their order on the page."""
-
-
-def values(content: dict[str, Any]) -> Markup:
-    """Nested values: what has the same names side by side as a table, all else as rows of dotted name and value.
-
-    Shares with an interval stand on one line, long lists are cut.
-    """
-    rows: list[tuple[str, Any]] = []
-    families: dict[tuple[str, ...], dict[str, list[Any]]] = {}
-    for name, value in _nodes("", content):
-        if not isinstance(value, dict) or _is_share(value):
-            rows += [(name, _shown(value))] if value is not None else []
-        elif name and value and all(isinstance(number, int | float) for number in value.values()):
-            families.setdefault(tuple(value), {})[name] = list(value.values())
-    tables = []
-    for names, members in families.items():
-        if len(members) > 1 and len(names) > 1:
-            columns = ["", *(name.replace("_", " ") for name in names)]
-            tables.append(table(columns, [[member, *figures] for member, figures in members.items()]))
-            shown = {f"{member}.{name}" for member in members for name in names}
-            rows = [row for row in rows if row[0] not in shown]
-    return Markup("").join([*tables, table(("figure", "value"), rows)] if rows else tables)
-
-
-def _nodes(name: str, content: Any) -> Iterable[tuple[str, Any]]:
-    """Nested values by dotted name, dictionaries before what they hold; a share with its interval is one value."""
-    yield name, content
-    if isinstance(content, dict) and not _is_share(content):
-        for key, value in content.items():
-            yield from _nodes(f"{name}.{key}" if name else str(key), value)
-
-
-def _is_share(content: dict[str, Any]) -> bool:
-    return {"k", "n", "share", "low", "high"} <= content.keys()
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, dict):
-        count = f"{value['k']:,} of {value['n']:,}"
-        return f"{value['share']:.1%} ({count}; 95 % interval {value['low']:.1%} to {value['high']:.1%})"
-    if isinstance(value, list):
-        shown = ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in value[:20])
-        return shown + (f", ... ({len(value)} in all)" if len(value) > 20 else "")
-    return value
-
-
-def _origin(content: dict[str, Any]) -> Markup:
-    """Model version, seed and command of a result, as far as it tells."""
-    model = content.get("model")
-    shown = {
-        "model": model.get("uri") if isinstance(model, dict) else model,
-        "seed": content.get("seed"),
-        "command": content.get("command"),
-    }
-    line = Markup("; ").join(
-        Markup("{} <code>{}</code>").format(name, value) for name, value in shown.items() if value is not None
-    )
-    return paragraph(line) if line else Markup("")
+"""Sections by job."""

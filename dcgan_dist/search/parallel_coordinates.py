@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -12,14 +13,25 @@ from numpy.typing import NDArray
 def save_parallel_coordinates(
     columns: Mapping[str, Sequence[float]], score: Sequence[float], path: Path, *, score_name: str, title: str
 ) -> Path:
-    """Write the picture as a PNG; lines are coloured by rank of their score, the lowest and best drawn last.
+    """Write the picture as a PNG."""
+    figure = Figure(figsize=(3.6 + 1.6 * len(columns), 5), layout="tight")
+    plot = figure.add_subplot()
+    draw_parallel_coordinates(plot, columns, score, score_name)
+    plot.set_title(title, fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=110)
+    return path
+
+
+def draw_parallel_coordinates(
+    plot: Axes, columns: Mapping[str, Sequence[float]], score: Sequence[float], score_name: str
+) -> None:
+    """Lines coloured by rank of their score, the lowest and best drawn last.
 
     Columns hold the (n,) values of each parameter; axes whose values span more than 50 times their least are logarithmic.
     """
     axes = {**columns, score_name: score}
     heights = [_heights(np.asarray(values, float)) for values in axes.values()]
-    figure = Figure(figsize=(2 + 1.6 * len(axes), 5), layout="tight")
-    plot = figure.add_subplot()
     ranks = np.argsort(np.argsort(score)) / max(1, len(score) - 1)
     for number in np.argsort(score)[::-1]:
         best = ranks[number] == 0
@@ -34,12 +46,9 @@ def save_parallel_coordinates(
         plot.axvline(place, color="black", linewidth=0.8)
         for height, value in ((-0.04, min(values)), (1.01, max(values))):
             plot.text(place, height, f"{value:.3g}", ha="center", va="bottom", fontsize=8)
+    plot.grid(visible=False)
     plot.set_xticks(range(len(axes)), [name.replace("_", "_\n") for name in axes], fontsize=8)
     plot.set(yticks=[], ylim=(-0.06, 1.08))
-    plot.set_title(title, fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=110)
-    return path
 
 
 def _heights(values: NDArray[np.float64]) -> NDArray[np.float64]:

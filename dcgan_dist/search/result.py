@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcgan_dist.cli.html_page import save_page
 from dcgan_dist.config import SupervisedConfig, flatten, from_dict
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.classifier import Classifier
@@ -15,7 +16,8 @@ from dcgan_dist.registry.registry import register_network
 from dcgan_dist.registry.versions import alias_tags, version_tags
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.search.plan import PAPER_ERROR_PERCENT, SearchPlan
-from dcgan_dist.search.summary import ERROR, TEST_ERROR, Outcomes, deviations, save_picture, spread
+from dcgan_dist.search.search_page import PAGE_NAME, PICTURE_NAME, save_picture, search_page
+from dcgan_dist.search.summary import ERROR, TEST_ERROR, Outcomes, deviations, spread
 from dcgan_dist.search.trial_runs import TrialRuns, repeat_folder
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
@@ -65,7 +67,7 @@ class CompletedSearch:
         return {path: values[path] for path in self.plan.space}
 
     def record(self, seconds: float) -> dict[str, Any]:
-        """Register the best network, draw the picture, write result.json, and record all of it with the search's run.
+        """Register the best network, write page, picture and result.json, and record all of it with the search's run.
 
         Raises:
             RuntimeError: no repeat came to its end.
@@ -77,11 +79,13 @@ class CompletedSearch:
             )
         row = self._row()
         model = self._register(row) if plan.config.register_as else None
-        with tempfile.TemporaryDirectory() as scratch:
-            picture = save_picture(plan, self.outcomes, Path(scratch) / "search.png")
-            folder.write_bytes(picture.name, picture.read_bytes())
-            run.log_artifact(picture)
         result = self._content(row, model, seconds)
+        with tempfile.TemporaryDirectory() as scratch:
+            picture = save_picture(result, Path(scratch) / PICTURE_NAME)
+            report = save_page(search_page(result), Path(scratch) / PAGE_NAME)
+            for path in (picture, report):
+                folder.write_bytes(path.name, path.read_bytes())
+                run.log_artifact(path)
         for draw, outcome in self.finished.items():
             run.log_metrics({f"repeats/{key}": error for key, error in _errors(outcome).items()}, draw)
         means = {f"{key}/{name}": value for key in (ERROR, TEST_ERROR) for name, value in (row[key] or {}).items()}
@@ -141,7 +145,7 @@ class CompletedSearch:
                 for number, outcome in sorted(self.outcomes.items())
             ],
             "repeats": [{"draw": draw} | _without_metrics(outcome) for draw, outcome in sorted(self.repeats.items())],
-            "picture": f"{self.folder.path}/search.png",
+            "picture": f"{self.folder.path}/{PICTURE_NAME}",
             "seconds_of_this_start": round(seconds, 1),
             "config": dataclasses.asdict(plan.config),
         }

@@ -2,14 +2,12 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dcgan_dist.cli.prices import find_price, money_line
 from dcgan_dist.cli.progress import duration
 from dcgan_dist.config import flatten
 from dcgan_dist.models.flops import FLOPS_PER_SECOND, classifier_flops
-from dcgan_dist.search.parallel_coordinates import save_parallel_coordinates
 from dcgan_dist.search.plan import PAPER_ERROR_PERCENT, SearchPlan
 from dcgan_dist.search.trial_draws import to_json
 
@@ -110,24 +108,6 @@ def top_table(plan: SearchPlan, outcomes: Outcomes) -> str:
 def finished_by_error(outcomes: Outcomes) -> list[tuple[float, int]]:
     """Validation error and number of each finished trial."""
     return [(outcome[ERROR], number) for number, outcome in outcomes.items() if outcome["status"] == "FINISHED"]
-
-
-def save_picture(plan: SearchPlan, outcomes: Outcomes, path: Path) -> Path:
-    """Finished trials as parallel coordinates."""
-    ranked = sorted(finished_by_error(outcomes))
-    values = [flatten(plan.trials[number]) for _, number in ranked]
-    columns = {
-        path.rpartition(".")[2]: [float(trial[path]) for trial in values]
-        for path in plan.space
-        if all(isinstance(trial[path], int | float) for trial in values)
-    }
-    return save_parallel_coordinates(
-        columns,
-        [error for error, _ in ranked],
-        path,
-        score_name="validation error %",
-        title=f"{plan.name}: {len(ranked)} finished trials on {plan.data.dataset}, best in red",
-    )
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

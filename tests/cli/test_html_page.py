@@ -8,19 +8,42 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dcgan_dist.cli.html_page import banner, bullets, chart, figure, heading, page, paragraph, save_page, table
+from dcgan_dist.cli.html_page import (
+    banner,
+    beside,
+    bullets,
+    chart,
+    facts,
+    figure,
+    folded,
+    gallery,
+    heading,
+    opening,
+    page,
+    paragraph,
+    save_page,
+    table,
+)
 
 HOSTILE = '<script>alert("1")</script>'
 
 
 def test_text_from_data_is_shown_and_never_executed() -> None:
     parts = [heading(HOSTILE), paragraph(HOSTILE), bullets([HOSTILE]), banner(HOSTILE, "bad")]
-    parts += [table([HOSTILE], [[HOSTILE]], HOSTILE), figure(Image.new("RGB", (2, 2)), HOSTILE)]
+    picture = figure(Image.new("RGB", (2, 2)), HOSTILE)
+    parts += [
+        table([HOSTILE] * 4, [[HOSTILE] * 4], HOSTILE),
+        gallery([picture]),
+        opening(picture, facts([(HOSTILE, HOSTILE)])),
+    ]
+    parts += [beside(HOSTILE, HOSTILE), folded(HOSTILE, paragraph(HOSTILE))]
 
     html = page(HOSTILE, *parts)
 
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 11  # the title twice, the figure's caption twice
+    assert (
+        html.count("&lt;script&gt;") == 6 + 13 + 2 * 2 + 2 + 2 + 2
+    )  # title and captions twice, headers of a wide table, too
 
 
 def test_a_page_loads_nothing_from_elsewhere() -> None:

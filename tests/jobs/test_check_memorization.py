@@ -41,7 +41,11 @@ def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.C
     assert "fewer than 1,000 held-out images the verdict may be fail, but not pass" in said.out + said.err
     html = (tmp_path / "out" / "report.html").read_text()
     assert "Verdict: fail" in html
-    assert html.count("<img") == 7  # two galleries, power, scores, three spaces
+    assert (
+        html.count("<img") == 2 * 12 + 5
+    )  # closest pairs of samples and of held-out images, power, scores, three spaces
+    assert "p_normal" not in html
+    assert (tmp_path / "out" / "closest_pairs.png").is_file()
     assert not re.search(r'src="(?!data:)', html)
     assert str(tmp_path) not in html + json.dumps(result)
 

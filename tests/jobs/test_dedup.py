@@ -123,7 +123,9 @@ def test_of_each_found_pair_one_stays_and_the_list_says_why_the_other_goes(finis
 def test_the_same_command_again_finds_everything_done_and_writes_the_same(
     finished: Path, rooms: Manifest, tracking: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {name: (finished / name).read_bytes() for name in ("keep_list.json", "pairs.csv", "report.html")}
+    before = {
+        name: (finished / name).read_bytes() for name in ("keep_list.json", "pairs.csv", "report.html", "removed.jpg")
+    }
     run_id = json.loads((finished / "result.json").read_text())["run_id"]
     times = {path: path.stat().st_mtime_ns for path in finished.glob("*/*.np[yz]")}
 

@@ -122,7 +122,7 @@ def test_64_trials_run_to_the_end_and_failed_ones_are_recorded(finished: SearchC
     assert result["best"]["validation_error_percent"] == min(errors.values()) == errors[result["best"]["trial"]]
     assert parent.data.metrics["search/best_error_percent"] == min(errors.values())
     files = {file.path for file in MlflowClient(config.tracking_uri).list_artifacts(result["run_id"])}
-    assert {"search.png", "result.json"} <= files
+    assert {"search.png", "report.html", "result.json"} <= files
 
 
 @pytest.mark.timeout(600)
