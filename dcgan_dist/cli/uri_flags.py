@@ -23,7 +23,7 @@ SERVERS = {"tracking_uri", "address"}
 REGISTRY = ("models", "runs")
 """What addresses of models in a registry begin with; they have one slash."""
 WRITTEN = {"out", "rewrite", "sheet", "json"}
-ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+ADDRESS = re.compile(r"((?i:s3|gs|gcs|https?)(?=:)|[A-Za-z][A-Za-z0-9+.-]+(?=:/))")
 
 
 def check_addresses(options: Any) -> None:
@@ -52,7 +52,8 @@ def check_address(value: str, name: str) -> None:
     if protocol == "file":
         raise InputError(f"`{name}` {value} is a local path: give it without file://")
     if not value.startswith(f"{match[1]}://"):
-        raise InputError(f"`{name}` {value} has one slash too few to be an address: give {protocol}://...")
+        raise InputError(f"`{name}` {value} has too few slashes to be an address: give {protocol}://...")
+    require(match[1] == protocol, f"`{name}` {value} has a protocol in capitals: give {protocol}://...")
     if last == "storage" and protocol not in WEB:
         return  # any store that fsspec knows
     allowed = PROTOCOLS if last in READ else tuple(p for p in PROTOCOLS if p not in WEB) if last in STORED else ()

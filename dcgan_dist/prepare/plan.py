@@ -35,6 +35,8 @@ class ShardResult:
     """How many items gave 0, 1, 2, ... samples."""
     dark: int = 0
     """Samples made from images of 16 bits that have no value above what 12 bits hold."""
+    frames: int = 0
+    """Samples that are the first of several images in their files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,7 @@ class Prepared:
     rejected: tuple[Rejected, ...]
     items_by_samples: dict[str, int]
     dark: int = 0
+    frames: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What the job writes as result.json."""
@@ -61,6 +64,7 @@ class Prepared:
             "items_by_samples": self.items_by_samples,
             "rejected": len(self.rejected),
             "dark": self.dark,
+            "frames": self.frames,
         }
 
     def __str__(self) -> str:
@@ -86,6 +90,10 @@ class Prepared:
             lines.append(
                 f"{self.dark} images of 16 bits a pixel have no value above 4095, as images of 12 bits have, and came out nearly "
                 "black: if so, convert them to 8 bits, or write their depth into them (PNG: sBIT, TIFF: BitsPerSample)"
+            )
+        if self.frames:
+            lines.append(
+                f"{self.frames} images are the first of several pages or frames in their files; the others were left out"
             )
         return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dcgan_dist.cli.command_line import parse
-from dcgan_dist.data.shards.schema import Layout
+from dcgan_dist.data.shards.schema import MOST_SIDE, Layout
 from dcgan_dist.errors import require
 from dcgan_dist.untrusted import require_name
 
@@ -30,6 +30,8 @@ class ShardOptions:
 
     def __post_init__(self) -> None:
         require(0 <= self.val_fraction < 1, f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
+        size = getattr(self, "image_size", MOST_SIDE)
+        require(1 <= size <= MOST_SIDE, f"`image_size` {size} must be from 1 to {MOST_SIDE}")
         require(
             self.shard_samples >= 1 and self.cpus >= 0,
             f"`shard_samples` {self.shard_samples} must be at least 1, `cpus` {self.cpus} at least 0",
@@ -80,6 +82,11 @@ class PrepareFaces(ShardOptions):
     detector_model: str = ""
     """YuNet's .onnx file."""
 
+    def __post_init__(self) -> None:
+        ShardOptions.__post_init__(self)
+        require(self.min_face >= 1, f"`min_face` {self.min_face} must be at least 1")
+        require(0 <= self.margin <= 10, f"`margin` {self.margin} must lie between 0 and 10")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrepareImageNet(ShardOptions):
@@ -123,6 +130,10 @@ class PrepareMnist(ShardOptions):
     """Last digits of the training set that are held out."""
     download: bool = False
     """Fetch the data set into --source first."""
+
+    def __post_init__(self) -> None:
+        ShardOptions.__post_init__(self)
+        require(self.val >= 0, f"`val` {self.val} must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,10 +39,9 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
     stored = StoredFolder(folder)
     rejected: list[Rejected] = []
     items_by_samples: Counter[str] = Counter()
-    dark = 0
+    remarks: Counter[str] = Counter()
 
     def samples() -> Iterator[Sample]:
-        nonlocal dark
         for item in task.items:
             n = 0
             for result in source.read(item):
@@ -50,7 +49,7 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
                     rejected.append(result)
                 else:
                     n += 1
-                    dark += result.dark
+                    remarks.update(dark=result.dark, frames=result.frames)
                     yield result
             items_by_samples[str(n)] += 1
 
@@ -61,7 +60,7 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
             shard = write_shard(made / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
             for name in (index_name(task.name), task.name) if shard and not stored.local else ():
                 stored.retried(partial(stored.put_file, made / name, name))
-        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples), dark=dark)
+        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples), **remarks)
         stored.retried(lambda: stored.write_json(_note_name(task), dataclasses.asdict(result)))
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -162,7 +161,8 @@ def _finish(
     items_by_samples = dict(sum((Counter(result.items_by_samples) for result in results), Counter()))
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
-        stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
+        for name in (PROGRESS_FOLDER, STATE_NAME):
+            stored.remove(f"{stored.path}/{name}")
         raise InputError(
             f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
         )
@@ -188,5 +188,10 @@ def _finish(
     except OSError as error:
         raise _unwritable(folder, error) from error
     stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
-    dark = sum(result.dark for result in results)
-    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples, dark=dark)
+    return Prepared(
+        manifest=manifest,
+        rejected=rejected,
+        items_by_samples=items_by_samples,
+        dark=sum(result.dark for result in results),
+        frames=sum(result.frames for result in results),
+    )

@@ -75,10 +75,11 @@ def open_filesystem(location: str) -> tuple[AbstractFileSystem, str]:
     Raises:
         InputError: nothing installed can open it.
     """
-    address, options = location, {}
-    if "://" in location:
-        address, options = _split_parameters(location)
-        address = unquote(address)
+    if "://" not in location:  # whose `::` is no chain of file systems
+        local = LocalFileSystem(use_listings_cache=False)
+        return local, local._strip_protocol(location)
+    address, options = _split_parameters(location)
+    address = unquote(address)
     if location.startswith(("gs://", "gcs://")):
         options["requests_timeout"] = _gcs_timeout()
     try:

@@ -1,27 +1,25 @@
 """Archives, folders and images as other people make them: nothing is left out, mixed up or blackened in silence."""
 
+import gzip
 import io
 import os
-import struct
+import subprocess
 import tarfile
 import zipfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.stream import read_labels
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.plan import fingerprint, plan_shards
-from dcgan_dist.prepare.preparations import PrepareFolder
+from dcgan_dist.prepare.preparations import PrepareFaces, PrepareFolder, PrepareLsun, PrepareMnist
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.image_files import find_images
 from dcgan_dist.prepare.sources.imagenet import ImageNetSource
-from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.prepare.write_shards import _claim, make_shard, prepare
 from dcgan_dist.storage.stored_folder import StoredFolder
 from tests.helpers.shards import pixels_of
@@ -111,72 +109,6 @@ def test_a_damaged_zip_member_is_rejected_and_the_others_stay(tmp_path: Path) ->
     assert [type(result).__name__ for result in results] == ["Sample", "Rejected", "Sample"]
 
 
-def test_tiny_imagenets_folder_of_images_is_no_class(tmp_path: Path) -> None:
-    for name in ("n01", "n02"):
-        (tmp_path / "train" / name / "images").mkdir(parents=True)
-        (tmp_path / "train" / name / "images" / f"{name}_0.png").write_bytes(encoded())
-
-    assert ImageNetSource(paths=(str(tmp_path),), image_size=16).class_names() == ("n01", "n02")
-
-
-def test_a_label_counts_wherever_it_stands_beside_its_image(tmp_path: Path) -> None:
-    members = [("a.cls", b"2"), ("a.png", encoded()), ("b.png", encoded(1)), ("b.cls", b"0")]
-    (tmp_path / "t.tar").write_bytes(tar_of(members))
-
-    manifest = load_manifest(str(tmp_path / "t.tar"))
-
-    assert manifest.classes == 3
-    assert read_labels(manifest).tolist() == [2, 0]
-
-
-def test_two_data_sets_below_one_folder_are_refused_by_name(tmp_path: Path) -> None:
-    for name in ("MNIST", "FashionMNIST"):
-        (tmp_path / name).mkdir()
-        head = struct.pack(">IIII", 2051, 1, 28, 28)
-        (tmp_path / name / "train-images-idx3-ubyte").write_bytes(head + bytes(784))
-        (tmp_path / name / "train-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 1) + b"\0")
-
-    with pytest.raises(InputError, match=r"several data sets: name one of .*FashionMNIST.*MNIST"):
-        MnistSource(path=str(tmp_path)).items()
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_thirty_two_bits_a_pixel_are_refused_and_not_blackened(dtype: type) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8).astype(dtype)).save(buffer, "TIFF")
-
-    with pytest.raises(ImageFault, match="32 bits a pixel"):
-        open_image(buffer.getvalue())
-
-
-def grey_png(values: np.ndarray, declared: bytes = b"") -> bytes:
-    """A grey PNG of 16 bits a pixel, with an sBIT chunk where bits are declared."""
-    buffer = io.BytesIO()
-    Image.fromarray(values.astype(np.uint16)).save(buffer, "PNG")
-    chunk = struct.pack(">I", 1) + b"sBIT" + declared + struct.pack(">I", zlib.crc32(b"sBIT" + declared))
-    return buffer.getvalue()[:33] + (chunk if declared else b"") + buffer.getvalue()[33:]
-
-
-def test_sixteen_bits_that_declare_twelve_are_scaled_by_these() -> None:
-    values = np.linspace(0, 4095, 64).reshape(8, 8).astype(int)
-
-    assert np.array_equal(to_array(open_image(grey_png(values, b"\x0c")), 1)[..., 0], values >> 4)
-    assert np.array_equal(to_array(open_image(grey_png(values * 16)), 1)[..., 0], values * 16 >> 8)
-
-
-@pytest.mark.parametrize(("most", "dark"), [(4095, 2), (4096, 0)])
-def test_sixteen_bits_that_may_hold_twelve_are_told_in_the_summary(tmp_path: Path, most: int, dark: int) -> None:
-    (tmp_path / "in").mkdir()
-    for name in ("a", "b"):
-        (tmp_path / "in" / f"{name}.png").write_bytes(grey_png(np.linspace(0, most, 64).reshape(8, 8)))
-
-    options = PrepareFolder(source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=8, cpus=1)
-    prepared = prepare(FolderSource(paths=options.source, image_size=8), options)
-
-    assert prepared.to_json()["dark"] == dark
-    assert ("images of 12 bits have" in str(prepared)) == bool(dark)
-
-
 def test_a_source_that_has_changed_is_said_and_where_preparation_is_unfinished_read_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -206,16 +138,145 @@ def test_a_source_that_has_changed_is_said_and_where_preparation_is_unfinished_r
     assert "have changed since: to read them again" in caplog.text
 
 
-def test_an_orientation_counts_although_another_field_of_the_exif_is_broken() -> None:
-    tiff = b"II*\0\x08\0\0\0" + struct.pack("<H", 2) + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
-    tiff += struct.pack("<HHII", 0x011A, 10, 1, 38) + b"\0" * 4 + struct.pack("<ii", -1, 0)
-    buffer = io.BytesIO()
-    pixels = pixels_of(0, 24)[:12]
-    Image.fromarray(pixels).save(buffer, "PNG", exif=b"Exif\0\0" + tiff)
-
-    assert np.array_equal(to_array(open_image(buffer.getvalue()), 3), np.rot90(pixels, -1))
+def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
 
 
-def test_an_extreme_aspect_ratio_is_refused_before_it_takes_memory() -> None:
-    with pytest.raises(ImageFault, match="more than the limit"):
-        resize_and_crop(Image.new("L", (1_000_000, 1)), 128)
+def test_links_and_devices_in_a_tar_are_counted_as_source_and_as_shard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        (tmp_path / "a.png").write_bytes(encoded())
+        tar.add(tmp_path / "a.png", "a.png")
+        tar.addfile(special("b.png", tarfile.SYMTYPE, "a.png"))
+        tar.addfile(special("c.png", tarfile.FIFOTYPE))
+        tar.addfile(special("d.png", tarfile.LNKTYPE, "elsewhere.png"))
+
+    assert names(tmp_path / "t.tar") == ["a.png"]
+    assert load_manifest(str(tmp_path / "t.tar")).samples == 1
+    assert caplog.text.count("3 links or devices; the first is 'b.png'") == 2
+
+
+def test_names_of_any_kind_are_read_from_a_tar_and_become_keys(tmp_path: Path) -> None:
+    members = ("caf\udce9.png", "x\x1b[31m.png", "/abs/a.png", "../up.png", "./dot.png")
+    (tmp_path / "t.tar").write_bytes(tar_of([(name, encoded()) for name in members]))
+
+    keys = [item.key for item in FolderSource(paths=(str(tmp_path / "t.tar"),), image_size=16).items()]
+
+    assert {*keys} == {"%2E%2E/up", "%2E/dot", "%2Fabs%2Fa", "caf%E9", "x%1B%5B31m"}
+
+
+def test_a_sparse_file_in_a_tar_is_told_as_one(tmp_path: Path) -> None:
+    with (tmp_path / "s.png").open("wb") as file:
+        file.write(encoded())
+        file.truncate(1 << 20)
+    subprocess.run(["tar", "--sparse", "-cf", tmp_path / "t.tar", "-C", tmp_path, "s.png"], check=True)
+
+    for read in (lambda: find_images([str(tmp_path / "t.tar")]), lambda: load_manifest(str(tmp_path / "t.tar"))):
+        with pytest.raises(InputError, match=r"s\.png.* a sparse file: pack the tar again"):
+            read()
+
+
+@pytest.mark.parametrize("damage", ["joined", "cut", "gzip"])
+def test_a_tar_in_a_tar_is_checked_as_one_by_itself(tmp_path: Path, damage: str) -> None:
+    inner = tar_of([("a.png", encoded())])
+    inner = {"joined": inner + inner, "cut": inner[:1024], "gzip": gzip.compress(inner)}[damage]
+    (tmp_path / "t.tar").write_bytes(tar_of([("n01.TAR", inner), ("b.png", encoded())]))
+
+    with pytest.raises(InputError, match=r"more after the end|closing zero|cut|not a plain tar"):
+        find_images([str(tmp_path / "t.tar")])
+
+
+def test_links_that_lead_to_each_other_end_and_no_image_comes_twice_by_them(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.png").write_bytes(encoded())
+        (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    for number in range(3):
+        (tmp_path / f"up{number}").symlink_to(tmp_path)
+
+    assert names(tmp_path) == ["a/a.png", "a/to_b/b.png", "b/b.png", "b/to_a/a.png"]
+    assert FolderSource(paths=(str(tmp_path),), image_size=16).state()
+
+
+def test_what_systems_hide_beside_images_is_no_class_and_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("cat/0.png", ".ipynb_checkpoints/0.png", "__MACOSX/cat/0.png", "cat/._0.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(encoded())
+
+    assert ImageNetSource(paths=(str(tmp_path),), image_size=16).class_names() == ("cat",)
+    assert "left out: 3 hidden; the first is '.ipynb_checkpoints'" in caplog.text
+
+
+def test_a_source_that_is_named_twice_or_lies_in_another_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes(encoded())
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+
+    for other in ("a", ".", "link", "a/0.png"):
+        with pytest.raises(InputError, match="its images would come twice"):
+            names(tmp_path / "a", tmp_path / other)
+
+
+def test_images_of_sources_with_equal_names_have_keys_of_their_own(tmp_path: Path) -> None:
+    for name in ("x/a", "y/a", "z/a-0"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "0.png").write_bytes(encoded())
+
+    assert len(set(names(*(tmp_path / name for name in ("x/a", "y/a", "z/a-0"))))) == 3
+
+
+def test_an_archive_that_is_not_read_is_named_where_there_is_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "t.tar.zst").write_bytes(b"x")
+
+    with pytest.raises(InputError, match=r"no image in .*, only 1 with \.zst; .*unpack other archives"):
+        find_images([str(tmp_path / "t.tar.zst")])
+
+
+def test_a_zip_whose_names_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as packed:
+        packed.writestr("\xe9.png", encoded())
+    (tmp_path / "z.zip").write_bytes((tmp_path / "z.zip").read_bytes().replace("\xe9".encode(), b"\xff\xff"))
+
+    with pytest.raises(InputError, match="is not a whole zip"):
+        find_images([str(tmp_path / "z.zip")])
+
+
+def test_a_preparation_without_an_image_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"x")
+    options = PrepareFolder(source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=8, cpus=1)
+
+    with pytest.raises(InputError, match="no usable image among 1 items"):
+        prepare(FolderSource(paths=options.source, image_size=8), options)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("place", ["a::b", "a::file", "100%", "a#b", "a?b", "[a]*", " a ", "\xe9\n"])
+def test_shards_may_lie_in_a_folder_of_any_name(tmp_path: Path, place: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encoded())
+    options = PrepareFolder(source=(str(tmp_path / "in"),), out=str(tmp_path / place), image_size=8, cpus=1)
+
+    prepare(FolderSource(paths=options.source, image_size=8), options)
+
+    assert load_manifest(str(tmp_path / place)).samples == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (lambda: PrepareFolder(source=("x",), out="x", image_size=0), "`image_size` 0 must be from 1"),
+        (lambda: PrepareLsun(source=("x",), out="x", image_size=100_000), "`image_size` 100000 must be from 1"),
+        (lambda: PrepareFaces(source=("x",), out="x", margin=float("nan")), "`margin` nan must lie between 0 and 10"),
+        (lambda: PrepareFaces(source=("x",), out="x", min_face=-1), "`min_face` -1 must be at least 1"),
+        (lambda: PrepareMnist(source="x", out="x", val=-1), "`val` -1 must be at least 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(options: Callable[[], object], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        options()

@@ -6,16 +6,36 @@ import warnings
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from dcgan_dist.untrusted import reason
 
 MAX_PIXELS = 64 << 20
 """Images with more pixels than this are refused before they are decoded."""
 MAX_ENCODED_BYTES = 256 << 20
 """Members larger than this are refused before they are read."""
-IMAGE_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "bmp", "ppm", "pgm", "tif", "tiff", "gif")
+SUFFIXES_BY_FORMAT = {
+    "JPEG": ("jpg", "jpeg", "jpe", "jfif"),
+    "MPO": ("mpo",),
+    "PNG": ("png", "apng"),
+    "WEBP": ("webp",),
+    "AVIF": ("avif",),
+    "BMP": ("bmp",),
+    "PPM": ("ppm", "pgm", "pbm", "pnm"),
+    "TIFF": ("tif", "tiff"),
+    "GIF": ("gif",),
+    "JPEG2000": ("jp2", "j2k", "jpx", "jpf"),
+}
+"""What is read, whatever a file is called: Pillow knows more, among them PostScript, which it lets another program run."""
+_FORMATS = [name for name in SUFFIXES_BY_FORMAT if name != "MPO"]  # which Pillow finds behind JPEG
+IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES_BY_FORMAT.values() for suffix in suffixes)
 DARK = "dark"
-"""Key of the `info` of a grey image of 16 bits a pixel that has no value above what 12 bits hold, and does not say so."""
+"""Key of the `info` of an image of 16 bits a channel that has no value above what 12 bits hold, and does not say so."""
+FRAMES = "more frames"
+"""Key of the `info` of an image of which a file holds several, such as the pages of a TIFF; it is the first."""
 MOST_OF_TWELVE_BITS = 4095
+WHITE_IS_ZERO = 0
+"""PhotometricInterpretation of a TIFF."""
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PLAIN_JPEG = {"Gray": 1, "YCbCr": 3, "RGB": 3}
 _UPRIGHT = {
@@ -50,7 +70,8 @@ def decode(data: bytes | memoryview, channels: int, max_pixels: int = MAX_PIXELS
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
             _check_pixels(int(width), int(height), max_pixels)
             if colours in _PLAIN_JPEG:
-                return simplejpeg.decode_jpeg(data, "RGB" if channels == 3 else "GRAY", strict=True)
+                pixels = simplejpeg.decode_jpeg(data, "RGB" if channels == 3 else "GRAY", strict=True)
+                return _turned(pixels, _orientation(read_header(data, max_pixels))) if _has_exif(data) else pixels
         except ValueError as error:
             raise ImageFault(str(error)) from error
     with open_image(data, max_pixels) as image:
@@ -63,20 +84,42 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
     Raises:
         ImageFault: it is not an image, is damaged, or has more than `max_pixels`.
     """
+    image = read_header(data, max_pixels)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked instead
-            image = Image.open(io.BytesIO(data))
-        _check_pixels(*image.size, max_pixels)
-        bits = _declared_bits(image, data)
-        image.load()
-        return _to_grey_or_colour(_upright(image), bits)
+            warnings.simplefilter("ignore")
+            bits, inverted = _declared_bits(image, data)
+            sixteen, frames = ";16" in str(image.tile), image.format != "MPO" and getattr(image, "is_animated", False)
+            image.load()
+            if image.format == "PPM" and image.mode == "I":  # as Pillow has scaled it
+                image = image.convert("I;16")
+            image = _to_grey_or_colour(_upright(image), bits, inverted, sixteen)
+            image.info[FRAMES] = frames
+            return image
     except ImageFault:
         raise
     except (
         Exception
     ) as error:  # a damaged image makes decoders raise anything: struct.error, AttributeError, OverflowError
-        raise ImageFault(f"undecodable: {error}") from error
+        raise ImageFault(f"undecodable: {reason(error)}") from error
+
+
+def read_header(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An image of which the header alone is read: its format and size are known, its pixels are not decoded.
+
+    Raises:
+        ImageFault: it is not an image, or has more than `max_pixels`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images; our own limit is checked instead
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ImageFault("undecodable: it is no image of a known format") from error
+    except Exception as error:  # as above
+        raise ImageFault(f"undecodable: {reason(error)}") from error
+    _check_pixels(*image.size, max_pixels)
+    return image
 
 
 def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
@@ -104,42 +147,75 @@ def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
+def _has_exif(data: bytes | memoryview) -> bool:
+    """Whether one of a JPEG's first segments is an EXIF, which may say that the image lies on its side."""
+    place = 2
+    while data[place : place + 1] == b"\xff" and (kind := bytes(data[place + 1 : place + 2])) and kind >= b"\xe0":
+        if data[place + 4 : place + 10] == b"Exif\0\0":
+            return True
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return False
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # as above: any
+        return None
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """The image turned by its EXIF orientation; as it lies where its EXIF cannot be read.
 
     Pillow's own `exif_transpose` also writes the EXIF anew, and fails on fields that have nothing to do with it.
     """
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # as above: any
-        return image
+    orientation = _orientation(image)
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _declared_bits(image: Image.Image, data: bytes | memoryview) -> int:
-    """How many bits of a grey image of 16 bits a pixel are used, by its PNG's sBIT or its TIFF's BitsPerSample; 16 where unsaid."""
+def _turned(pixels: NDArray[np.uint8], orientation: int | None) -> NDArray[np.uint8]:
+    """(h, w, c) turned upright."""
+    if orientation not in _UPRIGHT:
+        return pixels
+    channels = pixels.shape[2]
+    image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
+    return to_array(image.transpose(_UPRIGHT[orientation]), channels)
+
+
+def _declared_bits(image: Image.Image, data: bytes | memoryview) -> tuple[int, bool]:
+    """How many bits of a grey image of 16 bits a pixel are used, by its PNG's sBIT or its TIFF's BitsPerSample, 16 where unsaid;
+    and whether 0 is white, which Pillow turns round for 8 bits and not for 16.
+    """
+    inverted = False
     if image.format == "TIFF":
         declared = image.getexif().get(ExifTags.Base.BitsPerSample)
         bits = declared[0] if isinstance(declared, tuple) else declared
+        inverted = image.getexif().get(ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO
     else:
         place = bytes(data[:4096]).find(b"sBIT") if image.format == "PNG" else -1
         bits = data[place + 4] if place >= 0 else 16
-    return bits if isinstance(bits, int) and 8 <= bits <= 16 else 16
+    return (bits if isinstance(bits, int) and 8 <= bits <= 16 else 16), inverted
 
 
-def _to_grey_or_colour(image: Image.Image, bits: int) -> Image.Image:
+def _to_grey_or_colour(image: Image.Image, bits: int, inverted: bool, sixteen: bool) -> Image.Image:
     """Any mode to L or RGB: transparency lies on white, sixteen-bit grey is scaled (PIL alone would clip it)."""
     if image.mode in ("I", "F"):
         raise ImageFault("32 bits a pixel, whose black and white no format tells: convert it to 8 or 16 bits")
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.int64)
-        grey = Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
-        grey.info[DARK] = bits == 16 and 0 < int(values.max()) <= MOST_OF_TWELVE_BITS
+        if int(values.max()) >> bits:  # a PNG that keeps the standard has scaled them to 16 bits
+            bits = 16
+        dark = bits == 16 and 0 < int(values.max()) <= MOST_OF_TWELVE_BITS
+        grey = Image.fromarray(((2**bits - 1 - values if inverted else values) >> (bits - 8)).astype(np.uint8))
+        grey.info[DARK] = dark
         return grey
+    dark = sixteen and 0 < max(most for _, most in image.convert("RGB").getextrema()) <= MOST_OF_TWELVE_BITS >> 8
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    image.info[DARK] = dark
+    return image
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 95) -> bytes:

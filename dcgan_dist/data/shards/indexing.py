@@ -1,23 +1,24 @@
 """Tars without a manifest, someone's own or img2dataset's: look at every member once, then they are a data set."""
 
 import hashlib
-import io
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
-from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES
-from dcgan_dist.data.shards.index import TarColumns, index_name, make_index
+from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, read_header
+from dcgan_dist.data.shards.index import MOST_LABEL, TarColumns, index_name, make_index
+from dcgan_dist.data.shards.left_out import HIDDEN, LINK, LeftOut, is_hidden
 from dcgan_dist.data.shards.schema import Manifest, Shard, write_manifest
-from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_tar
+from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_entries
 from dcgan_dist.data.shards.writer import describe_shard
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import private_folder
 
 MAX_LISTED = 20
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -25,6 +26,7 @@ class TarContents(TarColumns):
     """What a tar holds, and what is wrong with it."""
 
     damages: list[Damage] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 def read_contents(path: Path) -> TarContents:
@@ -38,21 +40,29 @@ def read_contents(path: Path) -> TarContents:
 
     try:
         with path.open("rb") as file:
-            for name, _, offset, size in walk_tar(path):
+            for _, info in walk_entries(path):
+                name, offset, size = info.name, info.offset_data, info.size
                 key, suffix = split_name(name)
-                if suffix == "cls":
+                if not info.isfile():
+                    if not info.isdir():
+                        contents.left_out.add(name, LINK)
+                elif is_hidden(name):  # as the resource forks of macOS, ._a.jpg
+                    contents.left_out.add(name, HIDDEN)
+                elif suffix == "cls":
                     file.seek(offset)
                     text = file.read(min(size, 20))
-                    if text.strip().isdigit():
+                    if text.strip().isdigit() and int(text) <= MOST_LABEL:
                         labels[key] = int(text)
                     else:
-                        damaged(name, offset, "the label is not a decimal number")
+                        damaged(name, offset, f"the label is not a decimal number from 0 to {MOST_LABEL}")
                 elif is_image(suffix) and key in rows:
                     kind = "dotted key: readers merge it into" if "." in suffix else "duplicate key:"
                     damaged(name, offset, f"{kind} {key}, which has an image already")
                 elif is_image(suffix):
                     rows[key] = len(contents.keys)
                     contents.add(key, offset, size, None)
+                else:
+                    contents.left_out.add(name)
     except TarFault as error:
         damaged(error.member, error.offset, error.fault)
     for key, row in rows.items():  # at the end: in a tar with sorted names the label stands before its image
@@ -88,7 +98,13 @@ def index_tars(tars: Sequence[Path], name: str) -> Manifest:
     folder = _index_folder(tars)
     shards = [_index_tar(tar, contents, folder) for tar, contents in contents_of_tars]
     labels = [label for _, contents in contents_of_tars for label in contents.labels]
-    labelled = all(label is not None for label in labels)
+    for tar, contents in contents_of_tars:
+        if contents.left_out:
+            _log.warning("left out of %s: %s", tar.name, contents.left_out)
+    without = labels.count(None)
+    labelled = without == 0
+    if 0 < without < len(labels):
+        _log.warning("%d of %d images have no label, so these count as unlabelled", without, len(labels))
     manifest = Manifest(
         dataset=name,
         image_size=_common_size(contents_of_tars),
@@ -132,9 +148,9 @@ def _common_size(contents_of_tars: Sequence[tuple[Path, TarContents]]) -> int:
             for offset, size in zip(contents.offsets, contents.sizes, strict=True):
                 file.seek(offset)
                 try:
-                    with Image.open(io.BytesIO(file.read(min(size, MAX_ENCODED_BYTES)))) as image:
+                    with read_header(file.read(min(size, MAX_ENCODED_BYTES))) as image:
                         sizes.add(image.size)
-                except (OSError, Image.DecompressionBombError):
+                except ImageFault:
                     continue  # the stream and the inspection name it
                 if len(sizes) > 1:
                     return 0

@@ -1,10 +1,12 @@
 """Walking the members of a plain tar: what lies where, and what is wrong with its structure."""
 
+import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES
 from dcgan_dist.untrusted import is_plain_path, reason
@@ -49,43 +51,66 @@ class TarFault(ValueError):
 
 
 def walk_tar(path: Path) -> Iterator[Member]:
-    """The files of an uncompressed tar, in order.
+    """The files of an uncompressed tar, in order; links and the like are left out.
+
+    Raises:
+        TarFault: as `walk_entries` says.
+    """
+    for _, info in walk_entries(path):
+        if info.isfile():
+            yield Member(info.name, info.offset, info.offset_data, info.size)
+
+
+def walk_entries(
+    source: Path | IO[bytes], *, plain_names: bool = True
+) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Whatever an uncompressed tar holds, in order, and the tar.
+
+    Args:
+        source: the tar; a file is read from its beginning.
+        plain_names: whether names must be such as can be shown, and lead out of no folder.
 
     Raises:
         TarFault: after the good members: a broken header, or an end in the middle or without the closing zero blocks,
             which other readers take for a shorter but whole tar, or another tar after the first (`cat a.tar b.tar`),
-            which they do not see. A compressed tar is refused, since it can unpack to any size.
+            which they do not see, or a sparse file, whose bytes are not those that lie there. A compressed tar is refused,
+            since it can unpack to any size.
     """
-    size = path.stat().st_size
     end = 0
     try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                stop = info.offset_data + info.size
-                if stop > size:
-                    raise TarFault(
-                        info.offset_data, f"cut: the shard ends at byte {size}, inside this member", info.name
-                    )
-                end = stop + -stop % tarfile.BLOCKSIZE
-                if not is_plain_path(info.name):
-                    raise TarFault(info.offset, "its name has control characters, '..' or a leading '/'", info.name)
-                if info.isfile():
-                    yield Member(info.name, info.offset, info.offset_data, info.size)
+        with nullcontext(source) if not isinstance(source, Path) else source.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                for info in tar:
+                    if info.issparse():
+                        raise TarFault(info.offset, "a sparse file: pack the tar again without --sparse", info.name)
+                    stop = info.offset_data + info.size
+                    if stop > size:
+                        fault = f"cut: the shard ends at byte {size}, inside this member"
+                        raise TarFault(info.offset_data, fault, info.name)
+                    end = stop + -stop % tarfile.BLOCKSIZE
+                    if plain_names and not is_plain_path(info.name):
+                        raise TarFault(info.offset, "its name has control characters, '..' or a leading '/'", info.name)
+                    yield tar, info
+            _check_end(file, end)
     except TarFault:
         raise
     except Exception as error:  # as a broken header makes tarfile raise anything
         raise TarFault(end, f"not a plain tar, or a broken header: {reason(error)}") from error
-    with path.open("rb") as file:
-        file.seek(end)
-        if file.read(2 * tarfile.BLOCKSIZE) != 2 * _END_BLOCK:
-            raise TarFault(end, "cut or broken after the last readable member: the closing zero blocks are missing")
-        after = end
-        while block := file.read(CHECKED_AT_ONCE):
-            if block.strip(b"\0"):
-                raise TarFault(
-                    after, "there is more after the end of the archive: unpack the archives and join their files"
-                )
-            after += len(block)
+
+
+def _check_end(file: IO[bytes], end: int) -> None:
+    file.seek(end)
+    if file.read(2 * tarfile.BLOCKSIZE) != 2 * _END_BLOCK:
+        raise TarFault(end, "cut or broken after the last readable member: the closing zero blocks are missing")
+    after = end
+    while block := file.read(CHECKED_AT_ONCE):
+        if block.strip(b"\0"):
+            raise TarFault(
+                after, "there is more after the end of the archive: unpack the archives and join their files"
+            )
+        after += len(block)
 
 
 def split_name(name: str) -> tuple[str, str]:

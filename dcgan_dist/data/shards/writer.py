@@ -36,6 +36,8 @@ class Sample:
     """Goes into the .json member; index only in the block layout's block."""
     dark: bool = False
     """Made from an image of 16 bits that has no value above what 12 bits hold; told in the summary."""
+    frames: bool = False
+    """The first of several images of a file, as the pages of a TIFF are; told in the summary."""
     encoded: tuple[str, bytes] | None = None
     """Suffix and bytes of an image that is stored as it came; None: encode the pixels."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dcgan_dist.data.shards.writer import Encoding, Sample
+from dcgan_dist.prepare.sources.image_files import walk_links
 
 
 class Item(NamedTuple):
@@ -59,10 +60,9 @@ class Source(ABC):
             *filter(None, [getattr(self, "path", "")]),
         ):
             root = Path(path).expanduser()
-            walked = os.walk(root, followlinks=True) if root.is_dir() else [(str(root.parent), [], [root.name])]
-            for folder, folders, names in walked:
-                folders.sort()
-                for name in sorted(names):
+            walked = walk_links(root) if root.is_dir() else [(str(root.parent), [], [root.name])]
+            for folder, _, names in walked:
+                for name in names:
                     try:
                         status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  millions of files
                     except OSError:  # what cannot be read is refused where it is

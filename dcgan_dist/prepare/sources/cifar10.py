@@ -14,12 +14,15 @@ from annotated_types import Ge, Lt
 from dcgan_dist.data.shards.images import ImageFault, decode
 from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
 from dcgan_dist.errors import InputError, require
-from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays, require_one_folder
 from dcgan_dist.untrusted import parse_value, read_file, refusing
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGES = 60_000
 MOST_BATCH_BYTES = 1 << 30
+SIDE = 32
+_BATCH_NAME = re.compile(r"(data_batch_\d+|test_batch)(\.bin|\.mat)?")
+"""Of the python, the binary and the MATLAB version."""
 _JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
 
 
@@ -36,7 +39,13 @@ class Cifar10Source(LabelledSource):
     def read_files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
         """Form ("batches" or "jpeg") and splits."""
         root = Path(self.path).expanduser()
-        form, splits = "batches", _read_batches(sorted(root.rglob("data_batch_*")) + sorted(root.rglob("test_batch")))
+        files = sorted(path for path in root.rglob("*_batch*") if _BATCH_NAME.fullmatch(path.name))
+        require_one_folder(files, self.path)
+        require(
+            len({path.stem for path in files}) == len(files),
+            f"`source` {self.path} holds two versions of the same batches: leave one out",
+        )
+        form, splits = "batches", _read_batches(files)
         if _images(splits) < IMAGES and (tars := sorted(root.glob("*.tar"))):
             form, splits = max((form, splits), ("jpeg", _read_tars(tars)), key=lambda candidate: _images(candidate[1]))
         require(
@@ -67,6 +76,7 @@ class _PlainUnpickler(pickle.Unpickler):
         ("numpy", "dtype"),
         ("numpy", "ndarray"),
         ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
         ("_codecs", "encode"),
     }
 
@@ -81,14 +91,26 @@ class _PlainUnpickler(pickle.Unpickler):
 def _read_batches(paths: Sequence[Path]) -> list[SplitArrays]:
     splits = []
     for split, prefix in (("train", "data_batch_"), ("test", "test_batch")):
-        batches = [_read_batch(path) for path in paths if path.name.startswith(prefix)]
+        batches = [
+            _read_binary(path) if path.suffix == ".bin" else _read_batch(path)
+            for path in paths
+            if path.name.startswith(prefix)
+        ]
         if batches:
             images, labels = zip(*batches, strict=True)
             splits.append(SplitArrays(split, np.concatenate(images), np.concatenate(labels)))
     return splits
 
 
+def _read_binary(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A batch of the binary version: for each image its label in one byte, then 3,072 bytes."""
+    with refusing(f"{path} is not a CIFAR-10 batch of the binary version", "fetch it again"):
+        rows = np.frombuffer(read_file(path, MOST_BATCH_BYTES), np.uint8).reshape(-1, 1 + 3 * SIDE**2)
+    return rows[:, 1:].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), rows[:, 0].astype(np.int64)
+
+
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    require(path.suffix != ".mat", f"{path} is of CIFAR-10's MATLAB version: fetch the python or the binary version")
     with refusing(f"{path} is not a CIFAR-10 batch", "fetch it again"):
         batch = _PlainUnpickler(io.BytesIO(read_file(path, MOST_BATCH_BYTES)), encoding="latin1").load()
         images, labels = (
@@ -109,7 +131,10 @@ def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
                     if match := _JPEG_NAME.fullmatch(member.name):
                         file.seek(member.offset)
                         split, number, name = match.groups()
-                        samples[split][int(number)] = decode(file.read(member.size), 3), CLASSES.index(name)
+                        pixels = decode(file.read(member.size), 3)
+                        if pixels.shape[:2] != (SIDE, SIDE):
+                            raise ImageFault(f"{member.name} has another size than {SIDE} x {SIDE}")
+                        samples[split][int(number)] = pixels, CLASSES.index(name)
         except (TarFault, ImageFault) as error:
             raise InputError(f"{path} is damaged ({error}): copy it again") from error
     return [

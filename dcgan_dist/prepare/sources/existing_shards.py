@@ -1,6 +1,5 @@
 """Samples of existing shards, byte for byte: those that a keep list leaves."""
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,16 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from dcgan_dist.data.shards.images import ImageFault
+from dcgan_dist.data.shards.images import SUFFIXES_BY_FORMAT, ImageFault, read_header
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples, StoredSample
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 
-_SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "PPM": "ppm", "TIFF": "tif", "GIF": "gif"}
 _OPEN_SHARDS = 4
 
 
@@ -100,10 +97,7 @@ def check_alike(manifests: Iterable[Manifest]) -> None:
 def _copy(stored: StoredSample, key: str, details: dict[str, Any] | None) -> Sample:
     if stored.shape is not None:
         return Sample(key=key, pixels=stored.pixels().transpose(1, 2, 0), label=stored.label, details=details)
-    try:
-        with Image.open(io.BytesIO(stored.data)) as image:
-            suffix = _SUFFIXES[image.format or ""]
-    except (OSError, KeyError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageFault(f"undecodable: {error}") from error
+    with read_header(stored.data) as image:
+        suffix = SUFFIXES_BY_FORMAT[image.format or ""][0]
     nothing = np.zeros((0, 0, 3), np.uint8)
     return Sample(key=key, pixels=nothing, label=stored.label, details=details, encoded=(suffix, stored.data))

@@ -17,6 +17,7 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.preparations import PrepareFaces
 from dcgan_dist.prepare.sources.base import Item, Rejected
 from dcgan_dist.prepare.sources.folder import FolderSource
+from dcgan_dist.untrusted import refusing
 
 LONGEST_SIDE = 1024
 """Photographs are searched at most at this size; faces that are found are cut out of the full one."""
@@ -63,7 +64,8 @@ def yunet_detector(model: str, threshold: float = 0.8) -> Detector:
     """OpenCV's YuNet network, whose model file the user brings; the score is a probability."""
     if not Path(model).is_file():
         raise InputError(f"`detector_model` {model} does not exist: give the path of a YuNet .onnx file")
-    network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
+    with refusing(f"`detector_model` {model} is not a YuNet .onnx file", "fetch it again"):
+        network = cv2.FaceDetectorYN.create(model, "", (320, 320), score_threshold=threshold)
 
     def detect(pixels: NDArray[np.uint8]) -> list[Face]:
         network.setInputSize((pixels.shape[1], pixels.shape[0]))
@@ -123,9 +125,10 @@ class FacesSource(FolderSource):
 def find_faces(detector: Detector, photo: Image.Image) -> list[Face]:
     """Faces of an RGB photograph in its own pixels; large photographs are searched at a smaller size."""
     scale = max(1.0, max(photo.size) / LONGEST_SIDE)
-    small = photo if scale == 1 else photo.resize((round(photo.width / scale), round(photo.height / scale)))
-    if min(small.size) < SMALLEST_FACE:
+    size = round(photo.width / scale), round(photo.height / scale)
+    if min(size) < SMALLEST_FACE:
         return []
+    small = photo if scale == 1 else photo.resize(size)
     faces = detector(np.asarray(small))
     return [Face(face.left * scale, face.top * scale, face.side * scale, face.score) for face in faces]
 

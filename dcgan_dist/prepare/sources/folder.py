@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dcgan_dist.data.shards.images import DARK, ImageFault, open_image, resize_and_crop, to_array
+from dcgan_dist.data.shards.images import DARK, FRAMES, ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
@@ -38,12 +38,12 @@ class FolderSource(Source):
         try:
             with open_image(item.ref.read_bytes()) as image:
                 details = {"original_size": list(image.size)} if self.NOTES_SIZE else None
-                dark = image.info.get(DARK, False)
+                remarks = {"dark": image.info.get(DARK, False), "frames": image.info.get(FRAMES, False)}
                 pixels = to_array(resize_and_crop(image, self.image_size), self.image_channels)
         except (ImageFault, OSError) as error:
             yield Rejected(key=item.key, reason=str(error))
             return
-        yield Sample(key=item.key, pixels=pixels, label=item.label, details=details, dark=dark)
+        yield Sample(key=item.key, pixels=pixels, label=item.label, details=details, **remarks)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""

@@ -2,22 +2,20 @@
 
 import logging
 import os
-import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, ImageFault
-from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
+from dcgan_dist.data.shards.left_out import HIDDEN, LINK, LeftOut, is_hidden
+from dcgan_dist.data.shards.tar_members import TarFault, walk_entries
 from dcgan_dist.errors import InputError, require
-from dcgan_dist.untrusted import size_of_file
-
-SIDECARS = {".json", ".txt", ".cls", ".parquet", ".csv", ".xml", ".npz", ".idx", ".md"}
-"""What lies beside images and belongs to them."""
+from dcgan_dist.untrusted import reason, refusing, size_of_file
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ class Place:
             with _open_zip(self.file).open(self.member) as member:
                 data = member.read(MAX_ENCODED_BYTES + 1)  # whatever size its header claims
         except Exception as error:  # damaged members make zipfile and its decoders raise anything, zlib.error for one
-            raise ImageFault(f"unreadable in its zip: {error}") from error
+            raise ImageFault(f"unreadable in its zip: {reason(error)}") from error
         if len(data) > MAX_ENCODED_BYTES:
             raise ImageFault(f"unpacks to more than the limit of {MAX_ENCODED_BYTES} bytes")
         return data
@@ -60,45 +58,65 @@ class Place:
 def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
     """Name and place of every image of some sources, each source in the order of its names.
 
-    A name is the path inside its source, led by the source's name where there are several.
+    A name is the path inside its source, led by the source's name where there are several. What has no image's name is
+    counted in the log.
 
     Raises:
-        InputError: a source is missing or cannot be read, or there is no image in any.
+        InputError: a source is missing or cannot be read, is named twice, or there is no image in any.
     """
     images: list[tuple[str, Place]] = []
-    others: list[str] = []
-    for prefix, path in zip(_prefixes(paths), paths, strict=True):
-        root = Path(path).expanduser().absolute()
+    left_out = LeftOut()
+    roots = [Path(path).expanduser().absolute() for path in paths]
+    _refuse_twice(roots)
+    for prefix, root in zip(_prefixes(paths), roots, strict=True):
         if root.is_dir():
-            files = _walk_folder(root)
+            files = _walk_folder(root, left_out)
         elif root.is_file():
-            files = _walk_file(root, root.name, whole=True)
+            files = _walk_file(root, root.name, left_out, whole=True)
         else:
-            raise InputError(f"`source` {path} does not exist: give a folder, tar or zip of images")
-        named = sorted((prefix + name, place) for name, place in files)
-        images += [(name, place) for name, place in named if _is_image(name)]
-        others += [name for name, _ in named if not _is_image(name)]
+            raise InputError(f"`source` {root} does not exist: give a folder, tar or zip of images")
+        for name, place in sorted(files):
+            if _is_image(name):
+                images.append((prefix + name, place))
+            else:
+                left_out.add(name)
     if not images:
+        only = f", only {left_out}" if left_out else ""
         raise InputError(
-            f"no image in {', '.join(paths)}: give a folder, tar or zip with files ending in {', '.join(IMAGE_SUFFIXES)}"
+            f"no image in {', '.join(paths)}{only}: give a folder, tar or zip with files ending in "
+            f"{', '.join(IMAGE_SUFFIXES)}, and unpack other archives"
         )
     for (name, _), (following, _) in pairwise(images):
         require(name != following, f"`source`: {name} comes twice: unpack it and leave out the one that is not wanted")
-    _log_left_out(others)
+    if left_out:
+        _log.warning("files that are no images by their names were left out: %s", left_out)
     return images
 
 
-def _log_left_out(names: Sequence[str]) -> None:
-    """Count the files that are no images by their names, by suffix; what belongs to images is not counted."""
-    suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
-    strange = {suffix: number for suffix, number in suffixes.items() if suffix not in SIDECARS}
-    if strange:
-        listed = ", ".join(f"{number} with {suffix}" for suffix, number in sorted(strange.items()))
-        first = next(name for name in names if (Path(name).suffix.lower() or "no suffix") in strange)
-        _log.warning("files that are no images by their names were left out: %s; the first is %s", listed, ascii(first))
+def _refuse_twice(roots: Sequence[Path]) -> None:
+    """Raise InputError if a source is named twice, or lies in another one."""
+    for number, root in enumerate(roots):
+        for other in (*roots[:number], *roots[number + 1 :]):
+            require(
+                other.resolve() not in (root.resolve(), *root.resolve().parents),
+                f"`source` {root} is also part of {other}, so its images would come twice: name one of the two",
+            )
 
 
-def _walk_folder(root: Path) -> Iterator[tuple[str, Place]]:
+def walk_links(
+    root: Path, onerror: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk, in the order of names and also through links, but not back to a folder on the way; folders may be removed."""
+    place = root.resolve()
+    ways = {os.fspath(root): frozenset((place, *place.parents))}
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=onerror):
+        way, below = ways.pop(folder), {name: Path(folder, name).resolve() for name in folders}
+        folders[:] = sorted(name for name in folders if below[name] not in way)
+        yield folder, folders, sorted(names)
+        ways |= {os.path.join(folder, name): way | {below[name]} for name in folders}  # noqa: PTH118  as os.walk does
+
+
+def _walk_folder(root: Path, left_out: LeftOut) -> Iterator[tuple[str, Place]]:
     """Files below a folder and below the folders that links in it lead to; a link to a folder above itself is not followed.
 
     Raises:
@@ -110,54 +128,56 @@ def _walk_folder(root: Path) -> Iterator[tuple[str, Place]]:
             f"`source` {error.filename} cannot be read ({error.strerror}): leave it out, or make it readable"
         )
 
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
-        above = {*Path(folder).resolve().parents, Path(folder).resolve()}
-        folders[:] = [name for name in folders if Path(folder, name).resolve() not in above]
+    for folder, folders, files in walk_links(root, refuse):
+        for name in (*folders, *files):
+            if is_hidden(name):
+                left_out.add(str(Path(folder, name).relative_to(root)), HIDDEN)
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in files:
             file = Path(folder, name)
-            if not name.startswith("."):
-                yield from _walk_file(file, str(file.relative_to(root)))
+            if not is_hidden(name):
+                yield from _walk_file(file, str(file.relative_to(root)), left_out)
 
 
-def _walk_file(file: Path, name: str, *, whole: bool = False) -> Iterable[tuple[str, Place]]:
+def _walk_file(file: Path, name: str, left_out: LeftOut, *, whole: bool = False) -> Iterable[tuple[str, Place]]:
     """An image is itself; a tar or zip is what it holds, below its own name unless it is the whole source."""
     suffix = file.suffix.lower()
     if suffix not in (".tar", ".zip"):
         return [(name, Place(str(file)))]
-    members = _walk_tar(file) if suffix == ".tar" else _walk_zip(file)
+    members = _walk_zip(file) if suffix == ".zip" else _walk_tar(file, str(file), 0, left_out)
     folder = "" if whole else f"{name.removesuffix(file.suffix)}/"
     return ((folder + member, place) for member, place in members)
 
 
-def _walk_tar(path: Path) -> Iterator[tuple[str, Place]]:
+def _walk_tar(tar: Path | IO[bytes], path: str, begin: int, left_out: LeftOut) -> Iterator[tuple[str, Place]]:
+    """Files of a tar that lies in a file from a byte on, and of the tars in it."""
+    places: dict[str, Place] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
-            places: dict[str, Place] = {}
-            for member in tar:
-                if member.islnk() and member.linkname in places:
-                    yield member.name, places[member.linkname]
-                elif member.isfile() and member.name.endswith(".tar"):
-                    inner = member.name.removesuffix(".tar")
-                    with tarfile.open(fileobj=tar.extractfile(member), mode="r:") as nested:
-                        for image in nested:
-                            offset = member.offset_data + image.offset_data
-                            yield f"{inner}/{image.name}", Place(str(path), offset, image.size)
-                elif member.isfile():
-                    places[member.name] = Place(str(path), member.offset_data, member.size)
-                    yield member.name, places[member.name]
-        for _ in walk_tar(path):
-            pass  # for its check of the end: the module tarfile takes a cut or joined tar for a shorter one
+        for opened, member in walk_entries(tar, plain_names=False):
+            if member.isdir():
+                continue
+            if member.islnk() and member.linkname in places:
+                yield member.name, places[member.linkname]
+            elif not member.isfile():
+                left_out.add(member.name, LINK)
+            elif member.name.lower().endswith(".tar") and not is_hidden(member.name):
+                inner = opened.extractfile(member)
+                assert inner is not None  # as it is a file
+                for name, place in _walk_tar(inner, path, begin + member.offset_data, left_out):
+                    yield f"{member.name[: -len('.tar')]}/{name}", place
+            else:
+                places[member.name] = Place(path, begin + member.offset_data, member.size)
+                yield member.name, places[member.name]
     except TarFault as error:
-        raise InputError(f"`source` {path}: {error.fault} (at byte {error.offset})") from error
-    except tarfile.TarError as error:
-        raise InputError(f"`source` {path} is not a plain tar ({error}): unpack it and give the folder") from error
+        place = f"{path}: {error.member}" if error.member else path
+        raise InputError(
+            f"`source` {place}: {error.fault} (at byte {begin + error.offset}): unpack it, or fetch it again"
+        ) from error
 
 
 def _walk_zip(path: Path) -> Iterator[tuple[str, Place]]:
-    try:
+    with refusing(f"`source` {path} is not a whole zip", "fetch it again"):
         names = _open_zip(str(path)).namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"`source` {path} is not a whole zip ({error}): fetch it again") from error
     return ((name, Place(str(path), member=name)) for name in names if not name.endswith("/"))
 
 
@@ -167,8 +187,7 @@ def _open_zip(path: str) -> zipfile.ZipFile:
 
 
 def _is_image(name: str) -> bool:
-    path = Path(name)
-    return path.suffix.lower().lstrip(".") in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return PurePosixPath(name).suffix.lower().lstrip(".") in IMAGE_SUFFIXES and not is_hidden(name)
 
 
 def _prefixes(paths: Sequence[str]) -> list[str]:
@@ -177,4 +196,7 @@ def _prefixes(paths: Sequence[str]) -> list[str]:
         return [""]
     stems = [Path(path).stem or "source" for path in paths]
     times = Counter(stems)
-    return [f"{stem if times[stem] == 1 else f'{stem}-{number}'}/" for number, stem in enumerate(stems)]
+    names = [stem if times[stem] == 1 else f"{stem}-{number}" for number, stem in enumerate(stems)]
+    if len(set(names)) < len(names):  # as of a, b/a and a-1
+        names = [f"{number}-{stem}" for number, stem in enumerate(stems)]
+    return [f"{name}/" for name in names]

@@ -1,24 +1,39 @@
 """ImageNet-1k: class folders, the official tars, or the npz batches of Downsampled ImageNet."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.data.shards.images import IMAGE_SUFFIXES
 from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Encoding, Sample
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.image_files import Place, find_images
 from dcgan_dist.untrusted import read_arrays, refusing
 
-_SPLITS = ("train", "val", "test")
+_IMAGES = {f".{suffix}" for suffix in (*IMAGE_SUFFIXES, "tar", "zip")}
+_SPLITS = {"train": "train", "val": "val", "test": "test", "training": "train", "validation": "val", "valid": "val"}
+_SPLITS |= {"testing": "test", **{f"ilsvrc2012_img_{split}": split for split in ("train", "val", "test")}}
+"""Split of an image by a folder on the way to it, or by its archive."""
+
+
+class _Folders(NamedTuple):
+    """The folders on the way to an image."""
+
+    split: str
+    """What one of them says; empty where none does."""
+    above: tuple[str, ...]
+    """Those above the one that says the split, or all."""
+    below: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +49,7 @@ class ImageNetSource(FolderSource):
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the class folders, such as n01440764."""
-        return tuple(sorted({_class_of(name) for name, _ in self._images}))
+        return tuple(sorted(set(self._classes)))
 
     def items(self) -> Sequence[Item]:
         """One item per image.
@@ -45,12 +60,25 @@ class ImageNetSource(FolderSource):
         numbers = {name: number for number, name in enumerate(self.class_names())}
         names = [name for name, _ in self._images]
         if "" in numbers:
-            stray = next(name for name in names if not _class_of(name))
-            raise InputError(f"{stray} lies in no class folder: give <class>/<image>, or use the job `prepare_folder`")
+            stray = names[self._classes.index("")]
+            raise InputError(
+                f"{stray} lies in no class folder: give <class>/<image> (for ImageNet's validation images its valprep.sh "
+                "makes these), leave it out, or use the job `prepare_folder`"
+            )
         return [
-            Item(key, place, _split_of(name), numbers[_class_of(name)])
-            for key, (name, place) in zip(keys_of_paths(names), self._images, strict=True)
+            Item(key, place, _folders_of(name).split, numbers[class_name])
+            for key, (name, place), class_name in zip(keys_of_paths(names), self._images, self._classes, strict=True)
         ]
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        """Name of each image's class folder, empty where it lies in none; the folder of the split stands above all of them or
+        below all of them.
+        """
+        folders = [_folders_of(name) for name, _ in self._images]
+        below = any(image.below for image in folders)
+        classes = [image.below if below and image.split else image.above for image in folders]
+        return [names[-1] if names else "" for names in classes]
 
     @cached_property
     def _images(self) -> list[tuple[str, Place]]:
@@ -79,6 +107,9 @@ class ImageNetNpzSource(Source):
         labels = {file: _load_batch(file)[1] for file in self.files}
         least, greatest = min(map(np.min, labels.values())), max(map(np.max, labels.values()))
         first = 1 if least >= 1 and greatest == 1000 else 0
+        require(
+            greatest - first < 1000, f"labels of {', '.join(self.files)} are from 0 to 1000: ImageNet has 1,000 classes"
+        )
         return [
             Item(
                 f"{Path(file).stem}/{row:07d}",
@@ -105,13 +136,21 @@ def imagenet_source(paths: tuple[str, ...], image_size: int) -> Source:
     """ImageNet in whichever form these paths have; npz batches keep their own size.
 
     Raises:
-        InputError: the first npz file is no batch.
+        InputError: an npz file is no batch, or they are of several data sets.
     """
     roots = [Path(path).expanduser().absolute() for path in paths]
     if not any(root.suffix == ".npz" or any(root.glob("*.npz")) for root in roots):
         return ImageNetSource(paths=paths, image_size=image_size)
     files = [file for root in roots for file in (sorted(root.rglob("*.npz")) if root.is_dir() else [root])]
-    image_size = _load_batch(str(files[0]))[0].shape[1]
+    stems = Counter(file.stem for file in files)
+    for file in files:
+        same = [str(other) for other in files if other.stem == file.stem]
+        require(stems[file.stem] == 1, f"`source` holds several data sets: name one of {', '.join(same)}")
+    images = next((file for root in roots for file in root.rglob("*") if file.suffix.lower() in _IMAGES), None)
+    require(images is None, f"`source` holds batches (.npz) and images ({images}): name the files of one of the two")
+    sizes = {_load_batch(str(file))[0].shape[1] for file in files}
+    require(len(sizes) == 1, f"`source` holds batches of images of {sorted(sizes)} pixels: name files of one size")
+    (image_size,) = sizes
     return ImageNetNpzSource(files=tuple(map(str, files)), image_size=image_size)
 
 
@@ -134,11 +173,9 @@ def _load_batch(path: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         return data.reshape(-1, 3, size, size).transpose(0, 2, 3, 1), labels.astype(np.int64)
 
 
-def _class_of(name: str) -> str:
-    """Name of the class folder; Tiny ImageNet has a folder `images` between it and its images."""
-    folders = [folder for folder in PurePosixPath(name).parts[:-1] if folder not in (*_SPLITS, "images")]
-    return folders[-1] if folders else ""
-
-
-def _split_of(name: str) -> str:
-    return next((part for part in PurePosixPath(name).parts[:-1] if part in _SPLITS), "")
+def _folders_of(name: str) -> _Folders:
+    """Tiny ImageNet has a folder `images` between the class and its images."""
+    folders = PurePosixPath(name).parts[:-1]
+    place = next((place for place, folder in enumerate(folders) if folder.lower() in _SPLITS), len(folders))
+    above, below = (tuple(n for n in part if n != "images") for part in (folders[:place], folders[place + 1 :]))
+    return _Folders(_SPLITS[folders[place].lower()] if place < len(folders) else "", above, below)

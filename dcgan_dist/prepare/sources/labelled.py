@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,12 @@ class SplitArrays:
             f"the {split} split has {len(images):,} images and {len(labels):,} labels: fetch its files again",
         )
         self.split, self.images, self.labels = split, images, labels
+
+
+def require_one_folder(files: Sequence[Path], source: str) -> None:
+    """Raise InputError if official files lie in several folders, which are several data sets, or copies of one."""
+    folders = sorted({str(file.parent) for file in files})
+    require(len(folders) < 2, f"`source` {source} holds several data sets: name one of {', '.join(folders)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +57,15 @@ class LabelledSource(Source):
 
     @cached_property
     def _files(self) -> tuple[dict[str, Any], list[SplitArrays]]:
-        return self.read_files()
+        form, splits = self.read_files()
+        for split in splits:
+            strange = split.labels[(split.labels < 0) | (split.labels >= len(self.CLASSES))]
+            require(
+                not len(strange),
+                f"`source` {self.path}: the {split.split} split has the label {strange[:1]}, {self.dataset} has "
+                f"{len(self.CLASSES)} classes: give its own files",
+            )
+        return form, splits
 
     @property
     def splits(self) -> list[SplitArrays]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.errors import InputError
 from dcgan_dist.untrusted import read_file
 
 HEADER_BYTES = 128
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MOST_BYTES = 4 << 30
 MATRIX, COMPRESSED = 14, 15
 TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
@@ -24,9 +26,14 @@ def read_matrices(path: Path) -> dict[str, NDArray]:
     """The real matrices of a file by name.
 
     Raises:
+        InputError: it is of version 7.3.
         ValueError, struct.error, zlib.error, KeyError, OSError: it is none, damaged, or unpacks to more than 4 GiB.
     """
     data = memoryview(read_file(path, MOST_BYTES))
+    if HDF5_MAGIC in bytes(data[: HEADER_BYTES * 5]):
+        raise InputError(
+            f"{path} is a .mat file of version 7.3, which is not read: load it in MATLAB, and save it with -v7"
+        )
     if bytes(data[126:128]) != b"IM":
         raise ValueError("it is not a little-endian .mat file of version 5 to 7")
     matrices: dict[str, NDArray] = {}

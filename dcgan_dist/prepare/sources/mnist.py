@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.errors import require
-from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays
+from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays, require_one_folder
 from dcgan_dist.untrusted import refusing, size_of_file
 
 MOST_BYTES = 1 << 30
+GZIP_MAGIC = b"\x1f\x8b"
 _FILES = {"train": "train", "test": "t10k"}
 
 
@@ -32,11 +33,14 @@ class MnistSource(LabelledSource):
         root = Path(self.path).expanduser()
         splits = []
         for split, prefix in _FILES.items():
-            images = sorted(root.rglob(f"{prefix}-images[-.]idx3-ubyte*"))
-            labels = sorted(root.rglob(f"{prefix}-labels[-.]idx1-ubyte*"))
-            folders = sorted({str(path.parent) for path in (*images, *labels)})
-            require(len(folders) < 2, f"`source` {self.path} holds several data sets: name one of {', '.join(folders)}")
-            if images and labels:
+            images = _files_named(root, f"{prefix}-images[-.]idx3-ubyte*")
+            labels = _files_named(root, f"{prefix}-labels[-.]idx1-ubyte*")
+            require_one_folder((*images, *labels), self.path)
+            require(
+                bool(images) == bool(labels),
+                f"`source` {self.path} has {'images' if images else 'labels'} of the {split} split alone: fetch the other file",
+            )
+            if images:
                 pixels = _read_idx(images[0], dimensions=3)[..., None]
                 splits.append(SplitArrays(split, pixels, _read_idx(labels[0], dimensions=1).astype(np.int64)))
         require(
@@ -51,11 +55,20 @@ class MnistSource(LabelledSource):
         return {"val": self.val}, splits
 
 
+def _files_named(root: Path, pattern: str) -> list[Path]:
+    """Files right in a folder, else anywhere below it: some archives hold everything once more, each in its own folder."""
+    return next(
+        (files for walk in (root.glob, root.rglob) if (files := sorted(filter(Path.is_file, walk(pattern))))), []
+    )
+
+
 def _read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """The array of an idx file of bytes: a magic number, the big-endian shape, the data."""
     with refusing(f"{path} is not an MNIST idx file", "fetch it again"):
         size_of_file(path)
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP_MAGIC  # browsers unpack and keep the name
+        with gzip.open(path) if packed else path.open("rb") as file:
             magic, *shape = np.frombuffer(file.read(4 * (1 + dimensions)), ">i4").tolist()
             if magic != 0x800 + dimensions:
                 raise ValueError(f"it begins with {magic:#x}")

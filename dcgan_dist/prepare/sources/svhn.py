@@ -25,6 +25,15 @@ class SvhnSource(LabelledSource):
         root = Path(self.path).expanduser()
         files = [root] if root.is_file() else sorted(root.rglob("*_32x32*.mat"))
         by_kind = {file.name.partition("_")[0]: file for file in files}
+        for kind, file in by_kind.items():
+            same = [str(other) for other in files if other.name.partition("_")[0] == kind]
+            require(
+                len(same) < 2, f"`source` {self.path} holds {file.name} several times: name one of {', '.join(same)}"
+            )
+        require(
+            not self.extra or "extra" in by_kind,
+            f"`source` {self.path} has no extra_32x32.mat: fetch it, or leave out `extra`",
+        )
         splits = []
         for split, kinds in {"train": ("train", "extra") if self.extra else ("train",), "test": ("test",)}.items():
             if arrays := [_read_mat(by_kind[kind]) for kind in kinds if kind in by_kind]:
