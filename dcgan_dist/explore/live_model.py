@@ -67,8 +67,8 @@ class TrainingImages:
         return row, float(squares[row].sqrt())
 
     def _read(self, positions: NDArray[np.int64]) -> Tensor:
-        size = {"image_size": self.config.image_size, "image_channels": self.config.image_channels}
-        return read_images(self.manifest, positions, **size, crop=self.crop)
+        size, channels = self.config.image_size, self.config.image_channels
+        return read_images(self.manifest, positions, image_size=size, image_channels=channels, crop=self.crop)
 
 
 class LiveModel:

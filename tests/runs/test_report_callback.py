@@ -8,7 +8,7 @@ from dcgan_dist.training.loop import Report
 
 @pytest.mark.parametrize("measuring", [False, True])
 def test_the_progress_line_of_the_longest_run_fits_100_columns(measuring: bool) -> None:
-    metrics = dict(zip(PLAYERS, (0.6931, 12.3456, 0.987, 0.012), strict=True))
+    metrics: dict[str, float] = dict(zip(PLAYERS, (0.6931, 12.3456, 0.987, 0.012), strict=True))
     speed = {"images_per_second": 22592.4, "data_wait_share": 0.123}
     report = Report(step=1, images_seen=37_000_000, metrics=metrics, **speed)
 

@@ -89,7 +89,8 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             bits, inverted = _declared_bits(image, data)
-            sixteen, frames = ";16" in str(image.tile), image.format != "MPO" and getattr(image, "is_animated", False)
+            sixteen = ";16" in str(getattr(image, "tile", ""))
+            frames = image.format != "MPO" and getattr(image, "is_animated", False)
             image.load()
             if image.format == "PPM" and image.mode == "I":  # as Pillow has scaled it
                 image = image.convert("I;16")
@@ -209,7 +210,7 @@ def _to_grey_or_colour(image: Image.Image, bits: int, inverted: bool, sixteen: b
         grey = Image.fromarray(((2**bits - 1 - values if inverted else values) >> (bits - 8)).astype(np.uint8))
         grey.info[DARK] = dark
         return grey
-    dark = sixteen and 0 < max(most for _, most in image.convert("RGB").getextrema()) <= MOST_OF_TWELVE_BITS >> 8
+    dark = sixteen and 0 < int(np.asarray(image.convert("RGB")).max()) <= MOST_OF_TWELVE_BITS >> 8
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -105,7 +105,7 @@ class ImageNetNpzSource(Source):
             InputError: a file is none of these batches.
         """
         labels = {file: _load_batch(file)[1] for file in self.files}
-        least, greatest = min(map(np.min, labels.values())), max(map(np.max, labels.values()))
+        least, greatest = (int(end(list(map(end, labels.values())))) for end in (np.min, np.max))
         first = 1 if least >= 1 and greatest == 1000 else 0
         require(
             greatest - first < 1000, f"labels of {', '.join(self.files)} are from 0 to 1000: ImageNet has 1,000 classes"
