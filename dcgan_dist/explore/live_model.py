@@ -36,7 +36,8 @@ class TrainingImages:
     def __init__(self, shards: str, split: str, most: int, config: ModelConfig, *, crop: Crop) -> None:
         """Read up to `most` images of a split of shards; raises InputError as `read_images`."""
         require(most >= 1, f"`most_real` {most} leaves no image to compare with: give at least 1")
-        self.manifest, self.config, self.crop = load_manifest(absolute(shards, "shards")).split(split), config, crop
+        self.manifest, self.config = load_manifest(absolute(shards, "shards")).split(split), config
+        self.crop: Crop = crop
         count = min(most, self.manifest.samples)
         self.positions = np.arange(count, dtype=np.int64) * self.manifest.samples // max(1, count)
         parts = []
