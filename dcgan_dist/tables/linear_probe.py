@@ -154,12 +154,12 @@ class FewRows:
             InputError: a class without a row, or a non-finite feature.
         """
         self.features, self.classes = features, classes
-        gram = features.float() @ features.float().T if features.dtype != torch.float64 else features @ features.T
-        gram = gram.double() + 1
+        gram = _products(features, torch.float64 if features.dtype == torch.float64 else torch.float32)
         require(bool(gram.isfinite().all()), NOT_FINITE)
         self.targets, self.used = one_against_rest(labels.to(features.device), classes, torch.float64)
-        gram.diagonal().mul_(1 + 1e-9)  # equal rows make K singular
-        self.factor = torch.linalg.cholesky(gram)
+        self.factor, singular = torch.linalg.cholesky_ex(gram)
+        if singular:  # rows that depend on each other: float32 rounds K's zeros below zero
+            self.factor = torch.linalg.cholesky(_products(features, torch.float64))
         self._start = torch.zeros(len(features), classes, dtype=torch.float64, device=features.device)
         self._rows = _Rows(lambda: iter([self.factor]), torch.float64, plain=True)
         self._sketch = self._rows.sketch(self._start)
@@ -178,6 +178,14 @@ class FewRows:
             converged=converged,
             passes=self._rows.passes - before,
         )
+
+
+def _products(features: Tensor, dtype: torch.dtype) -> Tensor:
+    """X X' + 1 of rows (n, d), summed in `dtype`, (n, n) float64; the diagonal a little larger, as equal rows make it singular."""
+    gram = sum((block @ block.T for block in (part.to(dtype) for part in features.split(4096, dim=1))), torch.zeros(()))
+    gram = gram.double() + 1
+    gram.diagonal().mul_(1 + 1e-9)
+    return gram
 
 
 def one_against_rest(labels: Tensor, classes: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

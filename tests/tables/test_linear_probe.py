@@ -69,6 +69,19 @@ def test_weights_and_intercepts_are_those_of_linear_svc(
     assert distance(svm, reference(features, labels, c)) < tolerance
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_rows_that_depend_on_each_other_have_the_svm_of_linear_svc(dtype: torch.dtype) -> None:
+    """More rows than the features have dimensions, as those of a narrow discriminator do."""
+    few, labels = problem(90, 20)
+    features = (few @ torch.randn(20, 400, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).to(dtype)
+    if dtype == torch.float16:  # as they are stored: rounding alone makes them independent
+        features[45:], labels = features[:45].clone(), labels[:45].repeat(2)
+
+    svm = solve_on_gram_matrix(features, labels, 1e-3)
+
+    assert distance(svm, reference(features.double(), labels, 1e-3)) < 1e-3
+
+
 def test_a_warm_start_changes_the_time_and_not_the_svm() -> None:
     features, labels = problem(300, 40)
     first = solve(features, labels, 5e-2)
