@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Before anything imports ray or mlflow: nothing phones home, and no test meets a stranger's cluster or settings.
 os.environ.update(
+    DCGAN_DIST_QUIET="1",  # what a job writes does not depend on how slow the machine is
     RAY_USAGE_STATS_ENABLED="0",
     MLFLOW_DISABLE_TELEMETRY="true",
     RAY_AUTH_MODE="disabled",

@@ -5,6 +5,7 @@ fields in backticks, which are shown as flags, and warnings are shown as "warnin
 """
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -39,6 +40,8 @@ CALM = {"calm": True}
 """`extra` of a message after which silence is no riddle: it says when the next one comes, or that nothing more will."""
 LONGEST_SILENCE = 10.0
 """Seconds without a message or a bar, after which a job says that it still works."""
+QUIET = "DCGAN_DIST_QUIET"
+"""Variable that, where it is not empty, stops that: for programs that read what a job writes."""
 
 
 class ConsoleHandler(logging.Handler):
@@ -58,11 +61,11 @@ class ConsoleHandler(logging.Handler):
     def break_silence(self) -> None:
         """Say on standard error that the job still works, where nothing else has been shown for too long."""
         now = time.monotonic()
-        if self.calm or now - self.shown < LONGEST_SILENCE:
+        if self.calm or now - self.shown < LONGEST_SILENCE or os.environ.get(QUIET):
             return
         self.shown = now
         if not list(tqdm._instances):  # pyright: ignore[reportAttributeAccessIssue]  an open bar says it
-            print(f"  at work on this for {duration(now - self.since)}", file=sys.stderr, flush=True)
+            print(f"  still working, {duration(now - self.since)} since the last message", file=sys.stderr, flush=True)
 
 
 class OthersHandler(logging.StreamHandler):

@@ -69,7 +69,7 @@ def address(model: str, rooms: Path, tmp_path: Path) -> Iterator[str]:
             yield re.findall(r"http://\S+:\d+", line)[0]
         finally:
             server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(30) in (0, 130)  # as the signal meets the server before or after its end
     assert not list(tmp_path.iterdir())
 
 
