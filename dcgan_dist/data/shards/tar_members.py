@@ -84,7 +84,7 @@ def walk_entries(
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 for info in tar:
                     if info.issparse():
-                        raise TarFault(info.offset, "a sparse file: pack the tar again without --sparse", info.name)
+                        raise TarFault(info.offset, "a sparse file: pack the tar again with whole files", info.name)
                     stop = info.offset_data + info.size
                     if stop > size:
                         fault = f"cut: the shard ends at byte {size}, inside this member"

@@ -22,7 +22,7 @@ IMAGES = 60_000
 MOST_BATCH_BYTES = 1 << 30
 SIDE = 32
 _BATCH_NAME = re.compile(r"(data_batch_\d+|test_batch)(\.bin|\.mat)?")
-"""Of the python, the binary and the MATLAB version."""
+"""Endings of the python, the binary and the MATLAB version."""
 _JPEG_NAME = re.compile(rf"(train|test)/(\d+)_({'|'.join(CLASSES)})\.jpg")
 
 
