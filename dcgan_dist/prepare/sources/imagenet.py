@@ -139,7 +139,7 @@ def imagenet_source(paths: tuple[str, ...], image_size: int) -> Source:
         InputError: an npz file is no batch, or they are of several data sets.
     """
     roots = [Path(path).expanduser().absolute() for path in paths]
-    if not any(root.suffix == ".npz" or any(root.glob("*.npz")) for root in roots):
+    if not any(root.suffix == ".npz" or any(root.rglob("*.npz")) for root in roots):
         return ImageNetSource(paths=paths, image_size=image_size)
     files = [file for root in roots for file in (sorted(root.rglob("*.npz")) if root.is_dir() else [root])]
     stems = Counter(file.stem for file in files)
