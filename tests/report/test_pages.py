@@ -61,7 +61,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Pages of jobs on a few images, and a report on all of them."""
     folder = tmp_path_factory.mktemp("a-folder-whose-name-is-long" * 3)
     results, tracking = folder / "results", ["--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
-    rooms = draw_rooms(folder / "rooms", 200, "--duplicates", "0.1")
+    rooms = draw_rooms(folder / "rooms", 300, "--duplicates", "0.1")
     dedup = ["--shards", str(rooms), "--out", str(results / "dedup"), "--cpus", "1", *tracking]
     assert load_job("dedup_lsun")(dedup) == 0
 
