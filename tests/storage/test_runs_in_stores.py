@@ -150,6 +150,7 @@ def test_a_run_waits_for_a_store_that_goes_away_and_ends_with_the_same_weights(
         run = config(place.location, new_database(tmp_path), 64, **SHORT)
         with TrainingJob(run, environment=of_ranks(variables, ray_cluster)) as job:
             place.proxy.fault = away = Fault(mode="reset", until=time.monotonic() + 40)
+            time.sleep(40)  # this process, too, asks through the proxy
             wait_for_checkpoint(run, job, 32)
             place.proxy.fault = busy = Fault(mode="503", times=10)
             assert job.end(400) == 0, job.said
