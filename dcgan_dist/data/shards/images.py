@@ -117,7 +117,7 @@ def read_header(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise ImageFault("undecodable: it is no image of a known format") from error
-    except Exception as error:  # as above
+    except Exception as error:  # decoders raise anything on damaged files
         raise ImageFault(f"undecodable: {reason(error)}") from error
     _check_pixels(*image.size, max_pixels)
     return image
@@ -161,7 +161,7 @@ def _has_exif(data: bytes | memoryview) -> bool:
 def _orientation(image: Image.Image) -> int | None:
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # as above: any
+    except Exception:  # damaged EXIF makes Pillow raise anything
         return None
 
 
