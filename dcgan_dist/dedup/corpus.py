@@ -1,13 +1,17 @@
 """The data sets that are searched together, and the rows that count through all their shards."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.data.shards.indexing import IndexedTar
 from dcgan_dist.data.shards.keys import escape
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest, Shard
@@ -91,12 +95,13 @@ class Corpus:
         return self.shards[shard].part, self.shards[shard].number, int(row - self.starts[shard])
 
 
-def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
+def open_corpus(shards: Sequence[str], protect: Sequence[str], cpus: int = 1) -> Corpus:
     """Open data sets: the train split of each is searched and thinned out, its other splits are searched and protected.
 
     Args:
         shards: what `load_manifest` takes. Without a train split, all of it is thinned out.
         protect: data sets of which nothing is dropped.
+        cpus: tasks at once that read tars without a manifest, as in `run_tasks`.
 
     Raises:
         InputError: one cannot be opened, or is named twice.
@@ -106,7 +111,7 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
     labels = Counter[str]()
     opened: set[tuple[str, str]] = set()
     for path, keep_all in [(path, False) for path in shards] + [(path, True) for path in protect]:
-        whole = load_manifest(path)
+        whole = load_manifest(path, map_tars=partial(_in_tasks, cpus))
         named = Path(path.rstrip("/").removesuffix("/manifest.json")).name.removesuffix(".tar")
         labels[named] += 1
         label = named if labels[named] == 1 else f"{named}#{labels[named]}"
@@ -120,3 +125,17 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str]) -> Corpus:
             part = Part(label=label, manifest=manifest, protected=stays, from_shards=not keep_all)
             (protected if stays else thinned).append(part)
     return Corpus(parts=(*thinned, *protected))
+
+
+def _in_tasks(cpus: int, function: Callable[[Path], IndexedTar], tars: Sequence[Path]) -> Iterable[IndexedTar]:
+    done: dict[Path, IndexedTar] = {}
+    results = run_tasks(_call, function, tars, cpus=cpus)
+    with progress_bar(len(tars), "index", unit="tar") as bar:
+        for tar, indexed in results:
+            done[tar] = indexed
+            bar.update(1)
+    return [done[tar] for tar in tars]
+
+
+def _call(function: Callable[[Path], IndexedTar], tar: Path) -> IndexedTar:
+    return function(tar)

@@ -42,7 +42,7 @@ def run_dedup(options: DedupOptions) -> int:
     Raises:
         InputError: something a user can mend.
     """
-    corpus = open_corpus(options.shards, options.protect)
+    corpus = open_corpus(options.shards, options.protect, 1 if options.dry_run else options.cpus)
     if options.dry_run:
         _log.info("%s", describe(options, corpus, options.cpus or len(os.sched_getaffinity(0))))
         return 0

@@ -3,20 +3,31 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, read_header
-from dcgan_dist.data.shards.index import MOST_LABEL, TarColumns, index_name, make_index
+from dcgan_dist.data.shards.index import (
+    MOST_LABEL,
+    NO_LABEL,
+    ShardIndex,
+    TarColumns,
+    decode_index,
+    index_name,
+    make_index,
+)
 from dcgan_dist.data.shards.left_out import HIDDEN, LINK, LeftOut, is_hidden
-from dcgan_dist.data.shards.schema import Manifest, Shard, write_manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest, write_manifest
 from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_entries
-from dcgan_dist.data.shards.writer import describe_shard
 from dcgan_dist.errors import InputError
-from dcgan_dist.files import private_folder
+from dcgan_dist.files import private_folder, sha256_of
 
 MAX_LISTED = 20
+SOURCE_KIND = "tars without a manifest"
+"""What the manifest of indexed tars says of its source."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,53 +91,129 @@ def shared_keys(owners: dict[str, str], shard: str, keys: Sequence[str], offsets
             yield Damage(shard=shard, member=key, offset=offset, fault=fault)
 
 
-def index_tars(tars: Sequence[Path], name: str) -> Manifest:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class IndexedTar:
+    """A tar without a manifest after every byte of it was read."""
+
+    index: ShardIndex | None
+    """None where the tar is damaged."""
+    shard: Shard
+    """Its entry in a manifest."""
+    image_size: int
+    """Pixels per side if all its images are squares of one size, else 0."""
+    damages: list[Damage] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+MapTars = Callable[[Callable[[Path], IndexedTar], Sequence[Path]], Iterable[IndexedTar]]
+"""Applies a function to every tar, in order: `map`, or tasks on a cluster."""
+
+
+def index_tars(tars: Sequence[Path], name: str, map_tars: MapTars = map) -> Manifest:
     """Make manifest and indexes of plain tars, beside them where that can be written, else in the user's cache.
+
+    Tars that an earlier manifest there lists at their present size are not read again.
+
+    Args:
+        tars: of one folder.
+        name: of the data set.
+        map_tars: by which the tars are read.
 
     Raises:
         InputError: a tar is damaged, or keys are twice or merge; the message lists them.
     """
-    contents_of_tars = [(tar, read_contents(tar)) for tar in tars]
-    damages = [damage for _, contents in contents_of_tars for damage in contents.damages]
-    owners: dict[str, str] = {}
-    for tar, contents in contents_of_tars:
-        damages += shared_keys(owners, tar.name, contents.keys, contents.offsets)
-    if damages:
-        listed = "; ".join(str(damage) for damage in damages[:MAX_LISTED])
-        raise InputError(f"{len(damages)} faults in tars without a manifest: {listed}. Mend or leave out these tars")
-
     folder = _index_folder(tars)
-    shards = [_index_tar(tar, contents, folder) for tar, contents in contents_of_tars]
-    labels = [label for _, contents in contents_of_tars for label in contents.labels]
-    for tar, contents in contents_of_tars:
-        if contents.left_out:
-            _log.warning("left out of %s: %s", tar.name, contents.left_out)
-    without = labels.count(None)
-    labelled = without == 0
-    if 0 < without < len(labels):
-        _log.warning("%d of %d images have no label, so these count as unlabelled", without, len(labels))
+    known = _known_tars(tars, folder)
+    waiting = [tar for tar in tars if tar not in known]
+    indexed = known | dict(zip(waiting, map_tars(index_tar, waiting), strict=True))
+    parts = [indexed[tar] for tar in tars]
+    _refuse_damages(parts)
+    for tar in waiting:
+        _write_index(tar, indexed[tar], folder)
+    sizes = {part.image_size for part in parts}
     manifest = Manifest(
         dataset=name,
-        image_size=_common_size(contents_of_tars),
+        image_size=sizes.pop() if len(sizes) == 1 else 0,
         image_channels=3,
         layout="samples",
-        shards=tuple(shards),
+        shards=tuple(part.shard for part in parts),
         preprocessing={"stored": "as found"},
-        source={"kind": "tars without a manifest"},
-        classes=1 + max(label for label in labels if label is not None) if labelled else 0,
+        source={"kind": SOURCE_KIND},
+        classes=_classes(parts),
         location=str(folder),
     )
     write_manifest(manifest, folder)
     return manifest
 
 
-def _index_tar(tar: Path, contents: TarContents, folder: Path) -> Shard:
-    (folder / index_name(tar.name)).write_bytes(make_index(tar, contents).encode())
+def index_tar(tar: Path) -> IndexedTar:
+    """Read a tar."""
+    contents = read_contents(tar)
+    index = None if contents.damages else make_index(tar, contents)
+    index_sha256 = hashlib.sha256(index.encode()).hexdigest() if index else ""
+    shard = Shard(
+        name=tar.name,
+        split="train",
+        samples=len(contents.keys),
+        bytes=tar.stat().st_size,
+        sha256=sha256_of(tar),
+        index_sha256=index_sha256,
+    )
+    return IndexedTar(
+        index=index,
+        shard=shard,
+        image_size=_common_size(tar, contents),
+        damages=contents.damages,
+        left_out=contents.left_out,
+    )
+
+
+def _known_tars(tars: Sequence[Path], folder: Path) -> dict[Path, IndexedTar]:
+    """What manifest and indexes in the folder say of those tars that have the size that is noted there."""
+    try:
+        manifest = parse_manifest((folder / MANIFEST_NAME).read_bytes(), str(folder))
+    except (OSError, InputError):
+        return {}
+    shards = {shard.name: shard for shard in manifest.shards}
+    known = {}
+    for tar in tars:
+        shard, path = shards.get(tar.name), folder / index_name(tar.name)
+        if shard and path.exists() and shard.bytes == tar.stat().st_size and shard.index_sha256 == sha256_of(path):
+            index = decode_index(path.read_bytes(), str(path))
+            known[tar] = IndexedTar(index=index, shard=shard, image_size=manifest.image_size)
+    return known
+
+
+def _refuse_damages(parts: Sequence[IndexedTar]) -> None:
+    """Raise InputError where one is damaged, or two share a key."""
+    damages = [damage for part in parts for damage in part.damages]
+    owners: dict[str, str] = {}
+    for part in parts:
+        if part.index:
+            damages += shared_keys(owners, part.shard.name, part.index.keys, part.index.offsets.tolist())
+    if damages:
+        listed = "; ".join(str(damage) for damage in damages[:MAX_LISTED])
+        raise InputError(f"{len(damages)} faults in tars without a manifest: {listed}. Mend or leave out these tars")
+
+
+def _write_index(tar: Path, indexed: IndexedTar, folder: Path) -> None:
+    assert indexed.index is not None, tar
+    if indexed.left_out:
+        _log.warning("left out of %s: %s", tar.name, indexed.left_out)
+    (folder / index_name(tar.name)).write_bytes(indexed.index.encode())
     if folder != tar.parent:
         link = folder / tar.name
         link.unlink(missing_ok=True)
         link.symlink_to(tar)
-    return describe_shard(folder / tar.name, "train", len(contents.keys))
+
+
+def _classes(parts: Sequence[IndexedTar]) -> int:
+    """Number of classes; 0 where an image has no label."""
+    labels = np.concatenate([part.index.labels for part in parts if part.index])
+    without = int((labels == NO_LABEL).sum())
+    if 0 < without < len(labels):
+        _log.warning("%d of %d images have no label, so these count as unlabelled", without, len(labels))
+    return 0 if without else 1 + int(labels.max())
 
 
 def _index_folder(tars: Sequence[Path]) -> Path:
@@ -140,18 +227,17 @@ def _index_folder(tars: Sequence[Path]) -> Path:
     return private_folder(Path("~/.cache/dcgan_dist/indexes").expanduser() / name)
 
 
-def _common_size(contents_of_tars: Sequence[tuple[Path, TarContents]]) -> int:
+def _common_size(tar: Path, contents: TarContents) -> int:
     """Pixels per side if all images are squares of one size, else 0; only headers are read."""
     sizes: set[tuple[int, int]] = set()
-    for tar, contents in contents_of_tars:
-        with tar.open("rb") as file:
-            for offset, size in zip(contents.offsets, contents.sizes, strict=True):
-                file.seek(offset)
-                try:
-                    with read_header(file.read(min(size, MAX_ENCODED_BYTES))) as image:
-                        sizes.add(image.size)
-                except ImageFault:
-                    continue  # the stream and the inspection name it
-                if len(sizes) > 1:
-                    return 0
+    with tar.open("rb") as file:
+        for offset, size in zip(contents.offsets, contents.sizes, strict=True):
+            file.seek(offset)
+            try:
+                with read_header(file.read(min(size, MAX_ENCODED_BYTES))) as image:
+                    sizes.add(image.size)
+            except ImageFault:
+                continue  # the stream and the inspection name it
+            if len(sizes) > 1:
+                return 0
     return next(iter(sizes))[0] if len(sizes) == 1 and len(set(*sizes)) == 1 else 0

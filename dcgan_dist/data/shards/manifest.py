@@ -1,11 +1,12 @@
 """Opening a data set: by its folder, its manifest, a tar, or a URI."""
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from dcgan_dist.data.shards.indexing import index_tars
+from dcgan_dist.data.shards.indexing import SOURCE_KIND, MapTars, index_tars
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage.local import Storage, open_storage
@@ -13,8 +14,10 @@ from dcgan_dist.storage.uri import is_uri
 
 SIZE_CHECKS_AT_ONCE = 16
 
+_log = logging.getLogger(__name__)
 
-def load_manifest(path: str, *, check_shards: bool = True) -> Manifest:
+
+def load_manifest(path: str, *, check_shards: bool = True, map_tars: MapTars = map) -> Manifest:
     """Open a data set and check that its shards are there at their sizes.
 
     >>> from dcgan_dist import open_shards
@@ -23,8 +26,9 @@ def load_manifest(path: str, *, check_shards: bool = True) -> Manifest:
 
     Args:
         path: a folder of shards, its manifest.json, a URI of either, or a local tar or folder of tars that has no
-            manifest, which is then indexed first.
+            manifest, which is then indexed first; of a folder that was indexed before, the tars that are new.
         check_shards: False opens a data set whose shards are missing or cut, too.
+        map_tars: reads the tars that have to be indexed; on a cluster, tasks.
 
     Raises:
         InputError: the path is missing or holds no shard, the manifest is torn, empty or of another format, a shard
@@ -36,16 +40,31 @@ def load_manifest(path: str, *, check_shards: bool = True) -> Manifest:
     if not file.exists():
         raise InputError(f"{path} does not exist: give a folder of shards (the jobs `prepare_*` make one)")
     if file.is_file() and file.suffix == ".tar":
-        return index_tars([file], file.stem)
+        return index_tars([file], file.stem, map_tars)
     folder = file if file.is_dir() else file.parent
     if file.is_dir() and not (folder / MANIFEST_NAME).exists():
-        return _index_folder(folder)
+        return _index_folder(folder, map_tars)
     if file.is_file() and file.name != MANIFEST_NAME:
         raise InputError(f"{path} is neither a tar nor a {MANIFEST_NAME}: give a folder of shards")
-    return _load(str(folder), check_shards)
+    manifest = _load(str(folder), check_shards)
+    return _with_new_tars(manifest, folder, map_tars) if check_shards else manifest
 
 
-def _index_folder(folder: Path) -> Manifest:
+def _with_new_tars(manifest: Manifest, folder: Path, map_tars: MapTars) -> Manifest:
+    """The same manifest, unless tars came into a folder that was indexed, as one that is still downloaded."""
+    listed = {shard.name for shard in manifest.shards}
+    tars = sorted(folder.glob("*.tar"))
+    new = [tar.name for tar in tars if tar.name not in listed]
+    if not new:
+        return manifest
+    if manifest.source.get("kind") == SOURCE_KIND:
+        _log.warning("%s: %d tars are new since it was indexed, the first is %s", folder, len(new), new[0])
+        return index_tars(tars, manifest.dataset, map_tars)
+    _log.warning("%s: left out are %d tars that its manifest does not list, the first is %s", folder, len(new), new[0])
+    return manifest
+
+
+def _index_folder(folder: Path, map_tars: MapTars) -> Manifest:
     if (folder / ".prepare").exists():
         raise InputError(f"{folder} has no {MANIFEST_NAME}: its preparation did not finish; run the same command again")
     tars = sorted(folder.glob("*.tar"))
@@ -53,7 +72,7 @@ def _index_folder(folder: Path) -> Manifest:
         raise InputError(
             f"{folder} has no {MANIFEST_NAME} and no tar: give a folder that one of the jobs `prepare_*` has filled"
         )
-    return index_tars(tars, folder.name)
+    return index_tars(tars, folder.name, map_tars)
 
 
 def _load(location: str, check_shards: bool) -> Manifest:

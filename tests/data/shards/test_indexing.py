@@ -1,0 +1,65 @@
+"""Tars without a manifest become a data set; tars that come later join it, and nothing is read twice."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dcgan_dist.data.shards.indexing import IndexedTar
+from dcgan_dist.data.shards.manifest import load_manifest
+from tests.helpers.shards import write_shards
+
+
+@pytest.fixture
+def tars(tmp_path: Path) -> list[Path]:
+    """Three tars of 3, 4 and 5 images."""
+    write_shards(tmp_path / "written", (3, 4, 5))
+    return sorted((tmp_path / "written").glob("*.tar"))
+
+
+def plain(folder: Path, tars: Sequence[Path]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for tar in tars:
+        shutil.copy(tar, folder)
+    return folder
+
+
+def test_a_folder_that_grew_is_the_data_set_of_all_its_tars_and_only_new_ones_are_read(
+    tars: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read: list[str] = []
+
+    def noting(function: Callable[[Path], IndexedTar], tars: Sequence[Path]) -> Iterable[IndexedTar]:
+        read.extend(tar.name for tar in tars)
+        return map(function, tars)
+
+    grown = plain(tmp_path / "grown", [tars[0], tars[2]])
+    assert load_manifest(str(grown), map_tars=noting).samples == 8
+    plain(grown, [tars[1]])
+
+    with caplog.at_level(logging.WARNING):
+        whole = load_manifest(str(grown), map_tars=noting)
+
+    assert read == [tars[0].name, tars[2].name, tars[1].name]
+    assert f"1 tars are new since it was indexed, the first is {tars[1].name}" in caplog.text
+    fresh = load_manifest(str(plain(tmp_path / "fresh", tars)))
+    assert replace(whole, dataset=fresh.dataset, location=fresh.location) == fresh
+    assert load_manifest(str(grown), map_tars=noting) == whole
+    assert len(read) == 3
+    for index in (tmp_path / "fresh").glob("*.index.npz"):
+        assert (grown / index.name).read_bytes() == index.read_bytes()
+
+
+def test_a_tar_beside_prepared_shards_is_named_and_left_out(
+    tars: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(tars[0], tars[0].with_name("more.tar"))
+
+    with caplog.at_level(logging.WARNING):
+        manifest = load_manifest(str(tars[0].parent))
+
+    assert manifest.samples == 12
+    assert "left out are 1 tars that its manifest does not list, the first is more.tar" in caplog.text
