@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.dedup.candidates import MOST_PAIRS
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.false_discoveries import random_distances
-from dcgan_dist.dedup.find_pairs import MOST_PAIRS, CodedImages
+from dcgan_dist.dedup.find_pairs import CodedImages
 from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.options import DedupOptions

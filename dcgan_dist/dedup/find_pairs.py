@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.dedup.candidates import MOST_PAIRS, CodeSearch, find_candidates
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.pair_files import (
     PairRule,
@@ -32,7 +33,6 @@ from dcgan_dist.similarity.verifier import Axis, score_rows
 
 BLOCK = 1 << 16
 """Pairs that one task verifies; what is done stays done."""
-MOST_PAIRS = 200_000_000
 COUNTED = 1 << 16
 """Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max
@@ -107,7 +107,8 @@ def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip:
         _check_number(images, search, rule.radius)
     name = file_name(search, rule)
     unfinished = files / f"{name}.part"
-    first, second, distances = _candidates(images, search, rule, flip, unfinished / "candidates.npz")
+    searches, label = _searches(images, search, rule, flip), "search" if flip is None else "null"
+    first, second, distances = find_candidates(searches, rule.radius, unfinished, cpus, label, ordered=flip is None)
     scores = _scores(first, second, images.table, flip and flip.axis, unfinished, cpus)
     pairs = ScoredPairs(first, second, distances, scores)
     write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
@@ -135,55 +136,25 @@ def _check_number(images: CodedImages, search: Search, radius: int) -> None:
         )
 
 
-def _candidates(
-    images: CodedImages, search: Search, rule: PairRule, flip: Flip | None, path: Path
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]:
-    """Pairs of codes within the radius, ascending; from an earlier attempt, where there was one."""
-    try:
-        arrays = read_npz(path)
-        return arrays["first"], arrays["second"], arrays["distances"]
-    except FileNotFoundError:
-        pass
-    except (Damaged, KeyError) as error:
-        _log.warning("%s: the search is done again", error)
-    searches = _searches(images, search, rule, flip)
-    blocks, count = [], 0
-    with progress_bar(1000 * len(searches), "search" if flip is None else "null", unit="step") as bar:
-        for queries, codes, others in searches:
-            began = bar.n
-
-            def progress(share: float, began: float = began) -> None:
-                bar.update(began + round(1000 * share) - bar.n)
-
-            within = None if others is None else images.codes[others]
-            for block in pairs_within(codes, rule.radius, others=within, progress=progress):
-                a, b = queries[block.first], (queries if others is None else others)[block.second]
-                ends = (a, b) if flip else (np.minimum(a, b), np.maximum(a, b))
-                blocks.append(ScoredPairs(*ends, block.distances.astype(np.int16), np.zeros(len(a), np.float32)))
-                count += len(a)
-                if count > MOST_PAIRS:
-                    raise InputError(
-                        f"more than {MOST_PAIRS:,} pairs within {rule.radius} bits: give a smaller `radius`"
-                    )
-    pairs = in_order(blocks)
-    write_npz(path, first=pairs.first, second=pairs.second, distances=pairs.distances)
-    return pairs.first, pairs.second, pairs.distances
-
-
-def _searches(
-    images: CodedImages, search: Search, rule: PairRule, flip: Flip | None
-) -> list[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64] | None]]:
-    """Rows that are searched for, their codes, and the rows they are searched among; None: among themselves."""
+def _searches(images: CodedImages, search: Search, rule: PairRule, flip: Flip | None) -> list[CodeSearch]:
+    """What has to be searched for, each pair once."""
     new, old = (_rows(images, numbers) for numbers in search)
     if rule.queries is None or flip is None:
-        return [(new, images.codes[new], others) for others in ((None, old) if len(old) else (None,))]
+        among = [old] if len(old) else []
+        return [
+            CodeSearch(queries=new, codes=images.codes[new]),
+            *(
+                CodeSearch(queries=new, codes=images.codes[new], others=rows, other_codes=images.codes[rows])
+                for rows in among
+            ),
+        ]
     chosen = rule.query_order(images.corpus) <= rule.queries
     searches = []
     for rows, others in ((new, np.union1d(new, old)), (old, new)):
         rows = rows[chosen[rows]]
         if len(rows):
-            pictures = np.flip(images.table.gather(rows), flip.axis).copy()
-            searches.append((rows, flip.encode(pictures), others))
+            codes = flip.encode(np.flip(images.table.gather(rows), flip.axis).copy())
+            searches.append(CodeSearch(queries=rows, codes=codes, others=others, other_codes=images.codes[others]))
     return searches
 
 

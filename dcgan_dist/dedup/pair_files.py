@@ -165,7 +165,7 @@ def in_order(blocks: Sequence[ScoredPairs]) -> ScoredPairs:
         nothing = np.zeros(0, np.int64)
         return ScoredPairs(nothing, nothing, nothing.astype(np.int16), nothing.astype(np.float32))
     joined = ScoredPairs(*map(np.concatenate, zip(*blocks, strict=True)))  # pyright: ignore[reportArgumentType]
-    joined = joined.where(np.lexsort((joined.second, joined.first)))
+    joined = joined.where(np.argsort(joined.first << 32 | joined.second, kind="stable"))  # sorted runs are only merged
     again = (np.diff(joined.first, prepend=-1) == 0) & (np.diff(joined.second, prepend=-1) == 0)
     return joined.where(~again)
 

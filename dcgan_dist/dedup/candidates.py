@@ -1,0 +1,144 @@
+"""Candidates: all pairs of codes within the radius, searched in stripes of rows, each a task; what an attempt found stays."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.errors import InputError
+from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
+
+MOST_PAIRS = 200_000_000
+STRIPE_SECONDS = 20.0
+"""What one thread takes for a stripe, about: that much an interruption costs."""
+
+Candidates = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
+"""Rows of both ends, and their distances in bits."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CodeSearch:
+    """Some codes that are searched for among themselves or among others."""
+
+    queries: NDArray[np.int64]
+    """(q,) rows of the corpus, ascending."""
+    codes: NDArray[np.uint8]
+    """(q, code_bits / 8) of the queries."""
+    others: NDArray[np.int64] | None = None
+    """(m,) rows of the corpus that are searched among; None: the queries, each pair once."""
+    other_codes: NDArray[np.uint8] | None = None
+    """(m, code_bits / 8)"""
+
+
+class Stripe(NamedTuple):
+    """A part of a search: some of its queries, with about the same number of pairs as every other part."""
+
+    search: int
+    """Place of the search in its list."""
+    number: int
+    count: int
+
+    @property
+    def file(self) -> str:
+        """Name of the file that keeps what was found."""
+        return f"stripe-{self.search}-{self.number}-{self.count}.npz"
+
+    def cut(self, search: CodeSearch) -> tuple[int, int]:
+        """First query, and the one after the last; among themselves a query meets only those after it."""
+        places = np.array([self.number, self.number + 1]) / self.count
+        if search.others is None:
+            places = 1 - np.sqrt(1 - places)
+        begin, end = np.round(places * len(search.queries)).astype(int).tolist()
+        return begin, end
+
+
+def find_candidates(
+    searches: list[CodeSearch], radius: int, unfinished: Path, cpus: int, name: str, *, ordered: bool
+) -> Candidates:
+    """All pairs within the radius, ascending.
+
+    Args:
+        searches: that together find each pair once.
+        radius: bits, inclusive.
+        unfinished: folder for the pairs of each stripe; those that lie there are not searched for again.
+        cpus: tasks at once, as in `run_tasks`.
+        name: of the progress bar.
+        ordered: whether first is the smaller row; else it is the query.
+
+    Raises:
+        InputError: there are more pairs than fit.
+    """
+    stripes = [stripe for number, search in enumerate(searches) for stripe in _plan(number, search, radius, unfinished)]
+    found = {stripe: pairs for stripe in stripes if (pairs := _known(unfinished / stripe.file))}
+    waiting = [stripe for stripe in stripes if stripe not in found]
+    searched = run_tasks(_search_stripe, (searches, radius, ordered), waiting, cpus=cpus)
+    with progress_bar(len(stripes), name, unit="stripe") as bar:
+        bar.update(len(found))
+        for stripe, pairs in searched:
+            first, second, distances = found[stripe] = pairs
+            write_npz(unfinished / stripe.file, first=first, second=second, distances=distances)
+            bar.update(1)
+            if sum(len(rows) for rows, _, _ in found.values()) > MOST_PAIRS:
+                raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
+    return _ascending([found[stripe] for stripe in stripes])
+
+
+def _plan(number: int, search: CodeSearch, radius: int, unfinished: Path) -> list[Stripe]:
+    """The stripes of an earlier attempt; else so many that each takes STRIPE_SECONDS."""
+    earlier = [int(path.stem.split("-")[3]) for path in unfinished.glob(f"stripe-{number}-*.npz")]
+    if earlier:
+        count = earlier[0]
+    else:
+        plan = plan_pairs(search.codes, radius, others=search.other_codes)
+        count = max(1, math.ceil(plan.seconds * torch.get_num_threads() / STRIPE_SECONDS))
+    return [Stripe(number, stripe, count) for stripe in range(count)]
+
+
+def _known(path: Path) -> Candidates | None:
+    try:
+        arrays = read_npz(path)
+        return arrays["first"], arrays["second"], arrays["distances"]
+    except FileNotFoundError:
+        return None
+    except (Damaged, KeyError) as error:
+        _log.warning("%s: this stripe is searched again", error)
+        return None
+
+
+def _search_stripe(shared: tuple[list[CodeSearch], int, bool], stripe: Stripe) -> Candidates:
+    searches, radius, ordered = shared
+    search = searches[stripe.search]
+    begin, end = stripe.cut(search)
+    codes, queries = search.codes[begin:end], search.queries[begin:end]
+    if search.others is None:
+        sides = [(None, queries), (search.codes[end:], search.queries[end:])]
+    else:
+        sides = [(search.other_codes, search.others)]
+    blocks: list[Candidates] = []
+    for others, rows in sides:
+        for block in pairs_within(codes, radius, others=others):
+            first, second = queries[block.first], rows[block.second]
+            if ordered:
+                first, second = np.minimum(first, second), np.maximum(first, second)
+            blocks.append((first, second, block.distances.astype(np.int16)))
+    return _ascending(blocks)
+
+
+def _ascending(blocks: list[Candidates]) -> Candidates:
+    """Blocks as one; rows are below 2^32, so that a pair is one number to sort by, and sorted runs are only merged."""
+    nothing = np.zeros(0, np.int64)
+    first, second, distances = (
+        np.concatenate(columns) for columns in zip((nothing, nothing, nothing.astype(np.int16)), *blocks, strict=True)
+    )
+    order = np.argsort(first << 32 | second, kind="stable")
+    return first[order], second[order], distances[order]

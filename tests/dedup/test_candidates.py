@@ -1,0 +1,90 @@
+"""A search in stripes finds what brute force finds, whatever the stripes, and goes on where it stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan_dist.dedup import candidates
+from dcgan_dist.dedup.candidates import CodeSearch, find_candidates
+from dcgan_dist.errors import InputError
+
+RADIUS = 14
+
+
+@pytest.fixture
+def codes() -> np.ndarray:
+    """(400, 4) uint8: many pairs within RADIUS of 32 bits."""
+    return np.random.default_rng(0).integers(0, 256, (400, 4), np.uint8)
+
+
+@pytest.fixture(params=[1e9, 1e-4, 1e-6], ids=["one stripe", "some", "many"])
+def stripe_seconds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(candidates, "STRIPE_SECONDS", request.param)
+    return request.param
+
+
+def brute_force(codes: np.ndarray, queries: np.ndarray, others: np.ndarray | None) -> list[tuple[int, int, int]]:
+    distances = np.bitwise_count(codes[:, None] ^ codes[None]).sum(2)
+    pairs = [
+        (int(a), int(b)) if others is not None else (int(min(a, b)), int(max(a, b)))
+        for i, a in enumerate(queries)
+        for b in (queries[i + 1 :] if others is None else others)
+    ]
+    return sorted((a, b, int(distances[a, b])) for a, b in pairs if distances[a, b] <= RADIUS)
+
+
+def found(searches: list[CodeSearch], folder: Path, *, ordered: bool) -> list[tuple[int, int, int]]:
+    columns = find_candidates(searches, RADIUS, folder, 1, "search", ordered=ordered)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@pytest.mark.usefixtures("stripe_seconds")
+def test_pairs_among_themselves_are_those_of_brute_force(codes: np.ndarray, tmp_path: Path) -> None:
+    rows = np.arange(3, 400, 2)
+
+    assert found([CodeSearch(queries=rows, codes=codes[rows])], tmp_path, ordered=True) == brute_force(
+        codes, rows, None
+    )
+
+
+@pytest.mark.usefixtures("stripe_seconds")
+def test_queries_among_others_find_the_pairs_of_brute_force(codes: np.ndarray, tmp_path: Path) -> None:
+    rows, others = np.arange(200, 300), np.arange(0, 400, 3)
+    search = CodeSearch(queries=rows, codes=codes[rows], others=others, other_codes=codes[others])
+
+    assert found([search], tmp_path, ordered=False) == brute_force(codes, rows, others)
+
+
+def test_stripes_that_were_searched_are_not_searched_again_whatever_the_plan_says_then(
+    codes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, searched = CodeSearch(queries=np.arange(400), codes=codes), []
+    search_stripe = candidates._search_stripe
+
+    def interrupted(shared: tuple[list[CodeSearch], int, bool], stripe: candidates.Stripe) -> candidates.Candidates:
+        if len(searched) == 2:
+            raise KeyboardInterrupt
+        searched.append(stripe)
+        return search_stripe(shared, stripe)
+
+    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-5)
+    monkeypatch.setattr(candidates, "_search_stripe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        found([search], tmp_path, ordered=True)
+    before = list(searched)
+    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-6)
+    monkeypatch.setattr(candidates, "_search_stripe", lambda *task: searched.append(task[1]) or search_stripe(*task))
+    (tmp_path / before[0].file).write_bytes(b"torn")
+
+    pairs = found([search], tmp_path, ordered=True)
+
+    assert pairs == brute_force(codes, np.arange(400), None)
+    assert [stripe.number for stripe in searched[2:]] == [number for number in range(before[0].count) if number != 1]
+
+
+def test_more_pairs_than_fit_end_the_search(codes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "MOST_PAIRS", 100)
+
+    with pytest.raises(InputError, match=r"more than 100 pairs within 14 bits: give a smaller `radius`"):
+        found([CodeSearch(queries=np.arange(400), codes=codes)], tmp_path, ordered=True)
