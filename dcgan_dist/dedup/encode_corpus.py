@@ -58,11 +58,7 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, floa
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)
     with timed(seconds, "radius"):
         null_distances = random_distances(codes, np.flatnonzero(usable))
-        radius = options.radius
-        if radius is None:
-            fitting = 0.75 * MOST_PAIRS / max(1, int(usable.sum()))
-            per_image = min(CANDIDATES_PER_IMAGE, fitting)
-            radius = 0 if options.codes == "paper" else default_radius(codes[usable], per_image=per_image)
+        radius = chosen_radius(options, codes[usable], int(usable.sum()))
     return EncodedCorpus(
         corpus=corpus,
         originals=originals,
@@ -73,6 +69,14 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, floa
         radius=radius,
         null_distances=null_distances,
     )
+
+
+def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8], images: int) -> int:
+    """The radius that is asked for, else the one that codes (n, code_bits / 8) of all images, or of some, bear."""
+    if options.radius is not None:
+        return options.radius
+    per_image = min(CANDIDATES_PER_IMAGE, 0.75 * MOST_PAIRS / max(1, images))
+    return 0 if options.codes == "paper" else default_radius(codes, images=images, per_image=per_image)
 
 
 @contextmanager

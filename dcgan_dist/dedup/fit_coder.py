@@ -79,11 +79,16 @@ def fit(codes: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64]
     drawn = np.sort(rows[draw])
     _log.info("fitting the %s coder to %s of %s images", codes, f"{len(drawn):,}", f"{len(rows):,}")
     if codes == "recommended":
-        if len(drawn) < 256:
-            raise InputError(f"{len(drawn)} images are too few to learn a code from: give at least 256, or `coder`")
+        check_enough(len(drawn))
         fit_recommended(table.gather(drawn)).save(target)
     else:
         fit_paper_on_ray(target, table, drawn)
+
+
+def check_enough(images: int) -> None:
+    """Raise InputError where images are too few to fit the recommended coder to."""
+    if images < 256:
+        raise InputError(f"{images} images are too few to learn a code from: give at least 256, or `coder`")
 
 
 def fit_paper_on_ray(target: Path, table: ThumbnailTable, rows: NDArray[np.int64]) -> None:

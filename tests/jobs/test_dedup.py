@@ -301,13 +301,15 @@ def test_samples_that_cannot_be_read_go_with_their_reason_and_come_back_once_men
     assert (tmp_path / "out" / "keep_list.json").read_bytes() == (finished / "keep_list.json").read_bytes()
 
 
-def test_a_dry_run_tells_the_plan_and_writes_nothing(
-    rooms: Manifest, tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_dry_run_tells_the_plan_with_the_radius_of_the_job_and_writes_nothing(
+    rooms: Manifest, finished: Path, tracking: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert dedup(rooms.location, tmp_path / "out", tracking, "--dry-run") == 0
 
     said = capsys.readouterr().out
     assert "600 images in 6 shards, thinned out" in said
+    radius = json.loads((finished / "result.json").read_text())["radius"]
+    assert f"radius {radius}, about\n" in said
     assert "search:" in said
     assert "memory" in said
     assert not (tmp_path / "out").exists()
