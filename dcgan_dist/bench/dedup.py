@@ -2,6 +2,7 @@
 
 python -m dcgan_dist.bench dedup --source celeba.tar --out scratch/faces        # plants, runs the job, counts
 python -m dcgan_dist.bench dedup --judged near_duplicates.csv --out dedup/cifar10    # counts what a finished job found
+python -m dcgan_dist.bench dedup --sizes 24576 65536 --source pictures/ --out scratch/sizes    # seconds of every stage
 """
 
 import csv
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dcgan_dist.bench.dedup_sizes import measure_sizes, render_sizes
 from dcgan_dist.bench.harness import Benchmark, Measured
 from dcgan_dist.bench.judged_pairs import image_numbers, read_judged
 from dcgan_dist.cli.command_line import absolute
@@ -52,6 +54,8 @@ class Options(Benchmark):
     """As in the job."""
     judged: str = ""
     """CSV of judged pairs of CIFAR-10: TestID, TrainID, Judgment (0 and 1: the same photograph)."""
+    sizes: tuple[int, ...] = ()
+    """Images of sets that are made of the pictures of --source; for each a whole job, measured by stages."""
     cpus: int = 1
     """As in the job."""
 
@@ -59,7 +63,15 @@ class Options(Benchmark):
 def measure(options: Options) -> dict[str, Any]:
     """Count what the job finds: of planted near duplicates, or of judged ones where --judged names them."""
     out = Path(absolute(options.out, "out"))
+    if options.sizes:
+        source = [absolute(path, "source") for path in options.source]
+        return measure_sizes(options.sizes, source, out, options.cpus)
     return judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
+
+
+def render(figures: dict[str, Any]) -> str:
+    """A table of stages where sizes were asked for, else JSON."""
+    return render_sizes(figures) if "sizes" in figures else json.dumps(figures, indent=1)
 
 
 def plant_and_find(options: Options, out: Path) -> dict[str, Any]:

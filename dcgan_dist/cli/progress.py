@@ -1,6 +1,9 @@
-"""Progress for people: bars and durations."""
+"""Progress for people: bars, durations, and what each stage took."""
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -19,3 +22,11 @@ def duration(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the time that a stage takes to what is noted of it."""
+    began = time.perf_counter()
+    yield
+    seconds[name] = round(seconds.get(name, 0) + time.perf_counter() - began, 2)

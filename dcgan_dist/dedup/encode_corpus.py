@@ -1,14 +1,12 @@
 """First stage of de-duplication: every image with its thumbnail and its code; what is done already is read, not done again."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.cli.progress import timed
 from dcgan_dist.dedup.candidates import MOST_PAIRS
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.false_discoveries import random_distances
@@ -77,11 +75,3 @@ def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8], images: int) 
         return options.radius
     per_image = min(CANDIDATES_PER_IMAGE, 0.75 * MOST_PAIRS / max(1, images))
     return 0 if options.codes == "paper" else default_radius(codes, images=images, per_image=per_image)
-
-
-@contextmanager
-def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Note how long a stage takes."""
-    began = time.perf_counter()
-    yield
-    seconds[name] = round(time.perf_counter() - began, 2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cli.progress import progress_bar, timed
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.candidates import MOST_PAIRS, CodeSearch, find_candidates
 from dcgan_dist.dedup.corpus import Corpus
@@ -79,7 +79,9 @@ class Flip:
     """Thumbnails to codes."""
 
 
-def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip: Flip | None = None) -> ScoredPairs:
+def all_pairs(
+    images: CodedImages, files: Path, rule: PairRule, cpus: int, seconds: dict[str, float], flip: Flip | None = None
+) -> ScoredPairs:
     """Every pair within the radius, ascending.
 
     Args:
@@ -87,6 +89,7 @@ def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip:
         files: folder in which pairs are kept.
         rule: what the pairs depend on.
         cpus: tasks at once.
+        seconds: gets what searching and verifying take.
         flip: of the images that the rule makes queries; None: all images are searched as they are.
 
     Raises:
@@ -103,13 +106,15 @@ def all_pairs(images: CodedImages, files: Path, rule: PairRule, cpus: int, flip:
         return known
     if search.old and flip is None:
         _log.info("%d new shards are compared with themselves and %d known ones", len(search.new), len(search.old))
-    if flip is None:
-        _check_number(images, search, rule.radius)
     name = file_name(search, rule)
     unfinished = files / f"{name}.part"
-    searches, label = _searches(images, search, rule, flip), "search" if flip is None else "null"
-    first, second, distances = find_candidates(searches, rule.radius, unfinished, cpus, label, ordered=flip is None)
-    scores = _scores(first, second, images.table, flip and flip.axis, unfinished, cpus)
+    with timed(seconds, "search"):
+        if flip is None:
+            _check_number(images, search, rule.radius)
+        searches, label = _searches(images, search, rule, flip), "search" if flip is None else "null"
+        first, second, distances = find_candidates(searches, rule.radius, unfinished, cpus, label, ordered=flip is None)
+    with timed(seconds, "verify"):
+        scores = _scores(first, second, images.table, flip and flip.axis, unfinished, cpus)
     pairs = ScoredPairs(first, second, distances, scores)
     write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
     shutil.rmtree(unfinished)

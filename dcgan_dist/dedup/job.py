@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import save_page
+from dcgan_dist.cli.progress import timed
 from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import Corpus, open_corpus
 from dcgan_dist.dedup.duplicates_page import build_report
 from dcgan_dist.dedup.duplicates_pictures import removed_picture
-from dcgan_dist.dedup.encode_corpus import EncodedCorpus, encode_corpus, timed
+from dcgan_dist.dedup.encode_corpus import EncodedCorpus, encode_corpus
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.plan import describe
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives, keep_lists
@@ -42,7 +43,9 @@ def run_dedup(options: DedupOptions) -> int:
     Raises:
         InputError: something a user can mend.
     """
-    corpus = open_corpus(options.shards, options.protect, 1 if options.dry_run else options.cpus)
+    seconds: dict[str, float] = {}
+    with timed(seconds, "index"):
+        corpus = open_corpus(options.shards, options.protect, 1 if options.dry_run else options.cpus)
     if options.dry_run:
         _log.info("%s", describe(options, corpus, options.cpus or len(os.sched_getaffinity(0))))
         return 0
@@ -51,7 +54,6 @@ def run_dedup(options: DedupOptions) -> int:
     check_reachable(options.tracking_uri)
     _make_folder(options.folder)
 
-    seconds: dict[str, float] = {}
     encoded = encode_corpus(options, corpus, seconds)
     verified = verify_pairs(options, encoded, seconds)
     with timed(seconds, "choice"):

@@ -34,7 +34,7 @@ def encode(images: np.ndarray) -> np.ndarray:
 def mirrored_pairs(images: CodedImages, folder: Path, most: int) -> ScoredPairs:
     rule = PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=1)
     flip = Flip(axis=FLIPS["mirror"], encode=encode)
-    return all_pairs(images, folder / "flips", flip_rule(rule, images, flip.axis, most), 1, flip)
+    return all_pairs(images, folder / "flips", flip_rule(rule, images, flip.axis, most), 1, {}, flip)
 
 
 def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do(tmp_path: Path) -> None:
