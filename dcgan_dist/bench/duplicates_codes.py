@@ -20,7 +20,7 @@ def codes_by_method(images: Images, out: Path, *, paper: bool) -> Iterator[tuple
     """Name and codes of test and training images, one method at a time; coders that `out` lacks are made."""
     train, test = images.table.gather(images.train_rows), images.table.gather(images.test_rows)
     for name in ("recommended", *(("paper",) if paper else ())):
-        coder, _ = ready_coder(name, "", out, images.table, images.train_rows)
+        coder = ready_coder(name, "", out / f"coder-{name}", images.table, images.train_rows)
         yield name, (coder.encode(test), coder.encode(train))
     encode = principal_signs(train)
     yield "signs of principal components", (encode(test), encode(train))

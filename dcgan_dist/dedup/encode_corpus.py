@@ -50,7 +50,8 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, floa
     table = ThumbnailTable.of(corpus, folder)
     with timed(seconds, "coder"):
         rows = np.flatnonzero(usable & ~corpus.protected)
-        coder, coder_folder = ready_coder(options.codes, options.coder, folder, table, rows)
+        coder_folder = options.coder_folder
+        coder = ready_coder(options.codes, options.coder, coder_folder, table, rows, options.code_bits)
         digest = coder_hash(coder_folder)
     with timed(seconds, "codes"):
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)

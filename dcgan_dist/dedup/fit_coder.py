@@ -38,26 +38,28 @@ def coder_hash(folder: Path) -> str:
 
 
 def ready_coder(
-    codes: str, given: str, folder: Path, table: ThumbnailTable, rows: NDArray[np.int64]
-) -> tuple[Coder, Path]:
-    """The coder and its folder; once there, it stays, so that codes of later shards fit those of earlier ones.
+    codes: str, given: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64], code_bits: int = 128
+) -> Coder:
+    """The coder in its folder; once there, it stays, so that codes of later shards fit those of earlier ones.
 
     Args:
         codes: kind of coder.
         given: folder of a coder to use; empty: none.
-        folder: of the results.
+        target: folder of the coder.
         table: thumbnails.
         rows: that may be fitted to.
+        code_bits: of a recommended coder.
 
     Raises:
-        InputError: the given coder is damaged or of another kind, or the folder has another one already.
+        InputError: the given coder is damaged or of another kind or size, or the folder has another one already.
     """
-    target = folder / f"coder-{codes}"
     exists = (target / SETTINGS).exists()
     if given:
         coder = load_coder(Path(given))
         if coder.name != codes:
             raise InputError(f"`coder` {given} is a {coder.name} coder: add `codes` {coder.name}")
+        if codes == "recommended" and coder.code_bits != code_bits:
+            raise InputError(f"`coder` {given} has {coder.code_bits} bits: add `code_bits` {coder.code_bits}")
         if exists and coder_hash(target) != coder_hash(Path(given)):
             raise InputError(
                 f"{target} is another coder than `coder` {given}: leave `coder` out, or choose another `out`"
@@ -65,22 +67,22 @@ def ready_coder(
         coder.save(target)
     elif exists:
         try:
-            return load_coder(target), target
+            return load_coder(target)
         except InputError as error:
             _log.warning("%s; this is done now", error)
     if not given:
-        fit(codes, target, table, rows)
-    return load_coder(target), target
+        fit(codes, target, table, rows, code_bits)
+    return load_coder(target)
 
 
-def fit(codes: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64]) -> None:
+def fit(codes: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64], code_bits: int) -> None:
     """Fit a coder to a random draw of the rows, the same on every call, and write it."""
     draw = np.random.default_rng(0).permutation(len(rows))[: FIT_IMAGES[codes]]
     drawn = np.sort(rows[draw])
     _log.info("fitting the %s coder to %s of %s images", codes, f"{len(drawn):,}", f"{len(rows):,}")
     if codes == "recommended":
         check_enough(len(drawn))
-        fit_recommended(table.gather(drawn)).save(target)
+        fit_recommended(table.gather(drawn), code_bits=code_bits).save(target)
     else:
         fit_paper_on_ray(target, table, drawn)
 

@@ -22,6 +22,9 @@ class DedupOptions:
     and more shards cost only what is new. On a cluster: a folder that all nodes share."""
     codes: Codes = "recommended"
     """recommended: learnt code and verifier. paper: autoencoder units, equal codes are duplicates."""
+    code_bits: Literal[128, 192, 256] = 128
+    """Bits of a recommended code. Chance pairs grow with the square of the number of images, so the radius
+    shrinks: from about ten million images on take 192 or 256."""
     radius: int | None = None
     """Bits within which two codes are candidates; default 0 for paper; for recommended as many as leave the
     verifier about 10 unrelated candidates per image."""
@@ -48,3 +51,9 @@ class DedupOptions:
     def folder(self) -> Path:
         """--out as a path."""
         return Path(self.out)
+
+    @property
+    def coder_folder(self) -> Path:
+        """Where the fitted coder is kept."""
+        bits = f"-{self.code_bits}" if self.codes == "recommended" and self.code_bits != 128 else ""
+        return self.folder / f"coder-{self.codes}{bits}"

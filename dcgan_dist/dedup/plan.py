@@ -70,14 +70,14 @@ def sample_codes(options: DedupOptions, corpus: Corpus) -> NDArray[np.uint8]:
 
     The paper's coder takes long to fit: its units are drawn evenly, as codes that are used well would be.
     """
-    fitted = Path(options.coder) if options.coder else options.folder / f"coder-{options.codes}"
+    fitted = Path(options.coder) if options.coder else options.coder_folder
     if not options.coder and not fitted.exists() and options.codes == "paper":
         return np.random.default_rng(0).integers(0, 256, (SAMPLED, 16), dtype=np.uint8)
     images = np.stack([np.zeros((3, SIDE, SIDE), np.uint8), *_sample(corpus)])[1:]
     if options.coder or fitted.exists():
         return load_coder(fitted).encode(images)
     check_enough(len(images))
-    return fit_recommended(images).encode(images)
+    return fit_recommended(images, code_bits=options.code_bits).encode(images)
 
 
 def _sample(corpus: Corpus) -> Iterator[NDArray[np.uint8]]:

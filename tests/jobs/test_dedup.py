@@ -21,6 +21,7 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest, write_manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.dedup.fit_coder import coder_hash
 from dcgan_dist.dedup.shard_files import read_npz
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.preparations import ShardOptions
@@ -271,6 +272,16 @@ def test_damaged_files_are_named_and_made_again(
     for name in ("keep_list.json", "report.html"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
     assert not Path("/tmp/dedup-trap").exists()
+
+
+def test_longer_codes_have_a_coder_of_their_own(rooms: Manifest, coder: str, tracking: str, tmp_path: Path) -> None:
+    assert dedup(rooms.location, tmp_path / "out", tracking, "--code-bits", "256") == 0
+
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["code_bits"], result["coder"]) == (256, coder_hash(tmp_path / "out" / "coder-recommended-256"))
+    assert result["radius"] > 128 // 2  # half of the bits of unrelated images differ, less in a few
+    with pytest.raises(InputError, match=r"`coder` .* has 128 bits: add `code_bits` 128"):
+        dedup(rooms.location, tmp_path / "out", tracking, "--code-bits", "256", "--coder", coder)
 
 
 def test_a_damaged_coder_of_someone_is_refused(finished: Path, rooms: Manifest, tracking: str, tmp_path: Path) -> None:
