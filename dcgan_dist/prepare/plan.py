@@ -3,15 +3,24 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from dcgan_dist.data.shards.images import DARK, FRAMES
 from dcgan_dist.data.shards.keys import held_out
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard
+from dcgan_dist.errors import require
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
 
 REJECTED_NAME = "rejected.json"
+REMARKS_NAME = "remarks.json"
+REMARKS = {
+    DARK: "images of 16 bits a pixel have no value above 4095, as images of 12 bits have, and came out nearly black: if so, "
+    "convert them to 8 bits, or write their depth into them (PNG: sBIT, TIFF: BitsPerSample)",
+    FRAMES: "images are the first of several pages or frames in their files; the others were left out",
+}
+"""What the summary says after the number of samples that have each remark."""
 SPLITS = ("train", "val", "test")
 
 
@@ -33,10 +42,8 @@ class ShardResult:
     rejected: tuple[Rejected, ...]
     items_by_samples: dict[str, int]
     """How many items gave 0, 1, 2, ... samples."""
-    dark: int = 0
-    """Samples made from images of 16 bits that have no value above what 12 bits hold."""
-    frames: int = 0
-    """Samples that are the first of several images in their files."""
+    remarks: dict[str, int] = field(default_factory=dict)
+    """How many samples have each remark."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +53,7 @@ class Prepared:
     manifest: Manifest
     rejected: tuple[Rejected, ...]
     items_by_samples: dict[str, int]
-    dark: int = 0
-    frames: int = 0
+    remarks: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
         """What the job writes as result.json."""
@@ -63,8 +69,7 @@ class Prepared:
             "classes": manifest.classes,
             "items_by_samples": self.items_by_samples,
             "rejected": len(self.rejected),
-            "dark": self.dark,
-            "frames": self.frames,
+            **{name: self.remarks.get(name, 0) for name in REMARKS},
         }
 
     def __str__(self) -> str:
@@ -86,22 +91,20 @@ class Prepared:
             lines.append(
                 f"{len(self.rejected)} items gave no image, listed in {REJECTED_NAME}; {first.key}: {first.reason}"
             )
-        if self.dark:
-            lines.append(
-                f"{self.dark} images of 16 bits a pixel have no value above 4095, as images of 12 bits have, and came out nearly "
-                "black: if so, convert them to 8 bits, or write their depth into them (PNG: sBIT, TIFF: BitsPerSample)"
-            )
-        if self.frames:
-            lines.append(
-                f"{self.frames} images are the first of several pages or frames in their files; the others were left out"
-            )
+        lines += [f"{self.remarks[name]} {meaning}" for name, meaning in REMARKS.items() if self.remarks.get(name)]
         return "\n".join(lines)
 
 
 def plan_shards(source: Source, options: ShardOptions) -> list[ShardTask]:
-    """Deal a source's items to output shards: each split in source order, `shard_samples` items per shard."""
+    """Deal a source's items to output shards: each split in source order, `shard_samples` items per shard.
+
+    Raises:
+        InputError: there is no item, or none can be listed.
+    """
     splits: dict[str, list[Item]] = {}
-    for item in source.items():
+    items = source.items()
+    require(bool(items), f"the files of {source.dataset} hold no image: fetch them again")
+    for item in items:
         split = item.split or ("val" if held_out(item.key, options.val_fraction) else "train")
         splits.setdefault(split, []).append(item)
     size = options.shard_samples

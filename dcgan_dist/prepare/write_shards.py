@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,15 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
-from dcgan_dist.prepare.plan import REJECTED_NAME, Prepared, ShardResult, ShardTask, fingerprint, plan_shards
+from dcgan_dist.prepare.plan import (
+    REJECTED_NAME,
+    REMARKS_NAME,
+    Prepared,
+    ShardResult,
+    ShardTask,
+    fingerprint,
+    plan_shards,
+)
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Rejected, Source
 from dcgan_dist.storage.scratch import scratch_folder
@@ -49,7 +57,7 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
                     rejected.append(result)
                 else:
                     n += 1
-                    remarks.update(dark=result.dark, frames=result.frames)
+                    remarks.update(result.remarks)
                     yield result
             items_by_samples[str(n)] += 1
 
@@ -60,7 +68,9 @@ def make_shard(source: Source, task: ShardTask, layout: Layout, folder: str) -> 
             shard = write_shard(made / task.name, task.split, samples(), layout=layout, encoding=source.encoding)
             for name in (index_name(task.name), task.name) if shard and not stored.local else ():
                 stored.retried(partial(stored.put_file, made / name, name))
-        result = ShardResult(shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples), **remarks)
+        result = ShardResult(
+            shard=shard, rejected=tuple(rejected), items_by_samples=dict(items_by_samples), remarks=dict(remarks)
+        )
         stored.retried(lambda: stored.write_json(_note_name(task), dataclasses.asdict(result)))
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -119,7 +129,12 @@ def _finished_before(folder: str, stored: StoredFolder, preparation: str, source
             "files of the source have changed since: to read them again, choose another `out` or remove %s", folder
         )
     rejected = stored.retried(lambda: stored.read_json(REJECTED_NAME, tuple[Rejected, ...])) or ()
-    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=manifest.source.get("items_by_samples", {}))
+    return Prepared(
+        manifest=manifest,
+        rejected=rejected,
+        items_by_samples=manifest.source.get("items_by_samples", {}),
+        remarks=stored.retried(lambda: stored.read_json(REMARKS_NAME, dict[str, int])) or {},
+    )
 
 
 def _claim(folder: str, stored: StoredFolder, preparation: str, state: str) -> None:
@@ -158,7 +173,8 @@ def _finish(
 ) -> Prepared:
     stored = StoredFolder(folder)
     rejected = tuple(item for result in results for item in result.rejected)
-    items_by_samples = dict(sum((Counter(result.items_by_samples) for result in results), Counter()))
+    items_by_samples = _total(result.items_by_samples for result in results)
+    remarks = _total(result.remarks for result in results)
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
         for name in (PROGRESS_FOLDER, STATE_NAME):
@@ -175,23 +191,22 @@ def _finish(
         preprocessing=preprocessing | {"stored": "uint8" if options.layout == "blocks" else source.encoding},
         source=origin | {"preparation": preparation, "items_by_samples": items_by_samples},
         shards=shards,
-        classes=len(source.class_names()),
+        classes=source.classes(),
         class_names=source.class_names(),
         location=folder,
     )
     try:
         for name, content in (
             (REJECTED_NAME, [dataclasses.asdict(item) for item in rejected]),
+            *([(REMARKS_NAME, remarks)] if remarks else []),
             (MANIFEST_NAME, manifest.to_json()),
         ):
             stored.retried(partial(stored.write_json, name, content))
     except OSError as error:
         raise _unwritable(folder, error) from error
     stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
-    return Prepared(
-        manifest=manifest,
-        rejected=rejected,
-        items_by_samples=items_by_samples,
-        dark=sum(result.dark for result in results),
-        frames=sum(result.frames for result in results),
-    )
+    return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples, remarks=remarks)
+
+
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    return dict(sum(map(Counter, counts), Counter()))

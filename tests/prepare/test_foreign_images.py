@@ -15,7 +15,7 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.prepare.preparations import PrepareFaces, PrepareFolder
 from dcgan_dist.prepare.sources.existing_shards import ShardSource
-from dcgan_dist.prepare.sources.faces import FacesSource
+from dcgan_dist.prepare.sources.faces import Face, FacesSource
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.shards import pixels_of
@@ -126,7 +126,7 @@ def test_colours_of_sixteen_bits_that_may_hold_twelve_are_told(tmp_path: Path) -
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png)
     source = FolderSource(paths=(str(tmp_path),), image_size=8)
 
-    assert [getattr(sample, "dark", None) for item in source.items() for sample in source.read(item)] == [True]
+    assert [getattr(sample, "remarks", None) for item in source.items() for sample in source.read(item)] == [("dark",)]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -155,6 +155,7 @@ def test_shards_of_others_are_read_upright_too(kind: str, orientation: int) -> N
 
 
 def test_pages_after_the_first_are_told_in_the_summary(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
     pages = [Image.fromarray(pixels_of(number, 8)) for number in range(3)]
     for kind, name in (
         ("TIFF", "a.tif"),
@@ -164,13 +165,57 @@ def test_pages_after_the_first_are_told_in_the_summary(tmp_path: Path) -> None:
         ("PNG", "one.png"),
     ):
         more = {"save_all": True, "append_images": pages[1:]} if kind != "PNG" else {}
-        (tmp_path / name).write_bytes(saved(pages[0], kind, **more))
-    options = PrepareFolder(source=(str(tmp_path),), out=str(tmp_path / "out"), image_size=8, cpus=1)
+        (tmp_path / "in" / name).write_bytes(saved(pages[0], kind, **more))
+    options = PrepareFolder(source=(str(tmp_path / "in"),), out=str(tmp_path / "out"), image_size=8, cpus=1)
 
     prepared = prepare(FolderSource(paths=options.source, image_size=8), options)
 
     assert prepared.to_json()["frames"] == 3
     assert "3 images are the first of several pages" in str(prepared)
+    again = prepare(FolderSource(paths=options.source, image_size=8), options)
+    assert again.to_json()["frames"] == 3, "the summary of what is there already counts the same"
+
+
+def test_a_damaged_second_frame_leaves_the_first_as_it_is() -> None:
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    gif = bytearray(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    gif[gif.rindex(b"\x21\xf9")] = 0x2C  # the second frame begins with its data
+
+    assert np.array_equal(to_array(open_image(bytes(gif)), 1)[..., 0], GREY)
+    assert open_image(bytes(gif)).info["remarks"] == ("frames",)
+
+
+@pytest.mark.parametrize("place", ["xmp", "exif after a fill byte"])
+def test_a_jpeg_lies_the_same_way_in_a_shard_as_in_a_folder(place: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(pixels_of(0, 24)[:12])
+    jpeg = saved(image, "JPEG") if place == "xmp" else saved(image, "JPEG", exif=exif)
+    text = b'http://ns.adobe.com/xap/1.0/\0<rdf:Description tiff:Orientation="6"/>'
+    more = b"\xff\xe1" + struct.pack(">H", len(text) + 2) + text if place == "xmp" else b"\xff"
+    jpeg = jpeg[:2] + more + jpeg[2:]
+
+    assert decode(jpeg, 3).shape == (24, 12, 3)
+    assert np.abs(decode(jpeg, 3).astype(int) - to_array(open_image(jpeg), 3)).max() <= 6
+
+
+def test_the_transparent_grey_of_sixteen_bits_lies_on_white_too() -> None:
+    data = saved(Image.fromarray(GREY.astype(np.uint16) * 257), "PNG", transparency=0)
+
+    grey = to_array(open_image(data), 1)[..., 0]
+
+    assert grey[0, 0] == 255
+    assert np.array_equal(grey.ravel()[1:], GREY.ravel()[1:])
+
+
+def test_faces_tell_the_same_of_their_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [Image.fromarray(pixels_of(number, 64)) for number in range(2)]
+    (tmp_path / "a.tif").write_bytes(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    monkeypatch.setattr("dcgan_dist.prepare.sources.faces.find_faces", lambda *_: [Face(8, 8, 32, 1.0)])
+    options = PrepareFaces(source=(str(tmp_path),), out=str(tmp_path.with_suffix(".out")), min_face=16)
+    source = FacesSource(paths=options.source, image_size=16, options=options)
+
+    assert [getattr(face, "remarks", None) for item in source.items() for face in source.read(item)] == [("frames",)]
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
@@ -198,7 +243,7 @@ def test_shards_are_thinned_out_whatever_the_format_of_their_images(tmp_path: Pa
 
 def test_a_line_of_pixels_holds_no_face_and_does_not_end_the_job(tmp_path: Path) -> None:
     Image.new("RGB", (60_000, 1)).save(tmp_path / "line.png")
-    options = PrepareFaces(source=(str(tmp_path),), out="")
+    options = PrepareFaces(source=(str(tmp_path),), out="elsewhere")
     source = FacesSource(paths=options.source, image_size=16, options=options)
 
     assert [getattr(read, "reason", "") for item in source.items() for read in source.read(item)] == ["no face"]

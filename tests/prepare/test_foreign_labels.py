@@ -18,11 +18,14 @@ from scipy.io import savemat
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import read_keys, read_labels
 from dcgan_dist.errors import InputError
+from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
+from dcgan_dist.prepare.sources.existing_shards import ShardSource
 from dcgan_dist.prepare.sources.imagenet import ImageNetSource, imagenet_source
 from dcgan_dist.prepare.sources.lsun import lsun_source
 from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.prepare.sources.svhn import SvhnSource
+from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.shards import pixels_of
 from tests.helpers.tars import tar_of
 
@@ -183,6 +186,25 @@ def test_a_jpeg_of_another_size_than_cifar10s_is_refused_by_name(tmp_path: Path)
         Cifar10Source(path=str(tmp_path)).items()
 
 
+def test_two_images_of_one_number_are_refused_and_not_one_of_them_taken(tmp_path: Path) -> None:
+    image = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(image, "JPEG")
+    for name in ("train/1_cat.jpg", "train/01_dog.jpg"):
+        (tmp_path / f"{name[-5]}.tar").write_bytes(tar_of([(name, image.getvalue())]))
+
+    with pytest.raises(InputError, match="is the second image of this number"):
+        Cifar10Source(path=str(tmp_path)).items()
+
+
+def test_batches_of_any_file_name_have_keys_that_every_reader_takes(tmp_path: Path) -> None:
+    for name in ("..x", "train\n1"):
+        np.savez(tmp_path / f"{name}.npz", data=np.zeros((1, 192), np.uint8), labels=[1])
+
+    keys = [item.key for item in imagenet_source((str(tmp_path),), 8).items()]
+
+    assert keys == ["%2E%2Ex/0000000", "train%0A1/0000000"]
+
+
 def test_svhns_files_are_there_once_and_those_asked_for_are_there(tmp_path: Path) -> None:
     content = {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [10]], np.uint8)}
     for name in ("a/train_32x32.mat", "b/train_32x32.mat"):
@@ -228,6 +250,28 @@ def test_a_cut_database_is_refused_before_the_process_runs_past_its_end(tmp_path
 
     with pytest.raises(InputError, match="is cut"):
         lsun_source((str(tmp_path / "a"),), 24).items()
+
+
+def test_labels_of_a_tar_without_class_names_stay_labels_when_it_is_thinned_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    members = [(f"{key}.{kind}", data) for key in "ab" for kind, data in (("png", encoded()), ("cls", b"4"))]
+    (tmp_path / "in" / "t.tar").write_bytes(tar_of(members))
+    manifest, keys = load_manifest(str(tmp_path / "in")), np.array([b"b"])
+    source = ShardSource(
+        dataset="x", image_size=0, manifests=(manifest,), positions=(np.array([1]),), keys=(keys,), origin={}
+    )
+
+    thinned = prepare(source, ShardOptions(out=str(tmp_path / "out"), cpus=1)).manifest
+
+    assert thinned.classes == manifest.classes == 5
+    assert read_labels(thinned).tolist() == [4]
+
+
+def test_a_second_label_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "t.tar").write_bytes(tar_of([("a.png", encoded()), ("a.cls", b"1"), ("a.cls", b"2")]))
+
+    with pytest.raises(InputError, match=r"a\.cls at byte \d+: duplicate label: a has one already"):
+        load_manifest(str(tmp_path))
 
 
 @pytest.mark.parametrize("label", [b"1" + bytes(b"0" * 18), b"9999999999", b"cat", b"-1", b""])

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import simplejpeg
@@ -29,14 +30,18 @@ SUFFIXES_BY_FORMAT = {
 """What is read, whatever a file is called: Pillow knows more, among them PostScript, which it lets another program run."""
 _FORMATS = [name for name in SUFFIXES_BY_FORMAT if name != "MPO"]  # which Pillow finds behind JPEG
 IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES_BY_FORMAT.values() for suffix in suffixes)
+REMARKS = "remarks"
+"""Key of the `info` of an image from open_image: what is to be told of it, a tuple of DARK and FRAMES."""
 DARK = "dark"
-"""Key of the `info` of an image of 16 bits a channel that has no value above what 12 bits hold, and does not say so."""
-FRAMES = "more frames"
-"""Key of the `info` of an image of which a file holds several, such as the pages of a TIFF; it is the first."""
+"""An image of 16 bits a channel has no value above what 12 bits hold, and does not say that it has 12."""
+FRAMES = "frames"
+"""An image is the first of several in its file, such as the pages of a TIFF."""
 MOST_OF_TWELVE_BITS = 4095
 WHITE_IS_ZERO = 0
 """PhotometricInterpretation of a TIFF."""
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_JPEG_APP1 = b"\xff\xe1"
+"""Begins the segment of a JPEG that holds EXIF or XMP, either of which may say that it lies on its side."""
 _PLAIN_JPEG = {"Gray": 1, "YCbCr": 3, "RGB": 3}
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,7 +76,10 @@ def decode(data: bytes | memoryview, channels: int, max_pixels: int = MAX_PIXELS
             _check_pixels(int(width), int(height), max_pixels)
             if colours in _PLAIN_JPEG:
                 pixels = simplejpeg.decode_jpeg(data, "RGB" if channels == 3 else "GRAY", strict=True)
-                return _turned(pixels, _orientation(read_header(data, max_pixels))) if _has_exif(data) else pixels
+                if _JPEG_APP1 in bytes(data):
+                    with suppress(ImageFault):  # Pillow reads fewer headers than libjpeg
+                        return _turned(pixels, _orientation(read_header(data, max_pixels)))
+                return pixels
         except ValueError as error:
             raise ImageFault(str(error)) from error
     with open_image(data, max_pixels) as image:
@@ -79,7 +87,8 @@ def decode(data: bytes | memoryview, channels: int, max_pixels: int = MAX_PIXELS
 
 
 def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open and fully decode an image of any format and mode as L or RGB, turned upright by its EXIF orientation.
+    """Open and fully decode an image of any format and mode as L or RGB, turned upright by its EXIF orientation; its `info` has
+    REMARKS.
 
     Raises:
         ImageFault: it is not an image, is damaged, or has more than `max_pixels`.
@@ -90,18 +99,23 @@ def open_image(data: bytes | memoryview, max_pixels: int = MAX_PIXELS) -> Image.
             warnings.simplefilter("ignore")
             bits, inverted = _declared_bits(image, data)
             sixteen = ";16" in str(getattr(image, "tile", ""))
-            frames = image.format != "MPO" and getattr(image, "is_animated", False)
             image.load()
-            if image.format == "PPM" and image.mode == "I":  # as Pillow has scaled it
-                image = image.convert("I;16")
-            image = _to_grey_or_colour(_upright(image), bits, inverted, sixteen)
-            image.info[FRAMES] = frames
-            return image
+            upright = _upright(image)
+            if image.mode.startswith("I;16") or (
+                image.format == "PPM" and image.mode == "I"
+            ):  # which Pillow has scaled to 16
+                decoded, dark = _scale_sixteen_bits(upright, bits, inverted)
+            else:
+                decoded = _to_grey_or_colour(upright)
+                dark = sixteen and int(np.asarray(upright.convert("RGB")).max()) <= MOST_OF_TWELVE_BITS >> 8
+            remarks = {DARK: dark, FRAMES: _holds_several(image)}
+            decoded.info[REMARKS] = tuple(name for name, holds in remarks.items() if holds)
+            return decoded
     except ImageFault:
         raise
     except (
         Exception
-    ) as error:  # a damaged image makes decoders raise anything: struct.error, AttributeError, OverflowError
+    ) as error:  # damaged images make decoders raise anything: struct.error, AttributeError, OverflowError
         raise ImageFault(f"undecodable: {reason(error)}") from error
 
 
@@ -148,17 +162,16 @@ def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def _has_exif(data: bytes | memoryview) -> bool:
-    """Whether one of a JPEG's first segments is an EXIF, which may say that the image lies on its side."""
-    place = 2
-    while data[place : place + 1] == b"\xff" and (kind := bytes(data[place + 1 : place + 2])) and kind >= b"\xe0":
-        if data[place + 4 : place + 10] == b"Exif\0\0":
-            return True
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return False
+def _holds_several(image: Image.Image) -> bool:
+    """Whether a file holds more images than the one that was decoded; the second picture of a phone (MPO) does not count."""
+    try:
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:  # the second is damaged
+        return True
 
 
 def _orientation(image: Image.Image) -> int | None:
+    """EXIF's orientation, or else XMP's, from 1; None where it says none or cannot be read."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # damaged EXIF makes Pillow raise anything
@@ -198,25 +211,34 @@ def _declared_bits(image: Image.Image, data: bytes | memoryview) -> tuple[int, b
     return (bits if isinstance(bits, int) and 8 <= bits <= 16 else 16), inverted
 
 
-def _to_grey_or_colour(image: Image.Image, bits: int, inverted: bool, sixteen: bool) -> Image.Image:
-    """Any mode to L or RGB: transparency lies on white, sixteen-bit grey is scaled (PIL alone would clip it)."""
+def _scale_sixteen_bits(image: Image.Image, bits: int, inverted: bool) -> tuple[Image.Image, bool]:
+    """Grey of 16 bits a pixel to 8 (Pillow alone would clip it), and whether it is dark.
+
+    Args:
+        image: of mode I;16, or I with values below 2**16.
+        bits: how many of the 16 it declares as used.
+        inverted: whether 0 is white.
+    """
+    values = np.asarray(image).astype(np.int64)
+    if int(values.max()) >> bits:  # a PNG that keeps the standard has scaled them to 16 bits
+        bits = 16
+    dark = bits == 16 and int(values.max()) <= MOST_OF_TWELVE_BITS
+    white = 2**bits - 1
+    if (transparent := image.info.get("transparency")) is not None:
+        values[values == transparent] = white
+    return Image.fromarray(((white - values if inverted else values) >> (bits - 8)).astype(np.uint8)), dark
+
+
+def _to_grey_or_colour(image: Image.Image) -> Image.Image:
+    """Any mode of 8 bits a channel or less to L or RGB: transparency lies on white."""
     if image.mode in ("I", "F"):
-        raise ImageFault("32 bits a pixel, whose black and white no format tells: convert it to 8 or 16 bits")
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if int(values.max()) >> bits:  # a PNG that keeps the standard has scaled them to 16 bits
-            bits = 16
-        dark = bits == 16 and 0 < int(values.max()) <= MOST_OF_TWELVE_BITS
-        grey = Image.fromarray(((2**bits - 1 - values if inverted else values) >> (bits - 8)).astype(np.uint8))
-        grey.info[DARK] = dark
-        return grey
-    dark = sixteen and 0 < int(np.asarray(image.convert("RGB")).max()) <= MOST_OF_TWELVE_BITS >> 8
+        raise ImageFault(
+            "32 bits a pixel, or signed, whose black and white no format tells: convert it to 8 or 16 bits"
+        )
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
-    image.info[DARK] = dark
-    return image
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 95) -> bytes:

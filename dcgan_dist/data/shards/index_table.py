@@ -112,6 +112,11 @@ class IndexTable:
                 f"index {index_name(entry.name)} has images that are not the manifest's {image_bytes} bytes: "
                 "prepare the shard again"
             )
+        if (classes := self._manifest.classes) and not ((index.labels >= 0) & (index.labels < classes)).all():
+            raise InputError(
+                f"index {index_name(entry.name)} has labels that are not from 0 to {classes - 1}, as the manifest says: "
+                "prepare the shard again"
+            )
         part = slice(int(self._ends[shard]) - entry.samples, int(self._ends[shard]))
         self.offsets[part], self.sizes[part] = index.offsets, np.minimum(index.sizes, np.iinfo(np.int32).max)
         self.crc32[part], self.labels[part] = index.crc32, index.labels

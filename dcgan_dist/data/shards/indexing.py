@@ -62,7 +62,9 @@ def read_contents(path: Path) -> TarContents:
                 elif suffix == "cls":
                     file.seek(offset)
                     text = file.read(min(size, 20))
-                    if text.strip().isdigit() and int(text) <= MOST_LABEL:
+                    if key in labels:
+                        damaged(name, offset, f"duplicate label: {key} has one already")
+                    elif text.strip().isdigit() and int(text) <= MOST_LABEL:
                         labels[key] = int(text)
                     else:
                         damaged(name, offset, f"the label is not a decimal number from 0 to {MOST_LABEL}")

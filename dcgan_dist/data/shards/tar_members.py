@@ -82,7 +82,9 @@ def walk_entries(
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:") as tar:
-                for info in tar:
+                while (info := tar.next()) is not None:
+                    # It would remember a kilobyte of each.
+                    tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
                     if info.issparse():
                         raise TarFault(info.offset, "a sparse file: pack the tar again with whole files", info.name)
                     stop = info.offset_data + info.size

@@ -34,10 +34,8 @@ class Sample:
     """Class number from 0."""
     details: dict[str, Any] | None = None
     """Goes into the .json member; index only in the block layout's block."""
-    dark: bool = False
-    """Made from an image of 16 bits that has no value above what 12 bits hold; told in the summary."""
-    frames: bool = False
-    """The first of several images of a file, as the pages of a TIFF are; told in the summary."""
+    remarks: tuple[str, ...] = ()
+    """What the summary of a preparation tells of it: DARK and FRAMES of `images`."""
     encoded: tuple[str, bytes] | None = None
     """Suffix and bytes of an image that is stored as it came; None: encode the pixels."""
 

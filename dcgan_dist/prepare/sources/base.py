@@ -51,6 +51,10 @@ class Source(ABC):
         """Names of the classes; empty where there are none."""
         return ()
 
+    def classes(self) -> int:
+        """How many classes there are; 0: no labels."""
+        return len(self.class_names())
+
     def state(self) -> str:
         """Hash over names, sizes and times of the files that the images come from: another one where a file has changed."""
         digest = hashlib.sha256()

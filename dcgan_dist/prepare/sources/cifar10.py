@@ -14,6 +14,7 @@ from annotated_types import Ge, Lt
 from dcgan_dist.data.shards.images import ImageFault, decode
 from dcgan_dist.data.shards.tar_members import TarFault, walk_tar
 from dcgan_dist.errors import InputError, require
+from dcgan_dist.prepare.sources.image_files import Place
 from dcgan_dist.prepare.sources.labelled import LabelledSource, SplitArrays, require_one_folder
 from dcgan_dist.untrusted import parse_value, read_file, refusing
 
@@ -126,15 +127,15 @@ def _read_tars(paths: Sequence[Path]) -> list[SplitArrays]:
     samples: dict[str, dict[int, tuple[np.ndarray, int]]] = {"train": {}, "test": {}}
     for path in paths:
         try:
-            with path.open("rb") as file:
-                for member in walk_tar(path):
-                    if match := _JPEG_NAME.fullmatch(member.name):
-                        file.seek(member.offset)
-                        split, number, name = match.groups()
-                        pixels = decode(file.read(member.size), 3)
-                        if pixels.shape[:2] != (SIDE, SIDE):
-                            raise ImageFault(f"{member.name} has another size than {SIDE} x {SIDE}")
-                        samples[split][int(number)] = pixels, CLASSES.index(name)
+            for member in walk_tar(path):
+                if match := _JPEG_NAME.fullmatch(member.name):
+                    split, number, name = match.groups()
+                    pixels = decode(Place(str(path), member.offset, member.size).read_bytes(), 3)
+                    if pixels.shape[:2] != (SIDE, SIDE):
+                        raise ImageFault(f"{member.name} has another size than {SIDE} x {SIDE}")
+                    if int(number) in samples[split]:
+                        raise ImageFault(f"{member.name} is the second image of this number")
+                    samples[split][int(number)] = pixels, CLASSES.index(name)
         except (TarFault, ImageFault) as error:
             raise InputError(f"{path} is damaged ({error}): copy it again") from error
     return [

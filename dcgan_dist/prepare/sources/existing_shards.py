@@ -38,6 +38,11 @@ class ShardSource(Source):
         """As in the first manifest."""
         return self.manifests[0].class_names
 
+    def classes(self) -> int:
+        """As many as the manifest with the most has, named or not; 0 where one has no labels."""
+        numbers = [manifest.classes for manifest in self.manifests]
+        return max(numbers) if min(numbers) else 0
+
     def items(self) -> Sequence[Item]:
         """One item per sample that stays."""
         items: list[Item] = []

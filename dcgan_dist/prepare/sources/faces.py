@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dcgan_dist.data.shards.images import ImageFault, open_image, to_array
+from dcgan_dist.data.shards.images import REMARKS
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.preparations import PrepareFaces
@@ -95,15 +95,9 @@ class FacesSource(FolderSource):
         _open_detector(self.options.detector, self.options.detector_model)
         return super().items()
 
-    def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """Find the faces of one photograph and cut them out; key is the photograph's with -0, -1, ..."""
-        options = self.options
-        try:
-            with open_image(item.ref.read_bytes()) as image:
-                photo = Image.fromarray(to_array(image, 3))
-        except (ImageFault, OSError) as error:
-            yield Rejected(key=item.key, reason=str(error))
-            return
+    def cut(self, item: Item, image: Image.Image) -> Iterator[Sample | Rejected]:
+        """The faces of one photograph; keys are the photograph's with -0, -1, ..."""
+        options, photo = self.options, image.convert("RGB")
         faces = find_faces(_open_detector(options.detector, options.detector_model), photo)
         large = [face for face in faces if face.side >= options.min_face]
         if not large:
@@ -113,7 +107,8 @@ class FacesSource(FolderSource):
             box = square_box(face, options.margin, photo.size)
             crop = photo.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC, box=box)
             details = {"photo": item.key, "box": [round(edge, 1) for edge in box], "score": round(face.score, 3)}
-            yield Sample(key=f"{item.key}-{number}", pixels=np.asarray(crop), details=details)
+            key, remarks = f"{item.key}-{number}", image.info[REMARKS]
+            yield Sample(key=key, pixels=np.asarray(crop), details=details, remarks=remarks)
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""

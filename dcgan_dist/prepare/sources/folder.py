@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dcgan_dist.data.shards.images import DARK, FRAMES, ImageFault, open_image, resize_and_crop, to_array
+from PIL import Image
+
+from dcgan_dist.data.shards.images import REMARKS, ImageFault, open_image, resize_and_crop, to_array
 from dcgan_dist.data.shards.keys import keys_of_paths
 from dcgan_dist.data.shards.writer import Sample
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
@@ -34,16 +36,23 @@ class FolderSource(Source):
         return [Item(key, place) for key, place in zip(keys_of_paths(names), places, strict=True)]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """Decode, resize and crop one image."""
+        """What `cut` makes of one file, or why it cannot be read."""
         try:
             with open_image(item.ref.read_bytes()) as image:
-                details = {"original_size": list(image.size)} if self.NOTES_SIZE else None
-                remarks = {"dark": image.info.get(DARK, False), "frames": image.info.get(FRAMES, False)}
-                pixels = to_array(resize_and_crop(image, self.image_size), self.image_channels)
+                results = list(self.cut(item, image))
         except (ImageFault, OSError) as error:
-            yield Rejected(key=item.key, reason=str(error))
-            return
-        yield Sample(key=item.key, pixels=pixels, label=item.label, details=details, **remarks)
+            results = [Rejected(key=item.key, reason=str(error))]
+        yield from results
+
+    def cut(self, item: Item, image: Image.Image) -> Iterator[Sample | Rejected]:
+        """The samples that an image from open_image gives: here one square.
+
+        Raises:
+            ImageFault: it is too long and narrow.
+        """
+        details = {"original_size": list(image.size)} if self.NOTES_SIZE else None
+        pixels = to_array(resize_and_crop(image, self.image_size), self.image_channels)
+        yield Sample(key=item.key, pixels=pixels, label=item.label, details=details, remarks=image.info[REMARKS])
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Preprocessing and origin."""

@@ -95,22 +95,29 @@ def find_images(paths: Sequence[str]) -> list[tuple[str, Place]]:
 
 def _refuse_twice(roots: Sequence[Path]) -> None:
     """Raise InputError if a source is named twice, or lies in another one."""
-    for number, root in enumerate(roots):
-        for other in (*roots[:number], *roots[number + 1 :]):
-            require(
-                other.resolve() not in (root.resolve(), *root.resolve().parents),
-                f"`source` {root} is also part of {other}, so its images would come twice: name one of the two",
+    places = [_real(root) for root in roots]
+    times = Counter(places)
+    for root, place in zip(roots, places, strict=True):
+        others = [above for above in (place, *place.parents) if times[above] > (above == place)]
+        if others:
+            raise InputError(
+                f"`source` {root} is also part of {others[0]}, so its images would come twice: name one of the two"
             )
+
+
+def _real(path: str | Path) -> Path:
+    """Where a path leads through all links; a link that leads to itself stays (Path.resolve raises RuntimeError)."""
+    return Path(os.path.realpath(path))
 
 
 def walk_links(
     root: Path, onerror: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """As os.walk, in the order of names and also through links, but not back to a folder on the way; folders may be removed."""
-    place = root.resolve()
+    place = _real(root)
     ways = {os.fspath(root): frozenset((place, *place.parents))}
     for folder, folders, names in os.walk(root, followlinks=True, onerror=onerror):
-        way, below = ways.pop(folder), {name: Path(folder, name).resolve() for name in folders}
+        way, below = ways.pop(folder), {name: _real(Path(folder, name)) for name in folders}
         folders[:] = sorted(name for name in folders if below[name] not in way)
         yield folder, folders, sorted(names)
         ways |= {os.path.join(folder, name): way | {below[name]} for name in folders}  # noqa: PTH118  as os.walk does
@@ -120,7 +127,7 @@ def _walk_folder(root: Path, left_out: LeftOut) -> Iterator[tuple[str, Place]]:
     """Files below a folder and below the folders that links in it lead to; a link to a folder above itself is not followed.
 
     Raises:
-        InputError: a folder cannot be entered, or a link leads nowhere.
+        InputError: a folder cannot be entered, or an archive in it cannot be read.
     """
 
     def refuse(error: OSError) -> None:
@@ -144,6 +151,8 @@ def _walk_file(file: Path, name: str, left_out: LeftOut, *, whole: bool = False)
     suffix = file.suffix.lower()
     if suffix not in (".tar", ".zip"):
         return [(name, Place(str(file)))]
+    with refusing(f"`source` {file} cannot be read", "leave it out"):
+        size_of_file(file)  # a pipe might never end
     members = _walk_zip(file) if suffix == ".zip" else _walk_tar(file, str(file), 0, left_out)
     folder = "" if whole else f"{name.removesuffix(file.suffix)}/"
     return ((folder + member, place) for member, place in members)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.images import IMAGE_SUFFIXES
-from dcgan_dist.data.shards.keys import keys_of_paths
+from dcgan_dist.data.shards.keys import escape, keys_of_paths
 from dcgan_dist.data.shards.writer import Encoding, Sample
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.prepare.sources.base import Item, Rejected, Source
@@ -112,7 +112,7 @@ class ImageNetNpzSource(Source):
         )
         return [
             Item(
-                f"{Path(file).stem}/{row:07d}",
+                f"{escape(Path(file).stem)}/{row:07d}",
                 (file, row),
                 "val" if Path(file).name.startswith("val") else "train",
                 label - first,

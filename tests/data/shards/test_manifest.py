@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcgan_dist.data.shards.images import encode_png
 from dcgan_dist.data.shards.keep_list import Dropped, KeepList, load_keep_list, write_keep_list
 from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.stream import read_images
 from dcgan_dist.errors import InputError
-from tests.helpers.shards import write_shards
+from tests.helpers.shards import pixels_of, write_shards
+from tests.helpers.tars import tar_of
 
 
 @pytest.fixture
@@ -136,3 +139,13 @@ def test_one_file_holds_the_keep_lists_of_several_data_sets(folder: Path) -> Non
     assert load_keep_list(str(folder / "keep_list.json"), other).hash == second.hash
     with pytest.raises(InputError, match="was made for manifest"):
         load_keep_list(str(folder / "keep_list.json"), replace(manifest, dataset="a third"))
+
+
+def test_labels_beyond_the_classes_of_a_manifest_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.tar").write_bytes(tar_of([("a.png", encode_png(pixels_of(0, 24))), ("a.cls", b"4")]))
+    load_manifest(str(tmp_path))
+    file = tmp_path / "manifest.json"
+    file.write_text(file.read_text().replace('"classes": 5', '"classes": 3'))
+
+    with pytest.raises(InputError, match="has labels that are not from 0 to 2"):
+        read_images(load_manifest(str(tmp_path)), 1, image_size=24)
