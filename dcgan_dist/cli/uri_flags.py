@@ -4,8 +4,10 @@ A setting is known by the last part of its name, so a new one refuses addresses 
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dcgan_dist.errors import InputError, require
@@ -37,8 +39,16 @@ def check_addresses(options: Any) -> None:
 
 
 def check_address(value: str, name: str) -> None:
-    """Raise InputError if a setting is an address that it does not take, with the command that copies it."""
+    """Raise InputError if a setting is an address that it does not take, with the command that copies it; or a path below the
+    home of nobody.
+    """
     last = name.rpartition(".")[2]
+    if value.startswith("~"):
+        user = Path(value).parts[0]
+        home = os.path.expanduser(user)  # noqa: PTH111  as Path.expanduser raises RuntimeError
+        require(
+            home != user, f"`{name}` {value}: {user} is no user of this machine: give the path from /, or ./{value}"
+        )
     if value.startswith("pipe:") or (match := ADDRESS.match(value)) is None or last in SERVERS:
         return  # `pipe:` is refused where it would be opened, by name
     protocol = match[1].lower()

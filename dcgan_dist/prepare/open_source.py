@@ -1,5 +1,6 @@
 """The source of images that the options of a preparation job name."""
 
+from dcgan_dist.errors import require
 from dcgan_dist.prepare.preparations import (
     PrepareCifar10,
     PrepareFaces,
@@ -28,10 +29,11 @@ def open_source(options: ShardOptions) -> Source:
     """The source, fetched first where that is asked for.
 
     Raises:
-        InputError: it could not be fetched, or a file that must be read at once is broken.
+        InputError: it could not be fetched, was asked for in a dry run, or a file that must be read at once is broken.
     """
     source = _source_of(options)
     if isinstance(options, PrepareCifar10 | PrepareSvhn | PrepareMnist) and options.download:
+        require(not options.dry_run, "`dry_run` writes nothing: leave it out, or leave out `download`")
         download(source.dataset, options.source)
     return source
 

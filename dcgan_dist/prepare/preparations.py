@@ -1,5 +1,6 @@
 """The options of each preparation job; what reads images is imported after them, so that --help loads neither torch nor Ray."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +31,15 @@ class ShardOptions:
 
     def __post_init__(self) -> None:
         require(0 <= self.val_fraction < 1, f"`val_fraction` {self.val_fraction} must be at least 0 and less than 1")
+        require(bool(self.out), "`out` is empty: name a folder")
+        sources = getattr(self, "source", None)
+        for source in (sources,) if isinstance(sources, str) else sources or ():
+            require(bool(source), "`source` has an empty name: give a folder or file")
+            require(
+                not isinstance(sources, tuple) or not _lies_in(self.out, source),
+                f"`out` {self.out} lies in `source` {source}, where its shards would count as images the next time: "
+                "choose a folder outside",
+            )
         size = getattr(self, "image_size", MOST_SIDE)
         require(1 <= size <= MOST_SIDE, f"`image_size` {size} must be from 1 to {MOST_SIDE}")
         require(
@@ -149,6 +159,11 @@ class PrepareRooms(ShardOptions):
     duplicates: float = 0.0
     """Share of the rooms that are near duplicates of others (JPEG, resize, shift, colour, border) instead; `copy_of` and
     `attack` in their .json tell the truth."""
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    place, above = (os.path.realpath(os.path.expanduser(name)) for name in (path, folder))  # noqa: PTH111  may name no user
+    return "://" not in path and os.path.commonpath([place, above]) == above
 
 
 def run_from_flags(options_class: type[ShardOptions], argv: Sequence[str], *, description: str) -> int:

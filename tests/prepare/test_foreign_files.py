@@ -6,7 +6,6 @@ import os
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,10 @@ import pytest
 from PIL import Image
 
 from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.tar_members import walk_entries
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.plan import fingerprint, plan_shards
-from dcgan_dist.prepare.preparations import PrepareFaces, PrepareFolder, PrepareLsun, PrepareMnist
+from dcgan_dist.prepare.preparations import PrepareFolder
 from dcgan_dist.prepare.sources.folder import FolderSource
 from dcgan_dist.prepare.sources.image_files import find_images
 from dcgan_dist.prepare.sources.imagenet import ImageNetSource
@@ -267,16 +267,19 @@ def test_shards_may_lie_in_a_folder_of_any_name(tmp_path: Path, place: str) -> N
     assert load_manifest(str(tmp_path / place)).samples == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "fault"),
-    [
-        (lambda: PrepareFolder(source=("x",), out="x", image_size=0), "`image_size` 0 must be from 1"),
-        (lambda: PrepareLsun(source=("x",), out="x", image_size=100_000), "`image_size` 100000 must be from 1"),
-        (lambda: PrepareFaces(source=("x",), out="x", margin=float("nan")), "`margin` nan must lie between 0 and 10"),
-        (lambda: PrepareFaces(source=("x",), out="x", min_face=-1), "`min_face` -1 must be at least 1"),
-        (lambda: PrepareMnist(source="x", out="x", val=-1), "`val` -1 must be at least 0"),
-    ],
-)
-def test_numbers_that_make_no_sense_are_refused(options: Callable[[], object], fault: str) -> None:
-    with pytest.raises(InputError, match=fault):
-        options()
+def test_a_pipe_and_a_link_to_itself_that_are_called_archives_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.zip")
+    with pytest.raises(InputError, match=r"p\.zip cannot be read \(it is no file\)"):
+        names(tmp_path)
+    (tmp_path / "p.zip").unlink()
+    (tmp_path / "l.tar").symlink_to("l.tar")
+    with pytest.raises(InputError, match=r"l\.tar cannot be read \(Too many levels"):
+        names(tmp_path)
+    with pytest.raises(InputError, match=r"l\.tar does not exist"):
+        names(tmp_path / "l.tar", tmp_path / "none")
+
+
+def test_many_members_of_a_tar_are_not_all_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "t.tar").write_bytes(tar_of([(f"{number}.png", b"x") for number in range(64)]))
+
+    assert max(len(vars(tar)["members"]) for tar, _ in walk_entries(tmp_path / "t.tar")) <= 1
