@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, read_header
+from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, stored_size
 from dcgan_dist.data.shards.index import (
     MOST_LABEL,
     NO_LABEL,
@@ -236,8 +236,7 @@ def _common_size(tar: Path, contents: TarContents) -> int:
         for offset, size in zip(contents.offsets, contents.sizes, strict=True):
             file.seek(offset)
             try:
-                with read_header(file.read(min(size, MAX_ENCODED_BYTES))) as image:
-                    sizes.add(image.size)
+                sizes.add(stored_size(file.read(min(size, MAX_ENCODED_BYTES))))
             except ImageFault:
                 continue  # the stream and the inspection name it
             if len(sizes) > 1:
