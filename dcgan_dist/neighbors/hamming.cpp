@@ -7,6 +7,9 @@
 #if defined(__AVX512F__) && defined(__AVX512VPOPCNTDQ__)
 #include <immintrin.h>
 #define WIDE_POPCOUNT 1
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define NIBBLE_TABLES 1
 #endif
 
 namespace {
@@ -109,6 +112,71 @@ void compare(const Rows& rows, const Choice& choice, int64_t i0, int64_t i1, int
     }
 }
 
+#ifdef NIBBLE_TABLES
+constexpr int NIBBLES = 16;       // of a word, and values of one
+constexpr int MOST_WORDS = 4;     // the nibbles of a tile are 32 KiB then
+constexpr int MOST_DISTANCE = 254;  // sums of bytes that stop at 255 are right below it
+
+// Bits by which a value differs from each of the others, in both halves of a vector.
+struct DifferingBits {
+    alignas(32) uint8_t of[NIBBLES][32];
+    DifferingBits() {
+        for (int a = 0; a < NIBBLES; ++a) {
+            for (int b = 0; b < 32; ++b) of[a][b] = static_cast<uint8_t>(__builtin_popcount(a ^ (b % NIBBLES)));
+        }
+    }
+};
+
+// A tile of rows as bytes: nibble n of row j0 + j is tile[n * TILE + j]; rows from j1 on are zeros.
+void spread_nibbles(const Rows& rows, int64_t j0, int64_t j1, uint8_t* tile) {
+    for (int n = 0; n < rows.words * NIBBLES; ++n) {
+        const uint64_t* plane = rows.planes + n / NIBBLES * rows.stride + j0;
+        const int shift = n % NIBBLES * 4;
+        for (int64_t j = 0; j < j1 - j0; ++j) tile[n * TILE + j] = static_cast<uint8_t>(plane[j] >> shift & 15);
+        std::fill(tile + n * TILE + (j1 - j0), tile + (n + 1) * TILE, static_cast<uint8_t>(0));
+    }
+}
+
+// Compares rows i0..i1 with the rows of a spread tile, 128 at once: the nibbles of a row choose tables, those of the tile look
+// them up (the idea of "Quicker ADC", Andre, Kermarrec, Le Scouarnec 2019, with exact tables).
+template <int W>
+void look_up(const Rows& rows, const Choice& choice, int64_t i0, int64_t i1, int64_t j0, int64_t j1, const uint8_t* tile,
+             int radius, Found& found) {
+    static const DifferingBits differing;
+    const int nibbles = (W ? W : rows.words) * NIBBLES;
+    const __m256i limit = _mm256_set1_epi8(static_cast<char>(radius));
+    for (int64_t i = i0; i < i1; ++i) {
+        const uint8_t* tables[MOST_WORDS * NIBBLES];
+        for (int n = 0; n < nibbles; ++n) {
+            tables[n] = differing.of[rows.planes[n / NIBBLES * rows.stride + i] >> n % NIBBLES * 4 & 15];
+        }
+        for (int64_t j = 0; j < j1 - j0; j += 128) {
+            __m256i distances[4] = {};
+            for (int n = 0; n < nibbles; ++n) {
+                const __m256i table = _mm256_load_si256(reinterpret_cast<const __m256i*>(tables[n]));
+                const __m256i* others = reinterpret_cast<const __m256i*>(tile + n * TILE + j);
+                for (int v = 0; v < 4; ++v) {
+                    const __m256i bits = _mm256_shuffle_epi8(table, _mm256_load_si256(others + v));
+                    distances[v] = _mm256_adds_epu8(distances[v], bits);
+                }
+            }
+            for (int v = 0; v < 4; ++v) {
+                const __m256i inside = _mm256_cmpeq_epi8(_mm256_min_epu8(distances[v], limit), distances[v]);
+                unsigned near = static_cast<unsigned>(_mm256_movemask_epi8(inside));
+                if (!near) continue;
+                alignas(32) uint8_t values[32];
+                _mm256_store_si256(reinterpret_cast<__m256i*>(values), distances[v]);
+                for (; near; near &= near - 1) {
+                    const int lane = __builtin_ctz(near);
+                    const int64_t other = j0 + j + 32 * v + lane;
+                    if (other < j1) emit(rows, choice, i, other, values[lane], found);
+                }
+            }
+        }
+    }
+}
+#endif
+
 void compare_tile(const Rows& rows, const Choice& choice, int64_t i0, int64_t i1, int64_t j0, int64_t j1, bool after,
                   int radius, Found& found) {
     auto* function = rows.words == 1   ? compare<1>
@@ -201,15 +269,33 @@ int64_t search_buckets(const uint64_t* keys, const uint64_t* planes, int64_t n, 
 }
 
 // Pairs within the radius between rows begin..end of unsorted planes and all rows after each (or all from `split` on), from
-// row cursor[0] on; cursor[0] is n at the end. Returns the number of pairs written.
+// row cursor[0] on, of which rows up to cursor[1] were compared; cursor[0] is n at the end. Returns the number of pairs written.
 int64_t search_stripe(const uint64_t* planes, int64_t n, int32_t words, int64_t split, int64_t begin, int64_t end,
                       int32_t radius, int64_t* cursor, uint32_t* first, uint32_t* second, int16_t* distances, int64_t room) {
     const Rows rows{planes, n, words, nullptr, split};
     const Choice choice{nullptr, nullptr, 0};
     Found found{first, second, distances, 0};
-    for (; cursor[0] < n; cursor[0] = std::min(cursor[0] + TILE, n)) {
-        if (found.count + TILE * TILE > room) return found.count;
-        compare_tile(rows, choice, begin, end, cursor[0], std::min(cursor[0] + TILE, n), !split, radius, found);
+    for (; cursor[0] < n; cursor[0] = std::min(cursor[0] + TILE, n), cursor[1] = 0) {
+        const int64_t j = cursor[0], j1 = std::min(j + TILE, n);
+#ifdef NIBBLE_TABLES
+        alignas(32) uint8_t tile[MOST_WORDS * NIBBLES * TILE];
+        const bool spread = words <= MOST_WORDS && radius <= MOST_DISTANCE && (split || j >= end);
+        if (spread) spread_nibbles(rows, j, j1, tile);
+#endif
+        for (int64_t i = std::max(cursor[1], begin); i < end; i += TILE) {
+            if (found.count + TILE * TILE > room) {
+                cursor[1] = i;
+                return found.count;
+            }
+            const int64_t i1 = std::min(i + TILE, end);
+#ifdef NIBBLE_TABLES
+            if (spread) {
+                (words == 2 ? look_up<2> : look_up<0>)(rows, choice, i, i1, j, j1, tile, radius, found);
+                continue;
+            }
+#endif
+            compare_tile(rows, choice, i, i1, j, j1, !split, radius, found);
+        }
     }
     return found.count;
 }

@@ -19,6 +19,7 @@ from dcgan_dist.neighbors.pigeonhole import Blocks, as_words
 Shared = tuple[float, Pairs]  # share of the work done since the item before, and its pairs
 
 _ROOM = 1 << 20  # pairs of one block of results
+_STRIPE = 2048  # rows; the nibbles of 512 others are spread once for all of them
 
 
 @dataclass(slots=True)
@@ -49,10 +50,10 @@ def block_pairs(codes: Codes, others: Codes | None, radius: int, blocks: Blocks)
 
 
 def tile_pairs(codes: Codes, others: Codes | None, radius: int) -> Iterator[Shared]:
-    """Pairs within the radius, every pair compared: 512 rows with all rows at a time."""
+    """Pairs within the radius, every pair compared: a stripe of rows with all rows at a time."""
     rows, split = _rows(codes, others)
     planes = np.ascontiguousarray(rows.T)
-    stripes = range(0, split or len(rows), 512)
+    stripes = range(0, split or len(rows), _STRIPE)
     threads = _threads(len(stripes), per_thread=0)
     return interleave([_search_stripes(planes, split, radius, stripes, w, threads) for w in range(threads)])
 
@@ -101,7 +102,7 @@ def _search_stripes(
     results = _Results()
     for begin in stripes[thread::threads]:
         end = min(begin + stripes.step, stripes.stop)
-        results.cursor[0] = split or begin
+        results.cursor[:2] = split or begin, 0
         while results.cursor[0] < n:
             count = native.search_stripe(_pointer(planes), n, words, split, begin, end, radius, *results.pointers())
             share = (end - begin) / stripes.stop if split else ((n - begin) ** 2 - (n - end) ** 2) / n**2

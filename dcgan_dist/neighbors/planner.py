@@ -108,7 +108,7 @@ class _Task:
 
 def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
     """Plans for more and more agreeing blocks, until sorting alone costs more than the best one so far."""
-    (per_sort, per_hit), compare = rates.block_rates(task.words), rates.compare_rate(task.words)
+    per_sort, compare, per_hit = rates.block_rates(task.words)
     near = _NearPairs(task)
     best = math.inf
     for agree in range(1, _MOST_AGREEING + 1):

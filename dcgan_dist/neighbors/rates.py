@@ -21,15 +21,18 @@ def compare_rate(words: int) -> float:
 
 
 @cache
-def block_rates(words: int) -> tuple[float, float]:
-    """Seconds of all threads of the C++ search together per code and choice of blocks, and per pair in a bucket.
+def block_rates(words: int) -> tuple[float, float, float]:
+    """Seconds of all threads of the C++ search together per code and choice of blocks, pair in a bucket, and pair within the radius.
 
-    The first is what hashing, sorting and gathering cost; the second counts pairs that do not count in this bucket too.
+    The first is what hashing, sorting and gathering cost; the third counts pairs that do not count in this bucket too.
     """
     halves = np.repeat(np.eye(2, dtype=bool), 32 * words, axis=1)
     sort = _seconds(lambda: block_pairs(_random(1 << 19, 64 * words), None, 1, halves)) / 2**20
+    bucket = _random(1 << 13, 64 * words)
+    bucket[:, : 4 * words] = 0
+    compare = _seconds(lambda: block_pairs(bucket, None, 1, halves)) / 2**25
     hit = _seconds(lambda: block_pairs(np.zeros((1 << 10, 8 * words), np.uint8), None, 1, halves)) / 2**20
-    return sort, hit
+    return sort, compare, hit
 
 
 @cache

@@ -1,5 +1,7 @@
 """Pairs within a radius equal brute force, whatever the codes, the radius and the method."""
 
+import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.neighbors import faiss_search
+from dcgan_dist.neighbors import faiss_search, native, native_search
 from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
 from dcgan_dist.neighbors.matrix_products import product_pairs
 from dcgan_dist.neighbors.native import library
@@ -117,6 +119,28 @@ def test_codes_of_any_length_and_number(width: int, n: int, m: int | None, radiu
     others = None if m is None else rng.integers(0, values, (m, width), np.uint8)
 
     assert_all_equal_brute_force(codes, radius, others)
+
+
+@pytest.mark.skipif(library() is None or platform.machine() != "x86_64", reason="no C++ compiler, or no x86")
+@pytest.mark.parametrize("without", ["", "-mno-avx512f", "-mno-avx512f -mno-avx2"], ids=["native", "AVX2", "neither"])
+def test_tiles_find_every_pair_on_every_kind_of_processor(
+    without: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, *without.split()))
+    built = native._declare(native.load(tmp_path))
+    monkeypatch.setattr(native_search, "library", lambda: built)
+    monkeypatch.setattr(native_search, "_STRIPE", 700)  # neither one tile nor whole ones
+    rng = np.random.default_rng(0)
+    for width, radius in ((8, 12), (16, 37), (24, 70), (32, 255), (40, 130)):
+        codes, others = random_codes(900, rng, width), random_codes(150, rng, width)
+
+        np.testing.assert_array_equal(
+            sorted_rows(list(pairs_within(codes, radius, method="tiles"))), brute_force(codes, radius)
+        )
+        np.testing.assert_array_equal(
+            sorted_rows(list(pairs_within(codes, radius, others=others, method="tiles"))),
+            brute_force(codes, radius, others),
+        )
 
 
 @pytest.mark.parametrize("agree", [1, 2, 3, 4])
