@@ -37,15 +37,16 @@ def main(argv: list[str]) -> int:
     """Load, draw, save."""
     job = parse(SampleJob, argv, description=__doc__ or "")
     require(job.n >= 1, f"`n` {job.n} asks for no image: give at least 1")
-    from dcgan_dist.quality.sampling import save_samples
+    from dcgan_dist.quality.sampling import in_turn, save_samples
     from dcgan_dist.registry.load import load_generator
     from dcgan_dist.storage.copies import local_output
 
     generator = load_generator(job.model, job.tracking_uri)
     out = absolute(job.out, "out")
-    labels = [job.classes[i % len(job.classes)] for i in range(job.n)] if job.classes else None
     with local_output(out, "out") as place:
-        save_samples(generator, place, n=job.n, seed=job.seed, mode=job.mode, each=job.each, labels=labels)
+        save_samples(
+            generator, place, n=job.n, seed=job.seed, mode=job.mode, each=job.each, labels=in_turn(job.classes, job.n)
+        )
     print(f"{job.n} images of {job.model} in {out}")
     return 0
 

@@ -5,6 +5,7 @@ report = page("Title", paragraph("What was done."), table(("name", "value"), row
 
 import base64
 import io
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -57,7 +58,8 @@ WIDE = 3
 _TABLE = _TEMPLATES.from_string(
     """\
 <table{% if wide %} class="wide"{% endif %}>{% if caption %}<caption>{{ caption }}</caption>{% endif %}
-<thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for header in headers %}<th scope="col"{% if loop.index0 in numeric %} class="number"{% endif %}>{{ header }}</th>\
+{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
 <tr>{% for cell in row %}<td{% if cell is number %} class="number"{% endif %}{% if wide and headers[loop.index0] %} \
@@ -68,7 +70,7 @@ data-label="{{ headers[loop.index0] }}"{% endif %}>{{ text_of(cell) }}</td>{% en
 )
 
 _FIGURE = _TEMPLATES.from_string(
-    '<figure><img class="{{ look }}" alt="{{ alt or caption }}" src="data:{{ kind }};base64,{{ data }}">'
+    '<figure><img class="{{ look }}" alt="{{ alt or caption }}"{% if title %} title="{{ title }}"{% endif %} src="data:{{ kind }};base64,{{ data }}">'
     "<figcaption>{{ caption }}</figcaption></figure>"
 )
 
@@ -104,10 +106,10 @@ def banner(text: str, kind: str) -> Markup:
 
 def verdict_banner(verdict: str) -> Markup:
     """The outcome of a check for copies of training images: pass, fail or inconclusive; anything else: there was none."""
-    kind, meaning = VERDICTS.get(
-        verdict, ("unsure", "whether the generator copies its training images was not checked.")
-    )
-    return banner(f"Verdict: {verdict}, {meaning}" if verdict in VERDICTS else f"No verdict: {meaning}", kind)
+    if verdict not in VERDICTS:
+        return banner("Copies: not checked whether the generator copies its training images.", "unsure")
+    kind, meaning = VERDICTS[verdict]
+    return banner(f"Copies: {verdict}, {meaning}", kind)
 
 
 def bullets(items: Iterable[str]) -> Markup:
@@ -147,14 +149,18 @@ def folded(summary: str, *parts: Markup) -> Markup:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Markup:
     """A table whose rows become blocks on a screen too narrow for it; numbers are aligned and shown with 4 digits."""
-    wide = len(headers) > WIDE
-    return Markup(_TABLE.render(headers=headers, rows=list(rows), caption=caption, text_of=_text_of, wide=wide))
+    rows, wide = list(rows), len(headers) > WIDE
+    columns = enumerate(itertools.zip_longest(*rows))
+    numeric = {place for place, cells in columns if all(isinstance(cell, int | float) for cell in cells)}
+    return Markup(
+        _TABLE.render(headers=headers, rows=rows, numeric=numeric, caption=caption, text_of=_text_of, wide=wide)
+    )
 
 
-def figure(image: bytes | Image.Image, caption: str | Markup, alt: str = "") -> Markup:
+def figure(image: bytes | Image.Image, caption: str | Markup, alt: str = "", title: str = "") -> Markup:
     """A picture inside the page: the bytes of a PNG, JPEG or SVG file, or a PIL image, which becomes a PNG.
 
-    Its caption is also what is read out in its place, unless `alt` says it otherwise.
+    Its caption is also what is read out in its place, unless `alt` says it otherwise; `title` is shown where a mouse rests on it.
     """
     if isinstance(image, Image.Image):
         buffer = io.BytesIO()
@@ -167,7 +173,7 @@ def figure(image: bytes | Image.Image, caption: str | Markup, alt: str = "") -> 
     else:
         kind, look = "image/svg+xml", "chart"
     data = base64.b64encode(image).decode()
-    return Markup(_FIGURE.render(caption=caption, alt=alt, kind=kind, data=data, look=look))
+    return Markup(_FIGURE.render(caption=caption, alt=alt, title=title, kind=kind, data=data, look=look))
 
 
 def chart(draw: Callable[[Axes], object], *, width: float = 5.6, height: float = 3.2) -> bytes:

@@ -1,4 +1,4 @@
-"""Progress for people: bars, durations, and what each stage took."""
+"""Figures for people: bars, durations, percentages, and what each stage took."""
 
 import sys
 import time
@@ -30,3 +30,8 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     seconds[name] = round(seconds.get(name, 0) + time.perf_counter() - began, 2)
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share of 1 as a percentage: 5.11 %."""
+    return f"{100 * share:.{digits}f} %"

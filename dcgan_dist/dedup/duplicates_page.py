@@ -19,6 +19,7 @@ from dcgan_dist.cli.html_page import (
     paragraph,
     table,
 )
+from dcgan_dist.cli.progress import percent
 from dcgan_dist.dedup.duplicates_pictures import cluster_gallery, pair_gallery
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import members
@@ -42,7 +43,7 @@ def build_report(
         return bytes(encoded.names[row]).decode()
 
     def pairs(pairs: ScoredPairs, *, mirrored: bool = False) -> Markup:
-        return pair_gallery(encoded.corpus, name, pairs, mirrored=mirrored)
+        return pair_gallery(encoded.corpus, name, pairs, chosen.stays, mirrored=mirrored)
 
     mirrored = verified.flips["mirror"].found.where(verified.flips_accepted["mirror"])
     rejected, faults = verified.pairs.where(~verified.accepted), encoded.originals.faults
@@ -51,10 +52,10 @@ def build_report(
         facts(_facts(result)),
         heading("Removed images"),
         paragraph(
-            f"{min(CLUSTERS, result['clusters']):,} of {result['clusters']:,} clusters, drawn at random. Green frame: stays "
-            "(all protected images do); red frame: goes."
+            f"{min(CLUSTERS, result['clusters']):,} of {result['clusters']:,} clusters, drawn at random. Green frame: kept "
+            "(all protected images are); red frame: removed. A score of 1 is identical."
         ),
-        cluster_gallery(encoded.corpus, name, chosen, CLUSTERS),
+        cluster_gallery(encoded.corpus, name, chosen, verified.duplicates, CLUSTERS),
         heading("Least sure of the removed"),
         paragraph("Accepted pairs with the lowest scores: if these are right, all are."),
         pairs(_extreme(verified.duplicates, WORST, lowest=True)),
@@ -62,7 +63,7 @@ def build_report(
     if len(rejected.first):
         sections += [
             heading("Just not removed"),
-            paragraph("Rejected pairs with the highest scores: they stay, both images of each."),
+            paragraph("Rejected pairs with the highest scores: neither image is removed because of the other."),
             pairs(_extreme(rejected, REJECTED, lowest=False)),
         ]
     if len(mirrored.first):
@@ -85,33 +86,32 @@ def build_report(
 
 
 def _outcome(result: dict[str, Any]) -> str:
-    share = result["near_duplicates"] / max(1, result["thinned_images"])
+    removed, images = result["near_duplicates"], result["thinned_images"]
     return (
-        f"{result['near_duplicates']:,} of {result['thinned_images']:,} images ({share:.2%}) are near duplicates of others "
-        f"and go; {result['kept']:,} stay."
+        f"{removed:,} of {images:,} images are near duplicates to be removed ({percent(removed / max(1, images))}), "
+        f"{result['kept']:,} are kept. No file was deleted: keep_list.json names what to train on."
     )
 
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
-    shares = sorted(test["share"] for test in result["false_discovery"].values())
-    protected, unreadable = result["protected_images"], result["unreadable"]
-    threshold = result["threshold"]
-    rule = "every candidate" if threshold is None else f"candidates from a score of {threshold:g}"
+    protected, unreadable, pairs = result["protected_images"], result["unreadable"], result["duplicate_pairs"]
+    checked = (
+        f"{result['thinned_images']:,} checked: {result['near_duplicates']:,} to be removed, {result['kept']:,} kept"
+    )
+    bound = max(test["bound"] for test in result["false_discovery"].values())
     return [
+        ("Images", (f"{protected:,} protected (never removed) + " if protected else "") + checked),
+        *([("Unreadable", f"{unreadable:,} images, which are not kept either")] if unreadable else []),
         (
-            "Searched",
-            f"{result['images']:,} images" + (f", {protected:,} of them protected, which stay" if protected else ""),
+            "Why",
+            f"each shows the same photograph as an image that is kept. Of {pairs:,} such pairs some are of two protected "
+            "images, and an image can match several.",
         ),
         (
-            "Why they go",
-            f"each shows the same photograph as an image that stays: {result['duplicate_pairs']:,} such pairs",
+            "How sure",
+            f"at most {percent(bound)} of these pairs are false (95 % bound); missed duplicates are not measured",
         ),
-        ("How sure", f"by estimate {shares[0]:.2%} to {shares[-1]:.2%} of these pairs are false"),
-        (
-            "How found",
-            f"codes within {result['radius']} of {result['code_bits']} bits ({result['codes']}), then {rule}",
-        ),
-        *([("Unreadable", f"{unreadable:,} images, which go, too")] if unreadable else []),
+        ("How found", "short codes of all images propose pairs, a look at the pixels decides (limits under Figures)"),
     ]
 
 
@@ -147,11 +147,22 @@ def _groups(chosen: Representatives, result: dict[str, Any]) -> list[Markup]:
 
 
 def _figures(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    entropy = result["entropy"]
+    entropy, threshold = result["entropy"], result["threshold"]
     bounds = {"mirror": "at most", "upside_down": "at least"}
     return [
-        ("candidate pairs", result["candidate_pairs"], "codes within the radius"),
-        ("accepted pairs", result["duplicate_pairs"], "the same photograph, by the verifier"),
+        ("codes", f"{result['code_bits']} bits", f"of kind {result['codes']}"),
+        (
+            "candidate pairs",
+            result["candidate_pairs"],
+            f"codes that differ in at most {result['radius']} bits (the radius)",
+        ),
+        (
+            "accepted pairs",
+            result["duplicate_pairs"],
+            "all of these"
+            if threshold is None
+            else f"scores from {threshold:.3f} on: the verifier says the same photograph",
+        ),
         ("with a protected image", result["duplicate_pairs_with_protected"], "accepted pairs between the data sets"),
         ("clusters", result["clusters"], f"each keeps one image; the largest has {result['largest_cluster']:,}"),
         *(
@@ -166,7 +177,7 @@ def _figures(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
 
 
 def _discovery(test: dict[str, Any]) -> str:
-    return f"{test['share']:.2%} (95 % bound {test['bound']:.2%}): {test['accepted']} accepted in {test['queries']:,} searches"
+    return f"{percent(test['share'])} (95 % bound {percent(test['bound'])}): {test['accepted']} accepted in {test['queries']:,} searches"
 
 
 def _draw_removed(axes: Any, removed: list[tuple[int, int]]) -> None:

@@ -15,6 +15,7 @@ from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.representatives import Representatives
+from dcgan_dist.quality.pictures import GAP_COLOUR
 
 FRAMES = {True: "#2b8a3e", False: "#c92a2a"}
 """Colour around an image that stays, or goes."""
@@ -29,29 +30,44 @@ Name = Callable[[int], str]
 """Key of a row."""
 
 
-def pair_gallery(corpus: Corpus, name: Name, pairs: ScoredPairs, *, mirrored: bool = False) -> Markup:
-    """Pairs with their distances and scores; the first image of each mirrored if asked for."""
+def pair_gallery(
+    corpus: Corpus, name: Name, pairs: ScoredPairs, stays: NDArray[np.bool_], *, mirrored: bool = False
+) -> Markup:
+    """Pairs with what becomes of either image and their scores; the first image of each mirrored if asked for."""
     images = read_rows(corpus, np.concatenate([pairs.first, pairs.second]).tolist())
     return gallery(
         figure(
             sheet([ImageOps.mirror(images[a]) if mirrored else images[a], images[b]], 2),
-            f"{name(a)} | {name(b)}: {distance} bits, score {score:.3f}",
+            f"{_fates([a, b], stays)}, score {score:.3f}",
+            title=f"{name(a)} | {name(b)}: {distance} bits",
         )
         for a, b, distance, score in zip(*(column.tolist() for column in pairs), strict=True)
     )
 
 
-def cluster_gallery(corpus: Corpus, name: Name, chosen: Representatives, n: int) -> Markup:
-    """Clusters drawn at random, at most n, the image that stays first."""
+def cluster_gallery(corpus: Corpus, name: Name, chosen: Representatives, duplicates: ScoredPairs, n: int) -> Markup:
+    """Clusters drawn at random, at most n, the image that stays first, with the scores of the others beside it."""
     groups = _drawn_clusters(chosen, n)
     images = _framed_images(corpus, chosen, groups)
+    near = duplicates.where(np.isin(duplicates.first, list(images)) & np.isin(duplicates.second, list(images)))
+    scores = {frozenset(pair): score for *pair, _, score in zip(*(column.tolist() for column in near), strict=True)}
+
+    def caption(group: list[int]) -> str:
+        beside = [f"{scores[pair]:.3f}" for row in group[1:] if (pair := frozenset((group[0], row))) in scores]
+        return _fates(group, chosen.stays) + (f", score {', '.join(beside)}" if beside else "")
+
     return gallery(
         figure(
             sheet([images[row] for row in group], math.ceil(math.sqrt(len(group)))),
-            "; ".join(f"{name(row)} {'stays' if chosen.stays[row] else 'goes'}" for row in group),
+            caption(group),
+            title=" | ".join(map(name, group)),
         )
         for group in groups
     )
+
+
+def _fates(rows: Iterable[int], stays: NDArray[np.bool_]) -> str:
+    return " | ".join("kept" if stays[row] else "removed" for row in rows)
 
 
 def removed_picture(corpus: Corpus, chosen: Representatives) -> bytes:
@@ -100,7 +116,7 @@ def _at_height(pixels: NDArray[np.uint8]) -> Image.Image:
 def sheet(images: Sequence[Image.Image], columns: int) -> bytes:
     """Images in rows of so many as one JPEG file."""
     width, height = max(image.width for image in images) + 4, max(image.height for image in images) + 4
-    page = Image.new("RGB", (columns * width - 4, -(-len(images) // columns) * height - 4), "white")
+    page = Image.new("RGB", (columns * width - 4, -(-len(images) // columns) * height - 4), GAP_COLOUR)
     for number, image in enumerate(images):
         page.paste(image, (number % columns * width, number // columns * height))
     buffer = io.BytesIO()

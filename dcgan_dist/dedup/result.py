@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.cli.progress import percent
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
 from dcgan_dist.data.shards.keep_list import KeepList
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
@@ -139,11 +140,11 @@ def finish(options: DedupOptions, result: dict[str, Any]) -> dict[str, Any]:
 
 def _figures(result: dict[str, Any]) -> str:
     """The result in a few lines for people."""
-    shares, entropy = [test["share"] for test in result["false_discovery"].values()], result["entropy"]
+    entropy, bound = result["entropy"], max(test["bound"] for test in result["false_discovery"].values())
     lines = [
-        f"{result['near_duplicates']:,} of {result['thinned_images']:,} images go, {result['kept']:,} stay; "
+        f"{result['near_duplicates']:,} of {result['thinned_images']:,} images are near duplicates, {result['kept']:,} are kept; "
         f"{result['duplicate_pairs']:,} of {result['candidate_pairs']:,} candidate pairs are duplicates, "
-        f"between {min(shares):.2%} and {max(shares):.2%} of them false by estimate",
+        f"at most {percent(bound)} of them false (95 % bound)",
         f"radius {result['radius']} of {result['code_bits']} bits; collision entropy at least {entropy['collision_entropy_bits']:.1f} bits, "
         f"{entropy['degrees_of_freedom']:.0f} degrees of freedom; coder {result['coder'][:12]}",
     ]

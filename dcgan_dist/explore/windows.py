@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcgan_dist.cli.command_line import absolute
+from dcgan_dist.cli.progress import percent
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.stored_samples import read_details
 from dcgan_dist.data.stream import read_images
@@ -176,6 +177,6 @@ def _sheet(before: Tensor, after: Tensor, control: Tensor, fitted: MapWeights) -
 def _caption(fitted: MapWeights, maps: int, side: int, source: str) -> str:
     return (
         f"New samples, one per column: with all maps, without the {int(fitted.drop.sum())} of {maps} maps of {fitted.layer} "
-        f"({maps}@{side}) whose weight for windows is positive ({source}; held-out accuracy {fitted.accuracy:.0%} of "
+        f"({maps}@{side}) whose weight for windows is positive ({source}; held-out accuracy {percent(fitted.accuracy, 0)} of "
         f"{fitted.held_out_places:,} places), and without as many maps drawn at random."
     )

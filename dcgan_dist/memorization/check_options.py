@@ -27,6 +27,8 @@ class MemorizationOptions:
     """Number of samples: --model draws so many, of --samples at most so many are taken, spread evenly."""
     seed: int = 0
     """Seed of z, planted copies, cells and permutations."""
+    classes: tuple[int, ...] = ()
+    """Numbers of the classes that --model draws, which take turns; empty: all. For a generator with classes."""
     crop: Crop = "resize"
     """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, or "centre", cutting only, as
     training with data.crop=centre does."""

@@ -160,6 +160,25 @@ def detection_limit(samples: int, critical: int, recognised: float, background: 
     return high
 
 
+def enough_images(calibration: Calibration, limit: float) -> tuple[int, int] | None:
+    """Samples and held-out images with which the detection limit would be `limit`; None: not even 100 times as many are enough.
+
+    The threshold, what is recognised beyond it and the share of held-out images there stay as they were measured. Held-out images
+    are the harder to get: more of them only where more samples are not enough.
+    """
+    background = calibration.held_out_copies / calibration.held_out
+    factors = np.geomspace(1, 100, 41).tolist()
+    for more_held_out in (False, True):
+        for factor in factors:
+            samples = math.ceil(calibration.samples * factor)
+            held_out = math.ceil(calibration.held_out * factor) if more_held_out else calibration.held_out
+            critical = critical_count(samples, round(held_out * background), held_out)
+            found = detection_limit(samples, critical, calibration.recognised, background)
+            if found is not None and found <= limit:
+                return samples, held_out
+    return None
+
+
 def _rate(copies: int, samples: int, held_out_copies: int, held_out: int) -> CopyRate:
     low, high = clopper_pearson(copies, samples)
     return CopyRate(

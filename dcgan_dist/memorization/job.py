@@ -23,7 +23,7 @@ from dcgan_dist.memorization.memorization_page import closest_pairs, memorizatio
 from dcgan_dist.memorization.verdict import LEAST_HELD_OUT
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.pictures import to_uint8
-from dcgan_dist.quality.sampling import sample_batches
+from dcgan_dist.quality.sampling import in_turn, sample_batches
 from dcgan_dist.registry.champion import ChampionRegistry, Version
 from dcgan_dist.registry.load import load_generator
 from dcgan_dist.registry.model_uri import ModelOfRun, RegisteredVersion, in_registry, parse_model_uri
@@ -47,6 +47,7 @@ def run_check(options: MemorizationOptions) -> int:
         bool(options.model) != bool(options.samples),
         "give either `model` (a generator) or `samples` (its images), not both",
     )
+    require(not (options.samples and options.classes), "`classes` are for `model`: given `samples` are what they are")
     require(options.n >= 1, f"`n` {options.n} asks for no sample: give at least 1")
     with local_output(absolute(options.out, "out"), "out") as out:
         return _check(options, out)
@@ -76,7 +77,8 @@ def _check(options: MemorizationOptions, out: Path) -> int:
 
     coder = learn_coder(train.images, held_out.images, seed=options.seed)
     memorization = check_thumbnails(samples, train.images, held_out.images, coder, seed=options.seed)
-    title = f"Memorization: {', '.join(map(_shown, [model] if model else options.samples))}"
+    shown = map(_shown, [model] if model else options.samples)
+    title = f"Memorization: {', '.join(name.removeprefix('models:/') for name in shown)}"
     report = memorization_page(title, memorization, samples, train.images, held_out.images)
     with writing(f"`out` {out}", "name another place"):
         save_page(report, out / REPORT_NAME)
@@ -104,9 +106,9 @@ def _version(model: str, tracking_uri: str) -> Version | None:
 def _draw(options: MemorizationOptions, generator: Generator) -> ImageSet:
     """Samples of a generator."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    drawn = []
+    drawn, labels = [], in_turn(options.classes, options.n)
     with progress_bar(options.n, "samples") as bar:
-        for batch in sample_batches(generator.to(device), options.n, seed=options.seed):
+        for batch in sample_batches(generator.to(device), options.n, seed=options.seed, labels=labels):
             drawn.append(to_uint8(batch, generator.config.output).cpu().numpy())
             bar.update(len(batch))
     return read_image_set(np.concatenate(drawn), "samples", crop=options.crop)

@@ -24,6 +24,7 @@ from dcgan_dist.cli.html_page import (
     table,
     verdict_banner,
 )
+from dcgan_dist.cli.progress import percent
 from dcgan_dist.memorization.check import Memorization
 from dcgan_dist.memorization.copying import Calibration, power
 from dcgan_dist.memorization.data_copying import SIGNIFICANT
@@ -48,11 +49,12 @@ def memorization_page(title: str, result: Memorization, samples: Pixels, train: 
     copy_from = calibration.threshold if calibration else np.inf
     parts = [
         verdict_banner(result.verdict.verdict),
-        paragraph("It rests on this:"),
-        bullets(result.verdict.reasons),
+        bullets(f"{reason[0].upper()}{reason[1:]}." for reason in result.verdict.reasons),
         facts(_facts(result)),
         heading("Closest pairs"),
-        paragraph("Samples (left) with the training image (right) that each is most like, closest first."),
+        paragraph(
+            "Samples (left) with the training image (right) that each is most like, closest first; 1 is identical."
+        ),
         _pair_gallery(samples, train, result.samples, copy_from),
     ]
     if not duplicates.all():
@@ -80,14 +82,24 @@ def _facts(result: Memorization) -> list[tuple[str, str]]:
     compared = f"{statistics['samples']:,} samples with {statistics['train']:,} training images"
     if calibration is None:
         return [("Compared", compared), ("By chance", "unknown: there is no held-out image to compare with")]
-    rate = statistics["copy_rate"]
-    limit = "no rate at all" if calibration.limit is None else f"{calibration.limit:.2%} of the samples on"
-    chance = f"{statistics['held_out_kept']:,} held-out images"
+    rate, limit = statistics["copy_rate"], calibration.limit
+    kept = result.held_out.scores[~result.duplicates]
+    closest = (
+        f"{kept.max():.3f}, the closest of {len(kept):,} held-out images" if len(kept) else "no held-out image is left"
+    )
+    aside = f"; {removed:,} near duplicates of training images are set aside" if removed else ""
+    share = f"{percent(rate['low'])} to {percent(rate['high'])} of all that it draws, 95 % interval"
+    least = "no share of copies" if limit is None else f"copies in at least {percent(limit)} of the samples"
+    flagged = f"{rate['copies']:,} samples ({share}) and {calibration.held_out_copies:,} of {calibration.held_out:,} held-out images"
     return [
         ("Compared", compared),
-        ("By chance", chance + (f"; {removed:,} near duplicates of training images set aside" if removed else "")),
-        ("Copies", f"{rate['copies']:,} samples ({rate['low']:.2%} to {rate['high']:.2%}, 95 % interval)"),
-        ("Sensitivity", f"copies would have been found from {limit} (95 % power)"),
+        (
+            "Closest sample",
+            f"score {result.samples.scores.max():.3f}; 1 is identical, above {calibration.threshold:.3f} flagged",
+        ),
+        ("By chance", f"{closest}{aside}"),
+        ("Flagged", flagged),
+        ("Sensitivity", f"{least} would stand out from held-out images (95 % power)"),
     ]
 
 
@@ -110,7 +122,7 @@ def _tests(result: Memorization, calibration: Calibration) -> list[Markup]:
             ("samples lie nearer to training images than to held-out ones", measured, f"p {SIGNIFICANT}", outcome)
         )
     planted = [
-        (kind, f"{copies_made['recognised']:.1%}", _percent(copies_made["detection_limit"]))
+        (kind, percent(copies_made["recognised"], 1), _percent(copies_made["detection_limit"]))
         for kind, copies_made in statistics["planted"].items()
     ]
     caption = (
@@ -139,12 +151,14 @@ def _spaces(result: Memorization) -> list[Markup]:
     for space in SPACES:
         measured = result.statistics["spaces"][space]
         charts.append(figure(chart(_distances(result, space)), f"{space}: distribution functions with 95 % bands."))
-        row: list[Any] = [space, measured["hubs"]["most"], f"{measured['hubs']['share_of_ten']:.2%}"]
+        row: list[Any] = [space, measured["hubs"]["most"], percent(measured["hubs"]["share_of_ten"])]
         if "mann_whitney" in measured:
             ranks, real = measured["mann_whitney"], measured["authenticity"]
-            row += [f"{measured['hubs_of_held_out']['share_of_ten']:.2%}", f"{ranks['share_below']:.1%}"]
-            row.append(f"{measured['nearer_than_threshold']['rate']:.2%}")
-            row.append(f"{real['samples']:.1%} - {real['held_out']:.1%} = {real['difference']:+.1%}")
+            row += [percent(measured["hubs_of_held_out"]["share_of_ten"]), percent(ranks["share_below"], 1)]
+            row.append(percent(measured["nearer_than_threshold"]["rate"]))
+            row.append(
+                f"{percent(real['samples'], 1)} - {percent(real['held_out'], 1)} = {percent(real['difference'], 1)}"
+            )
         rows.append(row)
     headers = ["space", "most frequent neighbour", "ten most frequent", "the same of held-out"]
     headers += ["samples nearer", "nearer than 0.1 % of held-out", "authenticity"]
@@ -160,7 +174,7 @@ def _spaces(result: Memorization) -> list[Markup]:
 
 
 def _percent(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2%}"
+    return "none" if value is None else percent(value)
 
 
 def _power_curve(calibration: Calibration) -> Callable[[Axes], None]:
@@ -187,7 +201,7 @@ def _scores(result: Memorization) -> Callable[[Axes], None]:
             axes.hist(values, bins, weights=weights, histtype="step", color=colour, label=name)
         if result.calibration is not None:
             axes.axvline(
-                result.calibration.threshold, color="#555555", linestyle="--", linewidth=1, label="copy beyond"
+                result.calibration.threshold, color="#555555", linestyle="--", linewidth=1, label="flagged beyond"
             )
         axes.set(xlabel="score of the verifier", ylabel="% of images", yscale="log")
 
@@ -218,8 +232,8 @@ def _pair_gallery(
     """The most similar pairs side by side; of all images, or of those that are `shown`, (n,)."""
     return gallery(
         figure(
-            Image.fromarray(np.concatenate([images[row], train[nearest.most_similar[row]]], 2).transpose(1, 2, 0)),
-            f"score {nearest.scores[row]:.3f}" + (", a copy" if nearest.scores[row] > copy_from else ""),
+            tile(torch.from_numpy(np.stack([images[row], train[nearest.most_similar[row]]])), columns=2, scale=1),
+            f"score {nearest.scores[row]:.3f}" + (", flagged" if nearest.scores[row] > copy_from else ""),
             f"An image beside the training image that it is most like, score {nearest.scores[row]:.3f}",
         )
         for row in _closest(nearest, SHOWN, shown)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dcgan_dist.memorization.copying import HELD_OUT_SHARE, Calibration, CopyRate
+from dcgan_dist.cli.progress import percent
+from dcgan_dist.memorization.copying import HELD_OUT_SHARE, Calibration, CopyRate, enough_images
 from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying
 
 LEAST_HELD_OUT = 1000
@@ -32,8 +33,8 @@ def decide(
     failures, doubts = [], []
     if rate is not None and rate.too_many:
         failures.append(
-            f"{rate.copies:,} of {rate.samples:,} samples copy a training image: {rate.rate:.2%}, at least {rate.low:.2%} "
-            f"(95 % confidence); {HELD_OUT_SHARE:.1%} is allowed"
+            f"{rate.copies:,} of {rate.samples:,} samples copy a training image: {percent(rate.rate)}, at least "
+            f"{percent(rate.low)} (95 % confidence); {percent(HELD_OUT_SHARE, 1)} is allowed"
         )
     if copying is not None and copying.significant:
         nearer = f"samples lie nearer to training images than to held-out ones (C_T {copying.c_t:.1f}, p {copying.p_value:.3g})"
@@ -60,23 +61,39 @@ def decide(
         doubts.append("not even a generator that only copies would be found with so few images")
     elif calibration.limit > LARGEST_LIMIT:
         doubts.append(
-            f"copies are found for certain only from {calibration.limit:.2%} of the samples on, more than {LARGEST_LIMIT:.0%}: "
-            "give more samples (n) and more held-out images"
+            f"a generator that copies in fewer than {percent(calibration.limit)} of its samples could go unnoticed (95 % power), "
+            f"the aim is {percent(LARGEST_LIMIT, 0)}: {_remedy(calibration)}"
         )
     if doubts:
+        if rate is not None:
+            doubts.insert(
+                0, f"{rate.copies:,} of {rate.samples:,} samples are flagged as copies, which decides nothing yet"
+            )
         return Verdict(verdict="inconclusive", reasons=tuple(doubts))
     assert rate is not None
     assert calibration is not None
     return Verdict(verdict="pass", reasons=tuple(_reasons_to_pass(rate, calibration, copying)))
 
 
+def _remedy(calibration: Calibration) -> str:
+    """How many images would be enough, in two digits."""
+    enough = enough_images(calibration, LARGEST_LIMIT)
+    if enough is None:
+        return "give many more samples (n) and held-out images"
+    samples, held_out = (int(float(f"{1.05 * count:.1e}")) for count in enough)
+    more = f" and {held_out:,} held-out images" if enough[1] > calibration.held_out else ""
+    if calibration.held_out_copies > LARGEST_LIMIT * calibration.held_out:
+        more += ", or train and check on images without near duplicates"
+    return f"give about {samples:,} samples (n){more}"
+
+
 def _reasons_to_pass(rate: CopyRate, calibration: Calibration, copying: DataCopying | None) -> list[str]:
     """What speaks for a generator: each test that found nothing, and how little it would have found."""
     assert calibration.limit is not None
     reasons = [
-        f"{rate.copies:,} of {rate.samples:,} samples copy a training image ({rate.rate:.2%}), no more than held-out images "
+        f"{rate.copies:,} of {rate.samples:,} samples copy a training image ({percent(rate.rate)}), no more than held-out images "
         f"do ({calibration.held_out_copies:,} of {calibration.held_out:,})",
-        f"copies would have been found from {calibration.limit:.2%} of the samples on (95 % power)",
+        f"a generator that copies in {percent(calibration.limit)} of its samples or more would be found (95 % power)",
     ]
     if copying is not None:
         reasons.append(f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g})")

@@ -33,6 +33,11 @@ def fixed_latents(generator: Generator, start: int, stop: int, *, seed: int) -> 
     return z.to(weight.device, weight.dtype), labels
 
 
+def in_turn(classes: Sequence[int], n: int) -> list[int] | None:
+    """Labels of n samples for which some classes take turns; None, as for all of them, where none is named."""
+    return [classes[i % len(classes)] for i in range(n)] if classes else None
+
+
 def sample_batches(
     generator: Generator,
     n: int,

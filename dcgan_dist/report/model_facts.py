@@ -1,20 +1,19 @@
-"""What a report opens on: five plain facts about a model."""
+"""What a report opens on: how good a model is, whether it copies, and what it is."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from dcgan_dist.cli.progress import duration
+from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.registry.lineage import TrainingRecord, training_record
 from dcgan_dist.registry.promotion_gate import QUALITY, VERDICT
+from dcgan_dist.report.quality_scale import QualityScale
 from dcgan_dist.report.result_values import leaves
 from dcgan_dist.report.sections import Result, refusing_result
 
-MEASURES = {
-    "quality/fid": ("FID", "0 would be perfect"),
-    "quality/frechet_random": ("Frechet distance", "1,000 real faces to 1,000 others: 1.1"),
-}
-"""Name of a figure, and what to compare it with; lower is better."""
+MEASURES = {"quality/fid": "FID", "quality/frechet_random": "Frechet distance"}
+"""Names of figures; lower is better."""
 
 
 def record_of(identity: dict[str, Any], results: Sequence[Result], tracking_uri: str) -> TrainingRecord | None:
@@ -40,32 +39,43 @@ def record_of(identity: dict[str, Any], results: Sequence[Result], tracking_uri:
 
 
 def model_facts(
-    generator: Generator, identity: dict[str, Any], record: TrainingRecord | None, results: Sequence[Result]
+    generator: Generator,
+    identity: dict[str, Any],
+    record: TrainingRecord | None,
+    results: Sequence[Result],
+    *,
+    scale: QualityScale | None,
+    data: Manifest | None,
 ) -> list[tuple[str, str]]:
-    """What it is, what it was trained on, how long, how good it is, and whether it copies."""
+    """How good it is, whether it copies, what it is, what it was trained on and how long.
+
+    `scale` is its quality beside real images, `data` the data set that these are from, where they were given.
+    """
     config = generator.config
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     size, colours = config.image_size, "colour" if config.image_channels == 3 else "grey"
     what = f"DCGAN generator, {size} x {size} px, {colours}, {parameters / 1e6:.2g} million parameters"
-    facts = [("What", what)]
-    if record:
-        facts += [("Trained on", _data(record)), ("How long", _length(record)), ("Quality", quality_of(record))]
-    else:
-        facts += [
-            (name, "unknown: no run and no result of a training job") for name in ("Trained on", "How long", "Quality")
-        ]
-    _, reason = verdict_of(identity, results)
-    return [*facts, ("Copies", reason or "not checked: run jobs/check_memorization.py")]
+    unknown = "unknown: no run and no result of a training job"
+    _, reasons = verdict_of(identity, results)
+    same = data is not None and identity.get("tags", {}).get("manifest_hash") == data.hash
+    images = data.split("train").samples if data and same and "train" in data.splits else 0
+    return [
+        ("Quality", scale.reasons if scale else quality_of(record) if record else unknown),
+        ("Copies", reasons or "not checked: run jobs/check_memorization.py"),
+        ("What", what),
+        ("Trained on", _data(record, images) if record else unknown),
+        ("How long", _length(record) if record else unknown),
+    ]
 
 
 def verdict_of(identity: dict[str, Any], results: Sequence[Result]) -> tuple[str, str]:
-    """Verdict of the memorization check and its first reason: from a result, else from the version's tags; else empty."""
+    """Verdict of the memorization check and its reasons: from a result, else from the version's tags; else empty."""
     for result in results:
         if result.job == "check_memorization":
             with refusing_result(result):
-                return str(result.content["verdict"]), str(next(iter(result.content.get("reasons", [])), ""))
+                return str(result.content["verdict"]), "; ".join(map(str, result.content.get("reasons", [])))
     tags = identity.get("tags", {})
-    return tags.get(VERDICT, ""), tags.get(f"{VERDICT}_reasons", "").partition("; ")[0]
+    return tags.get(VERDICT, ""), tags.get(f"{VERDICT}_reasons", "")
 
 
 def quality_of(record: TrainingRecord) -> str:
@@ -73,15 +83,22 @@ def quality_of(record: TrainingRecord) -> str:
     for name in QUALITY:
         if name in record.quality:
             first, last = record.quality[name]
-            measure, yardstick = MEASURES[name]
-            began = f", at first {first:.3g}" if first != last else ""
-            return f"{measure} {last:.3g}{began} ({yardstick})"
+            began = f", {first:.3g} when it was first measured" if first != last else ""
+            return f"{MEASURES[name]} {last:.3g}{began} (lower is better; for a scale give --shards)"
     return "not measured"
 
 
-def _data(record: TrainingRecord) -> str:
-    number = f", {record.images_seen / record.epochs:,.0f} images in an epoch" if record.epochs else ""
-    return record.settings.get("dataset", "unknown data") + number
+def _data(record: TrainingRecord, images: int) -> str:
+    """The data set, its number of images (0: unknown), and whether it was thinned out."""
+    settings = record.settings
+    number, parts = f": {images:,} images" if images and not settings.get("keep_list") else "", []
+    batch = settings.get("data.batch_size", "")
+    if record.epochs and batch.isdecimal():
+        batches = record.images_seen / record.epochs / int(batch)
+        parts.append(f"{batches:,.0f} whole batches of {batch} in an epoch")
+    if "keep_list" in settings:
+        parts.append(f"near duplicates {'' if settings['keep_list'] else 'not '}removed before")
+    return f"{settings.get('dataset', 'unknown data')}{number}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _length(record: TrainingRecord) -> str:
@@ -89,5 +106,5 @@ def _length(record: TrainingRecord) -> str:
     if record.epochs:
         parts.append(f"{record.epochs:.1f} epochs")
     if record.seconds:
-        parts.append(f"{duration(record.seconds)} h")
+        parts.append(duration(record.seconds))
     return ", ".join(parts)

@@ -8,12 +8,14 @@ from typing import Any
 from markupsafe import Markup
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
-from dcgan_dist.cli.html_page import facts, folded, heading, opening, page, paragraph, save_page, verdict_banner
+from dcgan_dist.cli.html_page import banner, facts, folded, heading, opening, page, paragraph, save_page, verdict_banner
 from dcgan_dist.cli.result_file import writing
+from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.registry.identify import identify, open_generator
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.report.model_facts import model_facts, record_of, verdict_of
+from dcgan_dist.report.quality_scale import measure_scale
 from dcgan_dist.report.report_options import ReportJob
 from dcgan_dist.report.report_pictures import sample_picture, training_grids
 from dcgan_dist.report.result_values import values
@@ -34,10 +36,17 @@ def write_report(job: ReportJob, arguments: Sequence[str]) -> str:
     generator = open_generator(job.model, tracking_uri)
     identity = identify(job.model, tracking_uri)
     record = record_of(identity, results, tracking_uri)
+    data = load_manifest(absolute(job.shards, "shards")) if job.shards else None
+    scale = measure_scale(generator, data, crop=job.crop, seed=job.seed, classes=job.classes) if data else None
+    kind, quality = scale.verdict if scale else ("unsure", "not judged: give --shards to compare with real images.")
     command = shlex.join(["python", "jobs/report.py", *arguments])
     sections = [
+        banner(f"Quality: {quality}", kind),
         verdict_banner(verdict_of(identity, results)[0]),
-        opening(sample_picture(generator, job.seed), facts(model_facts(generator, identity, record, results))),
+        opening(
+            sample_picture(generator, job.seed, job.classes),
+            facts(model_facts(generator, identity, record, results, scale=scale, data=data)),
+        ),
         *(training(record, training_grids(identity, tracking_uri)) if record else []),
         *(element for result in results for element in section(result)),
         heading("Appendix"),

@@ -1,6 +1,7 @@
 """What a report is made of."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +18,12 @@ class ReportJob:
     """The page, an .html file; or a folder, for report.html in it."""
     seed: int = 0
     """Seed of the samples on it."""
+    classes: tuple[int, ...] = ()
+    """Numbers of the classes to draw, which take turns; empty: all. For a generator with classes."""
+    shards: str = ""
+    """The data set that it was trained on: says how good samples are beside real images; empty: not measured."""
+    crop: Literal["none", "centre"] = "centre"
+    """How real images larger than the model's are cut."""
     tracking_uri: str = ""
     """MLflow server or database; default $MLFLOW_TRACKING_URI, else the default storage's."""
     track: bool = True

@@ -1,6 +1,7 @@
 """The pictures of a report: a model's samples, and any picture made small enough for a page."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -9,7 +10,7 @@ from PIL import Image
 from dcgan_dist.cli.html_page import figure
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.pictures import tile, to_uint8
-from dcgan_dist.quality.sampling import sample_images
+from dcgan_dist.quality.sampling import in_turn, sample_images
 from dcgan_dist.registry.lineage import sample_grids
 
 EPOCHS = (1, 5)
@@ -19,9 +20,9 @@ MOST_PIXELS = 1000
 """Width of a picture inside the page."""
 
 
-def sample_picture(generator: Generator, seed: int) -> Markup:
-    """The first samples of a seed."""
-    drawn = sample_images(generator, SAMPLES, seed=seed)
+def sample_picture(generator: Generator, seed: int, classes: Sequence[int] = ()) -> Markup:
+    """The first samples of a seed; of some classes in turn, if they are given."""
+    drawn = sample_images(generator, SAMPLES, seed=seed, labels=in_turn(classes, SAMPLES))
     buffer = io.BytesIO()
     tile(to_uint8(drawn, generator.config.output)).save(buffer, "PNG")
     return figure(shrunk(buffer.getvalue()), f"{SAMPLES} samples, none picked (seed {seed})")
@@ -31,7 +32,7 @@ def training_grids(identity: dict[str, Any], tracking_uri: str) -> list[Markup]:
     """The grids drawn after the paper's epochs of a model's run, where they are known."""
     grids = sample_grids(identity["run_id"], tracking_uri, EPOCHS) if identity.get("run_id") else []
     return [
-        figure(shrunk(grid.png), f"Samples drawn after {grid.epoch:.1f} epochs ({grid.images_seen:,} images)")
+        figure(shrunk(grid.png), f"Samples drawn after {grid.epoch:.1f} epochs ({grid.images_seen:,} images seen)")
         for grid in grids
     ]
 

@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from dcgan_dist.cli.html_page import table
+from dcgan_dist.cli.progress import percent
 
 
 def values(content: dict[str, Any]) -> Markup:
@@ -50,7 +51,8 @@ def _is_share(content: dict[str, Any]) -> bool:
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         count = f"{value['k']:,} of {value['n']:,}"
-        return f"{value['share']:.1%} ({count}; 95 % interval {value['low']:.1%} to {value['high']:.1%})"
+        low, high = percent(value["low"], 1), percent(value["high"], 1)
+        return f"{percent(value['share'], 1)} ({count}; 95 % interval {low} to {high})"
     if isinstance(value, list):
         shown = ", ".join(f"{item:.4g}" if isinstance(item, float) else str(item) for item in value[:20])
         return shown + (f", ... ({len(value)} in all)" if len(value) > 20 else "")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from dcgan_dist.cli.html_page import beside, bullets, figure, folded, gallery, heading, paragraph, table
+from dcgan_dist.cli.progress import percent
 from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.errors import InputError
 from dcgan_dist.registry.lineage import TrainingRecord
@@ -28,8 +29,9 @@ EARLIER_RESULTS = {
 """Key of a result that has no `job` -> the job that wrote it."""
 
 TRAINING = (
-    "Section 4: Adam 2e-4 with beta1 0.5, batches of 128. LSUN bedrooms are shown after 1 epoch (figure 2), which already look "
-    "like bedrooms, and after 5 (figure 3), whose repeated textures are a sign of underfitting."
+    "Section 4: Adam 0.0002 with beta1 0.5, batches of 128. LSUN bedrooms are shown after 1 epoch (about 3 million images seen, "
+    "figure 2), which already look like bedrooms, and after 5 (15 million, figure 3), whose repeated textures are a sign of "
+    "underfitting."
 )
 DEDUPLICATION = (
     "Section 4.1.1: about 275,000 of 3 million LSUN bedrooms (9 %) were removed as near duplicates, by equal 128-bit codes of "
@@ -85,7 +87,8 @@ def training(record: TrainingRecord, grids: Iterable[Markup]) -> list[Markup]:
     """How a model was trained, beside how the paper's was, and grids drawn on the way."""
     settings = record.settings
     adam = f"Adam {settings.get('optimizer_d.lr', '?')} with beta1 {settings.get('optimizer_d.beta1', '?')}"
-    ours = f"Preset {settings.get('preset', 'unknown')}: {adam}, batches of {settings.get('data.batch_size', '?')}."
+    ours = f"Preset {settings.get('preset', 'unknown')}: {adam}, batches of {settings.get('data.batch_size', '?')}"
+    ours += f", {record.images_seen:,} images seen."
     return [heading("Training"), beside(TRAINING, ours), gallery(grids, "charts")]
 
 
@@ -141,7 +144,7 @@ def findings(name: str, figures: dict[str, Any]) -> str:
     """The figures of an exploration that matter, in a phrase; empty where it measured nothing."""
 
     def share(figure: dict[str, Any]) -> str:
-        return f"{figure['share']:.0%}"
+        return percent(figure["share"], 0)
 
     match name:
         case "walk":
@@ -153,7 +156,7 @@ def findings(name: str, figures: dict[str, Any]) -> str:
             return f"the largest step of the walk is {walks['walk']:.1f} times the mean one{beside_it}"
         case "filters":
             halves = [figures[key]["share_of_pixels_with_half_of_the_gradient"] for key in ("trained", "random")]
-            return f"half of the gradient lies in {halves[0]:.1%} of the pixels, of a random D in {halves[1]:.1%}"
+            return f"half of the gradient lies in {percent(halves[0], 1)} of the pixels, of a random D in {percent(halves[1], 1)}"
         case "windows" if "before" in figures:
             layers = {key: layer for key, layer in figures.items() if isinstance(layer, dict) and "after" in layer}
             return f"windows in {share(figures['before'])} of the samples; " + "; ".join(
@@ -216,7 +219,7 @@ def _search(result: Result) -> list[Markup]:
     return [
         heading("Search: a supervised network of the same shape"),
         beside(SEARCH, f"{found}."),
-        *_picture(result, "search.png", "Settings and validation error of the trials, the best one in red."),
+        *_picture(result, "search.png", "Settings and validation error of the trials; thick line: the best."),
         *_deviations(content),
     ]
 
@@ -224,10 +227,10 @@ def _search(result: Result) -> list[Markup]:
 def _deduplication(result: Result) -> list[Markup]:
     content = result.content
     removed, images = content["near_duplicates"], content["thinned_images"]
-    ours = f"{removed:,} of {images:,} images removed ({removed / max(1, images):.1%})"
-    shares = [test["share"] for test in content.get("false_discovery", {}).values()]
-    sure = f", by estimate {min(shares):.2%} to {max(shares):.2%} of the pairs falsely" if shares else ""
-    caption = "Removed images (red frame), each beside the image that stays in its place (green frame)."
+    ours = f"{removed:,} of {images:,} images found to be near duplicates ({percent(removed / max(1, images), 1)})"
+    bounds = [test["bound"] for test in content.get("false_discovery", {}).values()]
+    sure = f", at most {percent(max(bounds))} of the pairs falsely (95 % bound)" if bounds else ""
+    caption = "Near duplicates (red frame), each beside the image that stays in its place (green frame)."
     return [
         heading("De-duplication"),
         beside(DEDUPLICATION, f"{ours}{sure}."),

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 
@@ -26,7 +26,9 @@ def save_parallel_coordinates(
 def draw_parallel_coordinates(
     plot: Axes, columns: Mapping[str, Sequence[float]], score: Sequence[float], score_name: str
 ) -> None:
-    """Lines coloured by rank of their score, the lowest and best drawn last.
+    """A line per score, the lowest and best thick and drawn last, the others fainter the higher they are.
+
+    The colours say the same where light and dark are turned over.
 
     Columns hold the (n,) values of each parameter; axes whose values span more than 50 times their least are logarithmic.
     """
@@ -38,16 +40,19 @@ def draw_parallel_coordinates(
         plot.plot(
             range(len(axes)),
             [height[number] for height in heights],
-            color="crimson" if best else colormaps["viridis"](0.95 * ranks[number]),
-            linewidth=2.5 if best else 1,
-            alpha=1 if best else 0.6,
+            color="crimson" if best else "#20304a",
+            linewidth=3 if best else 1,
+            alpha=1 if best else 0.9 - 0.35 * ranks[number],
         )
     for place, values in enumerate(axes.values()):
         plot.axvline(place, color="black", linewidth=0.8)
         for height, value in ((-0.04, min(values)), (1.01, max(values))):
-            plot.text(place, height, f"{value:.3g}", ha="center", va="bottom", fontsize=8)
+            text = plot.text(place, height, f"{value:.3g}", ha="center", va="bottom", fontsize=8, zorder=3)
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     plot.grid(visible=False)
-    plot.set_xticks(range(len(axes)), [name.replace("_", "_\n") for name in axes], fontsize=8)
+    plot.spines[:].set_visible(False)
+    plot.tick_params(length=0, labeltop=True, labelbottom=False)
+    plot.set_xticks(range(len(axes)), [name.replace(" ", "\n") for name in axes], fontsize=8)
     plot.set(yticks=[], ylim=(-0.06, 1.08))
 
 

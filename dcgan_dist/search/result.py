@@ -122,6 +122,7 @@ class CompletedSearch:
             "tracking": self.run.description,
             "data": plan.data.describe(),
             "data_hash": plan.data.hash,
+            "validation_images": plan.data.validation_images,
             "finished": statuses.count("FINISHED"),
             "failed": statuses.count("FAILED"),
             "stopped": statuses.count("STOPPED"),

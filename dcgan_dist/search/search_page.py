@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 from dcgan_dist.cli.html_page import (
     banner,
     beside,
@@ -16,6 +18,7 @@ from dcgan_dist.cli.html_page import (
     paragraph,
     table,
 )
+from dcgan_dist.cli.progress import percent
 from dcgan_dist.search.parallel_coordinates import draw_parallel_coordinates, save_parallel_coordinates
 from dcgan_dist.search.plan import PAPER_ERROR_PERCENT
 from dcgan_dist.search.summary import ERROR, TEST_ERROR, TOP
@@ -29,16 +32,16 @@ def search_page(result: dict[str, Any]) -> str:
     ranked, best = ranked_trials(result), result["best"]
     columns = numeric_columns(ranked)
     failed = [trial for trial in result["trials"] if trial["status"] == "FAILED"]
-    names = [_short(path) for path in best["config"]]
-    rows = [[trial["trial"], f"{trial[ERROR]:.2f}", *map(str, trial["config"].values())] for trial in ranked]
+    same = [path for path, value in best["config"].items() if all(trial["config"][path] == value for trial in ranked)]
+    paths = [path for path in best["config"] if path not in same]
+    headers = ["trial", "error %", *map(_name, paths)]
+    rows = [[trial["trial"], round(trial[ERROR], 2), *(trial["config"][path] for path in paths)] for trial in ranked]
+    constant = ", ".join(f"{_name(path)} {best['config'][path]}" for path in same)
     sections = [
-        banner(
-            f"Best of {len(result['trials'])} trials: {best[ERROR]:.2f} % validation error (trial {best['trial']}).",
-            "good",
-        ),
-        facts(_facts(result)),
+        banner(*_outcome(result)),
+        facts(_facts(result, ranked)),
         heading("Best trials"),
-        table(["trial", "error %", *names], rows[:TOP]),
+        table(headers, rows[:TOP], f"The same in all trials: {constant}." if same else ""),
         heading("All finished trials"),
         figure(
             chart(
@@ -46,7 +49,7 @@ def search_page(result: dict[str, Any]) -> str:
                 width=1 + 1.1 * len(columns),
                 height=4,
             ),
-            "A line per trial, an axis per setting; the best one in red, then the darker the better.",
+            "A line per trial, an axis per setting. Thick line: the best; the fainter a line, the worse.",
         ),
         heading("Beside the paper"),
         beside(
@@ -54,12 +57,12 @@ def search_page(result: dict[str, Any]) -> str:
         ),
         paragraph("In what ours differs:"),
         bullets(result["deviations"]),
-        folded(f"All {len(rows):,} finished trials", table(["trial", "error %", *names], rows)),
+        folded(f"All {len(rows):,} finished trials", table(headers, rows)),
     ]
     if failed:
         errors = (f"trial {trial['trial']}: {trial.get('error', '')}" for trial in failed)
         sections.append(folded(f"{len(failed):,} trials failed", bullets(errors)))
-    return page(f"Search for settings ({result['run_name']})", *sections)
+    return page(f"Search for settings: {result['row']['data']}", *sections)
 
 
 def save_picture(result: dict[str, Any], path: Path) -> Path:
@@ -70,7 +73,7 @@ def save_picture(result: dict[str, Any], path: Path) -> Path:
         [trial[ERROR] for trial in ranked],
         path,
         score_name=SCORE,
-        title=f"{result['run_name']}: {len(ranked)} finished trials on {result['row']['data']}, best in red",
+        title=f"{result['run_name']}: {len(ranked)} finished trials on {result['row']['data']}, thick line: the best",
     )
 
 
@@ -81,29 +84,55 @@ def ranked_trials(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def numeric_columns(trials: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """The settings that are numbers in all trials, by their last name."""
+    """The settings that are numbers in all trials and not the same in all, by name."""
     return {
-        _short(path): [float(trial["config"][path]) for trial in trials]
+        _name(path): [float(trial["config"][path]) for trial in trials]
         for path in trials[0]["config"]
         if all(isinstance(trial["config"][path], int | float) for trial in trials)
+        and (len(trials) == 1 or len({trial["config"][path] for trial in trials}) > 1)
     }
 
 
-def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+def _outcome(result: dict[str, Any]) -> tuple[str, str]:
+    """The best error and how far it can be trusted, and the look of a banner."""
+    error, images = result["best"][ERROR], result.get("validation_images")
+    wrong = f" ({error * images / 100:.0f} of {images:,} images)" if images else ""
+    chosen = f"chosen as the best of {len(result['trials'])}, so optimistic"
+    test, fresh = result["row"][TEST_ERROR], result["row"][ERROR]
+    judged = test or fresh
+    again = f"on fresh labels {judged['mean']:.2f} % {'test' if test else 'validation'} error" if judged else ""
+    untested = "" if test else "not tested on the test set"
+    text = "; ".join(filter(None, [f"Best settings: validation error {error:.2f} %{wrong}, {chosen}", again, untested]))
+    return f"{text}.", "good" if test else "unsure"
+
+
+def _facts(result: dict[str, Any], ranked: list[dict[str, Any]]) -> list[tuple[str, str]]:
     fresh = [
         f"{name} error {figures['mean']:.2f} +- {figures['spread_1.96_std']:.2f} %, {figures['draws']} draws"
         for name, key in (("validation", ERROR), ("test", TEST_ERROR))
         if (figures := result["row"][key])
     ]
     counts = f"{result['finished']:,} finished, {result['failed']:,} failed, {result['stopped']:,} stopped early"
-    model = result.get("model")
+    model, best = result.get("model"), result["best"]
+    settings = ", ".join(f"{_name(path)} {value}" for path, value in best["config"].items())
     return [
-        ("Data", result["data"]),
-        ("Trials", counts),
+        ("Best settings", f"trial {best['trial']}: {settings}"),
+        *([("How sure", _certainty(images, ranked))] if (images := result.get("validation_images")) else []),
         ("On fresh labels", "; ".join(fresh) or "not measured (no repeats)"),
+        ("Trials", counts),
+        ("Data", result["data"]),
         ("Comparable", "with the paper" if result["comparable"] else "not with the paper: other data or fewer labels"),
         *([("Registered as", model["uri"])] if model else []),
+        ("Name", result["run_name"]),
     ]
+
+
+def _certainty(images: int, ranked: list[dict[str, Any]]) -> str:
+    """What so many validation images say of the best error, and how many other trials they cannot tell from it."""
+    wrong = round(ranked[0][ERROR] * images / 100)
+    interval = binomtest(wrong, images).proportion_ci(0.95, "exact")
+    others = sum(trial[ERROR] <= 100 * interval.high for trial in ranked[1:])
+    return f"{percent(interval.low, 1)} to {percent(interval.high, 1)} (95 % interval); {others:,} other trials lie within it"
 
 
 def _ours(result: dict[str, Any]) -> str:
@@ -116,5 +145,7 @@ def _ours(result: dict[str, Any]) -> str:
     )
 
 
-def _short(path: str) -> str:
-    return path.rpartition(".")[2]
+def _name(path: str) -> str:
+    """A setting as people call it."""
+    last = path.rpartition(".")[2]
+    return {"lr": "learning rate", "discriminator_width": "width (maps)"}.get(last, last.replace("_", " "))

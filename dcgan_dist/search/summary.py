@@ -14,6 +14,8 @@ from dcgan_dist.search.trial_draws import to_json
 Outcomes = Mapping[int, dict[str, Any]]
 ERROR, TEST_ERROR = "validation_error_percent", "test_error_percent"
 TOP = 10
+COLUMNS = 100
+"""Length of a line about one training, at most."""
 
 
 def describe(plan: SearchPlan) -> str:
@@ -76,14 +78,15 @@ def trial_line(plan: SearchPlan, outcomes: Outcomes, number: int, seconds_left: 
     """One line about a trial that has just ended."""
     outcome, best = outcomes[number], best_of(outcomes)
     if outcome["status"] == "FAILED":
-        result = f"failed ({outcome['error'][:120]})"
+        result = f"failed: {outcome['error']}"
     else:
         figure = outcome.get(ERROR)
-        result = f"validation error {figure:6.2f} %" if figure is not None else "no measurement"
-        result += " (stopped early)" if outcome["status"] == "STOPPED" else ""
-    leading = f"best {outcomes[best][ERROR]:.2f} % (trial {best})" if best is not None else "none finished yet"
-    took = f"{outcome.get('seconds', 0):.0f} s"
-    return f"{len(outcomes):3}/{len(plan.trials)} | trial {number:3} | {result} | {took} | {leading} | ETA {duration(seconds_left)}"
+        result = f"error {figure:5.2f} %" if figure is not None else "no measurement"
+        result += ", stopped" if outcome["status"] == "STOPPED" else ""
+    leading = f"best {outcomes[best][ERROR]:.2f} % (trial {best})" if best is not None else "none finished"
+    start = f"{len(outcomes):3}/{len(plan.trials)} | trial {number:3} | "
+    end = f" | {outcome.get('seconds', 0):.0f} s | {leading} | ETA {duration(seconds_left)}"
+    return f"{start}{result[: COLUMNS - len(start) - len(end)]}{end}"
 
 
 def repeat_line(outcomes: Outcomes, draw: int, draws: int) -> str:
@@ -91,7 +94,7 @@ def repeat_line(outcomes: Outcomes, draw: int, draws: int) -> str:
     outcome = outcomes[draw]
     named = {"validation error": outcome.get(ERROR), "test error": outcome.get(TEST_ERROR)}
     figures = [f"{name} {value:.2f} %" for name, value in named.items() if value is not None]
-    return f"{len(outcomes):3}/{draws} | draw {draw:3} | {', '.join(figures) or outcome['error'][:120]}"
+    return f"{len(outcomes):3}/{draws} | draw {draw:3} | {', '.join(figures) or outcome['error']}"[:COLUMNS]
 
 
 def top_table(plan: SearchPlan, outcomes: Outcomes) -> str:

@@ -16,7 +16,9 @@ from dcgan_dist.memorization.copying import (
     calibrate,
     clopper_pearson,
     copy_rate,
+    critical_count,
     detection_limit,
+    enough_images,
     exceedance_p_value,
     power,
 )
@@ -133,3 +135,21 @@ def test_equal_scores_are_not_beyond_the_threshold() -> None:
 
     assert calibration.held_out_copies == 0
     assert copy_rate(np.zeros(2000), calibration).copies == 0
+
+
+def test_with_as_many_images_as_are_advised_the_limit_is_reached() -> None:
+    shown = calibrate(np.linspace(0, 1, 1500), np.arange(1500) < 1400, np.full(600, 0.95), 2000)
+    assert shown.limit is not None
+    assert shown.limit > 0.01
+
+    enough = enough_images(shown, 0.01)
+
+    assert enough is not None
+    samples, held_out = enough
+    beyond = round(shown.held_out_copies * held_out / 1500)
+    share = shown.held_out_copies / 1500
+    limit = detection_limit(samples, critical_count(samples, beyond, held_out), shown.recognised, share)
+    assert limit is not None
+    assert limit <= 0.01
+    assert samples > 2000
+    assert enough_images(shown, 1e-9) is None

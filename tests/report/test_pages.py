@@ -15,10 +15,22 @@ from tests.jobs.test_explore import save_networks
 from tests.memorization.test_image_sets import smooth
 
 FIRST_SCREEN = {
-    "report": ["Verdict: fail", "Trained on", "rooms", "640 images seen", "12.5", "copy a training image"],
-    "dedup": ["are near duplicates of others and go", "stay", "Searched", "How sure", "Removed images"],
-    "memorization": ["Verdict: fail", "It rests on", "copy a training image", "Compared", "Copies"],
-    "search": ["Best of 13 trials: 20.00 %", "12 finished", "Comparable", "Best trials"],
+    "report": [
+        "Quality: far from real",
+        "Copies: fail",
+        "Trained on",
+        "rooms",
+        "640 images seen",
+        "copy a training image",
+    ],
+    "dedup": ["are near duplicates to be removed", "No file was deleted", "How sure", "Removed images"],
+    "memorization": ["Copies: fail", "copy a training image", "Closest sample", "By chance", "Sensitivity"],
+    "search": [
+        "Best settings: validation error 20.00 % (28 of 140 images)",
+        "not tested on the test set",
+        "12 finished",
+        "How sure",
+    ],
 }
 """What a reader of each page is told without scrolling."""
 
@@ -42,6 +54,7 @@ def search_result() -> dict[str, Any]:
         "job": "search",
         "run_name": "search-8f14e45fceea167a5a36dedd4bea2543",
         "data": "svhn (small): 230 labels (23 per class) of 560 images, 140 validation images, 200 test images",
+        "validation_images": 140,
         "finished": 12,
         "failed": 1,
         "stopped": 0,
@@ -85,7 +98,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (results / name).mkdir(exist_ok=True)
         (results / name / "result.json").write_text(json.dumps(content))
     model = save_networks(folder / "checkpoint")
-    report = ["--model", str(model), "--no-track", "--results", str(results), "--out", str(folder / "report.html")]
+    report = [
+        "--model",
+        str(model),
+        "--shards",
+        str(rooms),
+        "--no-track",
+        "--results",
+        str(results),
+        "--out",
+        str(folder / "report.html"),
+    ]
     assert load_job("report")(report) == 0
     return {"report": folder / "report.html"} | {
         name: results / name / "report.html" for name in ("dedup", "memorization", "search")

@@ -72,12 +72,12 @@ SHARES = {name: {"k": k, "n": 4, "share": k / 4, "low": 0.0, "high": 1.0} for na
                     "after_dropping_as_many_random_maps": SHARES["many"],
                 },
             },
-            "windows in 75% of the samples; in 25% without 3 of 8 maps of convolution0 (as many random maps: 75%)",
+            "windows in 75 % of the samples; in 25 % without 3 of 8 maps of convolution0 (as many random maps: 75 %)",
         ),
         (
             "arithmetic",
             {"a - b + c": {"results": SHARES["many"], "c_alone": SHARES["few"]}},
-            "a - b + c: 75% of the results are so, 25% of C alone",
+            "a - b + c: 75 % of the results are so, 25 % of C alone",
         ),
     ],
 )
@@ -93,7 +93,7 @@ def test_values_with_the_same_names_stand_side_by_side() -> None:
 
     cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", html)
     assert cells[:9] == ["", "mean", "most", "walk", "1", "2", "real", "3", "4.5"]
-    assert cells[9:] == ["figure", "value", "rate", "75.0% (3 of 4; 95 % interval 30.0% to 95.0%)", "list", "1, 2"]
+    assert cells[9:] == ["figure", "value", "rate", "75.0 % (3 of 4; 95 % interval 30.0 % to 95.0 %)", "list", "1, 2"]
 
 
 def test_pictures_in_the_report_are_small() -> None:
