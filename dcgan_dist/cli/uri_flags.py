@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.storage.filesystems import copy_command
@@ -64,6 +65,14 @@ def check_address(value: str, name: str) -> None:
     if not value.startswith(f"{match[1]}://"):
         raise InputError(f"`{name}` {value} has too few slashes to be an address: give {protocol}://...")
     require(match[1] == protocol, f"`{name}` {value} has a protocol in capitals: give {protocol}://...")
+    try:
+        host = urlsplit(value).netloc
+    except ValueError:  # as of [::1
+        host = ""
+    require(
+        bool(host) or protocol not in ("s3", "gs", "gcs", *WEB),
+        f"`{name}` {value} names no bucket or host: give {protocol}://NAME/...",
+    )
     if last == "storage" and protocol not in WEB:
         return  # any store that fsspec knows
     allowed = PROTOCOLS if last in READ else tuple(p for p in PROTOCOLS if p not in WEB) if last in STORED else ()

@@ -74,7 +74,17 @@ def test_flags_take_the_addresses_that_make_sense_and_refuse_all_others(command:
             told = answer(value, flag)
             assert (not told) == (name in READ or (name in STORED and value not in WEB)), (flag, value)
             assert not told or (f"`{field(flag)}`" in told and "give" in told)
-        for value in ("file:///tmp/x", "s3:/b/x", "nonsense://b/x", "s3://key:secret@b/x"):
+        for value in (
+            "file:///tmp/x",
+            "s3:/b/x",
+            "s3:b",
+            "S3://b/x",
+            "s3://",
+            "gs:///x",
+            "http://[::1/x",
+            "nonsense://b/x",
+            "s3://key:secret@b/x",
+        ):
             assert answer(value, flag) or (name == "storage" and value.startswith("nonsense")), (flag, value)
         assert "secret@" not in answer("s3://key:secret@b/x", flag)
 
