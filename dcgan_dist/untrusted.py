@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 from annotated_types import Ge, Le, Predicate
@@ -34,7 +35,8 @@ def is_file_name(name: str) -> bool:
 def require_name(name: str, field: str) -> None:
     """Raise InputError unless a setting is the name of a folder, and of none elsewhere; empty stands for the default."""
     require(
-        not name or is_file_name(name),
+        not name
+        or (is_file_name(name) and is_file_name(unquote(name))),  # as it is read where the folder lies in a store
         f"`{field}` {name[:LONGEST_NAME]!r} cannot be the name of a folder: give one of at most {LONGEST_NAME} bytes without /, "
         "backslash and control characters",
     )

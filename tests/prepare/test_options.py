@@ -30,6 +30,7 @@ from dcgan_dist.prepare.write_shards import prepare
         (lambda: PrepareFaces(source=("x",), out="y", margin=float("nan")), "`margin` nan must lie between 0 and 10"),
         (lambda: PrepareFaces(source=("x",), out="y", min_face=-1), "`min_face` -1 must be at least 1"),
         (lambda: PrepareMnist(source="x", out="x", val=-1), "`val` -1 must be at least 0"),
+        (lambda: PrepareFolder(source=("x",), out="y", dataset="%2e%2e"), "cannot be the name of a folder"),
         (lambda: PrepareFolder(source=("x", ""), out="y"), "`source` has an empty name"),
         (lambda: PrepareMnist(source="x", out=""), "`out` is empty"),
         (
