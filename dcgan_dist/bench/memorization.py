@@ -16,6 +16,7 @@ from dcgan_dist.bench.harness import Benchmark
 from dcgan_dist.memorization.check import PLANTED, learn_coder
 from dcgan_dist.memorization.copying import calibrate, clopper_pearson, copy_rate
 from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying, data_copying
+from dcgan_dist.memorization.encoded_images import EncodedImages
 from dcgan_dist.memorization.image_sets import read_image_set
 from dcgan_dist.memorization.nearest_images import find_nearest
 from dcgan_dist.memorization.planted_copies import plant
@@ -89,7 +90,9 @@ def exchanged(options: Options) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     every = np.concatenate([samples, held_out])
     planted, _ = plant(train[rng.permutation(len(train))[:PLANTED]])
-    nearest = find_nearest(np.concatenate([every, planted]), train, learn_coder(train, held_out))
+    coder = learn_coder(train, held_out)
+    queries = EncodedImages.of(np.concatenate([every, planted]), coder)
+    nearest = find_nearest(queries, EncodedImages.of(train, coder))
     scores, planted_scores = nearest.scores[: len(every)], nearest.scores[len(every) :]
     alarms, limits = 0, []
     for _ in tqdm(range(options.splits), desc="exchanges"):

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from dcgan_dist.memorization.check_options import Crop
 from dcgan_dist.memorization.copying import Calibration, calibrate, copy_rate, detection_limit
 from dcgan_dist.memorization.data_copying import DataCopying, data_copying
+from dcgan_dist.memorization.encoded_images import EncodedImages, Pixels
 from dcgan_dist.memorization.image_sets import ImageSource, read_image_set, read_real_images
-from dcgan_dist.memorization.nearest_images import SPACES, Nearest, Pixels, find_nearest
+from dcgan_dist.memorization.nearest_images import SPACES, Nearest, find_nearest
 from dcgan_dist.memorization.planted_copies import KINDS, plant
 from dcgan_dist.memorization.space_statistics import compare_distances
 from dcgan_dist.memorization.verdict import Verdict, decide
@@ -91,10 +92,12 @@ def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
     that copy nothing would seem to know them too. Together they are at least 9 thumbnails (n, 3, 32, 32); where there are
     many, the seed decides which of them are learnt from.
     """
-    pool = np.concatenate([train, held_out])
-    chosen = np.random.default_rng(seed).permutation(len(pool))[:FITTED]
+    chosen = np.random.default_rng(seed).permutation(len(train) + len(held_out))[:FITTED]
     _log.info("learning a code from %s images", f"{len(chosen):,}")
-    return fit_recommended(pool[chosen], code_bits=min(128, (len(chosen) - 1) // 8 * 8))
+    images = np.empty((len(chosen), *train.shape[1:]), np.uint8)
+    of_train = chosen < len(train)
+    images[of_train], images[~of_train] = train[chosen[of_train]], held_out[chosen[~of_train] - len(train)]
+    return fit_recommended(images, code_bits=min(128, (len(chosen) - 1) // 8 * 8))
 
 
 def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, *, seed: int = 0) -> Memorization:
@@ -106,7 +109,9 @@ def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Co
     began, rng = time.monotonic(), np.random.default_rng(seed)
     planted, kinds = plant(train[rng.permutation(len(train))[:PLANTED]], seed=seed)
     _log.info("looking for the nearest of %s training images", f"{len(train):,}")
-    nearest = find_nearest(np.concatenate([samples, held_out, planted]), train, coder)
+    encoded = EncodedImages.of(train, coder)
+    queries = EncodedImages.of(np.concatenate([samples, held_out, planted]), coder)
+    nearest = find_nearest(queries, encoded)
     of_samples, of_held_out = nearest[: len(samples)], nearest[len(samples) : -len(planted)]
     planted_scores = nearest.scores[-len(planted) :]
     duplicates = of_held_out.scores >= verifier.THRESHOLD
@@ -116,9 +121,10 @@ def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Co
     if len(held_out):
         calibration = calibrate(of_held_out.scores, distinct, planted_scores, len(samples))
         rate = copy_rate(of_samples.scores, calibration)
-        copying = _test_by_cell(samples, train, held_out, coder, seed)
+        features = queries.features[: len(samples)], queries.features[len(samples) : -len(planted)]
+        copying = _test_by_cell(features[0], encoded.features, features[1], seed)
     _log.info("comparing distances")
-    spaces = {space: compare_distances(space, of_samples, of_held_out[distinct], train, coder) for space in SPACES}
+    spaces = {space: compare_distances(space, of_samples, of_held_out[distinct], encoded) for space in SPACES}
     statistics = {
         "samples": len(samples),
         "train": len(train),
@@ -159,10 +165,11 @@ def planted_by_kind(
     return figures
 
 
-def _test_by_cell(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, seed: int) -> DataCopying | None:
+def _test_by_cell(
+    samples: NDArray[np.float32], train: NDArray[np.float32], held_out: NDArray[np.float32], seed: int
+) -> DataCopying | None:
     _log.info("testing for copies by cell (C_T)")
     if len(train) > MOST_IN_CELLS:
         train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_IN_CELLS])]
-    features = [coder.embed(images) for images in (samples, train, held_out)]
     cells = max(1, min(MOST_CELLS, min(len(samples), len(held_out)) // PER_CELL))
-    return data_copying(*features, cells=cells, seed=seed)
+    return data_copying(samples, train, held_out, cells=cells, seed=seed)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ Role = Literal["samples", "train", "held_out"]
 LEAST_TRAIN = 9
 """Training images that a code of 8 bits is learnt from."""
 READ_AT_ONCE = 1024
+MOST_WAITING_BYTES = 1 << 24
 MOST_BAD = 0.01
 """Greatest share of files that may be unreadable."""
 
@@ -49,7 +51,7 @@ class ImageSet:
     """The images that are compared."""
 
     images: Pixels
-    """(n, 3, 32, 32)."""
+    """(n, 3, 32, 32), mapped from a file."""
     side: int
     """Pixels per side of the squares they were made from; 0 where these differed."""
     sha256: str
@@ -80,7 +82,7 @@ def read_image_set(
     """
     listed = [sources] if isinstance(sources, str | Path | np.ndarray | Tensor) else list(sources)
     names = [str(source) if isinstance(source, str | Path) else "an array" for source in listed]
-    small = [np.empty((0, 3, SIDE, SIDE), np.uint8)]
+    small = _Thumbnails()
     sides: set[int] = set()
     manifests: list[str] = []
     unreadable = 0
@@ -92,8 +94,8 @@ def read_image_set(
                 continue
             square = _square(pixels, side, crop, name)
             sides.add(square.shape[0])
-            small.append(thumbnails(square.transpose(2, 0, 1)[None]))
-    images, places = np.concatenate(small), ", ".join(names)
+            small.add(square.transpose(2, 0, 1))
+    images, places = small.images(), ", ".join(names)
     total = len(images) + unreadable
     require(len(images) > 0 or not listed, f"no image for {role} in {places}: name another place")
     require(
@@ -102,10 +104,50 @@ def read_image_set(
     return ImageSet(
         images=images,
         side=sides.pop() if len(sides) == 1 else 0,
-        sha256=hashlib.sha256(images.data).hexdigest(),
+        sha256=small.sha256.hexdigest(),
         manifest=manifests[0] if len(manifests) == len(listed) == 1 else "",
         unreadable=unreadable,
     )
+
+
+class _Thumbnails:
+    """Thumbnails of images that come one by one, in a file without a name, so that any number fits."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+        self._file, self._count = tempfile.TemporaryFile(), 0  # noqa: SIM115  the mapping keeps it
+        self._waiting: list[Pixels] = []
+
+    def add(self, image: Pixels) -> None:
+        """The next image (1 or 3, h, w)."""
+        if self._waiting and (
+            self._waiting[0].shape != image.shape or len(self._waiting) * image.nbytes > MOST_WAITING_BYTES
+        ):
+            self._write()
+        self._waiting.append(image)
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        content = thumbnails(np.stack(self._waiting)).tobytes()
+        try:
+            self._file.write(content)
+            self._file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{tempfile.gettempdir()} cannot take the thumbnails, 3 kB an image ({error.strerror}): "
+                "make room, or set TMPDIR to another folder"
+            ) from error
+        self.sha256.update(content)
+        self._count += len(self._waiting)
+        self._waiting.clear()
+
+    def images(self) -> Pixels:
+        """All of them, (n, 3, 32, 32), mapped from the file."""
+        self._write()
+        if not self._count:
+            return np.empty((0, 3, SIDE, SIDE), np.uint8)
+        return np.memmap(self._file, np.uint8, "r", shape=(self._count, 3, SIDE, SIDE))
 
 
 def read_real_images(

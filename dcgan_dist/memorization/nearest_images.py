@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.memorization.encoded_images import BLOCK, EncodedImages, Pixels
 from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
 from dcgan_dist.similarity import verifier
-from dcgan_dist.similarity.codes import Coder
 
-Pixels = NDArray[np.uint8]
 SPACES = ("pixels", "code", "features")
 CANDIDATES = 4
 """Nearest training images of each space that the verifier looks at."""
-BLOCK = 8192
 
 _log = logging.getLogger(__name__)
 
@@ -42,16 +40,16 @@ class Nearest:
         )
 
 
-def find_nearest(queries: Pixels, train: Pixels, coder: Coder) -> Nearest:
-    """Nearest training images of thumbnails (q, 3, 32, 32) in every space, and the verifier's choice among all of them."""
+def find_nearest(queries: EncodedImages, train: EncodedImages) -> Nearest:
+    """Nearest training images of some images in every space, and the verifier's choice among all of them."""
     k = min(CANDIDATES, len(train))
     nearest = {}
     for space in SPACES:
         _log.info("  nearest by %s", space)
-        nearest[space] = search_space(space, queries, train, coder, k)
+        nearest[space] = search_space(space, queries, train, k)
     candidates = np.concatenate([ids for _, ids in nearest.values()], 1)
     _log.info("  comparing up to %s pairs", f"{candidates.size:,}")
-    scores, most_similar = _most_similar(queries, train, candidates)
+    scores, most_similar = _most_similar(queries.images, train.images, candidates)
     return Nearest(
         distances={space: distances[:, 0].astype(np.float64) for space, (distances, _) in nearest.items()},
         ids={space: ids[:, 0] for space, (_, ids) in nearest.items()},
@@ -84,13 +82,16 @@ def _most_similar(
 
 
 def search_space(
-    space: str, queries: Pixels, train: Pixels, coder: Coder, k: int
+    space: str, queries: EncodedImages, train: EncodedImages, k: int
 ) -> tuple[NDArray[np.floating | np.integer], NDArray[np.int64]]:
     """Distances (q, k) to the k nearest training images in one space, and their rows (q, k), nearest first."""
     if space == "code":
-        return nearest_codes(coder.encode(queries), coder.encode(train), k)
-    blocks = range(0, len(train), BLOCK)
-    if space == "pixels":
-        flat = train.reshape(len(train), -1)
-        return nearest_l2(queries.reshape(len(queries), -1), (flat[i : i + BLOCK] for i in blocks), k)
-    return nearest_l2(coder.embed(queries), (coder.embed(train[i : i + BLOCK]) for i in blocks), k)
+        return nearest_codes(queries.codes, train.codes, k)
+    if space == "features":
+        return nearest_l2(queries.features, train.features, k)
+    blocks = (np.array(train.images[i : i + BLOCK]) for i in range(0, len(train), BLOCK))
+    return nearest_l2(_flat(queries.images), map(_flat, blocks), k)
+
+
+def _flat(images: Pixels) -> Pixels:
+    return images.reshape(len(images), -1)

@@ -1,6 +1,8 @@
 """The whole check on drawn images: who copies is found, who does not is not, and what cannot be told is said."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -72,6 +74,38 @@ def test_without_held_out_images_the_nearest_are_still_found(coder: Coder) -> No
     assert memorization.verdict.verdict == "inconclusive"
     assert memorization.samples.most_similar.tolist() == [7, 3]
     assert memorization.statistics["copy_rate"] is None
+
+
+@dataclass
+class CountingCoder:
+    """A coder that counts the images it encodes."""
+
+    inner: Coder
+    counted: int = 0
+    name: ClassVar[str] = "recommended"
+
+    @property
+    def code_bits(self) -> int:
+        return self.inner.code_bits
+
+    def embed(self, images: Pixels) -> NDArray[np.float32]:
+        self.counted += len(images)
+        return self.inner.embed(images)
+
+    def encode(self, images: Pixels) -> NDArray[np.uint8]:
+        self.counted += len(images)
+        return self.inner.encode(images)
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+def test_every_image_is_encoded_once(coder: Coder) -> None:
+    counting = CountingCoder(coder)
+
+    check_thumbnails(smooth(30, seed=12), smooth(90, seed=11), smooth(20, seed=13), counting)
+
+    assert counting.counted == 30 + 90 + 20 + 90  # as many planted copies as training images, where these are few
 
 
 def test_nearest_images_are_those_of_brute_force(coder: Coder) -> None:

@@ -6,6 +6,7 @@ from scipy.stats import ecdf
 
 from dcgan_dist.memorization.check import learn_coder
 from dcgan_dist.memorization.distances import band_half_width, count_hubs
+from dcgan_dist.memorization.encoded_images import EncodedImages
 from dcgan_dist.memorization.nearest_images import find_nearest
 from dcgan_dist.memorization.planted_copies import KINDS, plant
 from dcgan_dist.memorization.space_statistics import authenticity
@@ -27,12 +28,13 @@ def test_a_copy_is_not_authentic_and_an_independent_image_is_in_half_of_all_case
         """Images with five degrees of freedom."""
         return rng.integers(0, 256, (n, 5), dtype=np.uint8)[:, np.arange(3072) % 5].reshape(n, 3, 32, 32)
 
-    train = draw(200)
+    images = draw(200)
+    train = EncodedImages.of(images, coder)
 
-    def share(images: np.ndarray) -> float:
-        return authenticity("pixels", find_nearest(images, train, coder), train, coder)
+    def share(others: np.ndarray) -> float:
+        return authenticity("pixels", find_nearest(EncodedImages.of(others, coder), train), train)
 
-    assert share(train[:100] ^ 1) == 0.0
+    assert share(images[:100] ^ 1) == 0.0
     assert share(draw(200)) == pytest.approx(0.5, abs=0.12)
 
 
