@@ -61,7 +61,7 @@ def decide(
         doubts.append("not even a generator that only copies would be found with so few images")
     elif calibration.limit > LARGEST_LIMIT:
         doubts.append(
-            f"a generator that copies in fewer than {percent(calibration.limit)} of its samples could go unnoticed (95 % power), "
+            f"copies in fewer than {percent(calibration.limit)} of the samples could go unnoticed (95 % power), "
             f"the aim is {percent(LARGEST_LIMIT, 0)}: {_remedy(calibration)}"
         )
     if doubts:
@@ -93,7 +93,7 @@ def _reasons_to_pass(rate: CopyRate, calibration: Calibration, copying: DataCopy
     reasons = [
         f"{rate.copies:,} of {rate.samples:,} samples copy a training image ({percent(rate.rate)}), no more than held-out images "
         f"do ({calibration.held_out_copies:,} of {calibration.held_out:,})",
-        f"a generator that copies in {percent(calibration.limit)} of its samples or more would be found (95 % power)",
+        f"copies in {percent(calibration.limit)} of the samples or more would be found (95 % power)",
     ]
     if copying is not None:
         reasons.append(f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g})")

@@ -57,8 +57,9 @@ def model_facts(
     what = f"DCGAN generator, {size} x {size} px, {colours}, {parameters / 1e6:.2g} million parameters"
     unknown = "unknown: no run and no result of a training job"
     _, reasons = verdict_of(identity, results)
-    same = data is not None and identity.get("tags", {}).get("manifest_hash") == data.hash
-    images = data.split("train").samples if data and same and "train" in data.splits else 0
+    trained = data.split("train") if data and "train" in data.splits else data
+    same = trained is not None and identity.get("tags", {}).get("manifest_hash") == trained.hash
+    images = trained.samples if trained and same else 0
     return [
         ("Quality", scale.reasons if scale else quality_of(record) if record else unknown),
         ("Copies", reasons or "not checked: run jobs/check_memorization.py"),

@@ -132,7 +132,7 @@ def _certainty(images: int, ranked: list[dict[str, Any]]) -> str:
     wrong = round(ranked[0][ERROR] * images / 100)
     interval = binomtest(wrong, images).proportion_ci(0.95, "exact")
     others = sum(trial[ERROR] <= 100 * interval.high for trial in ranked[1:])
-    return f"{percent(interval.low, 1)} to {percent(interval.high, 1)} (95 % interval); {others:,} other trials lie within it"
+    return f"{percent(interval.low, 1)} to {percent(interval.high, 1)} (95 % interval); {others:,} other trials lie within it and may be as good"
 
 
 def _ours(result: dict[str, Any]) -> str:
