@@ -21,7 +21,7 @@ from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import Codes, DedupOptions
-from dcgan_dist.dedup.result import PAIRS_NAME
+from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source

@@ -22,7 +22,7 @@ from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.result import PAIRS_NAME
+from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.attacks import ATTACKS, attack
 from dcgan_dist.prepare.sources.base import Rejected

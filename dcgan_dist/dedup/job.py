@@ -17,9 +17,10 @@ from dcgan_dist.dedup.duplicates_page import build_report
 from dcgan_dist.dedup.duplicates_pictures import removed_picture
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus, encode_corpus
 from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.pairs_csv import PAIRS_NAME, write_pairs_csv
 from dcgan_dist.dedup.plan import describe
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives, keep_lists
-from dcgan_dist.dedup.result import KEEP_NAME, PAIRS_NAME, PICTURE_NAME, REPORT_NAME, finish, summary, write_pairs_csv
+from dcgan_dist.dedup.result import KEEP_NAME, PICTURE_NAME, REPORT_NAME, finish, summary
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs, verify_pairs
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file

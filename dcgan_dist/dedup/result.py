@@ -1,14 +1,11 @@
-"""What a de-duplication leaves behind: pairs.csv, result.json, a few lines for its user, a run on the tracking server."""
+"""What a de-duplication leaves behind besides its lists: result.json, a few lines for its user, a run on the tracking server."""
 
-import csv
 import dataclasses
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcgan_dist.cli.progress import percent
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
@@ -16,10 +13,9 @@ from dcgan_dist.data.shards.keep_list import KeepList
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import diameters, members
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.pair_files import ScoredPairs
+from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs
-from dcgan_dist.files import whole_file
 from dcgan_dist.similarity.entropy import code_entropy
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
@@ -27,23 +23,9 @@ from dcgan_dist.tracking.runs import TrackedRun
 CURVE_POINTS = 9
 """Radii at which the removed images are counted."""
 EXPERIMENT = "deduplication"
-PAIRS_NAME, KEEP_NAME, REPORT_NAME, PICTURE_NAME = "pairs.csv", "keep_list.json", "report.html", "removed.jpg"
+KEEP_NAME, REPORT_NAME, PICTURE_NAME = "keep_list.json", "report.html", "removed.jpg"
 
 _log = logging.getLogger(__name__)
-
-
-def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_]) -> None:
-    """Every candidate with distance, score and whether it is a duplicate (1 or 0), in the order of the shards."""
-    block = 1 << 16
-    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("key_a", "key_b", "distance", "score", "duplicate"))
-        for start in range(0, len(pairs.first), block):
-            part = slice(start, start + block)
-            keys = (np.strings.decode(names[rows[part]], "utf-8").tolist() for rows in (pairs.first, pairs.second))
-            scores = (f"{score:.3f}" for score in pairs.scores[part].tolist())
-            flags = accepted[part].astype(int).tolist()
-            writer.writerows(zip(*keys, pairs.distances[part].tolist(), scores, flags, strict=True))
 
 
 def summary(
