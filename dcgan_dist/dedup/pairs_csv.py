@@ -55,7 +55,7 @@ def _quoted(names: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
         return names
     quoted = names.tolist()
     for row in np.flatnonzero(special).tolist():
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="").writerow([quoted[row].decode()])
-        quoted[row] = buffer.getvalue().encode()
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer).writerow([quoted[row].decode()])
+        quoted[row] = buffer.getvalue().encode().removesuffix(b"\r\n")
     return np.array(quoted)
