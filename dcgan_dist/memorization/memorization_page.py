@@ -88,9 +88,9 @@ def _facts(result: Memorization) -> list[tuple[str, str]]:
         f"{kept.max():.3f}, the closest of {len(kept):,} held-out images" if len(kept) else "no held-out image is left"
     )
     aside = f"; {removed:,} near duplicates of training images are set aside" if removed else ""
-    share = f"{percent(rate['low'])} to {percent(rate['high'])} of all that it draws, 95 % interval"
     least = "no share of copies" if limit is None else f"copies in at least {percent(limit)} of the samples"
-    flagged = f"{rate['copies']:,} samples ({share}) and {calibration.held_out_copies:,} of {calibration.held_out:,} held-out images"
+    alike = f"{calibration.held_out_copies:,} of {calibration.held_out:,} held-out images, which cannot be copies"
+    flagged = f"{rate['copies']:,} samples, and {alike}"
     return [
         ("Compared", compared),
         (
@@ -110,9 +110,9 @@ def _tests(result: Memorization, calibration: Calibration) -> list[Markup]:
     copies, many = rate["copies"], calibration.critical
     allowed = f"{many:,}" if many <= calibration.samples else "more than all"
     background = f"{calibration.held_out_copies:,} of {calibration.held_out:,} held-out images"
-    rows = [
-        ("copies among the samples", f"{copies:,} ({background})", allowed, "found" if copies >= many else "not found")
-    ]
+    drawn = f"{percent(rate['low'])} to {percent(rate['high'])} of all that it draws, 95 % interval"
+    measured = f"{copies:,} flagged ({drawn}); {background}"
+    rows = [("copies among the samples", measured, allowed, "found" if copies >= many else "not found")]
     if c_t:
         nearer = c_t["p_value"] <= SIGNIFICANT
         alike = c_t["p_exchangeable"] > SIGNIFICANT
