@@ -6,6 +6,7 @@ near copy of another.
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,8 @@ from dcgan_dist.bench.harness import Measured, cores, table
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.writer import Sample, write_shard
+from dcgan_dist.dedup.candidates import STRIPE_SECONDS
+from dcgan_dist.dedup.find_pairs import BLOCK
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
@@ -33,6 +36,7 @@ SIDE, PIECE = 64, 40
 """Pixels per side of an image, and of the pictures that its pieces, of 24 to 40 pixels, are cut from."""
 SHARD_SAMPLES = 10_000
 COPIED_EVERY = 20
+PLANNED_CORES = 64
 STAGES = ("index", "thumbnails", "coder", "codes", "radius", "search", "verify", "null", "choice", "report")
 
 
@@ -146,6 +150,32 @@ def _recall(pairs: Path, size: int) -> float:
     return found / max(1, len(planted))
 
 
+def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float]:
+    """Seconds that a job would take on so many cores, and its efficiency: by arithmetic, from one that was measured.
+
+    Stages that are tasks take rounds of equal tasks; all else takes what it took.
+
+    Args:
+        row: of `measure_sizes`.
+        at_once: tasks at once when it was measured.
+        cores: of the plan.
+    """
+    tars = -(-row["images"] // SHARD_SAMPLES)
+    search = row["stages"].get("search", 0.0) * at_once
+    blocks = -(-row["pairs"] // BLOCK)
+    tasks = {
+        "index": tars,
+        "thumbnails": tars,
+        "codes": tars,
+        "search": math.ceil(search / STRIPE_SECONDS),
+        "verify": blocks,
+    }
+    one = {name: row["stages"].get(name, 0.0) * min(at_once, number) for name, number in tasks.items() if number}
+    serial = row["seconds"] - sum(row["stages"].get(name, 0.0) for name in one)
+    seconds = serial + sum(work / tasks[name] * -(-tasks[name] // cores) for name, work in one.items())
+    return seconds, (serial + sum(one.values())) / seconds / cores
+
+
 def render_sizes(figures: dict[str, Any]) -> str:
     """A row for every stage, a column for every size."""
     sizes = figures["sizes"]
@@ -155,4 +185,10 @@ def render_sizes(figures: dict[str, Any]) -> str:
         rows.append([name, *(float(row[name]) for row in sizes)])
     head = f"{figures['pictures']:,} pictures, {figures['cpus'] or figures['cores']} tasks at once on {figures['cores']} cores"
     recall = ", ".join(f"{row['recall']:.3f}" for row in sizes)
-    return f"{head}\n{table(formats, rows)}\nrecall of planted copies: {recall}"
+    at_once = figures["cpus"] or figures["cores"]
+    plans = [planned(row, at_once, PLANNED_CORES) for row in sizes]
+    many = ", ".join(f"{seconds:.0f} s ({efficiency:.0%})" for seconds, efficiency in plans)
+    return (
+        f"{head}\n{table(formats, rows)}\nrecall of planted copies: {recall}\n"
+        f"on {PLANNED_CORES} cores, by arithmetic (efficiency): {many}"
+    )

@@ -1,0 +1,38 @@
+"""Sets made for measuring de-duplication: who copies whom, and what a plan for more cores is made of."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcgan_dist.bench.dedup_sizes import Composites, measure_size, original_of, planned, render_sizes, write_tars
+
+
+def test_no_copy_is_copied_and_one_image_in_twenty_is_a_copy() -> None:
+    originals = {number: original for number in range(5000) if (original := original_of(number)) is not None}
+
+    assert len(originals) == 249  # the first image has nothing to copy
+    assert not originals.keys() & set(originals.values())
+    assert all(original < number for number, original in originals.items())
+
+
+@pytest.mark.slow
+def test_a_measured_job_finds_the_copies_and_shows_every_stage(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (200, 5, 5, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    tars = write_tars(tmp_path / "tars", Composites(pictures=pictures), 600, 1)
+
+    row = measure_size(tars, tmp_path / "dedup", 600, 1)
+
+    assert row["recall"] > 0.8
+    shown = render_sizes({"pictures": 200, "cores": 2, "cpus": 1, "sizes": [row]})
+    assert all(stage in shown for stage in ("index", "thumbnails", "search", "verify", "cpu_seconds"))
+
+
+def test_a_plan_for_more_cores_divides_tasks_and_nothing_else() -> None:
+    stages = {"index": 640.0, "thumbnails": 1280.0, "coder": 10.0, "verify": 64.0}
+    row = {"images": 640_000, "pairs": 64 * 65_536, "seconds": 2000.0, "stages": stages}
+
+    seconds, efficiency = planned(row, 1, 64)
+
+    assert seconds == pytest.approx(16 + 10 + 20 + 1)  # what is left of 2,000 s is not divided
+    assert efficiency == pytest.approx(2000 / 47 / 64)
