@@ -112,7 +112,7 @@ class EventRecorder:
         if event.quality:
             self._track(event.quality, event.images_seen)
         if event.grid:
-            self.spool.log_image(event.grid, grid_name(event.images_seen), images_seen=event.images_seen)
+            self.spool.log_image(event.grid, grid_name(event.images_seen))
 
     def _track(self, values: dict[str, float], images_seen: int) -> None:
         self.spool.log_metrics(values | {"data/bad_samples": float(len(self._bad_samples))}, images_seen)

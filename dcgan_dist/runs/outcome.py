@@ -135,7 +135,7 @@ def log_missing_reports(plan: RunPlan, store: CheckpointStore, spool: Spool) -> 
         tracked = spool.image_names(GRIDS) if grids else set()
         for images_seen in grids:
             if (name := grid_name(images_seen)) not in tracked:
-                spool.log_image(store.folder.read_bytes(name), name, images_seen=images_seen)
+                spool.log_image(store.folder.read_bytes(name), name)
     except Exception as error:  # whatever a storage or a tracking store raises: training goes on
         _log.warning("what tracking lacks of earlier reports is not known (%s); the next start looks again", error)
 

@@ -17,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.untrusted import parse_json, read_file
@@ -27,14 +25,13 @@ _log = logging.getLogger(__name__)
 
 KINDS = {
     "metrics": {"metrics": dict, "images_seen": int, "time": (int, float)},
-    "image": {"name": str, "images_seen": int, "png": str},
+    "image": {"name": str, "png": str},
     "dict": {"values": dict, "name": str},
     "tags": {"tags": dict},
     "status": {"status": str},
 }
 """What each kind of event holds, and of which type."""
 RETRY_SECONDS = 5.0
-SERIES = "images"  # where MLflow's pages look for pictures by step
 
 
 class Spool:
@@ -84,10 +81,9 @@ class Spool:
             if missing:
                 self.log_metrics(missing, images_seen)
 
-    def log_image(self, content: bytes, name: str, *, images_seen: int) -> None:
-        """Keep a PNG under folder/file, and as a step of the picture series that has the folder's name."""
-        png = base64.b64encode(content).decode()
-        self._put({"kind": "image", "name": name, "images_seen": images_seen, "png": png})
+    def log_image(self, content: bytes, name: str) -> None:
+        """Keep a PNG under folder/file."""
+        self._put({"kind": "image", "name": name, "png": base64.b64encode(content).decode()})
 
     def image_names(self, folder: str) -> set[str]:
         """Names, with the folder, of the pictures that the server or an event has; raises what the server answers."""
@@ -209,7 +205,7 @@ class Spool:
         if event["kind"] == "metrics":
             self.run.send_metrics(event["metrics"], event["images_seen"], event["time"])
         elif event["kind"] == "image":
-            self._send_image(Path(event["name"]), event["images_seen"], base64.b64decode(event["png"]))
+            self._send_image(Path(event["name"]), base64.b64decode(event["png"]))
         elif event["kind"] == "dict":
             client.log_dict(run_id, event["values"], event["name"])
         elif event["kind"] == "tags":
@@ -217,17 +213,11 @@ class Spool:
         else:
             client.set_terminated(run_id, event["status"], event["time"])
 
-    def _send_image(self, name: Path, images_seen: int, content: bytes) -> None:
-        client, run_id, series = self.run.client, self.run.run_id, str(name.parent)
+    def _send_image(self, name: Path, content: bytes) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             picture = Path(scratch) / name.name
             picture.write_bytes(content)
-            client.log_artifact(run_id, str(picture), series)
-            # Steps of a series have random names: sent twice, there would be two. The small copy is written last.
-            step, steps = f"{series}+step+{images_seen}+", client.list_artifacts(run_id, SERIES)
-            if not any(step in file.path and file.path.endswith(".webp") for file in steps):
-                with Image.open(picture) as image:
-                    client.log_image(run_id, image, key=series, step=images_seen, synchronous=True)
+            self.run.client.log_artifact(self.run.run_id, str(picture), str(name.parent))
 
     def _count_failure(self, reason: str) -> None:
         self.failures, self.refusal = self.failures + 1, reason[:300]

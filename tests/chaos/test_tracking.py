@@ -93,8 +93,6 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
     files = {file.path for folder in (None, "grids") for file in client.list_artifacts(run_id, folder)}
     judged = [line["images_seen"] for line in log if "quality/frechet_random" in line["metrics"]]
     assert {"result.json"} | {f"grids/{seen:012}.png" for seen in judged} <= files
-    steps_of_series = [file for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]
-    assert len(steps_of_series) == len(judged), "a picture is missing or was sent twice"
 
     paces = client.get_metric_history(run_id, "speed/images_per_second")
     gone, back = (config.data.batch_size * step for step in outage.away)

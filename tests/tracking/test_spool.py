@@ -34,7 +34,7 @@ def test_everything_arrives_in_order_and_nothing_is_left(tracking_uri: str, tmp_
     writer = Spool(run, tmp_path / "spool")
     for step in range(1, 6):
         writer.log_metrics({"loss/d": 1 / step}, step)
-    writer.log_image(picture(), "grids/000005.png", images_seen=5)
+    writer.log_image(picture(), "grids/000005.png")
     writer.log_dict({"a": 1}, "result.json")
     writer.log_metrics({f"many/{i}": float(i) for i in range(1500)}, 5)
     writer.set_tags({"outcome": "FINISHED"})
@@ -65,7 +65,7 @@ def test_an_outage_costs_the_writer_nothing_and_loses_nothing(
             began = time.monotonic()
             writer.log_metrics({"loss/d": 1 / step}, step)
             slowest = max(slowest, time.monotonic() - began)
-        writer.log_image(picture(), "grids/000030.png", images_seen=30)
+        writer.log_image(picture(), "grids/000030.png")
         assert not writer.drain(1.0)
         relay.reopen()
 
@@ -76,7 +76,7 @@ def test_an_outage_costs_the_writer_nothing_and_loses_nothing(
     assert writer.failures >= 1
     assert len([record for record in caplog.records if "training goes on" in record.message]) == 1
     assert history(reopened) == [(step, 1 / step) for step in range(1, 30)]
-    assert len([f for f in reopened.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
+    assert [file.path for file in reopened.client.list_artifacts(run.run_id, "grids")] == ["grids/000030.png"]
 
 
 def test_a_job_killed_in_an_outage_leaves_its_events_to_the_next_start(server: str, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_events_that_were_sent_and_not_deleted_are_sent_again_without_a_trace(
         writer._changed.notify_all()
     writer._sender.join()
     writer.log_metrics({"loss/d": 1.0}, 1)
-    writer.log_image(picture(), "grids/000001.png", images_seen=1)
+    writer.log_image(picture(), "grids/000001.png")
     events = {path: path.read_bytes() for path in (tmp_path / "spool").iterdir()}
     assert Spool(run, tmp_path / "spool").finish("KILLED", patience=60)
     (tmp_path / "spool").mkdir()
@@ -117,7 +117,8 @@ def test_events_that_were_sent_and_not_deleted_are_sent_again_without_a_trace(
     assert Spool(run, tmp_path / "spool").finish("FINISHED", patience=60)
 
     assert history(run) == [(1, 1.0)]
-    assert len([f for f in run.client.list_artifacts(run.run_id, "images") if f.path.endswith(".png")]) == 1
+    assert [file.path for file in run.client.list_artifacts(run.run_id, "grids")] == ["grids/000001.png"]
+    assert not run.client.list_artifacts(run.run_id, "images"), "a picture is stored once"
 
 
 def test_a_disk_that_takes_nothing_for_a_while_neither_loses_an_event_nor_ends_the_sending(
@@ -132,7 +133,7 @@ def test_a_disk_that_takes_nothing_for_a_while_neither_loses_an_event_nor_ends_t
     folder.touch()
     for step in (2, 3):
         writer.log_metrics({"loss/d": 1 / step}, step)
-    writer.log_image(picture(), "grids/000003.png", images_seen=3)
+    writer.log_image(picture(), "grids/000003.png")
     assert writer.drain(30), "what lies in memory alone is sent"
     folder.unlink()
     writer.log_metrics({"loss/d": 0.25}, 4)
