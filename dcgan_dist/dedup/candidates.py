@@ -15,6 +15,7 @@ from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
 from dcgan_dist.errors import InputError
 from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
+from dcgan_dist.neighbors.planner import SearchPlan
 
 MOST_PAIRS = 200_000_000
 STRIPE_SECONDS = 20.0
@@ -78,10 +79,12 @@ def find_candidates(
     Raises:
         InputError: there are more pairs than fit.
     """
-    stripes = [stripe for number, search in enumerate(searches) for stripe in _plan(number, search, radius, unfinished)]
+    plans = [plan_pairs(search.codes, radius, others=search.other_codes) for search in searches]
+    methods = [plan.method for plan in plans]
+    stripes = [stripe for number, plan in enumerate(plans) for stripe in _stripes(number, plan, unfinished)]
     found = {stripe: pairs for stripe in stripes if (pairs := _known(unfinished / stripe.file))}
     waiting = [stripe for stripe in stripes if stripe not in found]
-    searched = run_tasks(_search_stripe, (searches, radius, ordered), waiting, cpus=cpus)
+    searched = run_tasks(_search_stripe, (searches, methods, radius, ordered), waiting, cpus=cpus)
     with progress_bar(len(stripes), name, unit="stripe") as bar:
         bar.update(len(found))
         for stripe, pairs in searched:
@@ -93,14 +96,10 @@ def find_candidates(
     return _ascending([found[stripe] for stripe in stripes])
 
 
-def _plan(number: int, search: CodeSearch, radius: int, unfinished: Path) -> list[Stripe]:
+def _stripes(number: int, plan: SearchPlan, unfinished: Path) -> list[Stripe]:
     """The stripes of an earlier attempt; else so many that each takes STRIPE_SECONDS."""
     earlier = [int(path.stem.split("-")[3]) for path in unfinished.glob(f"stripe-{number}-*.npz")]
-    if earlier:
-        count = earlier[0]
-    else:
-        plan = plan_pairs(search.codes, radius, others=search.other_codes)
-        count = max(1, math.ceil(plan.seconds * torch.get_num_threads() / STRIPE_SECONDS))
+    count = earlier[0] if earlier else max(1, math.ceil(plan.seconds * torch.get_num_threads() / STRIPE_SECONDS))
     return [Stripe(number, stripe, count) for stripe in range(count)]
 
 
@@ -115,9 +114,9 @@ def _known(path: Path) -> Candidates | None:
         return None
 
 
-def _search_stripe(shared: tuple[list[CodeSearch], int, bool], stripe: Stripe) -> Candidates:
-    searches, radius, ordered = shared
-    search = searches[stripe.search]
+def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool], stripe: Stripe) -> Candidates:
+    searches, methods, radius, ordered = shared
+    search, method = searches[stripe.search], methods[stripe.search]
     begin, end = stripe.cut(search)
     codes, queries = search.codes[begin:end], search.queries[begin:end]
     if search.others is None:
@@ -126,7 +125,7 @@ def _search_stripe(shared: tuple[list[CodeSearch], int, bool], stripe: Stripe) -
         sides = [(search.other_codes, search.others)]
     blocks: list[Candidates] = []
     for others, rows in sides:
-        for block in pairs_within(codes, radius, others=others):
+        for block in pairs_within(codes, radius, others=others, method=method):
             first, second = queries[block.first], rows[block.second]
             if ordered:
                 first, second = np.minimum(first, second), np.maximum(first, second)

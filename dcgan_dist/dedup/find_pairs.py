@@ -110,7 +110,7 @@ def all_pairs(
     unfinished = files / f"{name}.part"
     with timed(seconds, "search"):
         if flip is None:
-            _check_number(images, search, rule.radius)
+            _check_number(images, search, rule.radius, len(known.first))
         searches, label = _searches(images, search, rule, flip), "search" if flip is None else "null"
         first, second, distances = find_candidates(searches, rule.radius, unfinished, cpus, label, ordered=flip is None)
     with timed(seconds, "verify"):
@@ -121,19 +121,25 @@ def all_pairs(
     return in_order([known, pairs])
 
 
-def _check_number(images: CodedImages, search: Search, radius: int) -> None:
-    """Refuse a search that will find more pairs than fit, by those of a random sample; before it takes its time.
+def _check_number(images: CodedImages, search: Search, radius: int, known: int) -> None:
+    """Refuse a search that will find more pairs than fit, before it takes its time.
+
+    How many are found is told by the pairs known among old images, or by those of a random sample.
 
     Raises:
         InputError: so many pairs are as good as sure.
     """
-    usable = np.flatnonzero(images.usable)
-    if len(usable) <= COUNTED:
-        return
-    sample = usable[np.random.default_rng(0).permutation(len(usable))[:COUNTED]]
-    found = sum(len(block.first) for block in pairs_within(images.codes[sample], radius))
     new, old = (len(_rows(images, numbers)) for numbers in search)
-    per_pair = new * ((new - 1) / 2 + old) / max(1, len(sample) * (len(sample) - 1) / 2)
+    if old > COUNTED:
+        compared, found = old, known
+    else:
+        usable = np.flatnonzero(images.usable)
+        sample = usable[np.random.default_rng(0).permutation(len(usable))[:COUNTED]]
+        compared = len(sample)
+        if compared == len(usable):
+            return
+        found = sum(len(block.first) for block in pairs_within(images.codes[sample], radius))
+    per_pair = new * ((new - 1) / 2 + old) / max(1, compared * (compared - 1) / 2)
     if (found - 3 * found**0.5) * per_pair > MOST_PAIRS:  # three deviations of a Poisson count
         raise InputError(
             f"about {found * per_pair:,.0f} pairs within {radius} bits are to be expected and {MOST_PAIRS:,} fit: "

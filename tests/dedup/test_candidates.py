@@ -62,7 +62,9 @@ def test_stripes_that_were_searched_are_not_searched_again_whatever_the_plan_say
     search, searched = CodeSearch(queries=np.arange(400), codes=codes), []
     search_stripe = candidates._search_stripe
 
-    def interrupted(shared: tuple[list[CodeSearch], int, bool], stripe: candidates.Stripe) -> candidates.Candidates:
+    def interrupted(
+        shared: tuple[list[CodeSearch], list[str], int, bool], stripe: candidates.Stripe
+    ) -> candidates.Candidates:
         if len(searched) == 2:
             raise KeyboardInterrupt
         searched.append(stripe)
