@@ -148,8 +148,9 @@ def stored_size(data: bytes) -> tuple[int, int]:
     except ValueError:
         with read_header(data) as image:
             return image.size
-    _check_pixels(width, height, MAX_PIXELS)
-    return width, height
+    size = int(width), int(height)
+    _check_pixels(*size, MAX_PIXELS)
+    return size
 
 
 def to_array(image: Image.Image, channels: int) -> NDArray[np.uint8]:
