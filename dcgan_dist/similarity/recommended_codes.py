@@ -96,7 +96,8 @@ def fit_recommended(images: NDArray[np.uint8], *, code_bits: int = 128, seed: in
     # Half, as the difference of two draws of a class has twice its variance.
     within = changes.T @ changes / (2 * len(changes))
     within += RIDGE * np.trace(within) / len(within) * np.eye(len(within))
-    total = (everything - mean).T @ (everything - mean) / len(everything)
+    everything -= mean
+    total = everything.T @ everything / len(everything)  # of one array with itself, so half of the products are made
     vectors = scipy.linalg.eigh(total, within)[1][:, ::-1][:, :code_bits]
     deviation = np.sqrt(np.maximum((vectors * (total @ vectors)).sum(0), 1e-12))
     return RecommendedCoder(mean=mean.astype(np.float32), projection=(vectors / deviation).astype(np.float32))
