@@ -134,7 +134,7 @@ def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool], stripe
 
 
 def _ascending(blocks: list[Candidates]) -> Candidates:
-    """Blocks as one; rows are below 2^32, so that a pair is one number to sort by, and sorted runs are only merged."""
+    """Blocks as one; rows are below 2^31, so that a pair is one number to sort by, and sorted runs are only merged."""
     nothing = np.zeros(0, np.int64)
     first, second, distances = (
         np.concatenate(columns) for columns in zip((nothing, nothing, nothing.astype(np.int16)), *blocks, strict=True)
