@@ -8,6 +8,7 @@ from typing import Any
 
 from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.event_recorder import JOURNAL
+from dcgan_dist.runs.plan import plan_run
 from dcgan_dist.storage.run_folder import RunFolder
 
 PATIENCE_SECONDS = 120
@@ -39,7 +40,7 @@ Table = Callable[[list[Injected], str], None]
 class Heard:
     """How far a run is, by the lines its driver prints."""
 
-    batch: int
+    steps_per_epoch: int
     step: int = 0
     """Steps done."""
     reached: list[int] = field(default_factory=list)
@@ -52,13 +53,13 @@ class Heard:
         if "goes on from" in line:
             self.reached.append(self.step)
             self.step = 0
-        if match := re.search(r"\| ([\d,]+)/[\d,]+ images", line):
-            self.step = int(match[1].replace(",", "")) // self.batch
+        if match := re.search(r"epoch (\d+\.\d\d)/", line):
+            self.step = round(float(match[1]) * self.steps_per_epoch)
 
 
-def heard(lines: Sequence[str], batch: int) -> Heard:
+def heard(lines: Sequence[str], steps_per_epoch: int) -> Heard:
     """What some lines tell."""
-    told = Heard(batch)
+    told = Heard(steps_per_epoch)
     for line in list(lines):
         told(line)
     return told
@@ -70,6 +71,11 @@ class Events:
     def __init__(self, config: TrainConfig) -> None:
         self.folder = RunFolder(config.storage, config.run_name)
         self.batch, self.interval = config.data.batch_size, config.checkpoint_every_images // config.data.batch_size
+        self.steps_per_epoch = plan_run(config).shard_plan.steps_per_epoch
+
+    def line_of(self, step: int) -> str:
+        """How the progress line of a step begins."""
+        return f"epoch {step / self.steps_per_epoch:.2f}/"
 
     def all(self, *names: str, since: float = 0.0) -> list[dict[str, Any]]:
         """Events of some names since a time, in order."""

@@ -18,7 +18,8 @@ class Soak:
     def __init__(self, config: TrainConfig, session: str, faults: Sequence[str], *, seed: int, steps: int) -> None:
         """Plan the faults."""
         self.config, self.faults, self.steps = config, faults, steps
-        self.events, self.heard = Events(config), Heard(config.data.batch_size)
+        events = Events(config)
+        self.events, self.heard = events, Heard(events.steps_per_epoch)
         self.target = Target(session=session, folder=self.events.folder, random=random.Random(seed))
         self.injected: list[Injected] = []
         self._error: Exception | None = None

@@ -60,7 +60,8 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected, config, slow = straight(SHORT), soak_config(SHORT, hang_seconds=120.0), tmp_path / "slow"
-    events, heard, sent = Events(config), Heard(config.data.batch_size), []
+    events, sent = Events(config), []
+    heard = Heard(events.steps_per_epoch)
     monkeypatch.setattr(fit, "train_rank", judging_slowly(str(slow)))
 
     def terminate() -> None:
@@ -68,7 +69,7 @@ def test_sigterm_while_samples_are_judged_commits_soon_and_the_figures_are_measu
             time.sleep(0.02)
         slow.touch()
         begun = events.wait_for("checkpoint begun", time.time())
-        while heard.step * heard.batch <= begun["images_seen"]:  # so that there is something newer to commit
+        while heard.step * events.batch <= begun["images_seen"]:  # so that there is something newer to commit
             time.sleep(0.02)
         sent.extend([time.time(), begun["images_seen"]])
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # else the run is over, and it would end the tests

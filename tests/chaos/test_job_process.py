@@ -81,7 +81,7 @@ def test_the_same_command_goes_on_after_every_kind_of_end(
         if last:
             rows.append(events.cost(last, before, lambda done=step: done))
         begun = events.wait_for("first step", before)["images_seen"] // events.batch
-        job.wait_for(f"| {(begun + 25) * events.batch:,}/")
+        job.wait_for(events.line_of(begun + 25))
         if end is None:
             assert job.end() == code
         else:
@@ -89,7 +89,7 @@ def test_the_same_command_goes_on_after_every_kind_of_end(
             end(job)
             ended_with = job.end()
             assert ended_with == code if code is not None else ended_with != 0, job.said
-        step = heard(job.lines, events.batch).step
+        step = heard(job.lines, events.steps_per_epoch).step
         assert job.left_behind() == [], fault
         if code == 143:
             assert result_of(config)["status"] == "KILLED"
@@ -120,7 +120,7 @@ def test_ray_job_stop_commits_and_the_same_command_goes_on(
         assert ray_cli(head, "job", "stop", "first").returncode == 0
         stopped = result_of(config)
         status = ray_cli(head, "job", "status", "first").stdout
-        step = heard(ray_cli(head, "job", "logs", "first").stdout.splitlines(), events.batch).step
+        step = heard(ray_cli(head, "job", "logs", "first").stdout.splitlines(), events.steps_per_epoch).step
 
         again = ray_cli(head, "job", "submit", "--submission-id", "second", *command)
         assert again.returncode == 0, again.stdout + again.stderr

@@ -27,10 +27,10 @@ def test_a_preempted_node_and_a_lost_one_change_nothing(
         environment["RAY_ADDRESS"] = cluster.address
 
         def reached() -> int:
-            return heard(job.lines, config.data.batch_size).reached[-1]
+            return heard(job.lines, events.steps_per_epoch).reached[-1]
 
         with TrainingJob(config, environment=environment) as job:
-            job.wait_for("| 320/")
+            job.wait_for(events.line_of(20))
             node = node_with_a_rank(cluster)
             before = time.time()
             deadline = drain(cluster, node, seconds=30)

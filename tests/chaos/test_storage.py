@@ -36,12 +36,12 @@ def train_rank_on_faulty_storage(arguments: dict[str, Any]) -> None:
 class StorageFaults(threading.Thread):
     """Makes the storage fail again and again, each time after it has taken a checkpoint."""
 
-    def __init__(self, config: TrainConfig, storage: Path, session: str, heard: Heard) -> None:
+    def __init__(self, config: TrainConfig, storage: Path, session: str) -> None:
         super().__init__(daemon=True)
         # Looked at past the faults.
         self.events = Events(dataclasses.replace(config, storage=str(storage)))
         self.control, self.noted = storage.with_name("fault"), storage.with_name("refused.txt")
-        self.session, self.heard = session, heard
+        self.session, self.heard = session, Heard(self.events.steps_per_epoch)
         self.rows: list[Injected] = []
 
     def run(self) -> None:
@@ -118,15 +118,14 @@ def test_a_storage_that_refuses_is_slow_full_or_read_only_for_a_while_changes_no
     storage.parent.mkdir()
     # More than what a refused checkpoint is waited for: the other rank must not count as hung meanwhile.
     config = dataclasses.replace(soak_config(hang_seconds=60.0), storage=f"faulty://{storage}")
-    heard = Heard(config.data.batch_size)
-    faults = StorageFaults(config, storage, session, heard)
+    faults = StorageFaults(config, storage, session)
     faults.start()
 
-    with listening(heard):
+    with listening(faults.heard):
         assert run_training(config) == 0
 
     faults.join(5)
     assert len(faults.rows) == len(faulty_storage.FAULTS) + 1
-    assert "No space left on device" in "\n".join(heard.said)
+    assert "No space left on device" in "\n".join(faults.heard.said)
     check_exact(dataclasses.replace(config, storage=str(storage)), expected, table, faults.rows)
     nothing_left(session, storage / "run")

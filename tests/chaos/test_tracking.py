@@ -14,7 +14,7 @@ from dcgan_dist.config import TrainConfig
 from dcgan_dist.runs.driver import run_training
 from dcgan_dist.training.whole_checkpoint import load_log
 from tests.chaos.conftest import SHORT, check_exact, result_of
-from tests.chaos.cost import Heard, Injected, Table
+from tests.chaos.cost import Events, Heard, Injected, Table
 from tests.helpers.logs import listening
 from tests.helpers.postgres import postgres
 from tests.helpers.tracking_server import TrackingServer
@@ -71,7 +71,7 @@ def test_a_server_that_is_killed_and_started_again_gets_every_event_once_and_in_
     backend: str,
 ) -> None:
     expected, config = straight(SHORT), soak_config(SHORT, tracking_uri=server.address)
-    heard = Heard(config.data.batch_size)
+    heard = Heard(Events(config).steps_per_epoch)
     outage = Outage(server, heard)
     outage.start()
 

@@ -4,6 +4,7 @@ import pytest
 
 from dcgan_dist.runs.report_callback import PLAYERS, progress_line
 from dcgan_dist.training.loop import Report
+from tests.chaos.cost import heard
 
 
 @pytest.mark.parametrize("measuring", [False, True])
@@ -17,3 +18,16 @@ def test_the_progress_line_of_the_longest_run_fits_100_columns(measuring: bool) 
     start = "epoch 12.20/100 | 22,592 img/s | ETA 3:16:27 | loss 0.69 12.35 | D(x) 0.99 D(G(z)) 0.01 | "
     assert line == start + ("measuring" if measuring else "wait 12%")
     assert len(line) <= 100
+
+
+def test_the_tests_that_inject_faults_hear_every_step_in_the_progress_lines() -> None:
+    """They are slow, and a line in another form would leave them waiting."""
+    batch, steps_per_epoch = 16, 18
+    metrics: dict[str, float] = dict.fromkeys(PLAYERS, 0.5)
+
+    for step in range(1, 400):
+        report = Report(
+            step=step, images_seen=step * batch, metrics=metrics, images_per_second=100.0, data_wait_share=0.0
+        )
+        line = progress_line(report, 400 * batch, steps_per_epoch * batch)
+        assert heard([line], steps_per_epoch).step == step
