@@ -22,6 +22,7 @@ from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.dedup.candidates import STRIPE_SECONDS
+from dcgan_dist.dedup.false_discoveries import FLIPS
 from dcgan_dist.dedup.find_pairs import BLOCK
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
@@ -30,6 +31,7 @@ from dcgan_dist.errors import require
 from dcgan_dist.prepare.attacks import ATTACKS, attack
 from dcgan_dist.prepare.sources.base import Rejected
 from dcgan_dist.prepare.sources.folder import FolderSource
+from dcgan_dist.similarity.recommended_codes import FIT_BLOCK, SAMPLE
 from dcgan_dist.tracking.address import sqlite_uri
 
 SIDE, PIECE = 64, 40
@@ -137,6 +139,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
         "removed": result["near_duplicates"],
         "recall": _recall(out / PAIRS_NAME, size),
         "stages": result["seconds"],
+        "driver": result["driver_seconds"],
     }
 
 
@@ -153,7 +156,7 @@ def _recall(pairs: Path, size: int) -> float:
 def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float]:
     """Seconds that a job would take on so many cores, and its efficiency: by arithmetic, from one that was measured.
 
-    Stages that are tasks take rounds of equal tasks; all else takes what it took.
+    Tasks of a stage take rounds of equal tasks; what the driver did itself, and all other stages, take what they took.
 
     Args:
         row: of `measure_sizes`.
@@ -162,18 +165,22 @@ def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float
     """
     tars = -(-row["images"] // SHARD_SAMPLES)
     search = row["stages"].get("search", 0.0) * at_once
-    blocks = -(-row["pairs"] // BLOCK)
     tasks = {
         "index": tars,
         "thumbnails": tars,
+        "coder": -(-min(SAMPLE, row["images"]) // FIT_BLOCK),
         "codes": tars,
         "search": math.ceil(search / STRIPE_SECONDS),
-        "verify": blocks,
+        "verify": -(-row["pairs"] // BLOCK),
+        "null": len(FLIPS),  # at least as many of each kind at once
     }
-    one = {name: row["stages"].get(name, 0.0) * min(at_once, number) for name, number in tasks.items() if number}
-    serial = row["seconds"] - sum(row["stages"].get(name, 0.0) for name in one)
-    seconds = serial + sum(work / tasks[name] * -(-tasks[name] // cores) for name, work in one.items())
-    return seconds, (serial + sum(one.values())) / seconds / cores
+    seconds, work = row["seconds"], row["seconds"]
+    for name, number in tasks.items():
+        in_tasks = max(0.0, row["stages"].get(name, 0.0) - row["driver"].get(name, 0.0))
+        one = in_tasks * min(at_once, number) / max(1, number)
+        work += one * number - in_tasks
+        seconds += one * -(-number // cores) - in_tasks
+    return seconds, work / seconds / cores
 
 
 def render_sizes(figures: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
@@ -24,12 +25,23 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageSeconds:
+    """What each stage of a job took."""
+
+    wall: dict[str, float] = field(default_factory=dict)
+    """By the clock."""
+    driver: dict[str, float] = field(default_factory=dict)
+    """Processor time of the job's own process: what its tasks did not do."""
+
+
 @contextmanager
-def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+def timed(seconds: StageSeconds, name: str) -> Iterator[None]:
     """Add the time that a stage takes to what is noted of it."""
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     yield
-    seconds[name] = round(seconds.get(name, 0) + time.perf_counter() - began, 2)
+    for noted, more in ((seconds.wall, time.perf_counter() - began), (seconds.driver, time.process_time() - busy)):
+        noted[name] = round(noted.get(name, 0) + more, 2)
 
 
 def percent(share: float, digits: int = 2) -> str:

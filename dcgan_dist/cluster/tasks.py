@@ -44,6 +44,21 @@ def run_tasks(
     return _run_on_cluster(function, shared, tasks, cpus, gpu_share)
 
 
+def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], *, cpus: int = 0) -> Iterator[Result]:
+    """Results of tasks in their order; arguments as in `run_tasks`."""
+    early: dict[int, Result] = {}
+    due = 0
+    for (number, _), result in run_tasks(_call_numbered, function, list(enumerate(tasks)), cpus=cpus):
+        early[number] = result
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+def _call_numbered(function: Callable[[Any], Any], task: tuple[int, Any]) -> Any:
+    return function(task[1])
+
+
 def _run_on_cluster(
     function: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], cpus: int, gpu_share: float
 ) -> Iterator[tuple[Task, Result]]:

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import timed
+from dcgan_dist.cli.progress import StageSeconds, timed
 from dcgan_dist.dedup.candidates import MOST_PAIRS
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.false_discoveries import random_distances
@@ -41,7 +41,7 @@ class EncodedCorpus:
         return self.corpus.unique_keys(self.keys)
 
 
-def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, float]) -> EncodedCorpus:
+def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) -> EncodedCorpus:
     """Thumbnails, a coder fitted to them, codes, and the radius that these bear."""
     folder = options.folder
     with timed(seconds, "thumbnails"):
@@ -51,7 +51,7 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: dict[str, floa
     with timed(seconds, "coder"):
         rows = np.flatnonzero(usable & ~corpus.protected)
         coder_folder = options.coder_folder
-        coder = ready_coder(options.codes, options.coder, coder_folder, table, rows, options.code_bits)
+        coder = ready_coder(options.codes, options.coder, coder_folder, table, rows, options.code_bits, options.cpus)
         digest = coder_hash(coder_folder)
     with timed(seconds, "codes"):
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dcgan_dist.cli.progress import StageSeconds
 from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.encode_corpus import encode_corpus
@@ -68,8 +69,8 @@ def find_duplicates(source: str | Sequence[str], *, radius: int | None = None) -
             prepare(FolderSource(paths=files, image_size=PREPARED_SIZE), ShardOptions(out=shards[-1], cpus=1))
         options = DedupOptions(shards=shards, out=f"{scratch}/out", radius=radius, cpus=1)
         options.folder.mkdir()
-        encoded = encode_corpus(options, open_corpus(shards, ()), {})
-        verified = verify_pairs(options, encoded, {})
+        encoded = encode_corpus(options, open_corpus(shards, ()), StageSeconds())
+        verified = verify_pairs(options, encoded, StageSeconds())
         chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
     names = [bytes(name).decode() for name in encoded.names]
     columns = (column.tolist() for column in (*verified.pairs, verified.accepted))

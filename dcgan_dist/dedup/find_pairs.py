@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import progress_bar, timed
+from dcgan_dist.cli.progress import StageSeconds, progress_bar, timed
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.candidates import MOST_PAIRS, CodeSearch, find_candidates
 from dcgan_dist.dedup.corpus import Corpus
@@ -80,7 +80,7 @@ class Flip:
 
 
 def all_pairs(
-    images: CodedImages, files: Path, rule: PairRule, cpus: int, seconds: dict[str, float], flip: Flip | None = None
+    images: CodedImages, files: Path, rule: PairRule, cpus: int, seconds: StageSeconds, flip: Flip | None = None
 ) -> ScoredPairs:
     """Every pair within the radius, ascending.
 

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.join import join_cluster
+from dcgan_dist.cluster.tasks import map_tasks
 from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import sha256_of
@@ -38,7 +40,13 @@ def coder_hash(folder: Path) -> str:
 
 
 def ready_coder(
-    codes: str, given: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64], code_bits: int = 128
+    codes: str,
+    given: str,
+    target: Path,
+    table: ThumbnailTable,
+    rows: NDArray[np.int64],
+    code_bits: int = 128,
+    cpus: int = 1,
 ) -> Coder:
     """The coder in its folder; once there, it stays, so that codes of later shards fit those of earlier ones.
 
@@ -49,6 +57,7 @@ def ready_coder(
         table: thumbnails.
         rows: that may be fitted to.
         code_bits: of a recommended coder.
+        cpus: tasks at once that a recommended coder is fitted by, as in `run_tasks`.
 
     Raises:
         InputError: the given coder is damaged or of another kind or size, or the folder has another one already.
@@ -71,18 +80,19 @@ def ready_coder(
         except InputError as error:
             _log.warning("%s; this is done now", error)
     if not given:
-        fit(codes, target, table, rows, code_bits)
+        fit(codes, target, table, rows, code_bits, cpus)
     return load_coder(target)
 
 
-def fit(codes: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64], code_bits: int) -> None:
+def fit(codes: str, target: Path, table: ThumbnailTable, rows: NDArray[np.int64], code_bits: int, cpus: int) -> None:
     """Fit a coder to a random draw of the rows, the same on every call, and write it."""
     draw = np.random.default_rng(0).permutation(len(rows))[: FIT_IMAGES[codes]]
     drawn = np.sort(rows[draw])
     _log.info("fitting the %s coder to %s of %s images", codes, f"{len(drawn):,}", f"{len(rows):,}")
     if codes == "recommended":
         check_enough(len(drawn))
-        fit_recommended(table.gather(drawn), code_bits=code_bits).save(target)
+        map_blocks = partial(map_tasks, cpus=cpus)
+        fit_recommended(table.gather(drawn), code_bits=code_bits, map_blocks=map_blocks).save(target)
     else:
         fit_paper_on_ray(target, table, drawn)
 

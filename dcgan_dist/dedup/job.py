@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import save_page
-from dcgan_dist.cli.progress import timed
+from dcgan_dist.cli.progress import StageSeconds, timed
 from dcgan_dist.cli.result_file import write_result
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import Corpus, open_corpus
@@ -44,7 +44,7 @@ def run_dedup(options: DedupOptions) -> int:
     Raises:
         InputError: something a user can mend.
     """
-    seconds: dict[str, float] = {}
+    seconds = StageSeconds()
     with timed(seconds, "index"):
         corpus = open_corpus(options.shards, options.protect, 1 if options.dry_run else options.cpus)
     if options.dry_run:
@@ -66,12 +66,16 @@ def run_dedup(options: DedupOptions) -> int:
         if picture := removed_picture(encoded.corpus, chosen):
             with whole_file(options.folder / PICTURE_NAME) as unfinished:
                 unfinished.write_bytes(picture)
-    result = finish(options, result | {"seconds": seconds})
+    result = finish(options, result | _noted(seconds))
     if options.rewrite:
         with timed(seconds, "rewrite"):
             result["rewritten"] = rewrite(options, corpus, chosen, encoded.names, lists)
-        write_result(options.folder, result | {"seconds": seconds})
+        write_result(options.folder, result | _noted(seconds))
     return 0
+
+
+def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:
+    return {"seconds": seconds.wall, "driver_seconds": seconds.driver}
 
 
 def _make_folder(folder: Path) -> None:
@@ -95,7 +99,7 @@ def write_lists(
         radius=encoded.radius,
         rule={"codes": options.codes, "coder": encoded.coder_hash, "threshold": verified.threshold},
     )
-    write_pairs_csv(options.folder / PAIRS_NAME, encoded.names, verified.pairs, verified.accepted)
+    write_pairs_csv(options.folder / PAIRS_NAME, encoded.names, verified.pairs, verified.accepted, options.cpus)
     write_keep_list(lists[0] if len(lists) == 1 else lists, options.folder / KEEP_NAME)
     return lists
 

@@ -23,7 +23,7 @@ from dcgan_dist.dedup.shard_files import (
 )
 from dcgan_dist.similarity.codes import load_coder
 
-Loaded = TypeVar("Loaded")
+Made = TypeVar("Made")
 Shared = TypeVar("Shared")
 
 _log = logging.getLogger(__name__)
@@ -50,27 +50,26 @@ class Originals:
 
 def make_all_thumbnails(corpus: Corpus, folder: Path, cpus: int) -> Originals:
     """Thumbnails of all shards; those with samples that could not be read are made again."""
-    whole: dict[str, ShardThumbnails] = {}
-    for shard in corpus.shards:
-        loaded = _whole(partial(load_thumbnails, folder, shard))
-        if loaded is not None and not loaded.faults:
-            whole[shard.name] = loaded
-    waiting = [shard for shard in corpus.shards if shard.name not in whole]
-    _make("thumbnails", _thumbnails_task, (corpus, folder), corpus, waiting, cpus)
+    known = {
+        shard: loaded
+        for shard in corpus.shards
+        if (loaded := _whole(partial(load_thumbnails, folder, shard))) and not loaded.faults
+    }
+    made = _make_missing("thumbnails", _thumbnails_task, (corpus, folder), corpus, known, cpus)
 
-    resolution, faults, hashes = np.zeros(len(corpus), np.int64), {}, []
-    for first, shard in zip(corpus.starts.tolist(), corpus.shards, strict=False):
-        loaded = whole.get(shard.name) or load_thumbnails(folder, shard)
-        assert loaded is not None, shard.name
-        resolution[first : first + shard.entry.samples] = loaded.resolution
-        hashes.append(loaded.sha256)
-        faults |= {first + row: fault for row, fault in loaded.faults.items()}
+    resolution = np.concatenate([np.zeros(0, np.int64), *(shard.resolution for shard in made)])
+    faults = {
+        first + row: fault
+        for first, shard in zip(corpus.starts.tolist(), made, strict=False)
+        for row, fault in shard.faults.items()
+    }
+    hashes = [shard.sha256 for shard in made]
     return Originals(resolution=resolution, faults=faults, hashes=tuple(hashes))
 
 
-def _thumbnails_task(shared: tuple[Corpus, Path], shard: CorpusShard) -> None:
+def _thumbnails_task(shared: tuple[Corpus, Path], shard: CorpusShard) -> ShardThumbnails:
     corpus, folder = shared
-    make_thumbnails(folder, corpus.parts[shard.part], shard)
+    return make_thumbnails(folder, corpus.parts[shard.part], shard)
 
 
 def make_all_codes(
@@ -86,37 +85,43 @@ def make_all_codes(
         originals: of the thumbnails.
         cpus: tasks at once.
     """
-    loads = [
-        partial(load_codes, folder, shard, coder, digest)
+    known = {
+        shard: loaded
         for shard, digest in zip(corpus.shards, originals.hashes, strict=True)
-    ]
-    waiting = [shard for shard, load in zip(corpus.shards, loads, strict=True) if _whole(load) is None]
-    _make("codes", _codes_task, (corpus, folder, coder_folder, coder), corpus, waiting, cpus)
-    keys, codes = zip(*(loaded for load in loads if (loaded := load()) is not None), strict=True)
+        if (loaded := _whole(partial(load_codes, folder, shard, coder, digest)))
+    }
+    made = _make_missing("codes", _codes_task, (corpus, folder, coder_folder, coder), corpus, known, cpus)
+    keys, codes = zip(*made, strict=True)
     return np.concatenate(keys), np.concatenate(codes)
 
 
-def _codes_task(shared: tuple[Corpus, Path, Path, str], shard: CorpusShard) -> None:
+def _codes_task(
+    shared: tuple[Corpus, Path, Path, str], shard: CorpusShard
+) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]]:
     corpus, folder, coder_folder, coder = shared
-    make_codes(folder, corpus.parts[shard.part], shard, load_coder(coder_folder).encode, coder)
+    return make_codes(folder, corpus.parts[shard.part], shard, load_coder(coder_folder).encode, coder)
 
 
-def _make(
+def _make_missing(
     name: str,
-    task: Callable[[Shared, CorpusShard], None],
+    task: Callable[[Shared, CorpusShard], Made],
     shared: Shared,
     corpus: Corpus,
-    waiting: list[CorpusShard],
+    known: dict[CorpusShard, Made],
     cpus: int,
-) -> None:
-    made = run_tasks(task, shared, waiting, cpus=cpus)
+) -> list[Made]:
+    """What is known of every shard, in order, after the rest was made."""
+    waiting = [shard for shard in corpus.shards if shard not in known]
+    results = run_tasks(task, shared, waiting, cpus=cpus)
     with progress_bar(len(corpus), name) as bar:
         bar.update(len(corpus) - sum(shard.entry.samples for shard in waiting))
-        for shard, _ in made:
+        for shard, made in results:
+            known[shard] = made
             bar.update(shard.entry.samples)
+    return [known[shard] for shard in corpus.shards]
 
 
-def _whole(load: Callable[[], Loaded | None]) -> Loaded | None:
+def _whole(load: Callable[[], Made | None]) -> Made | None:
     """What is on disk, if it is whole."""
     try:
         return load()

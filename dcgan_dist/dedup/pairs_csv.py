@@ -2,21 +2,25 @@
 
 import csv
 import io
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.cluster.tasks import map_tasks
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.files import whole_file
 
 PAIRS_NAME = "pairs.csv"
 HEADER = ("key_a", "key_b", "distance", "score", "duplicate")
-BLOCK = 1 << 16
-"""Rows in memory at once."""
+BLOCK = 1 << 18
+"""Rows that one task writes."""
 
 
-def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_]) -> None:
+def write_pairs_csv(
+    path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, accepted: NDArray[np.bool_], cpus: int = 1
+) -> None:
     """Every candidate with distance, score and whether it is a duplicate (1 or 0), in the order of the shards.
 
     Args:
@@ -24,21 +28,27 @@ def write_pairs_csv(path: Path, names: NDArray[np.bytes_], pairs: ScoredPairs, a
         names: (n,) keys of all rows, in UTF-8.
         pairs: candidates.
         accepted: (k,) which of them are duplicates.
+        cpus: tasks at once, as in `run_tasks`.
     """
     keys = np.strings.add(_quoted(names), b",")
     distances = _table(range(int(pairs.distances.max(initial=0)) + 1), "{},")
     thousandths = np.rint(pairs.scores.astype(np.float64) * 1000).astype(np.int64)
     least = int(thousandths.min(initial=0))
     scores = _table(range(least, int(thousandths.max(initial=0)) + 1), "{:.3f},", 1000)
-    flags = np.array([b"0\r\n", b"1\r\n"])
+    columns = (pairs.first, pairs.second, pairs.distances, thousandths - least, accepted.astype(np.int8))
+    starts = range(0, len(pairs.first), BLOCK)
+    blocks = [[column[start : start + BLOCK] for column in columns] for start in starts]
+    lines = partial(_lines, [keys, keys, distances, scores, np.array([b"0\r\n", b"1\r\n"])])
     with whole_file(path) as unfinished, unfinished.open("wb") as file:
         file.write(",".join(HEADER).encode() + b"\r\n")
-        for start in range(0, len(pairs.first), BLOCK):
-            part = slice(start, start + BLOCK)
-            line = np.strings.add(keys[pairs.first[part]], keys[pairs.second[part]])
-            line = np.strings.add(line, distances[pairs.distances[part]])
-            line = np.strings.add(line, scores[thousandths[part] - least])
-            file.write(b"".join(np.strings.add(line, flags[accepted[part].astype(int)]).tolist()))
+        for text in map_tasks(lines, blocks, cpus=cpus):
+            file.write(text)
+
+
+def _lines(tables: list[NDArray[np.bytes_]], block: list[NDArray[np.integer]]) -> bytes:
+    """Rows whose cells are looked up in a table for each column."""
+    cells = [table[places] for table, places in zip(tables, block, strict=True)]
+    return b"".join(reduce(np.strings.add, cells).tolist())
 
 
 def _table(values: range, form: str, divisor: int = 1) -> NDArray[np.bytes_]:

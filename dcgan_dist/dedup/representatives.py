@@ -47,12 +47,16 @@ def choose_representatives(
         originals: with the resolution of each, and which cannot be read; no pair has one of these.
         duplicates: pairs that show the same.
     """
-    n = len(corpus)
-    rows = np.unique(np.concatenate([duplicates.first, duplicates.second]))
-    order = rows[np.lexsort((rows, keys[rows], -originals.resolution[rows]))]
+    ends = np.concatenate([duplicates.first, duplicates.second])
+    rows, places = np.unique(ends, return_inverse=True)  # the few that have a pair are looked at alone
+    first, second = np.split(places, 2)
+    order = np.lexsort((rows, keys[rows], -originals.resolution[rows]))
+    leaders, groups = np.arange(len(corpus)), np.arange(len(corpus))
+    leaders[rows] = rows[leader_clusters(len(rows), first, second, order, corpus.protected[rows])]
+    groups[rows] = rows[components(len(rows), first, second)]
     return Representatives(
-        leaders=leader_clusters(n, duplicates.first, duplicates.second, order, corpus.protected),
-        components=components(n, duplicates.first, duplicates.second),
+        leaders=leaders,
+        components=groups,
         unreadable=originals.unreadable & ~corpus.protected,
     )
 

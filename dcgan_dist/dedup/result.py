@@ -42,9 +42,9 @@ def summary(
     duplicates, protected = verified.duplicates, corpus.protected
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     radii = np.unique(np.linspace(0, encoded.radius, CURVE_POINTS).round().astype(int)).tolist()
-    near = (duplicates.where(duplicates.distances <= radius) for radius in radii)
+    near = (duplicates.where(duplicates.distances <= radius) for radius in radii[:-1])
     at_radii = [choose_representatives(corpus, encoded.keys, encoded.originals, pairs) for pairs in near]
-    removed = [int(fewer.near_duplicates.sum()) for fewer in at_radii]
+    removed = [int(some.near_duplicates.sum()) for some in (*at_radii, chosen)]
     return {
         "job": "dedup",
         "images": len(corpus),

@@ -33,10 +33,8 @@ class Damaged(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ShardThumbnails:
-    """What is known of the images of one shard."""
+    """What is known of the thumbnails of one shard, which lie in a file: (n, 3, 32, 32), zeros where a sample could not be read."""
 
-    pictures: NDArray[np.uint8]
-    """(n, 3, 32, 32), mapped; zeros where a sample could not be read."""
     resolution: NDArray[np.int64]
     """(n,) pixels of each original, as far as known."""
     faults: dict[int, str]
@@ -76,8 +74,8 @@ def damages_of(path: Path) -> Iterator[None]:
         raise Damaged(f"{path} is damaged ({reason(error)})") from error
 
 
-def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
-    """Decode every image of a shard and write its thumbnails.
+def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> ShardThumbnails:
+    """Decode every image of a shard and write its thumbnails; returns what `load_thumbnails` will.
 
     Raises:
         InputError: the shard or the folder cannot be read or written.
@@ -85,7 +83,7 @@ def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
     entry = shard.entry
     faults: dict[int, str] = {}
     resolution = np.zeros(entry.samples, np.int64)
-    target = folder / "thumbnails" / f"{shard.name}.npy"
+    target = pictures_path(folder, shard)
     unfinished = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +95,7 @@ def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
             details = samples.details(range(len(samples)))
             original = [_original_resolution(one) for one in details]
         made.flush()
+        faults = {row: fault[:200] for row, fault in faults.items()}
         resolution = np.where(original, original, resolution)
         digest = sha256_of(unfinished)
         unfinished.replace(target)
@@ -107,8 +106,9 @@ def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> None:
             thumbnails_sha256=digest,
             resolution=resolution,
             bad_rows=np.array(list(faults), np.int64),
-            bad_words=np.array([fault[:200] for fault in faults.values()], str),
+            bad_words=np.array(list(faults.values()), str),
         )
+        return ShardThumbnails(resolution=resolution, faults=faults, sha256=digest)
     except OSError as error:
         raise InputError(f"`out` {folder} cannot be written ({error}): make room or choose another") from error
 
@@ -160,7 +160,7 @@ def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
     Raises:
         Damaged: a file is not what was written.
     """
-    path = folder / "thumbnails" / f"{shard.name}.npy"
+    path = pictures_path(folder, shard)
     try:
         about = read_npz(path.with_suffix(".npz"))
         with damages_of(path):
@@ -172,7 +172,7 @@ def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
             pictures = np.load(path, mmap_mode="r", allow_pickle=False)
             words = [str(word) for word in about["bad_words"]]
             faults = dict(zip(about["bad_rows"].tolist(), words, strict=True))
-            found = ShardThumbnails(pictures=pictures, resolution=about["resolution"], faults=faults, sha256=digest)
+            found = ShardThumbnails(resolution=about["resolution"], faults=faults, sha256=digest)
     except FileNotFoundError:
         return None
     n = shard.entry.samples
@@ -183,8 +183,8 @@ def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
 
 def make_codes(
     folder: Path, part: Part, shard: CorpusShard, encode: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], coder: str
-) -> None:
-    """Encode the thumbnails of a shard and write {keys, codes}.
+) -> tuple[NDArray[np.bytes_], NDArray[np.uint8]]:
+    """Encode the thumbnails of a shard and write {keys, codes}; returns what `load_codes` will.
 
     Args:
         folder: of all files.
@@ -195,7 +195,7 @@ def make_codes(
     """
     found = load_thumbnails(folder, shard)
     assert found is not None, shard.name
-    codes = encode(np.ascontiguousarray(found.pictures))
+    codes = encode(np.load(pictures_path(folder, shard), allow_pickle=False))
     with ShardSamples(part.manifest, shard.number) as samples:
         keys = np.array([key.encode() for key in samples.keys])
     try:
@@ -209,6 +209,7 @@ def make_codes(
             coder=coder,
             sha256=_content_hash(keys, codes),
         )
+        return keys, codes
     except OSError as error:
         raise InputError(f"`out` {folder} cannot be written ({error}): make room or choose another") from error
 
@@ -246,6 +247,11 @@ def load_codes(
     return keys, codes
 
 
+def pictures_path(folder: Path, shard: CorpusShard) -> Path:
+    """File of a shard's thumbnails."""
+    return folder / "thumbnails" / f"{shard.name}.npy"
+
+
 def codes_path(folder: Path, shard: CorpusShard, coder: str) -> Path:
     """File of a shard's codes."""
     return folder / "codes" / f"{shard.name}-{coder[:8]}.npz"
@@ -268,7 +274,7 @@ class ThumbnailTable:
     @classmethod
     def of(cls, corpus: Corpus, folder: Path) -> Self:
         """The table of a corpus whose thumbnails are made."""
-        return cls([str(folder / "thumbnails" / f"{shard.name}.npy") for shard in corpus.shards], corpus.starts)
+        return cls([str(pictures_path(folder, shard)) for shard in corpus.shards], corpus.starts)
 
     def __getstate__(self) -> list[Any]:
         return [self.paths, self.starts]

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import timed
+from dcgan_dist.cli.progress import StageSeconds, timed
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.false_discoveries import FLIPS, QUERIES, FlipTest, separating_threshold
 from dcgan_dist.dedup.find_pairs import Flip, all_pairs, flip_rule, pair_rule
@@ -42,7 +42,7 @@ class VerifiedPairs:
         return {name: is_duplicate(flip.found, self.threshold) for name, flip in self.flips.items()}
 
 
-def verify_pairs(options: DedupOptions, encoded: EncodedCorpus, seconds: dict[str, float]) -> VerifiedPairs:
+def verify_pairs(options: DedupOptions, encoded: EncodedCorpus, seconds: StageSeconds) -> VerifiedPairs:
     """Every pair within the radius, scored, and the score from which a pair counts."""
     rule = pair_rule(encoded.corpus, encoded.originals.hashes, encoded.coder_hash, encoded.radius)
     pairs = all_pairs(encoded.images, options.folder / "pairs", rule, options.cpus, seconds)
@@ -62,7 +62,7 @@ def flip_tests(
     tests = {}
     for name, axis in FLIPS.items():
         flipped, flip = flip_rule(rule, encoded.images, axis, QUERIES), Flip(axis=axis, encode=encoded.coder.encode)
-        found = all_pairs(encoded.images, options.folder / "flips", flipped, options.cpus, {}, flip)
+        found = all_pairs(encoded.images, options.folder / "flips", flipped, options.cpus, StageSeconds(), flip)
         found = found.where(related[found.first] != related[found.second])
         tests[name] = FlipTest(queries=min(QUERIES, rows), rows=rows, found=found)
     return tests

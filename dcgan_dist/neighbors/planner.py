@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 
@@ -71,7 +71,7 @@ def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes, meth
     for name in _worth_planning():
         if best.seconds < _SHORT:
             break
-        best = min([best, *_PLANNERS[name](task)], key=attrgetter("seconds"))
+        best = min([best, *_PLANNERS[name](replace(task, enough=best.seconds))], key=attrgetter("seconds"))
     return best
 
 
@@ -92,6 +92,8 @@ class _Task:
     code_bits: int
     radius: int
     sample: Codes
+    enough: float = math.inf
+    """Seconds of a plan that is there already; one that must take longer need not be worked out."""
 
     @property
     def words(self) -> int:
@@ -109,7 +111,7 @@ class _Task:
 def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
     """Plans for more and more agreeing blocks, until sorting alone costs more than the best one so far."""
     per_sort, compare, per_hit = rates.block_rates(task.words)
-    near = _NearPairs(task)
+    near = None
     best = math.inf
     for agree in range(1, _MOST_AGREEING + 1):
         count = task.radius + agree
@@ -117,8 +119,13 @@ def _plan_blocks(task: _Task) -> Iterator[SearchPlan]:
         sorting = choices * (task.n + task.m) * per_sort
         if count > task.code_bits or (agree > 1 and (choices > _MOST_CHOICES or sorting > best)):
             return
+        # However skewed, two random codes agree in k bits with a probability of at least 2^-k.
+        least = choices * 2.0 ** (-agree * task.code_bits / count) * task.pairs * compare
+        if sorting + least >= task.enough:
+            continue
         blocks = choose_blocks(task.sample, count)
         candidates = agreeing_share(task.sample, blocks, agree) * task.pairs
+        near = near or _NearPairs(task)
         seconds = sorting + candidates * compare + near.hits(blocks, agree) * per_hit
         best = min(best, seconds)
         yield SearchPlan(method="blocks", seconds=seconds, candidates=candidates, blocks=blocks, agree=agree)

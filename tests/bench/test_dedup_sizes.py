@@ -30,9 +30,16 @@ def test_a_measured_job_finds_the_copies_and_shows_every_stage(tmp_path: Path) -
 
 def test_a_plan_for_more_cores_divides_tasks_and_nothing_else() -> None:
     stages = {"index": 640.0, "thumbnails": 1280.0, "coder": 10.0, "verify": 64.0}
-    row = {"images": 640_000, "pairs": 64 * 65_536, "seconds": 2000.0, "stages": stages}
+    row = {
+        "images": 640_000,
+        "pairs": 64 * 65_536,
+        "seconds": 2000.0,
+        "stages": stages,
+        "driver": dict.fromkeys(stages, 0.0) | {"coder": 4.0},
+    }
 
     seconds, efficiency = planned(row, 1, 64)
 
-    assert seconds == pytest.approx(16 + 10 + 20 + 1)  # what is left of 2,000 s is not divided
-    assert efficiency == pytest.approx(2000 / 47 / 64)
+    # 64 tars, 10 blocks of a fit, 64 of pairs; what is left of 2,000 s is not divided.
+    assert seconds == pytest.approx(640 / 64 + 1280 / 64 + 4 + 6 / 10 + 1 + 6)
+    assert efficiency == pytest.approx(2000 / seconds / 64)

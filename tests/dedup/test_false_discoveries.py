@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dcgan_dist.cli.progress import StageSeconds
 from dcgan_dist.dedup import find_pairs
 from dcgan_dist.dedup.false_discoveries import FLIPS, FlipTest, random_distances, separating_threshold
 from dcgan_dist.dedup.find_pairs import CodedImages, Flip, all_pairs, flip_rule
@@ -34,7 +35,7 @@ def encode(images: np.ndarray) -> np.ndarray:
 def mirrored_pairs(images: CodedImages, folder: Path, most: int) -> ScoredPairs:
     rule = PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=1)
     flip = Flip(axis=FLIPS["mirror"], encode=encode)
-    return all_pairs(images, folder / "flips", flip_rule(rule, images, flip.axis, most), 1, {}, flip)
+    return all_pairs(images, folder / "flips", flip_rule(rule, images, flip.axis, most), 1, StageSeconds(), flip)
 
 
 def test_mirrored_images_find_unrelated_pairs_as_often_as_images_do(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dcgan_dist.cli.progress import StageSeconds
 from dcgan_dist.dedup import find_pairs
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.find_pairs import all_pairs, pair_rule
@@ -41,11 +42,11 @@ def test_pairs_of_another_version_or_coder_are_other_pairs(monkeypatch: pytest.M
 def test_more_pairs_than_fit_are_refused_before_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = noise(range(3), tmp_path)
     rule = PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=1)
-    number = len(all_pairs(images, tmp_path / "pairs", rule, 1, {}).first)
+    number = len(all_pairs(images, tmp_path / "pairs", rule, 1, StageSeconds()).first)
     monkeypatch.setattr(find_pairs, "MOST_PAIRS", number // 2)
     monkeypatch.setattr(find_pairs, "COUNTED", 250)
 
     with pytest.raises(InputError, match=r"about .* pairs within 1 bits are to be expected .* smaller `radius`"):
-        all_pairs(images, tmp_path / "refused", rule, 1, {})
+        all_pairs(images, tmp_path / "refused", rule, 1, StageSeconds())
 
     assert not list((tmp_path / "refused").iterdir())

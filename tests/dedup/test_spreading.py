@@ -1,4 +1,4 @@
-"""On a cluster every stage of a de-duplication but fit and choice is tasks that run on all its nodes."""
+"""On a cluster every stage of a de-duplication but the choice is tasks that run on all its nodes."""
 
 import shutil
 from collections import defaultdict
@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from dcgan_dist.cluster import tasks
-from dcgan_dist.dedup import candidates, find_pairs
+from dcgan_dist.dedup import candidates, find_pairs, pairs_csv
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.prepare.preparations import ShardOptions
@@ -20,7 +20,7 @@ from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.nodes import local_cluster
 
-STAGES = {"index_tar", "_thumbnails_task", "_codes_task", "_search_stripe", "_score_task"}
+STAGES = {"index_tar", "_thumbnails_task", "_codes_task", "_search_stripe", "_score_task", "_lines"}
 
 
 def with_node(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> tuple[str, Any]:
@@ -38,13 +38,15 @@ def test_every_stage_runs_on_all_nodes_and_finds_what_one_process_finds(
     def noting(
         function: Callable[[Any, Any], Any], shared: Any, waiting: Sequence[Any], *rest: Any
     ) -> Iterator[tuple[Any, Any]]:
-        name = function.__name__ if function.__name__ != "_call" else shared.__name__
+        called = shared if function.__name__ in ("_call", "_call_numbered") else function
+        name = getattr(called, "func", called).__name__
         for task, (node, result) in run_on_cluster(partial(with_node, function), shared, waiting, *rest):
             seen[name].add(node)
             yield task, result
 
     monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-5)
     monkeypatch.setattr(find_pairs, "BLOCK", 200)
+    monkeypatch.setattr(pairs_csv, "BLOCK", 200)
     written = prepare(
         plant_duplicates(RoomSource(n=1200), 0.1), ShardOptions(out=str(tmp_path / "rooms"), shard_samples=100, cpus=1)
     ).manifest

@@ -18,6 +18,7 @@ from dcgan_dist.neighbors.native import library
 from dcgan_dist.neighbors.native_search import block_pairs
 from dcgan_dist.neighbors.pairs import Pairs
 from dcgan_dist.neighbors.pigeonhole import choose_blocks
+from dcgan_dist.neighbors.planner import plan_search
 
 Codes = NDArray[np.uint8]
 EXACT = ("blocks", "tiles", "faiss_hash", "faiss_flat", "product")
@@ -234,6 +235,18 @@ def test_the_plan_follows_the_codes() -> None:
     assert plans["uniform"].method in str(plans["uniform"])
     assert plan_pairs(uniform[:100], 8).seconds < plans["uniform"].seconds
     assert plan_pairs(uniform, 60).candidates == 200_000 * 199_999 / 2
+
+
+@pytest.mark.skipif(not library(), reason="a compiler is missing")
+@pytest.mark.parametrize("radius", [2, 8, 20, 40])
+@pytest.mark.parametrize(("n", "m"), [(200_000, 0), (3_000_000, 0), (10_000, 3_000_000)])
+def test_a_plan_is_the_cheapest_of_all_even_where_some_are_not_worked_out(radius: int, n: int, m: int) -> None:
+    rng = np.random.default_rng(radius)
+    sample = np.packbits(rng.random((2000, 128)) < rng.uniform(0.2, 0.8, 128), axis=1)
+
+    named = [plan_search(n, m, 128, radius, sample, method) for method in ("tiles", "blocks")]
+
+    assert plan_search(n, m, 128, radius, sample).seconds == min(plan.seconds for plan in named)
 
 
 @pytest.mark.parametrize(

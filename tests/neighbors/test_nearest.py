@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.neighbors.nearest import NearestL2, nearest_codes, nearest_l2
+from dcgan_dist.neighbors.nearest import NearestL2, ProjectionFilter, Tile, nearest_codes, nearest_l2
 
 
 def sorted_distances(queries: np.ndarray, database: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,6 +65,71 @@ def test_l2_over_several_tiles(dtype: str) -> None:
         expected, order = sorted_distances(queries[query : query + 1], database)
         assert ids[query].tolist() == order[0, :3].tolist()
         np.testing.assert_allclose(distances[query], expected[0, :3], rtol=1e-12)
+
+
+def like_images(n: int, dimension: int, directions: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 vectors that vary in a few directions, as those of images do, and a little in all."""
+    mixing = np.random.default_rng(1).normal(0, 40, (directions, dimension))
+    values = 128 + rng.normal(size=(n, directions)) @ mixing / directions**0.5 + rng.normal(0, 4, (n, dimension))
+    return values.round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("k", "directions"), [(1, 4), (4, 20), (3, 400)])
+def test_l2_of_vectors_that_vary_in_few_directions_equals_brute_force(k: int, directions: int) -> None:
+    rng = np.random.default_rng(directions)
+    queries, database = (like_images(n, 300, directions, rng) for n in (150, 9000))
+    database[8000:8400] = database[:400]  # ties
+    database[-100:] = queries[:100]
+
+    distances, ids = nearest_l2(queries, [database[:5000], database[5000:]], k)
+
+    expected_distances, expected_ids = sorted_distances_by_products(queries, database)
+    assert np.array_equal(ids, expected_ids[:, :k])
+    np.testing.assert_allclose(distances, expected_distances[:, :k], rtol=1e-12)
+
+
+def sorted_distances_by_products(queries: np.ndarray, database: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `sorted_distances`; whole numbers are exact in float64."""
+    a, b = queries.astype(np.float64), database.astype(np.float64)
+    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    ids = np.argsort(squared, 1, kind="stable")
+    return np.sqrt(np.take_along_axis(squared, ids, 1)), ids
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    directions=st.integers(1, 60),
+    dimension=st.sampled_from([256, 784, 3072]),
+    quantile=st.floats(0, 0.02),
+    seed=st.integers(0, 2**20),
+)
+def test_a_projection_rules_out_no_row_that_is_near_enough(
+    directions: int, dimension: int, quantile: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    queries, rows = (like_images(n, dimension, directions, rng) for n in (20, 400))
+    squared = sorted_distances_by_products(queries, rows)[0] ** 2
+    worst = np.quantile(squared, quantile, axis=1)
+    tile, other = (Tile(0, vectors, "cpu") for vectors in (queries, rows))
+
+    near = ProjectionFilter([tile]).near_pairs(tile, other, torch.from_numpy(worst))
+
+    if near is not None:
+        exact = tile.squared_distances(other, *near).numpy()
+        wanted = (squared.round() < worst[:, None]).sum(1)
+        found = np.bincount(near[0].numpy()[exact < worst[near[0].numpy()]], minlength=20)
+        assert np.array_equal(found, wanted)
+
+
+def test_most_rows_of_images_are_ruled_out_by_their_projections() -> None:
+    rng = np.random.default_rng(0)
+    tile, rows = (Tile(0, like_images(n, 784, 20, rng), "cpu") for n in (100, 4000))
+    worst = torch.full((100,), 784 * 2 * 5.0**2).double()  # as far as two images of one place lie apart
+
+    near = ProjectionFilter([tile]).near_pairs(tile, rows, worst)
+
+    assert near is not None
+    assert len(near[0]) < 0.01 * 100 * 4000
 
 
 def test_near_ties_that_float32_cannot_tell_apart_are_told_apart() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dcgan_dist.errors import InputError
 from dcgan_dist.models.autoencoder import Autoencoder, AutoencoderConfig
 from dcgan_dist.prepare.attacks import ATTACKS, attack
+from dcgan_dist.similarity import recommended_codes
 from dcgan_dist.similarity.coder_files import ARRAYS, SETTINGS
 from dcgan_dist.similarity.codes import Coder, load_coder
 from dcgan_dist.similarity.paper_codes import PaperCoder, autoencoder_step
@@ -49,6 +50,18 @@ def test_a_coder_is_the_same_for_the_same_seed_and_after_saving_and_its_bits_are
     assert codes.shape == (len(pictures), 16)
     assert loaded.encode(pictures[:0]).shape == (0, 16)
     assert np.array_equal(np.unpackbits(codes, axis=1), embedding > 0)
+
+
+def test_a_coder_does_not_depend_on_how_its_images_are_divided(
+    pictures: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coder = fit_recommended(pictures)
+    monkeypatch.setattr(recommended_codes, "FIT_BLOCK", 37)
+
+    divided = fit_recommended(pictures, map_blocks=lambda function, blocks: [function(block) for block in blocks])
+
+    np.testing.assert_allclose(divided.mean, coder.mean, rtol=1e-6)
+    assert np.bitwise_count(divided.encode(pictures) ^ coder.encode(pictures)).sum() < 1e-4 * 128 * len(pictures)
 
 
 def test_a_damaged_coder_is_named(pictures: Images, tmp_path: Path) -> None:
