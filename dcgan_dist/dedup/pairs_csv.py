@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from functools import partial, reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def write_pairs_csv(
             file.write(text)
 
 
-def _lines(tables: list[NDArray[np.bytes_]], block: list[NDArray[np.integer]]) -> bytes:
+def _lines(tables: Sequence[NDArray[np.bytes_]], block: Sequence[NDArray[Any]]) -> bytes:
     """Rows whose cells are looked up in a table for each column."""
     cells = [table[places] for table, places in zip(tables, block, strict=True)]
     return b"".join(reduce(np.strings.add, cells).tolist())
