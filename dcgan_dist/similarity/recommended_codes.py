@@ -135,7 +135,12 @@ def _fit_blocks(images: NDArray[np.uint8], seed: int) -> list[FitBlock]:
     changes = [draw_changes(len(images), seed * VARIATIONS + number) for number in range(VARIATIONS)]
     starts = range(0, len(images), FIT_BLOCK)
     blocks = [slice(start, start + FIT_BLOCK) for start in starts]
-    return [FitBlock(images[rows], tuple(rows_of(change, rows) for change in changes)) for rows in blocks]
+    return [FitBlock(images[rows], tuple(_alone(rows_of(change, rows)) for change in changes)) for rows in blocks]
+
+
+def _alone(changes: Changes) -> Changes:
+    """A copy; a part of a tensor would be sent with the whole of it."""
+    return Changes(*(column.clone() for column in changes))
 
 
 def block_sums(block: FitBlock) -> FitSums:
