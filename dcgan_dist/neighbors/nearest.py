@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 import faiss  # isort: skip  torch first: they then share one OpenMP setting
 
 from dcgan_dist.errors import require
 from dcgan_dist.neighbors.pairs import Codes, check_codes
+from dcgan_dist.neighbors.projection_filter import LEAST_DIMENSION, ProjectionFilter
+from dcgan_dist.neighbors.tiles import Tile
 
 _QUERIES, _ROWS = 2048, 4096  # one tile of products: 32 MB of int32
 _BLOCK = 1 << 16
-_LEAST_FILTERED = 256
-"""Dimensions from which a filter is worth its while."""
-_MOST_NEAR = 0.02
-"""Share of the pairs of a tile above which all its products cost less than the single pairs."""
-_PAIRS = 512
 
 
 def nearest_codes(queries: Codes, database: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -61,7 +57,7 @@ class NearestL2:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._vectors = _vectors(queries, "queries")
         self._tiles = list(_split(self._vectors, _QUERIES, self.device))
-        filtered = self.device == "cpu" and queries.dtype == np.uint8 and queries.shape[1] >= _LEAST_FILTERED
+        filtered = self.device == "cpu" and queries.dtype == np.uint8 and queries.shape[1] >= LEAST_DIMENSION
         self._filter = ProjectionFilter(self._tiles) if filtered and len(queries) else None
         self.squared_distances = np.full((len(queries), k), np.inf)
         """(q, k) float64, rising; infinite where fewer than k vectors came so far."""
@@ -93,11 +89,13 @@ class NearestL2:
     def _compare(self, tile: Tile, rows: Tile, block: NDArray[Any]) -> None:
         """Bring the near ones of a tile of products among the k nearest."""
         worst = torch.from_numpy(self.squared_distances[tile.start : tile.stop, -1]).to(self.device)
-        if self._filter and (pairs := self._filter.near_pairs(tile, rows, worst)):
-            near, squared = pairs, tile.squared_distances(rows, *pairs)
-            closer = squared < worst[near[0]]  # of equals the earlier one stays
-            query, row = (side[closer].numpy() for side in near)
-            self._merge(tile.start + query, rows.start + row + self.count, squared[closer].numpy().astype(np.float64))
+        if self._filter and (near := self._filter.near_pairs(tile, rows, worst)):
+            query, row = (side.numpy() for side in near)
+            squared = tile.squared_distances(rows, query, row)
+            closer = squared < worst.numpy()[query]  # of equals the earlier one stays
+            self._merge(
+                tile.start + query[closer], rows.start + row[closer] + self.count, squared[closer].astype(float)
+            )
             return
         relative, slack = tile.relative_distances(rows), tile.slack(rows)
         open_rows = (relative.amin(1) + tile.lengths <= worst + slack).nonzero()[:, 0]
@@ -130,51 +128,6 @@ class NearestL2:
         self.ids[touched], self.squared_distances[touched] = ids[best], squared[best]
 
 
-class ProjectionFilter:
-    """Rules out rows by a few numbers of each: no two vectors lie nearer to each other than their projections.
-
-    Vectors of images vary in few directions, so that most rows are ruled out by about 1/24 of the arithmetic. The bound is
-    strict: the projection contracts, and what rounding can have added to it is taken off.
-    """
-
-    def __init__(self, tiles: Sequence[Tile]) -> None:
-        """Choose the directions in which some of the queries vary most; others would only rule out less."""
-        sample = torch.cat([tile.vectors for tile in tiles])[:_QUERIES].double()
-        sample -= sample.mean(0)
-        dimension = sample.shape[1]
-        self._rank = min(dimension, max(32, dimension // 24))
-        drawn = torch.randn(dimension, self._rank, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        for _ in range(3):  # power iterations, as of a randomised SVD
-            drawn = torch.linalg.qr(sample.T @ (sample @ drawn)).Q
-        self._basis = (drawn * (1 - 2.0**-12)).float()
-
-    def near_pairs(self, tile: Tile, rows: Tile, worst: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Places (k,) of queries and of rows that may be nearer than `worst` (q,), squared; None where they are too many."""
-        if not bool(worst.isfinite().all()) or torch.get_float32_matmul_precision() != "highest":
-            return None
-        queries, projected = self._project(tile), self._project(rows)
-        longest, dimension = rows.lengths.max().double().sqrt(), tile.vectors.shape[1]
-        lengths = tile.lengths.double().sqrt()
-        # By a sum of d products in float32 each of the numbers is off by at most d eps |x|.
-        moved = (dimension + 8) * 2.0**-23 * self._rank**0.5 * (lengths + longest)
-        slack = (self._rank + 16) * 2.0**-23 * (lengths + longest).square()
-        limit = (worst.sqrt() + moved).square() + slack - queries[:, :-1].double().square().sum(1)
-        # (-2 a, 1) times (b, |b|^2) is the squared distance less |a|^2.
-        factors = torch.cat([-2 * queries[:, :-1], torch.ones(len(queries), 1)], 1)
-        near = factors @ projected.T <= limit.float().nextafter(torch.tensor(torch.inf))[:, None]
-        if int(near.sum()) > _MOST_NEAR * near.numel():
-            return None
-        first, second = near.nonzero(as_tuple=True)
-        return first, second
-
-    def _project(self, tile: Tile) -> Tensor:
-        """(n, rank + 1): projections, and their squared lengths."""
-        if tile.projected is None:
-            projected = tile.vectors.float() @ self._basis
-            tile.projected = torch.cat([projected, projected.double().square().sum(1, keepdim=True).float()], 1)
-        return tile.projected
-
-
 def nearest_l2(
     queries: NDArray[Any], database: NDArray[Any] | Iterable[NDArray[Any]], k: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -198,60 +151,6 @@ def nearest_l2(
     ):
         search.add(block)
     return search.distances, search.ids
-
-
-class Tile:
-    """A few vectors in the form in which they are multiplied, with their squared lengths."""
-
-    def __init__(self, start: int, vectors: NDArray[Any], device: str) -> None:
-        self.start, self.stop = start, start + len(vectors)
-        self.exact = vectors.dtype == np.uint8
-        self.projected: Tensor | None = None
-        """By a `ProjectionFilter`, once it was needed."""
-        if self.exact:
-            # A shift by 128 changes no distance and makes int8 of uint8.
-            self.vectors = torch.from_numpy((vectors ^ 128).view(np.int8)).to(device)
-            self.lengths = self.vectors.int().square().sum(1, dtype=torch.int32)
-        else:
-            self.vectors = torch.from_numpy(vectors).to(device)
-            self.lengths = self.vectors.double().square().sum(1)
-
-    def squared_distances(self, rows: Tile, first: Tensor, second: Tensor) -> Tensor:
-        """(k,) int32: exact, of some vectors of self and as many of the rows."""
-        squared = torch.empty(len(first), dtype=torch.int32)
-        for start in range(0, len(first), _PAIRS):
-            pairs = slice(start, start + _PAIRS)
-            difference = self.vectors[first[pairs]].int() - rows.vectors[second[pairs]]
-            squared[pairs] = difference.square_().sum(1, dtype=torch.int32)
-        return squared
-
-    def relative_distances(self, rows: Tile) -> Tensor:
-        """(len(self), len(rows)): squared distances less the squared lengths of self, int32, or float32 and not exact."""
-        products = _integer_products(self.vectors, rows.vectors) if self.exact else self.vectors @ rows.vectors.T
-        return torch.add(rows.lengths.to(products.dtype).expand_as(products), products, alpha=-2, out=products)
-
-    def slack(self, rows: Tile) -> Tensor:
-        """(len(self),) float64: how far a squared distance can be from the true one by rounding.
-
-        A product of d terms in float32 is off by at most about d eps |x| |y|, whatever the order of summation, and by 2^-7
-        |x| |y| more where torch was allowed to round the factors.
-        """
-        if self.exact:
-            return torch.zeros(len(self.vectors), dtype=torch.float64, device=self.vectors.device)
-        longest = rows.lengths.max().sqrt()
-        rounded = 0 if torch.get_float32_matmul_precision() == "highest" else 2.0**-7
-        return ((self.vectors.shape[1] + 8) * 2.0**-23 + rounded) * (self.lengths.sqrt() + longest).square()
-
-
-def _integer_products(queries: Tensor, rows: Tensor) -> Tensor:
-    """(q, r) int32; the int8 product of a GPU needs sizes that are multiples of 8 and more than 16 rows."""
-    if queries.is_cuda:
-        q, r = len(queries), len(rows)
-        pad = torch.nn.functional.pad
-        queries = pad(queries, (0, -queries.shape[1] % 8, 0, max(32 - q, -q % 8)))
-        rows = pad(rows, (0, -rows.shape[1] % 8, 0, max(32 - r, -r % 8)))
-        return torch._int_mm(queries, rows.T)[:q, :r]
-    return torch._int_mm(queries, rows.T)
 
 
 def _squared_distances(

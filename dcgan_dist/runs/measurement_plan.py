@@ -86,7 +86,9 @@ def plan_measurements(config: TrainConfig, intervals: Intervals, held_out: int) 
 def measuring_flops(config: TrainConfig, plan: MeasurementPlan, times: int) -> float:
     """Floating point operations that a step does in the time of so many measurements of a run."""
     model = config.model
-    features = FEATURES_SLOWER * feature_flops(model.image_size) + (INCEPTION_FLOPS if config.quality.inception_weights else 0)
+    features = FEATURES_SLOWER * feature_flops(model.image_size) + (
+        INCEPTION_FLOPS if config.quality.inception_weights else 0
+    )
     comparison = 2 * plan.held_out * model.image_channels * model.image_size**2
     sample = forward_flops(model)[0] + features + comparison
     return plan.held_out * (features + DECODE_FLOPS) + times * plan.samples * sample

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.neighbors.nearest import NearestL2, ProjectionFilter, Tile, nearest_codes, nearest_l2
+from dcgan_dist.neighbors import tiles
+from dcgan_dist.neighbors.nearest import NearestL2, nearest_codes, nearest_l2
+from dcgan_dist.neighbors.projection_filter import ProjectionFilter
+from dcgan_dist.neighbors.tiles import Tile, float_products
 
 
 def sorted_distances(queries: np.ndarray, database: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +118,7 @@ def test_a_projection_rules_out_no_row_that_is_near_enough(
     near = ProjectionFilter([tile]).near_pairs(tile, other, torch.from_numpy(worst))
 
     if near is not None:
-        exact = tile.squared_distances(other, *near).numpy()
+        exact = tile.squared_distances(other, *(side.numpy() for side in near))
         wanted = (squared.round() < worst[:, None]).sum(1)
         found = np.bincount(near[0].numpy()[exact < worst[near[0].numpy()]], minlength=20)
         assert np.array_equal(found, wanted)
@@ -130,6 +133,27 @@ def test_most_rows_of_images_are_ruled_out_by_their_projections() -> None:
 
     assert near is not None
     assert len(near[0]) < 0.01 * 100 * 4000
+
+
+@pytest.mark.parametrize("dimension", [1, 784, 1024, 1025, 3072])
+def test_products_and_distances_of_extreme_int8_vectors_are_exact(
+    dimension: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(dimension)
+    a = np.where(rng.random((40, dimension)) < 0.7, 0, 255).astype(np.uint8)  # -128 and 127 once shifted
+    b = np.concatenate([a[:20], 255 - a[:20], np.zeros_like(a[:1]), np.full_like(a[:1], 255)])
+    tile, rows = Tile(0, a, "cpu"), Tile(0, b, "cpu")
+    first, second = (side.ravel() for side in np.indices((len(a), len(b))))
+    expected = np.square(a[:, None].astype(np.int64) - b).sum(2)
+
+    products = float_products(tile.vectors, rows.vectors).numpy()
+    compiled = tile.squared_distances(rows, first, second)
+    monkeypatch.setattr(tiles, "library", lambda: None)
+    by_torch = tile.squared_distances(rows, first, second)
+
+    assert np.array_equal(products, (a.astype(np.int64) - 128) @ (b.astype(np.int64) - 128).T)
+    assert np.array_equal(compiled, expected.ravel())
+    assert np.array_equal(by_torch, expected.ravel())
 
 
 def test_near_ties_that_float32_cannot_tell_apart_are_told_apart() -> None:
