@@ -18,7 +18,7 @@ from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
 from dcgan_dist.neighbors.planner import SearchPlan
 
 MOST_PAIRS = 200_000_000
-STRIPE_SECONDS = 5.0
+STRIPE_SECONDS = 20.0
 """What one thread takes for a stripe, about: that much an interruption costs."""
 
 Candidates = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
