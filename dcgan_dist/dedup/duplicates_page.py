@@ -237,4 +237,7 @@ def _sizes(chosen: Representatives) -> list[tuple[str, int, int]]:
 def _extreme(pairs: ScoredPairs, n: int, *, lowest: bool) -> ScoredPairs:
     """Pairs of lowest or highest score; of equal ones those farthest apart, or nearest."""
     sign = 1 if lowest else -1
+    if len(pairs.first) > n:  # of millions only those are sorted that can be among them
+        order = sign * pairs.scores
+        pairs = pairs.where(order <= np.partition(order, n - 1)[n - 1])
     return pairs.where(np.lexsort((-sign * pairs.distances, sign * pairs.scores))[:n])
