@@ -132,7 +132,8 @@ class EngineConfig:
 
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """Arithmetic of convolutions and matrix products; parameters, batch statistics, tanh and losses stay float32. auto:
-    bfloat16 on a GPU, float32 on a CPU. tf32 is float32 on a CPU."""
+    bfloat16 on GPUs, and on CPUs if all that the cluster has are fast at it (AMX, AVX512-BF16), else float32; decided at the
+    first start of a run and kept. tf32 is float32 on a CPU."""
     channels_last: bool = True
     """Keep images and kernels with the channel as the fastest axis."""
     fused_optimizer: bool = True

@@ -18,8 +18,8 @@ STOREYS = [
     {"jobs"},
     {"api"},
     {"bench"},
-    {"search"},
-    {"runs", "explore", "report", "tables", "memorization"},
+    {"search", "tables"},
+    {"runs", "explore", "report", "memorization"},
     {"registry", "dedup"},
     {"training", "quality", "similarity", "prepare", "doctor"},
     {"models", "cli"},
@@ -54,7 +54,13 @@ RAY_FILES = {
     *("cluster/capacity.py", "cluster/join.py", "cluster/process_group.py", "cluster/ray_internals.py"),
     *("cluster/ray_train_internals.py", "cluster/tasks.py"),
     *("runs/attempt.py", "runs/fit.py", "runs/outcome.py", "runs/probe.py", "runs/rank.py", "runs/driver_link.py"),
-    *("runs/rank_checkpoints.py", "runs/snapshot.py", "search/sweep.py", "dedup/fit_coder.py"),
+    *(
+        "runs/rank_checkpoints.py",
+        "runs/rank_precision.py",
+        "runs/snapshot.py",
+        "search/sweep.py",
+        "dedup/fit_coder.py",
+    ),
 }
 OWNERS = {
     "ray": RAY_FILES,

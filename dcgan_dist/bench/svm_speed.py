@@ -16,11 +16,12 @@ from torch import Tensor
 from dcgan_dist.bench.harness import Benchmark, Measured, machine, synchronize, table
 from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.presets import preset
-from dcgan_dist.registry.load import untrained_discriminator
+from dcgan_dist.registry.load import untrained
 from dcgan_dist.tables.features import discriminator_features
 from dcgan_dist.tables.job import open_data
 from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm
@@ -131,8 +132,8 @@ def _parameters(svm: LinearSvm) -> Tensor:
 def _features(options: Options) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Features and classes of the rows to learn from, and of those after them."""
     table = TableOptions(model="", data=absolute(options.data, "data"), out=absolute(options.work, "work"))
-    train = open_data(table, lambda path: Cifar10Source(path=path)).split("train")
-    network = untrained_discriminator(preset(options.preset).model, seed=0)
+    train = open_data(table, lambda options: Cifar10Source(path=options.data)).split("train")
+    network = untrained(Discriminator, preset(options.preset).model, seed=0)
     positions = np.arange(min(options.rows + options.test_rows, train.samples))
     images = read_images(train, positions, image_size=network.config.image_size, image_channels=3)
     restandardise(network, [(from_uint8(batch, "tanh"),) for batch in images[: 128 * 10].split(128)])

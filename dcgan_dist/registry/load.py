@@ -77,7 +77,7 @@ def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> 
         InputError: no such model or preset, not a discriminator, damaged, or no answer.
     """
     if is_untrained(model):
-        return untrained_discriminator(preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
+        return untrained(Discriminator, preset(model.removeprefix(UNTRAINED)).model, seed=seed).eval()
     if in_registry(model):
         return load_registered(model, absolute_tracking_uri(tracking_uri), Discriminator)
     with local_input(model, "model") as path:
@@ -107,10 +107,10 @@ def is_untrained(model: str) -> bool:
     return model.startswith(UNTRAINED)
 
 
-def untrained_discriminator(config: ModelConfig, *, seed: int) -> Discriminator:
-    """A discriminator of this shape as it is before training."""
-    network = Discriminator(config)
-    initialise(network, std=config.init_std, generator=seeded(seed, "random discriminator"))
+def untrained(network_class: type[Network], config: ModelConfig, *, seed: int) -> Network:
+    """A network of this shape as it is before training."""
+    network = network_class(config)
+    initialise(network, std=config.init_std, generator=seeded(seed, f"random {network_class.__name__.lower()}"))
     return network
 
 
@@ -128,7 +128,7 @@ def describe_training(model: str) -> str:
         config, progress, _ = load_checkpoint(path)
     return (
         f"preset {config.preset} on {config.dataset}, {progress.images_seen:,} images, schedule {config.schedule}, seed "
-        f"{config.seed}"
+        f"{config.seed}" + (", in bfloat16" if config.engine.precision == "bfloat16" else "")
     )
 
 

@@ -1,5 +1,6 @@
 """A training run from the driver's side: start or resume, watch, register, sum up."""
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -12,8 +13,9 @@ from dcgan_dist.errors import InputError
 from dcgan_dist.runs.attempt import Attempt
 from dcgan_dist.runs.estimate import describe, measurement_line
 from dcgan_dist.runs.outcome import send_unsent, summary
-from dcgan_dist.runs.plan import RunPlan, check_same_run, plan_run, record, with_recorded_measurements
+from dcgan_dist.runs.plan import RunPlan, as_recorded, check_same_run, plan_run, record
 from dcgan_dist.runs.probe import plan_with_probe
+from dcgan_dist.runs.rank_precision import decide_precision
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
@@ -67,8 +69,7 @@ def run_training(config: TrainConfig) -> int:
     with folder.heartbeat(config.heartbeat_seconds):
         folder.waiting(lambda: finished_result(plan, folder))  # again: another start of this name may have come first
         before = folder.waiting(lambda: folder.read_json("run.json"))
-        if before:
-            plan = with_recorded_measurements(plan, before)
+        plan = as_recorded(plan, before) if before else dataclasses.replace(plan, precision=decide_precision(config))
         _log.info("quality: %s", measurement_line(plan))
         run = open_tracked_run(plan, before)
         recorded = record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri)
@@ -100,6 +101,7 @@ def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedR
     """The run on the tracking server: one, however often it is started."""
     config, manifest = plan.config, plan.manifest
     tags = environment_tags() | {"manifest_hash": manifest.hash, "storage": config.storage, "mlflow.note.content": NOTE}
+    tags |= {"precision": plan.rank_config.engine.precision}
     run = TrackedRun.attach_or_create(
         recorded, config.tracking_uri, config.experiment, plan.name, flatten(config), tags
     )

@@ -64,6 +64,7 @@ def run_result(
         "seconds_of_this_start": round(seconds, 1),
         "grid": grid,
         "config": dataclasses.asdict(plan.config),
+        "precision": plan.precision,
         "manifest_hash": plan.manifest.hash,
         "preemptions": journal.count("preempted"),
         "rollbacks": journal.count("rolled back"),

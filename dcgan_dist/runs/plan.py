@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from dcgan_dist.config import TrainConfig, flatten, from_dict
+from dcgan_dist.config import TrainConfig, flatten, from_dict, replace
 from dcgan_dist.data.shard_plan import ShardPlan, default_streams
 from dcgan_dist.data.shards.keep_list import KeepList, load_keep_list
 from dcgan_dist.data.shards.manifest import load_manifest
@@ -36,6 +36,13 @@ class RunPlan:
     intervals: Intervals
     """From the first step; a resumed run begins later."""
     measurements: MeasurementPlan
+    precision: str = ""
+    """What `engine.precision` auto means for this run, once it was decided; empty: what it means on each rank's device."""
+
+    @property
+    def rank_config(self) -> TrainConfig:
+        """The config as ranks compute by it."""
+        return replace(self.config, "engine.precision", self.precision) if self.precision else self.config
 
     @property
     def images(self) -> int:
@@ -198,11 +205,12 @@ def record(plan: RunPlan, **more: Any) -> dict[str, Any]:
         "config": dataclasses.asdict(plan.config),
         "manifest_hash": plan.manifest.hash,
         "measurements": dataclasses.asdict(plan.measurements),
+        "precision": plan.precision,
     } | more
 
 
-def with_recorded_measurements(plan: RunPlan, recorded: dict[str, Any]) -> RunPlan:
-    """The plan, measured as at the first start, so that the figures of a run that was made longer can be compared.
+def as_recorded(plan: RunPlan, recorded: dict[str, Any]) -> RunPlan:
+    """The plan, measured and computed as at the first start, so that a run that was made longer or moved stays the same run.
 
     Args:
         plan: what is asked for now.
@@ -212,7 +220,12 @@ def with_recorded_measurements(plan: RunPlan, recorded: dict[str, Any]) -> RunPl
     # Runs of versions that set no bound measured every checkpoint in full.
     full = MeasurementPlan(samples=quality.samples, held_out=min(quality.held_out, plan.held_out.samples))
     then = recorded.get("measurements", dataclasses.asdict(full))
-    return dataclasses.replace(plan, measurements=from_dict(MeasurementPlan, then))
+    computed = recorded.get("precision", "")  # earlier versions decided nothing
+    require(
+        computed in ("", "float32", "tf32", "bfloat16"),
+        f"run {plan.name} was computed in {computed!r}, which is unknown",
+    )
+    return dataclasses.replace(plan, measurements=from_dict(MeasurementPlan, then), precision=computed)
 
 
 # What may differ between two starts of the same run: where and how it runs. With norm_group=rank the number of ranks

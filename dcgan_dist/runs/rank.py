@@ -45,11 +45,11 @@ def train_rank(arguments: dict[str, Any]) -> None:
     if ray.get(queue.failed.remote()):
         return  # some rank found that no restart will help; Ray restarted the ranks all the same
     context, device = ray.train.get_context(), ray.train.torch.get_device()
-    set_up_process(plan.config, device, ranks_on_node=context.get_local_world_size())
+    set_up_process(plan.rank_config, device, ranks_on_node=context.get_local_world_size())
     link = DriverLink(queue)
     try:
         check_shards(plan.manifest)
-        state = RankState(plan.config, device, context.get_world_size())
+        state = RankState(plan.rank_config, device, context.get_world_size())
         folder = RunFolder(plan.config.storage, plan.name)
         with (
             scratch_folder() as scratch,

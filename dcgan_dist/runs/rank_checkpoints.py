@@ -31,7 +31,7 @@ class RankCheckpoints:
         """On rank 0 alone."""
         if link.first:
             evaluator = SampleEvaluator(plan, state.device)
-            self.writer = AsyncCheckpointer(plan.config, self.store, evaluator, link.send, scratch)
+            self.writer = AsyncCheckpointer(plan.rank_config, self.store, evaluator, link.send, scratch)
 
     @property
     def stalled_seconds(self) -> float:

@@ -12,13 +12,17 @@ from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.errors import require
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
+from dcgan_dist.registry.load import is_untrained
+from dcgan_dist.tables.extract import Workers
 from dcgan_dist.tables.feature_table import Rows
+from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import CIFAR10, Figures, Row
 from dcgan_dist.tables.patch_features import PatchFeatures
-from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed, network_seconds
 from dcgan_dist.tables.svm_c_grid import HeldOut, best_c, errors, fit_path, summarise
 from dcgan_dist.tables.table_options import C_GRID, Cifar10TableOptions
+from dcgan_dist.tables.work_seconds import Seconds, few_seconds, full_seconds, patch_seconds
 
 SAMPLES = {"train": 50_000, "test": 10_000}
 PER_CLASS, LEAST_PER_CLASS = 400, 100
@@ -127,17 +131,43 @@ class Cifar10Rows(ProbeRows):
         return Fitted(figures, {"few": spread}, details)
 
 
+def _used(options: Cifar10TableOptions, counts: dict[str, int]) -> dict[str, int]:
+    """Images of each split that are used."""
+    return {split: min(counts.get(split, 0), _wanted(options, split) or counts.get(split, 0)) for split in SAMPLES}
+
+
 def _work(options: Cifar10TableOptions, counts: dict[str, int], discriminator: Discriminator) -> str:
-    images = sum(min(counts.get(split, 0), _wanted(options, split) or counts.get(split, 0)) for split in SAMPLES)
-    return feature_work(options, images, discriminator)
+    return feature_work(options, sum(_used(options, counts).values()), discriminator)
+
+
+def _seconds(options: Cifar10TableOptions, counts: dict[str, int], discriminator: Discriminator) -> Seconds:
+    """Features of every row, then its linear SVMs."""
+    used, cs, device = _used(options, counts), options.c_values, Workers(use_gpu=options.use_gpu).device
+    networks = ["the model", *(["a random one"] if options.controls and not is_untrained(options.model) else [])]
+    seconds = network_seconds(options, used["train"], sum(used.values()), discriminator, networks)
+    rows = {name: feature_dimensions(discriminator.config) for name in networks}
+    if options.kmeans:
+        centroids = options.centroids or CENTROIDS[options.protocol]
+        learning, each = patch_seconds(centroids, device)
+        seconds[f"features of K-means, {centroids} centroids"] = learning + each * sum(used.values())
+        rows["K-means"] = 4 * centroids
+    labelled = min(PER_CLASS * 10, round((1 - VALIDATION_SHARE) * used["train"]))
+    for name, dimensions in rows.items():
+        few = (labelled, used["test"], dimensions)
+        seconds[f"linear SVMs of {name}, few labels"] = options.c_draws * few_seconds(*few, cs, device)
+        seconds[f"linear SVMs of {name}, few labels"] += options.draws * few_seconds(*few, cs[:1], device)
+        if options.full:
+            seconds[f"linear SVMs of {name}, all labels"] = full_seconds(used["train"], dimensions, cs, device)
+    return seconds
 
 
 CIFAR10_TABLE = Table(
     name="cifar10",
-    source=lambda path: Cifar10Source(path=path),
+    source=lambda options: Cifar10Source(path=options.data),
     paper=CIFAR10,
     columns=lambda _: ("full", "few"),
     load=load_probed,
     work=_work,
+    seconds=_seconds,
     measure=lambda options, discriminator, manifest: Cifar10Rows(options, manifest).measure(discriminator),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
+from dcgan_dist.cli.progress import duration
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result, writing
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
@@ -20,7 +21,9 @@ from dcgan_dist.registry.load import is_untrained
 from dcgan_dist.registry.model_uri import in_registry
 from dcgan_dist.storage.uri import is_uri
 from dcgan_dist.tables.paper_tables import Row, as_text
-from dcgan_dist.tables.table_options import TableOptions
+from dcgan_dist.tables.table_options import TableOptions, trains_first
+from dcgan_dist.tables.train_first import train_first, training_config
+from dcgan_dist.tables.work_seconds import Seconds, training_seconds
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.server import check_reachable
@@ -44,8 +47,8 @@ class Table:
     """In what the tables differ; the options are those of the table's own job."""
 
     name: str
-    source: Callable[[str], Source]
-    """The data set as it is published, from its path."""
+    source: Callable[[Any], Source]
+    """The data set as it is published, from the options."""
     paper: dict[str, Row]
     """Published rows; "dcgan" is the one that ours is to be compared with."""
     columns: Callable[[Any], Sequence[str]]
@@ -54,6 +57,8 @@ class Table:
     """The network that `model` names, from the options; raises InputError for one that does not fit."""
     work: Callable[[Any, dict[str, int], Any], str]
     """What a dry run says will be done, from the options, the images of every split and the network."""
+    seconds: Callable[[Any, dict[str, int], Any], Seconds]
+    """How long it takes here by kind of work, measured, from the same."""
     measure: Callable[[Any, Any, Manifest], Measured]
     """All rows, from the options, the network and the data."""
 
@@ -69,17 +74,23 @@ def fill_table(table: Table, options: TableOptions) -> int:
             end, the result is written all the same.
     """
     options = _complete(options)
-    network = table.load(options)
+    network = table.load(options)  # of a model that is trained first its shape, which is so refused before its training
     if options.dry_run:
-        counts = count_images(options, table.source)
-        print(f"{options}\n{counts} images; {table.work(options, counts, network)}\nnothing was written")
+        print(_dry_run(table, options, network))
         return 0
     if options.track:
         check_reachable(options.tracking_uri)  # better known before the work than after it
     began = time.monotonic()
     with writing(f"`out` {options.out}", "choose another folder"):
         Path(options.out).mkdir(parents=True, exist_ok=True)
-    measured = table.measure(options, network, open_data(options, table.source))
+    manifest = open_data(options, table.source)
+    if trains_first(options.model):
+        code, model = train_first(options, table.name, manifest)
+        if code:
+            return code
+        options = dataclasses.replace(options, model=model, epochs=0)
+        network = table.load(options)
+    measured = table.measure(options, network, manifest)
     rows = [measured.ours, *measured.others, *table.paper.values()]
     result = {
         "job": f"evaluate {table.name}",
@@ -103,12 +114,31 @@ def fill_table(table: Table, options: TableOptions) -> int:
     return 0
 
 
+def _dry_run(table: Table, options: TableOptions, network: Any) -> str:
+    """What would be done, and the seconds that it takes here."""
+    counts = count_images(options, table.source)
+    seconds: Seconds = {}
+    if trains_first(options.model):
+        config = training_config(options, table.name, options.data)
+        name = f"training of {config.preset} for {config.epochs} epochs"
+        seconds[name] = training_seconds(config, counts.get("train", 0))
+    seconds |= table.seconds(options, counts, network)
+    return "\n".join(
+        [
+            f"{options}\n{counts} images; {table.work(options, counts, network)}",
+            f"about {duration(sum(seconds.values()))} on this machine, from a short measurement of each kind of work:",
+            *(f"  {duration(value)} {name}" for name, value in seconds.items()),
+            "nothing was written",
+        ]
+    )
+
+
 def _complete(options: TableOptions) -> TableOptions:
     """The same options with every place absolute."""
     model = options.model
     return dataclasses.replace(
         options,
-        model=model if in_registry(model) or is_untrained(model) else absolute(model, "model"),
+        model=model if in_registry(model) or is_untrained(model) or trains_first(model) else absolute(model, "model"),
         data=absolute(options.data, "data"),
         out=absolute(options.out, "out"),
         tracking_uri=absolute_tracking_uri(options.tracking_uri),
@@ -120,7 +150,7 @@ def is_prepared(data: str) -> bool:
     return is_uri(data) or Path(data).name == MANIFEST_NAME or (Path(data) / MANIFEST_NAME).is_file()
 
 
-def count_images(options: TableOptions, source: Callable[[str], Source]) -> dict[str, int]:
+def count_images(options: TableOptions, source: Callable[[Any], Source]) -> dict[str, int]:
     """Images of every split, without writing anything.
 
     Raises:
@@ -130,12 +160,12 @@ def count_images(options: TableOptions, source: Callable[[str], Source]) -> dict
     if is_prepared(options.data):
         manifest = load_manifest(options.data)
         return {split: manifest.split(split).samples for split in manifest.splits}
-    for item in _of_data(lambda: source(options.data).items()):
+    for item in _of_data(lambda: source(options).items()):
         counts[item.split] = counts.get(item.split, 0) + 1
     return counts
 
 
-def open_data(options: TableOptions, source: Callable[[str], Source]) -> Manifest:
+def open_data(options: TableOptions, source: Callable[[Any], Source]) -> Manifest:
     """The data set as shards; one that is given as it is published is written as shards below `out` first.
 
     Raises:
@@ -143,9 +173,10 @@ def open_data(options: TableOptions, source: Callable[[str], Source]) -> Manifes
     """
     if is_prepared(options.data):
         return load_manifest(options.data)
-    folder = Path(options.out) / SHARDS / content_hash(options.data)[:8]
+    published = source(options)
+    folder = Path(options.out) / SHARDS / content_hash(str(published))[:8]
     shards = ShardOptions(out=str(folder), layout="blocks", cpus=1)
-    return _of_data(lambda: prepare(source(options.data), shards).manifest)
+    return _of_data(lambda: prepare(published, shards).manifest)
 
 
 def _of_data(read: Callable[[], Any]) -> Any:

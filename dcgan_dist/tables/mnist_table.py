@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -18,13 +19,16 @@ from dcgan_dist.files import content_hash
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.prepare.sources.mnist import MnistSource
+from dcgan_dist.presets import preset
 from dcgan_dist.quality.sampling import sample_batches
-from dcgan_dist.registry.load import describe_training, load_generator
+from dcgan_dist.registry.load import describe_training, load_generator, untrained
 from dcgan_dist.tables.extract import parameters_hash
 from dcgan_dist.tables.job import Measured, Table
 from dcgan_dist.tables.nearest_error import NearestError
 from dcgan_dist.tables.paper_tables import MNIST, Row
-from dcgan_dist.tables.table_options import MnistTableOptions
+from dcgan_dist.tables.table_options import TRAIN, MnistTableOptions, trains_first
+from dcgan_dist.tables.train_first import KEPT
+from dcgan_dist.tables.work_seconds import Seconds, digit_seconds
 
 SAMPLES = {"train": 60_000, "test": 10_000}
 """Images of the official files; the data may have cut a validation split from the first."""
@@ -32,7 +36,7 @@ COUNTS = {"paper": (1_000, 10_000, 50_000, 10_000_000), "small": (1_000, 10_000)
 TRAINED_ON = 50_000
 """Real digits that the authors' generator learns from."""
 SMALL_TEST = 1_000
-VALIDATION_SHARE = 6
+VALIDATION_SHARE, HELD_OUT = 6, 10_000
 """The last sixth of the official training digits, 10,000: what `prepare_mnist` holds out of training."""
 VALIDATION_SAMPLES = {"paper": 10_000, "small": 1_000}
 """Generated digits that each checkpoint of a run is judged by."""
@@ -52,7 +56,10 @@ class Digits(NamedTuple):
 
 
 def _load(options: MnistTableOptions) -> Generator:
-    """The generator that `model` names, of a run that of its first checkpoint."""
+    """The generator that `model` names, of a run that of its first checkpoint, of train:PRESET one before training."""
+    if trains_first(options.model):
+        config = preset(options.model.removeprefix(TRAIN)).model
+        return _of_digits(untrained(Generator, config, seed=options.seed))
     return _load_digits_generator(next(iter(_checkpoints(options)), options.model), options.tracking_uri)
 
 
@@ -62,7 +69,10 @@ def _checkpoints(options: MnistTableOptions) -> list[str]:
 
 
 def _load_digits_generator(model: str, tracking_uri: str) -> Generator:
-    generator = load_generator(model, tracking_uri)
+    return _of_digits(load_generator(model, tracking_uri))
+
+
+def _of_digits(generator: Generator) -> Generator:
     config = generator.config
     require(
         (config.classes, config.image_size, config.image_channels) == (10, 28, 1),
@@ -90,6 +100,23 @@ def _work(options: MnistTableOptions, counts: dict[str, int], generator: Generat
         else ""
     )
     return f"{choice}{_sample_counts(options)[-1]:,} generated digits, none of which is kept"
+
+
+def _seconds(options: MnistTableOptions, counts: dict[str, int], generator: Generator) -> Seconds:
+    """Drawing and comparing, of the digits that choose a checkpoint too."""
+    test = SMALL_TEST if options.protocol == "small" else SAMPLES["test"]
+    generator = _placed(generator, options)
+    draw, compare = digit_seconds(lambda count: np.concatenate([*_draw(generator, 0, count, options)]))
+    candidates = KEPT if trains_first(options.model) else len(_checkpoints(options))
+    held_out = (counts.get("train", 0) + counts.get("val", 0)) // VALIDATION_SHARE
+    digits, judged = _sample_counts(options)[-1], candidates * VALIDATION_SAMPLES[options.protocol]
+    real = counts.get("train", 0) + counts.get("val", 0) if options.real else 0
+    return {
+        f"choice of one of {candidates} checkpoints": judged * (draw + compare * held_out),
+        f"drawing {digits:,} digits": digits * draw,
+        f"the nearest of {digits:,} digits to each of {test:,}": digits * test * compare,
+        f"the nearest of {real:,} real digits": real * test * compare,
+    }
 
 
 def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifest) -> Measured:
@@ -136,6 +163,7 @@ def _deviations(options: MnistTableOptions) -> list[str]:
     standing = "standing statistics instead of those of each batch of 128"
     return [
         *([standing] if options.mode == "standing" else []),
+        *([f"digits drawn in {options.precision}"] if options.precision != "float32" else []),
         *([f"columns {', '.join(missing)} not measured"] if missing else []),
     ]
 
@@ -169,7 +197,7 @@ def _validation_errors(options: MnistTableOptions, checkpoints: list[str], train
     errors = {}
     for model in tqdm(checkpoints, desc="checkpoints", unit="checkpoint"):
         nearest = NearestError(train.pixels[-held_out:], train.classes[-held_out:])
-        generator = _load_digits_generator(model, options.tracking_uri).to("cuda" if options.use_gpu else "cpu")
+        generator = _load_digits_generator(model, options.tracking_uri)
         for block in _blocks(generator, 0, (VALIDATION_SAMPLES[options.protocol],), options):
             nearest.add(*block)
         errors[model] = nearest.percent()
@@ -193,13 +221,13 @@ def _generated_errors(
     """Error per number of generated digits, by name; goes on where an earlier call stopped."""
     counts = _sample_counts(options)
     progress = Path(options.out) / PROGRESS_NAME
-    identity = content_hash([parameters_hash(generator), manifest.hash, len(test.classes), options.seed, options.mode])
+    identity = [parameters_hash(generator), manifest.hash, len(test.classes), options.seed, options.mode]
+    identity = content_hash([*identity, *([options.precision] if options.precision != "float32" else [])])
     nearest = NearestError(*test)
     figures = nearest.load(progress, identity)
     saved = nearest.count
     with progress_bar(counts[-1], "generated digits") as bar:
         bar.update(min(saved, counts[-1]))
-        generator = generator.to("cuda" if options.use_gpu else "cpu")
         for block in _blocks(generator, nearest.count, counts, options):
             nearest.add(*block)
             bar.update(len(block.classes))
@@ -219,20 +247,35 @@ def _generated_errors(
 
 def _blocks(generator: Generator, first: int, counts: tuple[int, ...], options: MnistTableOptions) -> Iterator[Digits]:
     """Generated digits from number `first` on, in blocks that end at every count."""
+    generator = _placed(generator, options)
     ends = sorted({*range(BLOCK, counts[-1], BLOCK), *counts})
     for start, stop in itertools.pairwise([first, *(end for end in ends if end > first)]):
         whole = start // BATCH * BATCH  # batches are made whole, so that a digit does not depend on the blocks
-        batches = sample_batches(generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=whole)
-        pixels = np.concatenate([batch.flatten(1).float().cpu().numpy() for batch in batches])[start - whole :]
+        pixels = np.concatenate([*_draw(generator, whole, stop, options)])[start - whole :]
         yield Digits(pixels, np.arange(start, stop) % 10)
+
+
+def _placed(generator: Generator, options: MnistTableOptions) -> Generator:
+    return generator.to("cuda" if options.use_gpu else "cpu").to(memory_format=torch.channels_last)
+
+
+def _draw(generator: Generator, start: int, stop: int, options: MnistTableOptions) -> Iterator[NDArray[np.float32]]:
+    """Generated digits from number `start`, a multiple of 128, to `stop`: (b, 784) a batch."""
+    device = next(generator.parameters()).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
+        for batch in sample_batches(
+            generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=start
+        ):
+            yield batch.flatten(1).float().cpu().numpy()
 
 
 MNIST_TABLE = Table(
     name="mnist",
-    source=lambda path: MnistSource(path=path, val=0),
+    source=lambda options: MnistSource(path=options.data, val=HELD_OUT if trains_first(options.model) else 0),
     paper=MNIST,
     columns=_columns,
     load=_load,
     work=_work,
+    seconds=_seconds,
     measure=_measure,
 )

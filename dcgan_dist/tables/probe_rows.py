@@ -13,25 +13,30 @@ from tqdm import tqdm
 from dcgan_dist.data.label_draws import draw_labels
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.models.discriminator import Discriminator
-from dcgan_dist.registry.load import describe_training, is_untrained, load_discriminator, untrained_discriminator
+from dcgan_dist.registry.load import UNTRAINED, describe_training, is_untrained, load_discriminator, untrained
 from dcgan_dist.tables.extract import Extractor, Workers, extract_features, fit_to
 from dcgan_dist.tables.feature_table import FeatureTable, Rows
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Measured
 from dcgan_dist.tables.paper_tables import Figures, Row
 from dcgan_dist.tables.svm_c_grid import HeldOut, Positions, errors, fit_path
-from dcgan_dist.tables.table_options import ProbeOptions
+from dcgan_dist.tables.table_options import TRAIN, ProbeOptions, trains_first
+from dcgan_dist.tables.train_first import best_checkpoint
+from dcgan_dist.tables.work_seconds import Seconds, feature_seconds
 
 FEATURES = "features"
 
 
 def load_probed(options: ProbeOptions) -> Discriminator:
-    """The discriminator that `model` names.
+    """The discriminator that `model` names, of a run that of its best checkpoint, of train:PRESET one before training.
 
     Raises:
         InputError: there is none, or it gives no features.
     """
-    discriminator = load_discriminator(options.model, options.tracking_uri, seed=options.seed)
+    model = best_checkpoint(options.model)
+    if trains_first(model):
+        model = UNTRAINED + model.removeprefix(TRAIN)
+    discriminator = load_discriminator(model, options.tracking_uri, seed=options.seed)
     feature_dimensions(discriminator.config)
     return discriminator
 
@@ -41,6 +46,14 @@ def feature_work(options: ProbeOptions, images: int, discriminator: Discriminato
     dimensions = feature_dimensions(discriminator.config)
     size = images * dimensions * (2 if options.dtype == "float16" else 4) / 1e9
     return f"{images:,} x {dimensions} features of each discriminator, {size:.2f} GB"
+
+
+def network_seconds(
+    options: ProbeOptions, train: int, images: int, discriminator: Discriminator, networks: Sequence[str]
+) -> Seconds:
+    """What statistics of the training images and features of all take for each of these networks."""
+    statistics, features = feature_seconds(discriminator, Workers(use_gpu=options.use_gpu).device)
+    return {f"statistics and features of {name}": train * statistics + images * features for name in networks}
 
 
 class Fitted(NamedTuple):
@@ -121,7 +134,7 @@ class ProbeRows(ABC):
 
     def measure(self, discriminator: Discriminator) -> Measured:
         """The row of the discriminator, with what it was trained on, and all others."""
-        model = self.options.model
+        model = best_checkpoint(self.options.model)
         kind = "untrained" if is_untrained(model) else "DCGAN"
         ours = self.network_row(discriminator, f"{kind} discriminator + L2-SVM", "model")
         others = list(self.other_rows(discriminator))
@@ -138,7 +151,7 @@ class ProbeRows(ABC):
     def random_row(self, discriminator: Discriminator) -> Iterator[Row]:
         """The row of an untrained discriminator of the same shape, unless `model` is one."""
         if not is_untrained(self.options.model):
-            network = untrained_discriminator(discriminator.config, seed=self.options.seed)
+            network = untrained(Discriminator, discriminator.config, seed=self.options.seed)
             yield self.network_row(network, "random discriminator of the same shape", "random")
 
     def network_row(self, network: Discriminator, name: str, key: str) -> Row:

@@ -12,14 +12,17 @@ from dcgan_dist.data.stream import read_images, read_labels
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.prepare.sources.svhn import SvhnSource
-from dcgan_dist.registry.load import is_authors_folder
+from dcgan_dist.registry.load import is_authors_folder, is_untrained
 from dcgan_dist.storage.copies import local_input
+from dcgan_dist.tables.extract import Workers
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
+from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import SVHN, Row
-from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed
+from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed, network_seconds
 from dcgan_dist.tables.svm_c_grid import HeldOut, best_c, summarise
 from dcgan_dist.tables.table_options import C_GRID, SvhnTableOptions
+from dcgan_dist.tables.work_seconds import Seconds, few_seconds
 
 SMALL_IMAGES, SMALL_TEST_SHARE, SMALL_SPLITS = 946, 0.26, 5
 
@@ -119,17 +122,41 @@ def flip_kernels(discriminator: Discriminator) -> Discriminator:
     return network
 
 
+def _used(options: SvhnTableOptions, counts: dict[str, int]) -> int:
+    """Images whose features are made."""
+    return sum(counts.values()) if options.protocol == "paper" else min(SMALL_IMAGES, counts.get("train", 0))
+
+
 def _work(options: SvhnTableOptions, counts: dict[str, int], discriminator: Discriminator) -> str:
-    images = sum(counts.values()) if options.protocol == "paper" else min(SMALL_IMAGES, counts.get("train", 0))
-    return feature_work(options, images, discriminator)
+    return feature_work(options, _used(options, counts), discriminator)
+
+
+def _seconds(options: SvhnTableOptions, counts: dict[str, int], discriminator: Discriminator) -> Seconds:
+    """Features of every row, then its linear SVMs."""
+    used, device = _used(options, counts), Workers(use_gpu=options.use_gpu).device
+    networks = ["the model", *(["a random one"] if options.controls and not is_untrained(options.model) else [])]
+    seconds = network_seconds(options, min(used, counts.get("train", 0)), used, discriminator, networks)
+    rows = {name: feature_dimensions(discriminator.config) for name in networks}
+    if options.controls:
+        rows["pixels"] = 3 * discriminator.config.image_size**2
+    for name, dimensions in rows.items():
+        if options.protocol == "paper":
+            few, held_out = LABELS_PER_CLASS * 10, used - counts.get("train", 0) + SVHN_VALIDATION
+            taken = options.c_draws * few_seconds(few, SVHN_VALIDATION, dimensions, C_GRID, device)
+            taken += options.draws * few_seconds(few, held_out, dimensions, C_GRID[:1], device)
+        else:
+            taken = SMALL_SPLITS * few_seconds(used, used, dimensions, C_GRID, device)
+        seconds[f"linear SVMs of {name}"] = taken
+    return seconds
 
 
 SVHN_TABLE = Table(
     name="svhn",
-    source=lambda path: SvhnSource(path=path),
+    source=lambda options: SvhnSource(path=options.data),
     paper=SVHN,
     columns=lambda _: ("test", "validation", "train"),
     load=load_probed,
     work=_work,
+    seconds=_seconds,
     measure=lambda options, discriminator, manifest: SvhnRows(options, manifest).measure(discriminator),
 )

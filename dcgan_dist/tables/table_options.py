@@ -8,6 +8,8 @@ from dcgan_dist.cli.command_line import parse
 from dcgan_dist.cli.uri_flags import require_local
 from dcgan_dist.errors import require
 
+TRAIN = "train:"
+"""Before the name of a preset: it is trained before it is measured."""
 C_GRID = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 """Values of C, the weight of a linear SVM's loss, that the paper's protocols compare."""
 
@@ -18,16 +20,19 @@ class TableOptions:
 
     model: str
     """models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/NAME, or a path: a checkpoint, an export, a file of
-    PyTorch's DCGAN example, or the authors' arrays (docs/models.md); where a discriminator is wanted also untrained:PRESET, that
-    of a preset before training."""
+    PyTorch's DCGAN example, the authors' arrays (docs/models.md), or the folder of a run, of which the checkpoint with the
+    least Frechet distance is measured; train:PRESET, which is trained on the training images first; untrained:PRESET, a
+    discriminator before training."""
     data: str
     """What jobs/prepare_* read, or the shards that they write."""
     out: str
     """Folder for result.json and all that is kept between calls; the same command again goes on."""
     protocol: Literal["paper", "small"] = "paper"
     """paper: as published; small: fewer images, for a look within minutes, not comparable."""
+    epochs: int = 0
+    """Passes over the training images with train:PRESET; 0: as many as the preset has."""
     seed: int = 0
-    """Decides the splits, the draws of labels, and a random or untrained discriminator."""
+    """Decides the training with train:PRESET, the splits, the draws of labels, and a random or untrained discriminator."""
     cpus: int = 1
     """Processes that compute features, by Ray; 1: this one; 0: as many as the cluster has CPUs."""
     use_gpu: bool = False
@@ -39,15 +44,26 @@ class TableOptions:
     track: bool = True
     """Keep the result in MLflow too."""
     dry_run: bool = False
-    """Check model and data, print what would be done, and write nothing."""
+    """Check model and data, measure each kind of work for a second, print what would be done and how long it takes here, and
+    write nothing."""
 
     def __post_init__(self) -> None:
         require_local(self.out, "out", "the files of features there are read and written piece by piece")
         require(self.cpus >= 0 and self.seed >= 0, f"`cpus` {self.cpus} and `seed` {self.seed} must not be negative")
+        require(self.epochs >= 0, f"`epochs` {self.epochs} must not be negative")
+        require(
+            not self.epochs or trains_first(self.model),
+            f"`epochs` is for a model that is trained first, and `model` {self.model} is there already: name train:PRESET",
+        )
         if self.use_gpu:
             import torch  # late: --help loads this module
 
             require(torch.cuda.is_available(), "`use_gpu`: this machine has no GPU that torch can use; leave it out")
+
+
+def trains_first(model: str) -> bool:
+    """Whether a model is named by a preset that is to be trained."""
+    return model.startswith(TRAIN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,11 +126,13 @@ class MnistTableOptions(TableOptions):
     model: str
     """A conditional generator: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID/generator, a checkpoint or an export; or the
     folder of a run, of whose checkpoints the one is measured whose 10,000 digits have the lowest error on the last 10,000
-    training digits, which training held out."""
+    training digits, which training held out; or train:mnist28, such a run, which is trained first."""
     samples: tuple[int, ...] = ()
     """Numbers of generated digits to learn from, one column each; default 1000 10000 50000 10000000 (small: 1000 10000)."""
     mode: Literal["batch", "standing"] = "batch"
     """Batch normalisation of the generator: by the statistics of each batch of 128, as the authors sample, or standing ones."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the generator's convolutions and matrix products; bfloat16 is twice as fast where the processor has it."""
     real: bool = True
     """Also the rows learnt from the real training digits: all 60,000 and the first 50,000."""
 

@@ -55,7 +55,13 @@ def test_ray_shrinks_and_grows_a_run_and_its_batches_and_losses_stay(
     tolerance: float,
 ) -> None:
     config = soak_config(
-        STEPS, dtype=dtype, norm_group="synchronised", num_workers="1:2", resize_seconds=3.0, keep_checkpoints=1000
+        STEPS,
+        dtype=dtype,
+        engine__precision="float32",
+        norm_group="synchronised",
+        num_workers="1:2",
+        resize_seconds=3.0,
+        keep_checkpoints=1000,
     )
     written, events = tmp_path / "records", Events(config)
     written.mkdir()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -290,7 +291,56 @@ def test_a_dry_run_checks_and_writes_nothing(
     evaluate_cifar10(["--model", discriminator, "--data", cifar(tmp_path), *tail])
     evaluate_mnist(["--model", generator, "--data", mnist(tmp_path), *tail])
 
-    assert capsys.readouterr().out.count("nothing was written") == 3
+    text = capsys.readouterr().out
+    assert text.count("nothing was written") == 3
+    for work in ("linear SVMs of a random one", "K-means, 4800 centroids", "drawing 10,000,000 digits"):
+        assert re.search(rf"  \d+:\d\d:\d\d .*{work}", text), work
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_command_trains_and_measures_and_the_same_one_goes_on(
+    ray_cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out, tracking = cifar(tmp_path), tmp_path / "out", new_database(tmp_path)
+    flags = [
+        "--data",
+        data,
+        "--out",
+        str(out),
+        "--protocol",
+        "small",
+        "--tracking-uri",
+        tracking,
+        "--no-kmeans",
+        "--no-full",
+    ]
+    flags += ["--draws", "1", "--c-values", "1e-3", "--no-controls", "--model", "train:demo32"]
+
+    evaluate_cifar10([*flags, "--epochs", "1", "--dry-run"])
+    assert "training of demo32 for 1 epochs" in capsys.readouterr().out
+    assert not out.exists()
+    assert evaluate_cifar10([*flags, "--epochs", "1"]) == 0
+    trained = result(out)
+    assert evaluate_cifar10([*flags, "--epochs", "1"]) == 0
+
+    # Without test images: 1250 in whole batches of 64.
+    assert (
+        trained["row"]["deviations"][-1] == "trained on: preset demo32 on cifar10, 1,216 images, schedule both, seed 0"
+    )
+    assert trained["model"] == str(out / "runs" / "demo32")
+    assert result(out)["row"] == trained["row"]
+    assert len(list((out / "features").glob("statistics-*"))) == 1  # of the same weights
+
+
+def test_what_cannot_be_trained_for_a_table_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    digits = mnist(tmp_path)
+
+    for model, message in (("train:imagenet32", "the table needs 1 x 28 x 28"), ("train:mnist29", "mnist28")):
+        with pytest.raises(InputError, match=message):
+            fill_small(evaluate_mnist, model, digits, tmp_path / "out")
+    with pytest.raises(InputError, match="`epochs` is for a model that is trained first"):
+        fill_small(evaluate_mnist, "somewhere", digits, tmp_path / "out", "--epochs", "3")
+
     assert not (tmp_path / "out").exists()
 
 

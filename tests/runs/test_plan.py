@@ -15,11 +15,11 @@ from dcgan_dist.runs.measurement_plan import MeasurementPlan
 from dcgan_dist.runs.plan import (
     FREE_FIELDS,
     RunPlan,
+    as_recorded,
     check_same_run,
     plan_run,
     record,
     run_intervals,
-    with_recorded_measurements,
 )
 from tests.helpers.jobs import draw_rooms
 
@@ -126,11 +126,23 @@ def test_a_run_that_is_made_longer_is_measured_as_before(config: TrainConfig) ->
     recorded = json.loads(json.dumps(record(first)))
 
     assert longer.measurements != first.measurements
-    assert with_recorded_measurements(longer, recorded).measurements == first.measurements
+    assert as_recorded(longer, recorded).measurements == first.measurements
     assert "quality.share" in measurement_line(first)
     for field in ("samples", "held_out", "every"):
         with pytest.raises(InputError, match="MeasurementPlan"):
-            with_recorded_measurements(first, {"measurements": recorded["measurements"] | {field: -1}})
+            as_recorded(first, {"measurements": recorded["measurements"] | {field: -1}})
     # Versions without a bound recorded nothing, and measured every checkpoint in full.
     del recorded["measurements"]
-    assert with_recorded_measurements(first, recorded).measurements == MeasurementPlan(samples=1000, held_out=23)
+    assert as_recorded(first, recorded).measurements == MeasurementPlan(samples=1000, held_out=23)
+
+
+def test_a_run_computes_as_it_was_begun_wherever_it_goes_on(plan: RunPlan) -> None:
+    begun = dataclasses.replace(plan, precision="bfloat16")
+    recorded = json.loads(json.dumps(record(begun)))
+
+    assert as_recorded(plan, recorded).rank_config.engine.precision == "bfloat16"
+    assert (begun.name, begun.identity) == (plan.name, plan.identity)  # the machine changes no name
+    del recorded["precision"]  # of a version that decided nothing
+    assert as_recorded(plan, recorded).rank_config.engine.precision == "auto"
+    with pytest.raises(InputError, match="computed in 'int8', which is unknown"):
+        as_recorded(plan, recorded | {"precision": "int8"})

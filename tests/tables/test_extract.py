@@ -16,7 +16,7 @@ from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from dcgan_dist.presets import preset
-from dcgan_dist.registry.load import untrained_discriminator
+from dcgan_dist.registry.load import untrained
 from dcgan_dist.tables import extract
 from dcgan_dist.tables.extract import Workers, extract_features, fit_to
 from dcgan_dist.tables.features import discriminator_features
@@ -31,7 +31,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture(scope="module")
 def network() -> Discriminator:
     config = replace(preset("demo32"), "model.discriminator_width", 4).model
-    return untrained_discriminator(config, seed=0)
+    return untrained(Discriminator, config, seed=0)
 
 
 def test_statistics_and_features_are_those_of_plain_batches(

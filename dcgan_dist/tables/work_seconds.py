@@ -1,0 +1,143 @@
+"""How long the work of a table takes on this machine, from a few seconds of each kind of it; writes nothing."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dcgan_dist.config import TrainConfig
+from dcgan_dist.models.discriminator import Discriminator
+from dcgan_dist.models.pixel_ranges import from_uint8
+from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.tables.feature_table import rows_per_part
+from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features
+from dcgan_dist.tables.linear_probe import RANK
+from dcgan_dist.tables.nearest_error import NearestError
+from dcgan_dist.tables.patch_features import ITERATIONS, PATCH, PATCHES, PatchFeatures
+from dcgan_dist.training.engine import set_arithmetic
+from dcgan_dist.training.gan import gan_step
+from dcgan_dist.training.players import build_players
+
+Seconds = dict[str, float]
+"""By what is done."""
+
+PASSES, PASSES_GROWTH, FINAL_PASSES = 28, 0.35, 20
+"""Passes at C 1e-4, and the power of C that they grow by."""
+RUN_START = 45.0
+"""Seconds in which a run starts Ray, writes its checkpoints and registers its networks, measured on two cores."""
+BLOCK = 2048
+"""Digits of a probe of the nearest neighbour search."""
+
+
+def seconds_per_call(work: Callable[[], object], *, least: float = 0.5) -> float:
+    """Mean of the calls of `least` seconds, after one that does not count."""
+    work()
+    began, calls = time.perf_counter(), 0
+    while (passed := time.perf_counter() - began) < least or not calls:
+        work()
+        calls += 1
+    return passed / calls
+
+
+def training_seconds(config: TrainConfig, images: int) -> float:
+    """A run on one rank that may use all cores, without the reading of its shards, which goes on beside it."""
+    device = torch.device("cuda" if config.use_gpu else "cpu")
+    set_arithmetic(config, device)
+    players = build_players(config, device=device)
+    size, model = config.data.batch_size, config.model
+    step = gan_step(config, players, rows=list(range(size)), world_size=1, steps_per_epoch=1_000_000)
+    labels = torch.arange(size) % model.classes if model.classes else None
+    batch = _noise(size, model.image_channels, model.image_size), labels
+    numbers = iter(range(1_000_000))  # an alternating schedule takes its two steps in turn
+
+    def two_steps() -> None:
+        for _ in range(2):
+            next(iter(step(next(numbers), batch).values())).item()  # waits for the device
+
+    return RUN_START + (1 + config.quality.share) * config.epochs * images * seconds_per_call(two_steps) / (2 * size)
+
+
+def digit_seconds(draw: Callable[[int], NDArray[np.float32]]) -> tuple[float, float]:
+    """Seconds to draw a digit, and to compare one with another in the search for the nearest.
+
+    Args:
+        draw: so many digits, (n, 784) in [0, 1].
+    """
+    each = seconds_per_call(lambda: draw(512)) / 512
+    queries, *blocks = np.split(draw(3 * BLOCK), 3)
+    classes = np.arange(BLOCK) % 10
+    nearest = NearestError(queries, classes)
+    nearest.add(blocks[0], classes)  # the first block has none before it, and is compared at length
+    return each, seconds_per_call(lambda: nearest.add(blocks[1], classes)) / BLOCK**2
+
+
+def feature_seconds(discriminator: Discriminator, device: torch.device) -> tuple[float, float]:
+    """Seconds of an image's part in the statistics, and of its features."""
+    network, config = discriminator.to(device), discriminator.config
+    images = _noise(STATISTICS_BATCH, config.image_channels, config.image_size)
+    pixels = from_uint8(images.to(device), config.output).to(next(network.parameters()).dtype)
+    statistics = seconds_per_call(lambda: restandardise(network, [(pixels,)]))
+    features = seconds_per_call(lambda: discriminator_features(network, images).cpu())
+    return statistics / len(images), features / len(images)
+
+
+def patch_seconds(centroids: int, device: torch.device) -> tuple[float, float]:
+    """Seconds to learn so many centroids of patches, and of an image's features by them."""
+    dimensions = 3 * PATCH**2
+    features = PatchFeatures(
+        *(torch.rand(*s) for s in ((dimensions,), (dimensions, dimensions), (centroids, dimensions)))
+    )
+    features.to(device)
+    images = _noise(4, 3, 32).to(device)
+    learning = product_seconds(2 * ITERATIONS * PATCHES * centroids * dimensions, torch.float32, torch.device("cpu"))
+    return learning, seconds_per_call(lambda: features(images).cpu()) / len(images)
+
+
+def pass_seconds(rows: int, dimensions: int, columns: int, device: torch.device) -> float:
+    """One pass over rows of features, stored as float16: the scores of so many columns, and the sums by them."""
+    count = rows_per_part(dimensions)
+    stored = torch.rand(count, dimensions).half()
+    weights = torch.rand(dimensions, columns, device=device)
+
+    def one_pass() -> Tensor:
+        block = stored.to(device).float()
+        return block.T @ (block @ weights)
+
+    return seconds_per_call(one_pass) * rows / count
+
+
+def few_seconds(rows: int, held_out: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:
+    """A linear SVM for each C on rows fewer than their features: their products, passes over a triangular factor, errors."""
+    gram = product_seconds(2 * rows * rows * dimensions, torch.float32, device)
+    square = product_seconds(2 * rows * rows * (rows / 6 + 2 * RANK), torch.float64, device)
+    factor = torch.rand(rows, rows, dtype=torch.float64, device=device)
+    columns = torch.rand(rows, 10, dtype=torch.float64, device=device)
+    one_pass = seconds_per_call(lambda: (factor.T @ (factor @ columns)).sum().item())
+    errors = pass_seconds(rows + held_out, dimensions, 10 * len(cs), device)
+    return gram + square + one_pass * sum(map(_passes, cs)) + errors
+
+
+def full_seconds(rows: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:
+    """A linear SVM for each C on many rows, then one more for the C that was chosen."""
+    passes = sum(map(_passes, cs)) + FINAL_PASSES
+    return passes * pass_seconds(rows, dimensions, 10, device) + pass_seconds(rows, dimensions, RANK, device)
+
+
+def _passes(c: float) -> float:
+    """Passes over the rows until a linear SVM on a discriminator's features is solved to the tolerance of the tables."""
+    return PASSES * (c / 1e-4) ** PASSES_GROWTH
+
+
+def product_seconds(flops: float, dtype: torch.dtype, device: torch.device) -> float:
+    """Matrix products of so many operations."""
+    a = torch.rand(1024, 1024, dtype=dtype, device=device)
+    return seconds_per_call(lambda: (a @ a).sum().item()) * flops / (2 * 1024**3)
+
+
+def _noise(n: int, channels: int, size: int) -> Tensor:
+    return torch.randint(
+        0, 256, (n, channels, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
