@@ -25,6 +25,9 @@ CURVE_POINTS = 9
 EXPERIMENT = "deduplication"
 KEEP_NAME, REPORT_NAME, PICTURE_NAME = "keep_list.json", "report.html", "removed.jpg"
 
+LARGEST_FILE = 256 << 20
+"""Bytes of a file that MLflow keeps too: at three million images pairs.csv is 1.5 GB, and copying it takes longer than the choice."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -138,14 +141,20 @@ def _figures(result: dict[str, Any]) -> str:
 def record(options: DedupOptions, result: dict[str, Any]) -> str:
     """A finished run with figures and files on the tracking server; returns its id."""
     params = {name: result[name] for name in ("codes", "radius", "coder", "threshold")}
-    run = TrackedRun.create(options.tracking_uri, EXPERIMENT, options.folder.name, params, environment_tags())
+    tags = environment_tags() | {"out": str(options.folder)}
+    run = TrackedRun.create(options.tracking_uri, EXPERIMENT, options.folder.name, params, tags)
     figures = {name: value for name, value in result.items() if isinstance(value, int)}
     for flip, test in result["false_discovery"].items():
         figures |= {f"false_discovery/{flip}/{name}": value for name, value in test.items()}
     figures |= {f"entropy/{name}": value for name, value in result["entropy"].items()}
     run.log_metrics({name: float(value) for name, value in figures.items()}, images_seen=result["images"])
-    for name in (REPORT_NAME, KEEP_NAME, PAIRS_NAME):
-        run.log_artifact(options.folder / name)
+    for path in (options.folder / name for name in (REPORT_NAME, KEEP_NAME, PAIRS_NAME)):
+        if path.stat().st_size <= LARGEST_FILE:
+            run.log_artifact(path)
+        else:
+            _log.info(
+                "%s is %.1f GB and stays there alone: MLflow's tag `out` says where", path, path.stat().st_size / 1e9
+            )
     run.log_dict(result, RESULT_NAME)
     run.finish("FINISHED")
     return run.run_id

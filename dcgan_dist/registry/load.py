@@ -30,7 +30,7 @@ UNTRAINED = "untrained:"
 """Before the name of a preset: its discriminator as it is before training."""
 
 
-def load_generator(model: str, tracking_uri: str = "") -> Generator:
+def load_generator(model: str, tracking_uri: str = "", *, standing: bool = True) -> Generator:
     """A generator in eval mode with standing statistics, on the CPU.
 
     >>> import torch
@@ -45,6 +45,7 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
             SVHN. These arrays, and a checkpoint in the middle of a run, have no standing statistics: they are then
             measured over 100 batches of 128 z of a fixed seed, once, and kept in the user's cache.
         tracking_uri: where the registry is; empty: $MLFLOW_TRACKING_URI or the default storage's database.
+        standing: whether statistics that are not there are measured; without them only `mode="batch"` draws images.
 
     Raises:
         InputError: no such model, not a generator, damaged, or no answer.
@@ -56,7 +57,8 @@ def load_generator(model: str, tracking_uri: str = "") -> Generator:
         return load_registered(model, absolute_tracking_uri(tracking_uri), Generator)
     with local_input(model, "model") as path:
         generator = _from_path(path, Generator, ("generator_ema", "generator"))
-    return generator.eval() if has_standing_statistics(generator) else with_standing_statistics(generator)
+    measured = not standing or has_standing_statistics(generator)
+    return generator.eval() if measured else with_standing_statistics(generator)
 
 
 def load_discriminator(model: str, tracking_uri: str = "", *, seed: int = 0) -> Discriminator:

@@ -15,7 +15,7 @@ from dcgan_dist.runs.estimate import describe, measurement_line
 from dcgan_dist.runs.outcome import send_unsent, summary
 from dcgan_dist.runs.plan import RunPlan, as_recorded, check_same_run, plan_run, record
 from dcgan_dist.runs.probe import plan_with_probe
-from dcgan_dist.runs.rank_precision import decide_precision
+from dcgan_dist.runs.rank_precision import decide_precision, nodes_are_fast
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
@@ -69,7 +69,11 @@ def run_training(config: TrainConfig) -> int:
     with folder.heartbeat(config.heartbeat_seconds):
         folder.waiting(lambda: finished_result(plan, folder))  # again: another start of this name may have come first
         before = folder.waiting(lambda: folder.read_json("run.json"))
-        plan = as_recorded(plan, before) if before else dataclasses.replace(plan, precision=decide_precision(config))
+        if before:
+            plan = as_recorded(plan, before)
+        else:
+            plan = dataclasses.replace(plan, precision=decide_precision(config, nodes_are_fast))
+        _log.info("ranks compute in %s", plan.precision or "the precision of their device")
         _log.info("quality: %s", measurement_line(plan))
         run = open_tracked_run(plan, before)
         recorded = record(plan, run_id=run.run_id, tracking_uri=config.tracking_uri)

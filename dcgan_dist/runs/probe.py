@@ -19,7 +19,7 @@ from dcgan_dist.errors import InputError, require
 from dcgan_dist.runs.estimate import describe, outlook
 from dcgan_dist.runs.plan import RunPlan, plan_run, run_batches
 from dcgan_dist.runs.rank import set_up_process
-from dcgan_dist.runs.rank_precision import decide_precision
+from dcgan_dist.runs.rank_precision import decide_precision, nodes_are_fast
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
 
@@ -60,7 +60,7 @@ def plan_with_probe(plan: RunPlan) -> int:
     single = plan_run(one_rank(config))
     join_cluster(verbose=config.verbose)
     wait_for_ranks(single.config)
-    single = dataclasses.replace(single, precision=decide_precision(config))
+    single = dataclasses.replace(single, precision=decide_precision(config, nodes_are_fast))
     task = ray.remote(probe_rank).options(num_cpus=wanted["CPU"], num_gpus=wanted.get("GPU", 0))
     try:
         probe: Probe = ray.get(task.remote(single, ranks_on_node(ranks, wanted, ray.nodes())))

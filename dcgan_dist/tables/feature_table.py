@@ -22,6 +22,8 @@ from dcgan_dist.tables.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20
 """Size of a part as float32, the form in which it is computed with; bounds the memory of whoever reads the table."""
+BLOCK_BYTES = 2 << 20
+"""Size as float32 of the rows that are computed with at once: they stay in the cache from their reading to their sums."""
 SCALE_FLOOR = 1e-2
 """Added to the variance where columns are standardised: a feature that never changes is no signal."""
 
@@ -126,12 +128,14 @@ class FeatureTable:
         return out
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
+        size = max(1, BLOCK_BYTES // (4 * self.dimensions))
         if positions is None:
-            for number in self.parts:
-                yield self._floats(self._open(number))
+            for part in map(self._open, self.parts):
+                for first in range(0, len(part), size):
+                    yield self._floats(part[first : first + size])
         else:
             for first in range(0, len(positions), self.part_rows):
-                yield self.take(positions[first : first + self.part_rows])
+                yield from self.take(positions[first : first + self.part_rows]).split(size)
 
     def standardised(self) -> tuple[Tensor, Tensor]:
         """Mean and scale of every feature over all rows, for `mean` and `scale` of this and of other tables."""

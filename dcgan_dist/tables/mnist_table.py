@@ -60,7 +60,7 @@ def _load(options: MnistTableOptions) -> Generator:
     if trains_first(options.model):
         config = preset(options.model.removeprefix(TRAIN)).model
         return _of_digits(untrained(Generator, config, seed=options.seed))
-    return _load_digits_generator(next(iter(_checkpoints(options)), options.model), options.tracking_uri)
+    return _load_digits_generator(next(iter(_checkpoints(options)), options.model), options)
 
 
 def _checkpoints(options: MnistTableOptions) -> list[str]:
@@ -68,8 +68,8 @@ def _checkpoints(options: MnistTableOptions) -> list[str]:
     return sorted(str(path.parent) for path in Path(options.model).glob("checkpoint_*/checkpoint.json"))
 
 
-def _load_digits_generator(model: str, tracking_uri: str) -> Generator:
-    return _of_digits(load_generator(model, tracking_uri))
+def _load_digits_generator(model: str, options: MnistTableOptions) -> Generator:
+    return _of_digits(load_generator(model, options.tracking_uri, standing=options.mode == "standing"))
 
 
 def _of_digits(generator: Generator) -> Generator:
@@ -132,7 +132,7 @@ def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifes
         model = min(errors, key=lambda name: errors[name])  # of equal ones the earliest
         chosen = (f"the best of {len(errors)} checkpoints by held-out training digits, {errors[model]:.2f} % error",)
         details |= {"checkpoint": model, "validation_error_by_checkpoint": errors}
-        generator = _load_digits_generator(model, options.tracking_uri)
+        generator = _load_digits_generator(model, options)
     figures = _generated_errors(options, generator, manifest, test)
     ours = Row(
         name="DCGAN",
@@ -197,7 +197,7 @@ def _validation_errors(options: MnistTableOptions, checkpoints: list[str], train
     errors = {}
     for model in tqdm(checkpoints, desc="checkpoints", unit="checkpoint"):
         nearest = NearestError(train.pixels[-held_out:], train.classes[-held_out:])
-        generator = _load_digits_generator(model, options.tracking_uri)
+        generator = _load_digits_generator(model, options)
         for block in _blocks(generator, 0, (VALIDATION_SAMPLES[options.protocol],), options):
             nearest.add(*block)
         errors[model] = nearest.percent()

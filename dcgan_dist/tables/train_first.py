@@ -1,9 +1,10 @@
 """A table from data to row by one command: a model that is trained first, and which of its checkpoints is measured."""
 
 import dataclasses
+import math
 from pathlib import Path
 
-from dcgan_dist.config import TrainConfig
+from dcgan_dist.config import OptimizerConfig, TrainConfig
 from dcgan_dist.data.shards.schema import Manifest
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
@@ -17,25 +18,36 @@ KEPT = 12
 
 
 def training_config(options: TableOptions, dataset: str, shards: str) -> TrainConfig:
-    """The run that `model`, train:PRESET, stands for: the preset's own but for its length, in `out`.
+    """The run that `model`, train:PRESET, stands for: the preset's own in `out`, its learning rates over other `epochs` in proportion.
 
     Raises:
         InputError: no such preset.
     """
     config = preset(options.model.removeprefix(TRAIN))
+    epochs = options.epochs or config.epochs
     return dataclasses.replace(
         config,
         dataset=dataset,
         shards=shards,
         storage=str(Path(options.out) / RUNS),
-        run_name=config.preset,
-        epochs=options.epochs or config.epochs,
+        run_name=f"{config.preset}-{epochs}",
+        epochs=epochs,
+        optimizer_g=_over(config.optimizer_g, epochs / config.epochs),
+        optimizer_d=_over(config.optimizer_d, epochs / config.epochs),
         keep_checkpoints=KEPT,
         seed=options.seed,
         use_gpu=options.use_gpu,
         tracking_uri=options.tracking_uri,
         experiment=options.experiment,
     )
+
+
+def _over(optimizer: OptimizerConfig, share: float) -> OptimizerConfig:
+    """The same fall of the learning rate in a run of another length."""
+    if not optimizer.decay_epochs:
+        return optimizer
+    constant, decay = (math.ceil(share * epochs) for epochs in (optimizer.constant_epochs, optimizer.decay_epochs))
+    return dataclasses.replace(optimizer, constant_epochs=constant, decay_epochs=decay)
 
 
 def train_first(options: TableOptions, dataset: str, manifest: Manifest) -> tuple[int, str]:

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dcgan_dist.config import TrainConfig
+from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
+from dcgan_dist.runs.rank_precision import decide_precision, fast_bfloat16
 from dcgan_dist.tables.feature_table import rows_per_part
 from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features
 from dcgan_dist.tables.linear_probe import RANK
@@ -45,6 +46,7 @@ def seconds_per_call(work: Callable[[], object], *, least: float = 0.5) -> float
 def training_seconds(config: TrainConfig, images: int) -> float:
     """A run on one rank that may use all cores, without the reading of its shards, which goes on beside it."""
     device = torch.device("cuda" if config.use_gpu else "cpu")
+    config = replace(config, "engine.precision", decide_precision(config, fast_bfloat16))
     set_arithmetic(config, device)
     players = build_players(config, device=device)
     size, model = config.data.batch_size, config.model
