@@ -141,7 +141,7 @@ def test_what_has_no_python_in_it_is_in_the_wheel_and_benchmarks_are_not(install
     code = (
         "import importlib.util as u, pathlib, dcgan_dist\n"
         "folder = pathlib.Path(dcgan_dist.__file__).parent\n"
-        "for name in ('py.typed', 'neighbors/hamming.cpp', 'similarity/pair_scores.cpp', 'explore/annotate.html', 'cli/prices.yaml'):\n"
+        "for name in ('py.typed', 'neighbors/hamming.cpp', 'similarity/pair_scores.cpp', 'tables/row_products.cpp', 'explore/annotate.html', 'cli/prices.yaml'):\n"
         "    assert (folder / name).is_file(), name\n"
         "assert u.find_spec('dcgan_dist.bench') is None\n"
     )

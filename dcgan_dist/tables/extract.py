@@ -22,7 +22,7 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.layers import BatchNorm
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
-from dcgan_dist.tables.feature_table import FeatureTable, read_or_removed, rows_per_part, written_whole
+from dcgan_dist.tables.feature_table import PART_BYTES, FeatureTable, read_or_removed, rows_of, written_whole
 from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features, feature_dimensions
 from dcgan_dist.tables.linear_probe import NOT_FINITE
 
@@ -171,7 +171,7 @@ def extract_features(
         folder=folder / f"features-{identity[:16]}",
         rows=rows,
         dimensions=extractor.dimensions,
-        part_rows=rows_per_part(extractor.dimensions),
+        part_rows=rows_of(extractor.dimensions, PART_BYTES),
     )
     missing = table.missing_parts()
     with progress_bar(rows, f"features of {extractor.name}") as bar:

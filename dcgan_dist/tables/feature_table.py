@@ -22,8 +22,8 @@ from dcgan_dist.tables.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20
 """Size of a part as float32, the form in which it is computed with; bounds the memory of whoever reads the table."""
-BLOCK_BYTES = 2 << 20
-"""Size as float32 of the rows that are computed with at once: they stay in the cache from their reading to their sums."""
+BLOCK_BYTES = 16 << 20
+"""Size as float32 of the rows that are multiplied at once: they are in the cache between their scores and their sums."""
 SCALE_FLOOR = 1e-2
 """Added to the variance where columns are standardised: a feature that never changes is no signal."""
 
@@ -43,7 +43,7 @@ class Rows(Protocol):
         ...
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
-        """All rows in order, or those at positions, a bounded number at a time."""
+        """All rows in order, or those at positions, a bounded number at a time, as they are stored: float16 or float32."""
         ...
 
 
@@ -66,7 +66,9 @@ class MemoryRows:
         return self.values[torch.from_numpy(positions)]
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
-        yield from (self.values if positions is None else self.take(positions)).split(rows_per_part(self.dimensions))
+        yield from (self.values if positions is None else self.take(positions)).split(
+            rows_of(self.dimensions, BLOCK_BYTES)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,18 +126,18 @@ class FeatureTable:
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             inside = positions[rows] - self.part_range(int(number)).start
-            out[torch.from_numpy(rows)] = self._floats(self._open(int(number))[inside])
+            out[torch.from_numpy(rows)] = self._scaled(torch.from_numpy(self._open(int(number))[inside]).float())
         return out
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
-        size = max(1, BLOCK_BYTES // (4 * self.dimensions))
+        count = rows_of(self.dimensions, BLOCK_BYTES)
         if positions is None:
             for part in map(self._open, self.parts):
-                for first in range(0, len(part), size):
-                    yield self._floats(part[first : first + size])
+                for first in range(0, len(part), count):
+                    yield self._scaled(torch.from_numpy(part[first : first + count]))
         else:
             for first in range(0, len(positions), self.part_rows):
-                yield from self.take(positions[first : first + self.part_rows]).split(size)
+                yield from self.take(positions[first : first + self.part_rows]).split(count)
 
     def standardised(self) -> tuple[Tensor, Tensor]:
         """Mean and scale of every feature over all rows, for `mean` and `scale` of this and of other tables."""
@@ -150,7 +152,7 @@ class FeatureTable:
     def _open(self, number: int) -> NDArray[Any]:
         path, shape = self.part(number), (len(self.part_range(number)), self.dimensions)
         with read_or_removed(path):
-            part = np.load(path, mmap_mode="r", allow_pickle=False)
+            part = np.load(path, mmap_mode="c", allow_pickle=False)  # nothing is changed, but torch wants what could be
         require(
             part.shape == shape and part.dtype.kind == "f",
             f"{path} holds {part.dtype} {part.shape} and this discriminator's features are floats {shape}: it belongs to "
@@ -158,16 +160,15 @@ class FeatureTable:
         )
         return part
 
-    def _floats(self, stored: NDArray[Any]) -> Tensor:
-        rows = torch.from_numpy(np.array(stored)).float()
+    def _scaled(self, rows: Tensor) -> Tensor:
         if self.mean is not None and self.scale is not None:
-            rows = (rows - self.mean) / self.scale
+            rows = (rows.float() - self.mean) / self.scale
         return rows
 
 
-def rows_per_part(dimensions: int) -> int:
-    """Rows that are read at once."""
-    return max(1, PART_BYTES // (4 * dimensions))
+def rows_of(dimensions: int, size: int) -> int:
+    """Rows of float32 that are so many bytes, at least one."""
+    return max(1, size // (4 * dimensions))
 
 
 @contextmanager

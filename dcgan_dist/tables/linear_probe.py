@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dcgan_dist.errors import require
 from dcgan_dist.tables.nystroem import Nystroem
+from dcgan_dist.tables.row_products import add_rows, as_stored, score_rows
 
 Blocks = Callable[[], Iterator[Tensor]]
 """Gives the rows again from the start, a block (b, d) of floats at a time, on the device that is computed on."""
@@ -58,27 +59,36 @@ class _Rows:
         self.passes += 1
         start = 0
         for block in self.blocks():
-            yield block.to(self.dtype), slice(start, start + len(block))
+            yield as_stored(block, self.dtype), slice(start, start + len(block))
             start += len(block)
 
-    def scores(self, block: Tensor, w: Tensor) -> Tensor:
-        return block @ w if self.plain else torch.addmm(w[-1], block, w[:-1])
-
-    def sum(self, block: Tensor, r: Tensor) -> Tensor:
-        product = block.T @ r
-        return product if self.plain else torch.cat([product, r.sum(0, keepdim=True)])
-
-    def gradient(self, r: Tensor) -> Tensor:
-        """(d + 1, k): the sum of the rows, each times its r."""
-        return sum((self.sum(block, r[rows]) for block, rows in self.walk()), start=torch.zeros((), device=r.device))
+    def gradient(self, w: Tensor, r: Tensor) -> Tensor:
+        """(d + 1, k), as w: the sum of the rows, each times its r."""
+        sums = torch.zeros_like(self._columns(w))
+        for block, rows in self.walk():
+            add_rows(sums, block, r[rows])
+        return self._with_intercept(sums, r)
 
     def through(self, w: Tensor, weigh: Callable[[Tensor, slice], Tensor]) -> tuple[Tensor, Tensor]:
         """Scores (n, k) of w, and the sum (d + 1, m) of the rows, each times what `weigh` makes of its scores; one pass."""
-        scores, total = [], torch.zeros((), device=w.device)
+        columns, scores, factors = self._columns(w), [], []
+        sums: Tensor | None = None
         for block, rows in self.walk():
-            scores.append(self.scores(block, w))
-            total = total + self.sum(block, weigh(scores[-1], rows))
-        return torch.cat(scores), total
+            scores.append(score_rows(block, columns) + (0 if self.plain else w[-1]))
+            factors.append(weigh(scores[-1], rows))
+            if sums is None:
+                sums = columns.new_zeros(factors[-1].shape[1], columns.shape[1])
+            add_rows(sums, block, factors[-1])
+        assert sums is not None
+        return torch.cat(scores), self._with_intercept(sums, torch.cat(factors))
+
+    def _columns(self, w: Tensor) -> Tensor:
+        """(k, d), contiguous, without the intercept."""
+        return (w if self.plain else w[:-1]).T.contiguous()
+
+    def _with_intercept(self, sums: Tensor, factors: Tensor) -> Tensor:
+        """Sums (k, d) as w (d + 1, k)."""
+        return sums.T if self.plain else torch.cat([sums.T, factors.sum(0, keepdim=True)])
 
     def sketch(self, like: Tensor, rank: int = RANK) -> Nystroem:
         """What preconditions every problem on these rows; `like` has the shape (d + 1, any), precision and device of w."""
@@ -236,7 +246,7 @@ class _Problem:
             size = size.to(w.dtype)
             w, scores = w + size * direction, scores + size * along
             value = self._value(w, scores)
-            pulled = rows.gradient(self._pulls(scores, slice(None)))
+            pulled = rows.gradient(w, self._pulls(scores, slice(None)))
         return w, False
 
     def _pulls(self, scores: Tensor, at: slice) -> Tensor:

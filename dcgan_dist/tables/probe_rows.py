@@ -140,7 +140,8 @@ class ProbeRows(ABC):
         others = list(self.other_rows(discriminator))
         training = describe_training(model)
         ours.details["trained_on"] = training
-        ours = dataclasses.replace(ours, deviations=(*ours.deviations, f"trained on: {training}"))
+        choice = () if model == self.options.model else ("of the run the checkpoint with the least Frechet distance",)
+        ours = dataclasses.replace(ours, deviations=(*ours.deviations, *choice, f"trained on: {training}"))
         images = {"train": len(self.labels), "test": len(self.test_labels)}
         details = {
             "data": {"manifest_hash": self.manifest.hash, "images": images},

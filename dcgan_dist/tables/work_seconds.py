@@ -13,11 +13,12 @@ from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.runs.rank_precision import decide_precision, fast_bfloat16
-from dcgan_dist.tables.feature_table import rows_per_part
+from dcgan_dist.tables.feature_table import BLOCK_BYTES, rows_of
 from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features
 from dcgan_dist.tables.linear_probe import RANK
 from dcgan_dist.tables.nearest_error import NearestError
 from dcgan_dist.tables.patch_features import ITERATIONS, PATCH, PATCHES, PatchFeatures
+from dcgan_dist.tables.row_products import add_rows, as_stored, score_rows
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
@@ -100,15 +101,16 @@ def patch_seconds(centroids: int, device: torch.device) -> tuple[float, float]:
 
 def pass_seconds(rows: int, dimensions: int, columns: int, device: torch.device) -> float:
     """One pass over rows of features, stored as float16: the scores of so many columns, and the sums by them."""
-    count = rows_per_part(dimensions)
-    stored = torch.rand(count, dimensions).half()
-    weights = torch.rand(dimensions, columns, device=device)
+    stored = torch.rand(rows_of(dimensions, BLOCK_BYTES), dimensions).half().to(device)
+    weights = torch.rand(columns, dimensions, device=device)
+    sums = torch.zeros_like(weights)
 
-    def one_pass() -> Tensor:
-        block = stored.to(device).float()
-        return block.T @ (block @ weights)
+    def one_pass() -> None:
+        block = as_stored(stored, torch.float32)
+        add_rows(sums, block, score_rows(block, weights))
+        sums[0, 0].item()  # waits for the device
 
-    return seconds_per_call(one_pass) * rows / count
+    return seconds_per_call(one_pass) * rows / len(stored)
 
 
 def few_seconds(rows: int, held_out: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:

@@ -50,7 +50,7 @@ def test_statistics_and_features_are_those_of_plain_batches(
 def test_processes_on_ray_give_the_same_features_as_one(
     rooms: Manifest, network: Discriminator, tmp_path: Path, ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "rows_per_part", lambda _: 100)
+    monkeypatch.setattr(extract, "rows_of", lambda *_: 100)
     tables = []
     for count in (1, 2):
         workers, folder = Workers(count=count, dtype="float32"), tmp_path / str(count)
@@ -75,7 +75,7 @@ def test_half_precision_files_hold_three_digits(rooms: Manifest, network: Discri
 def test_a_part_that_is_missing_is_made_again_and_the_others_are_kept(
     rooms: Manifest, network: Discriminator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "rows_per_part", lambda _: 100)
+    monkeypatch.setattr(extract, "rows_of", lambda *_: 100)
     extractor = fit_to(network, rooms, tmp_path, Workers(), name="test")
     table = extract_features(extractor, rooms, tmp_path, Workers())
     before = table.take(np.arange(300))
