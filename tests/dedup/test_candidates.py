@@ -70,12 +70,12 @@ def test_stripes_that_were_searched_are_not_searched_again_whatever_the_plan_say
         searched.append(stripe)
         return search_stripe(shared, stripe)
 
-    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-5)
+    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-6)  # some stripes on any processor
     monkeypatch.setattr(candidates, "_search_stripe", interrupted)
     with pytest.raises(KeyboardInterrupt):
         found([search], tmp_path, ordered=True)
     before = list(searched)
-    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-6)
+    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-7)
     monkeypatch.setattr(candidates, "_search_stripe", lambda *task: searched.append(task[1]) or search_stripe(*task))
     (tmp_path / before[0].file).write_bytes(b"torn")
 

@@ -30,6 +30,7 @@ from tests.helpers.training_job import TrainingJob
 from tests.storage.store_faults import Place, store
 
 SMALL = {
+    "engine.precision": "float32",  # as the steps without a cluster that a run is compared with
     "model.generator_width": 8,
     "model.discriminator_width": 8,
     "data.batch_size": 16,
