@@ -1,4 +1,4 @@
-// Products of many long rows with few columns, which libraries for matrix products do at a twentieth of their speed: the rows are
+// Products of many long rows with few columns, for which libraries of matrix products are slow: the rows are
 // read as they are stored, float16 or float32, and converted in registers.
 
 #include <cstdint>
