@@ -162,6 +162,17 @@ def read_images(
     return torch.from_numpy(images)
 
 
+def refuse_bad_sample(bad: BadSample) -> None:
+    """For `read_images` where another image may not stand in, as labels are read beside the images.
+
+    Raises:
+        InputError: always; it names the sample.
+    """
+    raise InputError(
+        f"a sample cannot be used, {bad}: run the job `inspect_shards`, and copy or prepare that shard again"
+    )
+
+
 def read_labels(manifest: Manifest) -> torch.Tensor:
     """Class number of every sample of a manifest: (n,) int64, -1 where it has none."""
     return torch.from_numpy(np.concatenate([index.labels for index in _indexes(manifest)]))

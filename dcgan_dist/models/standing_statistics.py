@@ -33,9 +33,8 @@ def restandardise(network: Network, batches: Iterable[tuple[Tensor | None, ...]]
 
     def add(norm: nn.Module, inputs: tuple[Tensor]) -> None:
         assert isinstance(norm, BatchNorm)
-        x = inputs[0].double()
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        mean, variance = x.mean(axes), x.var(axes, correction=0)
+        # What training would store: sums in float64 on CPUs, in one walk, not in a float64 copy of the map.
+        mean, variance = (statistic.double() for statistic in torch.batch_norm_update_stats(inputs[0], None, None, 0.0))
         if norm in sums:
             mean, variance = mean + sums[norm][0], variance + sums[norm][1]
         sums[norm] = mean, variance

@@ -21,7 +21,7 @@ from dcgan_dist.data.label_draws import (
 )
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME
-from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.data.stream import read_images, read_labels, refuse_bad_sample
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.storage.uri import is_uri
@@ -158,7 +158,9 @@ def read_splits(path: str) -> dict[str, LabelledImages]:
     splits = {}
     for name in manifest.splits:
         split = manifest.split(name)
-        images = read_images(split, split.samples, image_size=IMAGE_SIZE, image_channels=3)
+        images = read_images(
+            split, split.samples, image_size=IMAGE_SIZE, image_channels=3, on_bad_sample=refuse_bad_sample
+        )
         splits[name] = LabelledImages(images.numpy(), read_labels(split).numpy().astype(np.int64))
     return splits
 

@@ -1,20 +1,21 @@
 """The CIFAR-10 table: accuracy of a linear SVM on a discriminator's features, with all labels and with 400 per class."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from dcgan_dist.data.label_draws import check_labels, validation_split
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.data.stream import read_images, read_labels, refuse_bad_sample
 from dcgan_dist.errors import require
+from dcgan_dist.files import content_hash
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.prepare.sources.cifar10 import Cifar10Source
 from dcgan_dist.registry.load import is_untrained
-from dcgan_dist.tables.extract import Workers
-from dcgan_dist.tables.feature_table import Rows
+from dcgan_dist.tables.extract import Workers, check_fits
+from dcgan_dist.tables.feature_table import Rows, read_or_removed, written_whole
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Table
 from dcgan_dist.tables.paper_tables import CIFAR10, Figures, Row
@@ -22,6 +23,7 @@ from dcgan_dist.tables.patch_features import PatchFeatures
 from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed, network_seconds
 from dcgan_dist.tables.svm_c_grid import HeldOut, best_c, errors, fit_path, summarise
 from dcgan_dist.tables.table_options import C_GRID, Cifar10TableOptions
+from dcgan_dist.tables.train_first import best_checkpoint
 from dcgan_dist.tables.work_seconds import Seconds, few_seconds, full_seconds, patch_seconds
 
 SAMPLES = {"train": 50_000, "test": 10_000}
@@ -97,15 +99,26 @@ class Cifar10Rows(ProbeRows):
 
     def _patch_row(self, centroids: int) -> Row:
         """The row of one layer of K-means on patches."""
-        images = read_images(
-            self.train, np.arange(min(PATCH_IMAGES, len(self.labels))), image_size=self.manifest.image_size
-        )
-        options = self.options
-        train, test = self.extract(PatchFeatures.learn(images, centroids, seed=options.seed, use_gpu=options.use_gpu))
+        train, test = self.extract(self._patch_features(centroids))
         assert test is not None
-        mean, scale = train.standardised()
-        train, test = (dataclasses.replace(table, mean=mean, scale=scale) for table in (train, test))
+        statistics = train.mean_and_scale()
+        train, test = (table.standardised(*statistics) for table in (train, test))
         return self.row(f"1 layer K-means, {centroids} centroids", "kmeans", train, test)
+
+    def _patch_features(self, centroids: int) -> PatchFeatures:
+        """Learnt once; what was learnt lies in the folder of the features."""
+        options, count = self.options, min(PATCH_IMAGES, len(self.labels))
+        identity = content_hash(["centroids", self.train.hash, count, centroids, options.seed])
+        path = self.folder / f"centroids-{identity[:16]}.npz"
+        if not path.is_file():
+            images = read_images(
+                self.train, np.arange(count), image_size=self.train.image_size, on_bad_sample=refuse_bad_sample
+            )
+            learnt = PatchFeatures.learn(images, centroids, seed=options.seed, use_gpu=options.use_gpu)
+            with written_whole(path) as file:
+                np.savez(file, mean=learnt.mean, whitening=learnt.whitening, centroids=learnt.centroids)
+        with read_or_removed(path), np.load(path, allow_pickle=False) as arrays:
+            return PatchFeatures(**{name: torch.from_numpy(arrays[name]) for name in arrays.files})
 
     def fit(self, train: Rows, test: Rows | None, key: str) -> Fitted:
         assert test is not None
@@ -127,6 +140,7 @@ class Cifar10Rows(ProbeRows):
             svm = fit_path(train, labels, np.arange(len(labels)), [full_c], device=device, start=start)
             figures["full"] = 100 - float(errors(svm, tested)[0])
             details |= {"full_c": full_c, "converged": svm[0].converged}
+            details |= {"passes": [each.passes for each in (*path, *svm)]}
             details |= {"validation_error_by_c": dict(zip(map(str, cs), by_c.tolist(), strict=True))}
         return Fitted(figures, {"few": spread}, details)
 
@@ -161,6 +175,11 @@ def _seconds(options: Cifar10TableOptions, counts: dict[str, int], discriminator
     return seconds
 
 
+def _check(options: Cifar10TableOptions, discriminator: Discriminator, manifest: Manifest) -> None:
+    check_fits(discriminator.config, manifest)
+    Cifar10Rows(options, manifest)
+
+
 CIFAR10_TABLE = Table(
     name="cifar10",
     source=lambda options: Cifar10Source(path=options.data),
@@ -169,5 +188,8 @@ CIFAR10_TABLE = Table(
     load=load_probed,
     work=_work,
     seconds=_seconds,
+    check=_check,
+    samples=SAMPLES,
     measure=lambda options, discriminator, manifest: Cifar10Rows(options, manifest).measure(discriminator),
+    checkpoint=best_checkpoint,
 )

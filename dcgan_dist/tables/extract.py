@@ -1,6 +1,7 @@
 """Features of a data set, made once by any number of processes, kept by a hash of all they depend on."""
 
 import copy
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.config import ModelConfig
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images
+from dcgan_dist.data.stream import read_images, refuse_bad_sample
 from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.discriminator import Discriminator
@@ -74,13 +76,18 @@ class DiscriminatorExtractor:
     def __init__(self, discriminator: Discriminator, name: str) -> None:
         self.discriminator, self.name = discriminator.eval(), name
         self.dimensions = feature_dimensions(discriminator.config)
-        self.identity = parameters_hash(discriminator)
+        self.identity = network_hash(discriminator)
 
     def to(self, device: torch.device) -> None:
         self.discriminator.to(device)
 
     def __call__(self, images: Tensor) -> Tensor:
         return discriminator_features(self.discriminator, images)
+
+
+def network_hash(discriminator: Discriminator) -> str:
+    """Hash of all that decides what a discriminator computes: its tensors and its config."""
+    return content_hash([parameters_hash(discriminator), dataclasses.asdict(discriminator.config)])
 
 
 def parameters_hash(network: torch.nn.Module) -> str:
@@ -90,6 +97,17 @@ def parameters_hash(network: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
     return digest.hexdigest()
+
+
+def check_fits(config: ModelConfig, manifest: Manifest) -> None:
+    """Raise InputError where a discriminator of this config cannot see such images, or gives no features."""
+    feature_dimensions(config)
+    require(
+        (manifest.image_size, manifest.image_channels) == (config.image_size, config.image_channels),
+        f"this discriminator sees images of {config.image_size} pixels and {config.image_channels} channels, and "
+        f"{manifest.location} has {manifest.image_size} pixels and {manifest.image_channels} channels: name a discriminator "
+        "of this size, or prepare the data for it",
+    )
 
 
 def fit_to(
@@ -108,20 +126,14 @@ def fit_to(
     Raises:
         InputError: the discriminator cannot see such images or gives no features, or its statistics are not finite.
     """
+    check_fits(discriminator.config, manifest)
     discriminator = copy.deepcopy(discriminator)
-    config, norms = discriminator.config, _norms(discriminator)
-    feature_dimensions(config)
-    require(
-        (manifest.image_size, manifest.image_channels) == (config.image_size, config.image_channels),
-        f"this discriminator sees images of {config.image_size} pixels and {config.image_channels} channels, and "
-        f"{manifest.location} has {manifest.image_size} pixels and {manifest.image_channels} channels: name a discriminator "
-        "of this size, or prepare the data for it",
-    )
+    norms = _norms(discriminator)
     for norm in norms:
         norm.mean.fill_(torch.nan)
         norm.variance.fill_(torch.nan)
     count = min(images or manifest.samples, manifest.samples)
-    identity = content_hash(["statistics", parameters_hash(discriminator), manifest.hash, count])
+    identity = content_hash(["statistics", network_hash(discriminator), manifest.hash, count])
     path = folder / f"statistics-{identity[:16]}.npz"
     if not path.is_file():
         arrays = _measure_statistics(discriminator, manifest, count, workers, name)
@@ -191,7 +203,9 @@ def _measure(
 
     def arguments() -> Iterator[tuple[Tensor]]:
         for positions in batches:
-            images = read_images(manifest, positions, image_size=size, image_channels=channels)
+            images = read_images(
+                manifest, positions, image_size=size, image_channels=channels, on_bad_sample=refuse_bad_sample
+            )
             yield (from_uint8(images.to(device), network.config.output).to(weight.dtype),)
 
     restandardise(network, arguments())
@@ -205,6 +219,7 @@ def _norms(network: Discriminator) -> list[BatchNorm]:
 def _write_part(table: FeatureTable, manifest: Manifest, workers: Workers, extractor: Extractor, number: int) -> None:
     extractor.to(workers.device)
     rows = table.part_range(number)
-    images = read_images(manifest, np.arange(rows.start, rows.stop), image_size=manifest.image_size)
+    positions = np.arange(rows.start, rows.stop)
+    images = read_images(manifest, positions, image_size=manifest.image_size, on_bad_sample=refuse_bad_sample)
     features = torch.cat([extractor(batch.to(workers.device)).cpu() for batch in images.split(BATCH)])
     table.write_part(number, features, getattr(torch, workers.dtype))

@@ -3,6 +3,7 @@
 A table is a folder of plain .npy parts; a part is written under a temporary name and renamed, so what is there is whole.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from dcgan_dist.cli.result_file import writing
 from dcgan_dist.errors import InputError, require
-from dcgan_dist.files import whole_file
+from dcgan_dist.files import content_hash, whole_file
 from dcgan_dist.tables.linear_probe import NOT_FINITE
 
 PART_BYTES = 64 << 20
@@ -80,10 +81,6 @@ class FeatureTable:
     dimensions: int
     part_rows: int
     """Rows of each part but the last."""
-    mean: Tensor | None = None
-    """(dimensions,) taken from every row; None: rows are as stored."""
-    scale: Tensor | None = None
-    """(dimensions,) that every row is divided by after that."""
 
     def __len__(self) -> int:
         return self.rows
@@ -126,7 +123,7 @@ class FeatureTable:
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
             inside = positions[rows] - self.part_range(int(number)).start
-            out[torch.from_numpy(rows)] = self._scaled(torch.from_numpy(self._open(int(number))[inside]).float())
+            out[torch.from_numpy(rows)] = torch.from_numpy(self._open(int(number))[inside]).float()
         return out
 
     def blocks(self, positions: NDArray[np.int64] | None = None) -> Iterator[Tensor]:
@@ -134,13 +131,13 @@ class FeatureTable:
         if positions is None:
             for part in map(self._open, self.parts):
                 for first in range(0, len(part), count):
-                    yield self._scaled(torch.from_numpy(part[first : first + count]))
+                    yield torch.from_numpy(part[first : first + count])
         else:
             for first in range(0, len(positions), self.part_rows):
                 yield from self.take(positions[first : first + self.part_rows]).split(count)
 
-    def standardised(self) -> tuple[Tensor, Tensor]:
-        """Mean and scale of every feature over all rows, for `mean` and `scale` of this and of other tables."""
+    def mean_and_scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and scale (dimensions,) of every feature over all rows, for `standardised`."""
         count, total, squares = 0, torch.zeros(self.dimensions).double(), torch.zeros(self.dimensions).double()
         for block in self.blocks():
             count += len(block)
@@ -148,6 +145,15 @@ class FeatureTable:
             squares += block.double().square().sum(0)
         mean = total / count
         return mean.float(), (squares / count - mean.square() + SCALE_FLOOR).sqrt().float()
+
+    def standardised(self, mean: Tensor, scale: Tensor) -> "FeatureTable":
+        """The same rows less the mean, divided by the scale, in a folder beside this; parts that are there stay."""
+        identity = content_hash([[float(x) for x in vector] for vector in (mean, scale)])
+        table = dataclasses.replace(self, folder=self.folder.with_name(f"{self.folder.name}-{identity[:8]}"))
+        for number in table.missing_parts():
+            rows = torch.from_numpy(self._open(number))
+            table.write_part(number, (rows.float() - mean) / scale, rows.dtype)
+        return table
 
     def _open(self, number: int) -> NDArray[Any]:
         path, shape = self.part(number), (len(self.part_range(number)), self.dimensions)
@@ -159,11 +165,6 @@ class FeatureTable:
             "another one; remove the folder and run the same command again",
         )
         return part
-
-    def _scaled(self, rows: Tensor) -> Tensor:
-        if self.mean is not None and self.scale is not None:
-            rows = (rows.float() - self.mean) / self.scale
-        return rows
 
 
 def rows_of(dimensions: int, size: int) -> int:

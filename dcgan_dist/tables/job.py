@@ -12,7 +12,7 @@ from dcgan_dist.cli.progress import duration
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result, writing
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import content_hash
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
@@ -55,12 +55,18 @@ class Table:
     """Columns that are printed, from the options."""
     load: Callable[[Any], Any]
     """The network that `model` names, from the options; raises InputError for one that does not fit."""
+    check: Callable[[Any, Any, Manifest], object]
+    """Raises InputError for data that the table cannot be filled from, from the options, the network and the data."""
+    samples: dict[str, int]
+    """Images of the official splits; a split `val` was cut off `train`."""
     work: Callable[[Any, dict[str, int], Any], str]
     """What a dry run says will be done, from the options, the images of every split and the network."""
     seconds: Callable[[Any, dict[str, int], Any], Seconds]
     """How long it takes here by kind of work, measured, from the same."""
     measure: Callable[[Any, Any, Manifest], Measured]
     """All rows, from the options, the network and the data."""
+    checkpoint: Callable[[str], tuple[str, str]] = lambda model: (model, "")
+    """Which checkpoint is measured where `model` is the folder of a run, and why it; else `model` and nothing."""
 
 
 def fill_table(table: Table, options: TableOptions) -> int:
@@ -73,7 +79,9 @@ def fill_table(table: Table, options: TableOptions) -> int:
         InputError: model, data, folder or tracking server cannot be used; where only the tracking server failed at the
             end, the result is written all the same.
     """
-    options = _complete(options)
+    given = _complete(options)
+    model, choice = table.checkpoint(given.model)
+    options = dataclasses.replace(given, model=model)
     network = table.load(options)  # of a model that is trained first its shape, which is so refused before its training
     if options.dry_run:
         print(_dry_run(table, options, network))
@@ -84,15 +92,39 @@ def fill_table(table: Table, options: TableOptions) -> int:
     with writing(f"`out` {options.out}", "choose another folder"):
         Path(options.out).mkdir(parents=True, exist_ok=True)
     manifest = open_data(options, table.source)
-    if trains_first(options.model):
-        code, model = train_first(options, table.name, manifest)
+    table.check(options, network, manifest)  # before training, which may take days
+    if trains_first(model):
+        code, run = train_first(options, table.name, manifest)
         if code:
             return code
+        model, choice = table.checkpoint(run)
         options = dataclasses.replace(options, model=model, epochs=0)
         network = table.load(options)
     measured = table.measure(options, network, manifest)
+    other_data = f"data set {manifest.dataset}" if manifest.dataset != table.name else ""
+    measured = _with_deviations(measured, choice, other_data)
     rows = [measured.ours, *measured.others, *table.paper.values()]
-    result = {
+    result = _result(table, given, options, measured, rows) | {"seconds": round(time.monotonic() - began, 1)}
+    folder = Path(options.out)
+    path = write_result(folder, result)
+    print(as_text(rows, list(table.columns(options))))
+    print(f"result in {path}")
+    if options.track:
+        write_result(folder, result | {"mlflow_run_id": _track(given, measured, result)})
+    return 0
+
+
+def _with_deviations(measured: Measured, *deviations: str) -> Measured:
+    """With further ones in our row; empty ones do not count."""
+    ours = measured.ours
+    return measured._replace(ours=dataclasses.replace(ours, deviations=(*ours.deviations, *filter(None, deviations))))
+
+
+def _result(
+    table: Table, given: TableOptions, options: TableOptions, measured: Measured, rows: Sequence[Row]
+) -> dict[str, Any]:
+    """Content of result.json, but for the seconds; `options` name what was measured for the model that was given."""
+    return {
         "job": f"evaluate {table.name}",
         "table": table.name,
         "protocol": options.protocol,
@@ -100,23 +132,19 @@ def fill_table(table: Table, options: TableOptions) -> int:
         "paper_row": dataclasses.asdict(table.paper["dcgan"]),
         "deviations": list(measured.ours.deviations),
         "rows": [dataclasses.asdict(row) for row in rows],
-        "model": options.model,
+        "model": given.model,
+        "measured": options.model,
         "seed": options.seed,
-        "seconds": round(time.monotonic() - began, 1),
         **measured.details,
     }
-    folder = Path(options.out)
-    path = write_result(folder, result)
-    print(as_text(rows, list(table.columns(options))))
-    print(f"result in {path}")
-    if options.track:
-        write_result(folder, result | {"mlflow_run_id": _track(options, measured, result)})
-    return 0
 
 
 def _dry_run(table: Table, options: TableOptions, network: Any) -> str:
     """What would be done, and the seconds that it takes here."""
+    if is_prepared(options.data):
+        table.check(options, network, load_manifest(options.data))
     counts = count_images(options, table.source)
+    _check_counts(table, options, counts)
     seconds: Seconds = {}
     if trains_first(options.model):
         config = training_config(options, table.name, options.data)
@@ -131,6 +159,17 @@ def _dry_run(table: Table, options: TableOptions, network: Any) -> str:
             "nothing was written",
         ]
     )
+
+
+def _check_counts(table: Table, options: TableOptions, counts: dict[str, int]) -> None:
+    """Raise InputError where the paper's protocol is asked for of data that is not complete."""
+    for split, expected in table.samples.items():
+        found = counts.get(split, 0) + (counts.get("val", 0) if split == "train" else 0)
+        require(
+            options.protocol != "paper" or found == expected,
+            f"`data` {options.data} has {found:,} {split} images, and the official files have {expected:,}: give the complete "
+            "files, or add `protocol=small`",
+        )
 
 
 def _complete(options: TableOptions) -> TableOptions:

@@ -26,6 +26,8 @@ NOT_FINITE = (
     "earlier checkpoint"
 )
 NEWTON_STEPS, CONJUGATE_STEPS, HALVINGS = 100, 1000, 30
+FACTOR_ROWS = 256
+"""Of a triangular factor, multiplied at once: they are in the cache between their scores and their sums."""
 RANK = 500
 """Directions of the sketch that preconditions the conjugate gradients."""
 ARMIJO = 1e-4
@@ -167,11 +169,12 @@ class FewRows:
         gram = _products(features, torch.float64 if features.dtype == torch.float64 else torch.float32)
         require(bool(gram.isfinite().all()), NOT_FINITE)
         self.targets, self.used = one_against_rest(labels.to(features.device), classes, torch.float64)
-        self.factor, singular = torch.linalg.cholesky_ex(gram)
+        factor, singular = torch.linalg.cholesky_ex(gram)
         if singular:  # rows that depend on each other: float32 rounds K's zeros below zero
-            self.factor = torch.linalg.cholesky(_products(features, torch.float64))
+            factor = torch.linalg.cholesky(_products(features, torch.float64))
+        self.factor = factor.contiguous()
         self._start = torch.zeros(len(features), classes, dtype=torch.float64, device=features.device)
-        self._rows = _Rows(lambda: iter([self.factor]), torch.float64, plain=True)
+        self._rows = _Rows(lambda: iter(self.factor.split(FACTOR_ROWS)), torch.float64, plain=True)
         self._sketch = self._rows.sketch(self._start)
 
     def fit(self, c: float, *, tol: float = 1e-6) -> LinearSvm:

@@ -1,28 +1,36 @@
 """The MNIST table: error of the nearest neighbour rule on the test digits, learnt from generated digits or from real ones."""
 
-import itertools
-from collections.abc import Iterator
+import dataclasses
+import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.data.label_draws import check_labels
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.data.stream import read_images, read_labels, refuse_bad_sample
 from dcgan_dist.errors import require
 from dcgan_dist.files import content_hash
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.prepare.sources.mnist import MnistSource
 from dcgan_dist.presets import preset
-from dcgan_dist.quality.sampling import sample_batches
-from dcgan_dist.registry.load import describe_training, load_generator, untrained
+from dcgan_dist.registry.load import describe_training, untrained
 from dcgan_dist.tables.extract import parameters_hash
+from dcgan_dist.tables.generated_digits import (
+    BLOCK,
+    Digits,
+    digit_blocks,
+    draw_digits,
+    generators,
+    load_digits_generator,
+    of_digits,
+    placed,
+    run_checkpoints,
+)
 from dcgan_dist.tables.job import Measured, Table
 from dcgan_dist.tables.nearest_error import NearestError
 from dcgan_dist.tables.paper_tables import MNIST, Row
@@ -40,46 +48,18 @@ VALIDATION_SHARE, HELD_OUT = 6, 10_000
 """The last sixth of the official training digits, 10,000: what `prepare_mnist` holds out of training."""
 VALIDATION_SAMPLES = {"paper": 10_000, "small": 1_000}
 """Generated digits that each checkpoint of a run is judged by."""
-BATCH = 128
-"""Digits that share their batch normalisation statistics, as the authors sample."""
-BLOCK = 10_000
-"""Digits searched at once: 31 MB."""
 SAVE_EVERY = 50_000
 PROGRESS_NAME = "nearest.npz"
-
-
-class Digits(NamedTuple):
-    pixels: NDArray[np.float32]
-    """(n, 784) in [0, 1]."""
-    classes: NDArray[np.int64]
-    """(n,) from 0."""
 
 
 def _load(options: MnistTableOptions) -> Generator:
     """The generator that `model` names, of a run that of its first checkpoint, of train:PRESET one before training."""
     if trains_first(options.model):
         config = preset(options.model.removeprefix(TRAIN)).model
-        return _of_digits(untrained(Generator, config, seed=options.seed))
-    return _load_digits_generator(next(iter(_checkpoints(options)), options.model), options)
-
-
-def _checkpoints(options: MnistTableOptions) -> list[str]:
-    """The checkpoints of the run whose folder `model` is, oldest first; none where it is something else."""
-    return sorted(str(path.parent) for path in Path(options.model).glob("checkpoint_*/checkpoint.json"))
-
-
-def _load_digits_generator(model: str, options: MnistTableOptions) -> Generator:
-    return _of_digits(load_generator(model, options.tracking_uri, standing=options.mode == "standing"))
-
-
-def _of_digits(generator: Generator) -> Generator:
-    config = generator.config
-    require(
-        (config.classes, config.image_size, config.image_channels) == (10, 28, 1),
-        f"this generator draws {config.image_channels} x {config.image_size} x {config.image_size} images of {config.classes} "
-        "classes, and the table needs 1 x 28 x 28 digits of 10 classes: name a model of preset mnist28",
-    )
-    return generator
+        return of_digits(untrained(Generator, config, seed=options.seed))
+    if run_checkpoints(options):
+        return next(generators(options))[1]
+    return load_digits_generator(options.model, options)
 
 
 def _sample_counts(options: MnistTableOptions) -> tuple[int, ...]:
@@ -93,7 +73,7 @@ def _columns(options: MnistTableOptions) -> list[str]:
 
 
 def _work(options: MnistTableOptions, counts: dict[str, int], generator: Generator) -> str:
-    candidates = len(_checkpoints(options))
+    candidates = len(run_checkpoints(options))
     choice = (
         f"the best of {candidates} checkpoints by {VALIDATION_SAMPLES[options.protocol]:,} digits of each, then "
         if candidates
@@ -105,9 +85,10 @@ def _work(options: MnistTableOptions, counts: dict[str, int], generator: Generat
 def _seconds(options: MnistTableOptions, counts: dict[str, int], generator: Generator) -> Seconds:
     """Drawing and comparing, of the digits that choose a checkpoint too."""
     test = SMALL_TEST if options.protocol == "small" else SAMPLES["test"]
-    generator = _placed(generator, options)
-    draw, compare = digit_seconds(lambda count: np.concatenate([*_draw(generator, 0, count, options)]))
-    candidates = KEPT if trains_first(options.model) else len(_checkpoints(options))
+    generator = placed(generator, options)
+    options = dataclasses.replace(options, mode="batch")  # which takes as long, and needs no statistics
+    draw, compare = digit_seconds(lambda count: np.concatenate([*draw_digits(generator, 0, count, options)]))
+    candidates = KEPT if trains_first(options.model) else len(run_checkpoints(options))
     held_out = (counts.get("train", 0) + counts.get("val", 0)) // VALIDATION_SHARE
     digits, judged = _sample_counts(options)[-1], candidates * VALIDATION_SAMPLES[options.protocol]
     real = counts.get("train", 0) + counts.get("val", 0) if options.real else 0
@@ -119,6 +100,30 @@ def _seconds(options: MnistTableOptions, counts: dict[str, int], generator: Gene
     }
 
 
+def _check(options: MnistTableOptions, _: Generator, manifest: Manifest) -> None:
+    digits = [_labels(manifest, ("train", "val"), "train", options), _labels(manifest, ("test",), "test", options)]
+    held_out = len(digits[0]) // VALIDATION_SHARE
+    require(
+        not trains_first(options.model) or _held_out(manifest) >= held_out,
+        f"`data` {manifest.location} holds {_held_out(manifest):,} digits out of training as split val, and {held_out:,} choose "
+        f"the checkpoint: prepare it with `val={held_out}`",
+    )
+
+
+def _held_out(manifest: Manifest) -> int:
+    """Training digits that are no part of the split `train`."""
+    return manifest.split("val").samples if "val" in manifest.splits else 0
+
+
+def _how_chosen(options: MnistTableOptions, manifest: Manifest, train: Digits) -> str:
+    """By which digits a run's checkpoint is chosen, and whether it is known that the run did not learn from them."""
+    held_out = len(train.classes) // VALIDATION_SHARE
+    path = Path(options.model) / "run.json"
+    learnt_from = json.loads(path.read_text(encoding="utf-8")).get("manifest_hash") if path.is_file() else None
+    unseen = _held_out(manifest) >= held_out and learnt_from == manifest.split("train").hash
+    return "held-out training digits" if unseen else f"the last {held_out:,} training digits, if its run held them out"
+
+
 def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifest) -> Measured:
     train, test = _read(manifest, ("train", "val"), "train", options), _read(manifest, ("test",), "test", options)
     cut = ()
@@ -127,12 +132,13 @@ def _measure(options: MnistTableOptions, generator: Generator, manifest: Manifes
         cut = (f"small: the first {len(test.classes):,} test digits",)
     counts = _sample_counts(options)
     model, chosen, details = options.model, (), {"key": "model"}
-    if checkpoints := _checkpoints(options):
-        errors = _validation_errors(options, checkpoints, train)
+    if run_checkpoints(options):
+        errors = _validation_errors(options, train)
         model = min(errors, key=lambda name: errors[name])  # of equal ones the earliest
-        chosen = (f"the best of {len(errors)} checkpoints by held-out training digits, {errors[model]:.2f} % error",)
+        by = _how_chosen(options, manifest, train)
+        chosen = (f"the best of {len(errors)} checkpoints by {by}: {errors[model]:.2f} % error",)
         details |= {"checkpoint": model, "validation_error_by_checkpoint": errors}
-        generator = _load_digits_generator(model, options)
+        generator = load_digits_generator(model, options)
     figures = _generated_errors(options, generator, manifest, test)
     ours = Row(
         name="DCGAN",
@@ -178,27 +184,40 @@ def short(count: int) -> str:
 
 def _read(manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTableOptions) -> Digits:
     """The digits of some splits in official order, of which only the first must be there."""
-    manifests = [manifest.split(split) for split in splits if split in manifest.splits or split == splits[0]]
-    images = [read_images(split, split.samples, image_size=28, image_channels=1) for split in manifests]
-    labels = np.concatenate([read_labels(split).numpy() for split in manifests])
+    labels = _labels(manifest, splits, name, options)
+    images = [
+        read_images(split, split.samples, image_size=28, image_channels=1, on_bad_sample=refuse_bad_sample)
+        for split in _present(manifest, splits)
+    ]
+    pixels = np.concatenate([from_uint8(block, "sigmoid").flatten(1).numpy() for block in images])
+    return Digits(pixels, labels)
+
+
+def _labels(manifest: Manifest, splits: tuple[str, ...], name: str, options: MnistTableOptions) -> NDArray[np.int64]:
+    """The classes of these digits."""
+    labels = np.concatenate([read_labels(split).numpy() for split in _present(manifest, splits)])
     check_labels(name, labels)
     require(
         options.protocol != "paper" or len(labels) == SAMPLES[name],
         f"the {name} digits are {len(labels):,} and MNIST's are {SAMPLES[name]:,}: give the complete official files, or add "
         "`protocol=small`",
     )
-    pixels = np.concatenate([from_uint8(block, "sigmoid").flatten(1).numpy() for block in images])
-    return Digits(pixels, labels)
+    return labels
 
 
-def _validation_errors(options: MnistTableOptions, checkpoints: list[str], train: Digits) -> dict[str, float]:
+def _present(manifest: Manifest, splits: tuple[str, ...]) -> list[Manifest]:
+    return [manifest.split(split) for split in splits if split in manifest.splits or split == splits[0]]
+
+
+def _validation_errors(options: MnistTableOptions, train: Digits) -> dict[str, float]:
     """Per checkpoint the error, %, of its digits as neighbours of the real ones that training held out: no test label is read."""
     held_out = len(train.classes) // VALIDATION_SHARE
     errors = {}
-    for model in tqdm(checkpoints, desc="checkpoints", unit="checkpoint"):
+    for model, generator in tqdm(
+        generators(options), desc="checkpoints", unit="checkpoint", total=len(run_checkpoints(options))
+    ):
         nearest = NearestError(train.pixels[-held_out:], train.classes[-held_out:])
-        generator = _load_digits_generator(model, options)
-        for block in _blocks(generator, 0, (VALIDATION_SAMPLES[options.protocol],), options):
+        for block in digit_blocks(generator, 0, (VALIDATION_SAMPLES[options.protocol],), options):
             nearest.add(*block)
         errors[model] = nearest.percent()
         tqdm.write(f"{Path(model).name}: {errors[model]:.2f} % error on {held_out:,} held-out digits")
@@ -228,7 +247,7 @@ def _generated_errors(
     saved = nearest.count
     with progress_bar(counts[-1], "generated digits") as bar:
         bar.update(min(saved, counts[-1]))
-        for block in _blocks(generator, nearest.count, counts, options):
+        for block in digit_blocks(generator, nearest.count, counts, options):
             nearest.add(*block)
             bar.update(len(block.classes))
             if nearest.count in counts:
@@ -245,30 +264,6 @@ def _generated_errors(
     return figures
 
 
-def _blocks(generator: Generator, first: int, counts: tuple[int, ...], options: MnistTableOptions) -> Iterator[Digits]:
-    """Generated digits from number `first` on, in blocks that end at every count."""
-    generator = _placed(generator, options)
-    ends = sorted({*range(BLOCK, counts[-1], BLOCK), *counts})
-    for start, stop in itertools.pairwise([first, *(end for end in ends if end > first)]):
-        whole = start // BATCH * BATCH  # batches are made whole, so that a digit does not depend on the blocks
-        pixels = np.concatenate([*_draw(generator, whole, stop, options)])[start - whole :]
-        yield Digits(pixels, np.arange(start, stop) % 10)
-
-
-def _placed(generator: Generator, options: MnistTableOptions) -> Generator:
-    return generator.to("cuda" if options.use_gpu else "cpu").to(memory_format=torch.channels_last)
-
-
-def _draw(generator: Generator, start: int, stop: int, options: MnistTableOptions) -> Iterator[NDArray[np.float32]]:
-    """Generated digits from number `start`, a multiple of 128, to `stop`: (b, 784) a batch."""
-    device = next(generator.parameters()).device.type
-    with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
-        for batch in sample_batches(
-            generator, stop, seed=options.seed, batch_size=BATCH, mode=options.mode, start=start
-        ):
-            yield batch.flatten(1).float().cpu().numpy()
-
-
 MNIST_TABLE = Table(
     name="mnist",
     source=lambda options: MnistSource(path=options.data, val=HELD_OUT if trains_first(options.model) else 0),
@@ -277,5 +272,7 @@ MNIST_TABLE = Table(
     load=_load,
     work=_work,
     seconds=_seconds,
+    check=_check,
+    samples=SAMPLES,
     measure=_measure,
 )

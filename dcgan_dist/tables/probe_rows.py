@@ -1,6 +1,7 @@
 """Rows of linear SVMs on a discriminator's features: what the CIFAR-10 and the SVHN table have in common."""
 
 import dataclasses
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,28 +13,33 @@ from tqdm import tqdm
 
 from dcgan_dist.data.label_draws import draw_labels
 from dcgan_dist.data.shards.schema import Manifest
+from dcgan_dist.files import content_hash
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.registry.load import UNTRAINED, describe_training, is_untrained, load_discriminator, untrained
 from dcgan_dist.tables.extract import Extractor, Workers, extract_features, fit_to
-from dcgan_dist.tables.feature_table import FeatureTable, Rows
+from dcgan_dist.tables.feature_table import FeatureTable, Rows, read_or_removed, written_whole
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Measured
 from dcgan_dist.tables.paper_tables import Figures, Row
 from dcgan_dist.tables.svm_c_grid import HeldOut, Positions, errors, fit_path
 from dcgan_dist.tables.table_options import TRAIN, ProbeOptions, trains_first
-from dcgan_dist.tables.train_first import best_checkpoint
 from dcgan_dist.tables.work_seconds import Seconds, feature_seconds
 
 FEATURES = "features"
+NOT_PROTOCOL = (
+    *("model", "data", "out", "epochs", "cpus", "tracking_uri", "experiment", "track", "dry_run"),
+    *("controls", "kmeans", "centroids"),
+)
+"""Options that decide which rows there are and where things lie, not what is measured of a row's features."""
 
 
 def load_probed(options: ProbeOptions) -> Discriminator:
-    """The discriminator that `model` names, of a run that of its best checkpoint, of train:PRESET one before training.
+    """The discriminator that `model` names, of train:PRESET one before training.
 
     Raises:
         InputError: there is none, or it gives no features.
     """
-    model = best_checkpoint(options.model)
+    model = options.model
     if trains_first(model):
         model = UNTRAINED + model.removeprefix(TRAIN)
     discriminator = load_discriminator(model, options.tracking_uri, seed=options.seed)
@@ -122,7 +128,7 @@ class ProbeRows(ABC):
 
     def row(self, name: str, key: str, train: Rows, test: Rows | None) -> Row:
         """The row of some features; MLflow and result.json know it by its key."""
-        figures, spread, details = self.fit(train, test, key)
+        figures, spread, details = self._fitted(train, test, key)
         return Row(
             name=name,
             figures=figures,
@@ -132,16 +138,29 @@ class ProbeRows(ABC):
             details={"key": key, "dimensions": train.dimensions} | details,
         )
 
+    def _fitted(self, train: Rows, test: Rows | None, key: str) -> Fitted:
+        """`fit`, or what an earlier call found for the same features and the same protocol."""
+        protocol = {name: value for name, value in dataclasses.asdict(self.options).items() if name not in NOT_PROTOCOL}
+        features = [rows.folder.name if isinstance(rows, FeatureTable) else None for rows in (train, test)]
+        identity = content_hash(["row", key, self.manifest.hash, features, protocol])
+        path = self.folder / f"row-{identity[:16]}.json"
+        if path.is_file():
+            with read_or_removed(path):
+                return Fitted(**json.loads(path.read_text(encoding="utf-8")))
+        fitted = self.fit(train, test, key)
+        with written_whole(path) as file:
+            file.write(json.dumps(fitted._asdict()).encode())
+        return fitted
+
     def measure(self, discriminator: Discriminator) -> Measured:
         """The row of the discriminator, with what it was trained on, and all others."""
-        model = best_checkpoint(self.options.model)
+        model = self.options.model
+        training = describe_training(model)  # at once: a run that goes on may remove its checkpoint
         kind = "untrained" if is_untrained(model) else "DCGAN"
         ours = self.network_row(discriminator, f"{kind} discriminator + L2-SVM", "model")
         others = list(self.other_rows(discriminator))
-        training = describe_training(model)
         ours.details["trained_on"] = training
-        choice = () if model == self.options.model else ("of the run the checkpoint with the least Frechet distance",)
-        ours = dataclasses.replace(ours, deviations=(*ours.deviations, *choice, f"trained on: {training}"))
+        ours = dataclasses.replace(ours, deviations=(*ours.deviations, f"trained on: {training}"))
         images = {"train": len(self.labels), "test": len(self.test_labels)}
         details = {
             "data": {"manifest_hash": self.manifest.hash, "images": images},

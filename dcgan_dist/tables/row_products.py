@@ -1,4 +1,4 @@
-"""Products of many rows of features with the few columns of a linear SVM: in C++ from float16 as it is stored, else by torch."""
+"""Products of many rows with the few columns of a linear SVM: in C++ from the rows as they are stored, else by torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from dcgan_dist.neighbors.native import built
 SOURCE = Path(__file__).with_name("row_products.cpp")
 MOST_COLUMNS = 64
 """Above, matrix products are faster."""
+MULTIPLIED_AS = {torch.float16: torch.float32, torch.float32: torch.float32, torch.float64: torch.float64}
+"""By the dtype of rows that of the columns and results with which C++ multiplies them."""
 STEP = 512
 """Features that a thread takes are a multiple of these, as the C++ part reads so many at once."""
 
@@ -26,9 +28,9 @@ def library() -> ctypes.CDLL | None:
     """The functions of row_products.cpp, or None with one warning where it cannot be built."""
     functions = built(SOURCE, "multiplying rows of features with torch")
     if functions is not None:
-        pointer, half, size = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
-        functions.score_rows.argtypes = [pointer, half, size, size, size, pointer, size, pointer]
-        functions.sum_rows.argtypes = [pointer, half, size, size, size, size, pointer, size, pointer]
+        pointer, number, size = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+        functions.score_rows.argtypes = [pointer, number, size, size, size, pointer, size, pointer]
+        functions.sum_rows.argtypes = [pointer, number, size, size, size, size, pointer, size, pointer]
         functions.score_rows.restype = functions.sum_rows.restype = None
     return functions
 
@@ -45,11 +47,11 @@ def score_rows(block: Tensor, columns: Tensor) -> Tensor:
     if functions is None:
         return block.to(columns.dtype) @ columns.T
     rows, dimension = block.shape
-    scores = torch.empty(rows, len(columns))
+    scores = columns.new_empty(rows, len(columns))
 
     def part(first: int, last: int) -> None:
         functions.score_rows(
-            *(_pointer(block), block.dtype == torch.float16, first, last, dimension),
+            *(_pointer(block), block.element_size(), first, last, dimension),
             *(_pointer(columns), len(columns), _pointer(scores)),
         )
 
@@ -67,7 +69,7 @@ def add_rows(sums: Tensor, block: Tensor, factors: Tensor) -> None:
 
     def part(first: int, last: int) -> None:
         functions.sum_rows(
-            *(_pointer(block), block.dtype == torch.float16, rows, first, last, dimension),
+            *(_pointer(block), block.element_size(), rows, first, last, dimension),
             *(_pointer(factors), len(sums), _pointer(sums)),
         )
 
@@ -76,9 +78,9 @@ def add_rows(sums: Tensor, block: Tensor, factors: Tensor) -> None:
 
 def _functions(block: Tensor, columns: Tensor) -> ctypes.CDLL | None:
     assert block.shape[1] == columns.shape[1], (block.shape, columns.shape)
-    fits = block.device.type == "cpu" and block.dtype in (torch.float16, torch.float32)
+    fits = block.device.type == "cpu" and columns.dtype == MULTIPLIED_AS.get(block.dtype)
     fits = fits and block.is_contiguous() and columns.is_contiguous()
-    return library() if fits and columns.dtype == torch.float32 and len(columns) <= MOST_COLUMNS else None
+    return library() if fits and len(columns) <= MOST_COLUMNS else None
 
 
 def _in_threads(part: Callable[[int, int], None], size: int, step: int) -> None:

@@ -6,15 +6,22 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from dcgan_dist.data.label_draws import LABELS_PER_CLASS, SVHN_VALIDATION, check_labels, check_svhn, validation_split
+from dcgan_dist.data.label_draws import (
+    LABELS_PER_CLASS,
+    SVHN_SAMPLES,
+    SVHN_VALIDATION,
+    check_labels,
+    check_svhn,
+    validation_split,
+)
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.data.stream import read_images, read_labels, refuse_bad_sample
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.prepare.sources.svhn import SvhnSource
 from dcgan_dist.registry.load import is_authors_folder, is_untrained
 from dcgan_dist.storage.copies import local_input
-from dcgan_dist.tables.extract import Workers
+from dcgan_dist.tables.extract import Workers, check_fits
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
 from dcgan_dist.tables.features import feature_dimensions
 from dcgan_dist.tables.job import Table
@@ -22,6 +29,7 @@ from dcgan_dist.tables.paper_tables import SVHN, Row
 from dcgan_dist.tables.probe_rows import Fitted, ProbeRows, feature_work, load_probed, network_seconds
 from dcgan_dist.tables.svm_c_grid import HeldOut, best_c, summarise
 from dcgan_dist.tables.table_options import C_GRID, SvhnTableOptions
+from dcgan_dist.tables.train_first import best_checkpoint
 from dcgan_dist.tables.work_seconds import Seconds, few_seconds
 
 SMALL_IMAGES, SMALL_TEST_SHARE, SMALL_SPLITS = 946, 0.26, 5
@@ -73,9 +81,7 @@ class SvhnRows(ProbeRows):
     def other_rows(self, discriminator: Discriminator) -> Iterator[Row]:
         if not self.options.controls:
             return
-        with local_input(self.options.model, "model") as folder:
-            is_authors = is_authors_folder(folder)
-        if is_authors:
+        if _is_authors(self.options.model):
             yield self.network_row(flip_kernels(discriminator), "the same, kernels flipped", "turned")
         yield from self.random_row(discriminator)
         yield self._pixel_row()
@@ -84,7 +90,9 @@ class SvhnRows(ProbeRows):
         """The row of the pixels as they are."""
 
         def rows(manifest: Manifest, count: int) -> MemoryRows:
-            images = read_images(manifest, np.arange(count), image_size=manifest.image_size)
+            images = read_images(
+                manifest, np.arange(count), image_size=manifest.image_size, on_bad_sample=refuse_bad_sample
+            )
             return MemoryRows(values=from_uint8(images, "tanh").flatten(1))
 
         test = rows(self.test, len(self.test_labels)) if self.test else None
@@ -134,7 +142,9 @@ def _work(options: SvhnTableOptions, counts: dict[str, int], discriminator: Disc
 def _seconds(options: SvhnTableOptions, counts: dict[str, int], discriminator: Discriminator) -> Seconds:
     """Features of every row, then its linear SVMs."""
     used, device = _used(options, counts), Workers(use_gpu=options.use_gpu).device
-    networks = ["the model", *(["a random one"] if options.controls and not is_untrained(options.model) else [])]
+    networks = ["the model"]
+    if options.controls and not is_untrained(options.model):
+        networks += [*(["the flipped one"] if _is_authors(options.model) else []), "a random one"]
     seconds = network_seconds(options, min(used, counts.get("train", 0)), used, discriminator, networks)
     rows = {name: feature_dimensions(discriminator.config) for name in networks}
     if options.controls:
@@ -150,6 +160,17 @@ def _seconds(options: SvhnTableOptions, counts: dict[str, int], discriminator: D
     return seconds
 
 
+def _is_authors(model: str) -> bool:
+    """Whether it names the authors' arrays."""
+    with local_input(model, "model") as folder:
+        return is_authors_folder(folder)
+
+
+def _check(options: SvhnTableOptions, discriminator: Discriminator, manifest: Manifest) -> None:
+    check_fits(discriminator.config, manifest)
+    SvhnRows(options, manifest)
+
+
 SVHN_TABLE = Table(
     name="svhn",
     source=lambda options: SvhnSource(path=options.data),
@@ -158,5 +179,8 @@ SVHN_TABLE = Table(
     load=load_probed,
     work=_work,
     seconds=_seconds,
+    check=_check,
+    samples=SVHN_SAMPLES,
     measure=lambda options, discriminator, manifest: SvhnRows(options, manifest).measure(discriminator),
+    checkpoint=best_checkpoint,
 )

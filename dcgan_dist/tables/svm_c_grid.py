@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dcgan_dist.tables.feature_table import Rows
+from dcgan_dist.tables.feature_table import MemoryRows, Rows
 from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm, sketch_rows
 
 CLASSES = 10
@@ -54,6 +54,9 @@ def fit_path(
     if len(positions) <= FEW_ROWS and len(positions) < rows.dimensions:
         few = FewRows(rows.take(positions).to(device), torch.from_numpy(labels[positions]), classes=CLASSES)
         return [few.fit(c, tol=TOLERANCE) for c in cs]
+    if len(positions) <= FEW_ROWS and len(positions) < len(rows):  # the others need not be walked
+        rows, labels = MemoryRows(values=rows.take(positions)), labels[positions]
+        positions = np.arange(len(positions))
     blocks = rows.blocks
     if device.type != "cpu":  # a GPU has the memory, and would wait for files
         resident = [block.to(device) for block in rows.blocks()]

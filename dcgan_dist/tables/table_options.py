@@ -42,7 +42,7 @@ class TableOptions:
     experiment: str = "dcgan_dist"
     """MLflow experiment."""
     track: bool = True
-    """Keep the result in MLflow too."""
+    """Keep the result in MLflow too, and register what train:PRESET has trained (its run is recorded in any case)."""
     dry_run: bool = False
     """Check model and data, measure each kind of work for a second, print what would be done and how long it takes here, and
     write nothing."""
@@ -117,6 +117,8 @@ class Cifar10TableOptions(ProbeOptions):
         ProbeOptions.__post_init__(self)
         rising = list(self.c_values) == sorted(set(self.c_values))
         require(rising and min(self.c_values, default=0) > 0, "`c_values` must be rising numbers above 0")
+        for name in ("centroids", "train_images", "test_images"):
+            require(getattr(self, name) >= 0, f"`{name}` {getattr(self, name)} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +141,7 @@ class MnistTableOptions(TableOptions):
     def __post_init__(self) -> None:
         TableOptions.__post_init__(self)
         require(min(self.samples, default=1) >= 1, "`samples` must be at least 1")
+        require(self.cpus == 1, "`cpus` is for features, and this table has none: leave it out")
 
 
 def fill_from_flags(options_class: type[TableOptions], argv: Sequence[str], *, description: str) -> int:

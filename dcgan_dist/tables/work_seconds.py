@@ -18,7 +18,7 @@ from dcgan_dist.tables.features import STATISTICS_BATCH, discriminator_features
 from dcgan_dist.tables.linear_probe import RANK
 from dcgan_dist.tables.nearest_error import NearestError
 from dcgan_dist.tables.patch_features import ITERATIONS, PATCH, PATCHES, PatchFeatures
-from dcgan_dist.tables.row_products import add_rows, as_stored, score_rows
+from dcgan_dist.tables.row_products import MULTIPLIED_AS, add_rows, as_stored, score_rows
 from dcgan_dist.training.engine import set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.players import build_players
@@ -30,6 +30,10 @@ PASSES, PASSES_GROWTH, FINAL_PASSES = 28, 0.35, 20
 """Passes at C 1e-4, and the power of C that they grow by."""
 RUN_START = 45.0
 """Seconds in which a run starts Ray, writes its checkpoints and registers its networks, measured on two cores."""
+FEW_PASSES = 43
+"""Passes over the triangular factor of 4,000 rows for each C, the mean of all seven."""
+PROBED_BLOCKS = 8
+"""Blocks of rows in a probe: more than the cache holds, as when there are many."""
 BLOCK = 2048
 """Digits of a probe of the nearest neighbour search."""
 
@@ -99,15 +103,19 @@ def patch_seconds(centroids: int, device: torch.device) -> tuple[float, float]:
     return learning, seconds_per_call(lambda: features(images).cpu()) / len(images)
 
 
-def pass_seconds(rows: int, dimensions: int, columns: int, device: torch.device) -> float:
-    """One pass over rows of features, stored as float16: the scores of so many columns, and the sums by them."""
-    stored = torch.rand(rows_of(dimensions, BLOCK_BYTES), dimensions).half().to(device)
-    weights = torch.rand(columns, dimensions, device=device)
+def pass_seconds(
+    rows: int, dimensions: int, columns: int, device: torch.device, dtype: torch.dtype = torch.float16
+) -> float:
+    """One pass over rows that are stored as `dtype`: the scores of so many columns, and the sums by them."""
+    size = rows_of(dimensions, BLOCK_BYTES)
+    stored = torch.rand(PROBED_BLOCKS * size, dimensions).to(device, dtype)
+    weights = torch.rand(columns, dimensions, device=device, dtype=MULTIPLIED_AS[dtype])
     sums = torch.zeros_like(weights)
 
     def one_pass() -> None:
-        block = as_stored(stored, torch.float32)
-        add_rows(sums, block, score_rows(block, weights))
+        for block in stored.split(size):
+            block = as_stored(block, weights.dtype)
+            add_rows(sums, block, score_rows(block, weights))
         sums[0, 0].item()  # waits for the device
 
     return seconds_per_call(one_pass) * rows / len(stored)
@@ -117,11 +125,9 @@ def few_seconds(rows: int, held_out: int, dimensions: int, cs: Sequence[float], 
     """A linear SVM for each C on rows fewer than their features: their products, passes over a triangular factor, errors."""
     gram = product_seconds(2 * rows * rows * dimensions, torch.float32, device)
     square = product_seconds(2 * rows * rows * (rows / 6 + 2 * RANK), torch.float64, device)
-    factor = torch.rand(rows, rows, dtype=torch.float64, device=device)
-    columns = torch.rand(rows, 10, dtype=torch.float64, device=device)
-    one_pass = seconds_per_call(lambda: (factor.T @ (factor @ columns)).sum().item())
+    passes = FEW_PASSES * len(cs) * pass_seconds(rows, rows, 10, device, torch.float64)
     errors = pass_seconds(rows + held_out, dimensions, 10 * len(cs), device)
-    return gram + square + one_pass * sum(map(_passes, cs)) + errors
+    return gram + square + passes + errors
 
 
 def full_seconds(rows: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:

@@ -15,13 +15,17 @@ from mlflow import MlflowClient
 
 from dcgan_dist.config import replace
 from dcgan_dist.data.shards.images import encode_jpeg
+from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare.sources.cifar10 import CLASSES
 from dcgan_dist.presets import preset
+from dcgan_dist.tables import svm_c_grid
+from dcgan_dist.tables.patch_features import PatchFeatures
 from dcgan_dist.training.players import build_players
 from dcgan_dist.training.whole_checkpoint import Progress, save_checkpoint
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_mat
+from tests.helpers.shards import damage_sample
 from tests.helpers.tars import tar_of
 from tests.helpers.tracking_places import new_database
 
@@ -158,6 +162,13 @@ def test_shards_and_the_official_files_give_the_same_figures_and_features_are_ma
     parts = sorted((tmp_path / "b" / "features").rglob("*.np*"))
     times = [path.stat().st_mtime_ns for path in parts]
 
+    again = fill_small(evaluate_svhn, *of_shards, "--seed", "1")["row"]["figures"]
+    assert (
+        again
+        == fill_small(evaluate_svhn, discriminator, data, tmp_path / "c", "--no-controls", "--seed", "1")["row"][
+            "figures"
+        ]
+    )
     assert fill_small(evaluate_svhn, *of_shards)["row"]["figures"] == of_files["row"]["figures"]
     assert len(parts) == 2  # statistics and one part
     assert [path.stat().st_mtime_ns for path in parts] == times
@@ -179,6 +190,47 @@ def test_cifar10_small_has_a_random_and_a_kmeans_row(discriminator: str, tmp_pat
     with pytest.raises(InputError, match="`c_values` must be rising"):
         fill_small(evaluate_cifar10, discriminator, data, tmp_path / "out", "--c-values", "1e-2", "1e-3")
     assert any("1,400 train and 60 test images" in deviation for deviation in written["deviations"])
+
+
+def test_rows_and_centroids_that_an_earlier_call_found_are_not_found_again(
+    discriminator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, few = (
+        cifar(tmp_path),
+        ["--draws", "1", "--c-values", "1e-3", "--no-full", "--no-controls", "--centroids", "20"],
+    )
+    first = fill_small(evaluate_cifar10, discriminator, data, tmp_path / "out", *few)
+
+    def must_not_run(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(PatchFeatures, "learn", must_not_run)
+    other = fill_small(evaluate_cifar10, discriminator, data, tmp_path / "out", *few[2:], "--draws", "2")
+    monkeypatch.setattr(svm_c_grid, "fit_linear_svm", must_not_run)
+    again = fill_small(evaluate_cifar10, discriminator, data, tmp_path / "out", *few)
+
+    assert again["rows"] == first["rows"]
+    assert any("mean of 2 draws" in deviation for deviation in other["deviations"])
+    with pytest.raises(AssertionError):
+        fill_small(evaluate_cifar10, discriminator, data, tmp_path / "out", *few, "--seed", "1")
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "split"), [(evaluate_svhn, "svhn", "train"), (evaluate_mnist, "mnist", "test")]
+)
+def test_no_other_image_stands_in_for_one_that_cannot_be_read(
+    job: Any, name: str, split: str, discriminator: str, generator: str, tmp_path: Path
+) -> None:
+    prepare, shards = load_job(f"prepare_{name}"), str(tmp_path / "shards")
+    source = svhn(tmp_path) if name == "svhn" else mnist(tmp_path)
+    assert (
+        prepare(["--source", source, "--out", shards, "--cpus", "1", *(["--val", "50"] if name == "mnist" else [])])
+        == 0
+    )
+    key = damage_sample(load_manifest(shards).split(split), 17)
+
+    with pytest.raises(InputError, match=f"a sample cannot be used, .*{key}"):
+        fill_small(job, discriminator if name == "svhn" else generator, shards, tmp_path / "out")
 
 
 def test_mnist_small_streams_generated_digits_and_goes_on_where_it_stopped(generator: str, tmp_path: Path) -> None:
@@ -285,15 +337,22 @@ def test_a_discriminator_of_another_size_and_one_with_nan_are_refused(tmp_path: 
 def test_a_dry_run_checks_and_writes_nothing(
     discriminator: str, generator: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tail = ["--out", str(tmp_path / "out"), "--dry-run"]
-
-    evaluate_svhn(["--model", discriminator, "--data", svhn(tmp_path), *tail])
-    evaluate_cifar10(["--model", discriminator, "--data", cifar(tmp_path), *tail])
-    evaluate_mnist(["--model", generator, "--data", mnist(tmp_path), *tail])
+    whole = ["--out", str(tmp_path / "out"), "--dry-run"]
+    small, samples = [*whole, "--protocol", "small"], ["--samples", "10000000"]
+    jobs = [
+        (evaluate_svhn, discriminator, svhn(tmp_path), []),
+        (evaluate_cifar10, discriminator, cifar(tmp_path), []),
+        (evaluate_mnist, generator, mnist(tmp_path), samples),
+        (evaluate_mnist, "train:mnist28", str(tmp_path / "mnist"), [*samples, "--mode", "standing"]),
+    ]
+    for job, model, data, more in jobs:
+        job(["--model", model, "--data", data, *small, *more])
+        with pytest.raises(InputError, match="give the complete files"):
+            job(["--model", model, "--data", data, *whole])
 
     text = capsys.readouterr().out
-    assert text.count("nothing was written") == 3
-    for work in ("linear SVMs of a random one", "K-means, 4800 centroids", "drawing 10,000,000 digits"):
+    assert text.count("nothing was written") == 4
+    for work in ("linear SVMs of a random one", "K-means, 400 centroids", "drawing 10,000,000 digits"):
         assert re.search(rf"  \d+:\d\d:\d\d .*{work}", text), work
     assert not (tmp_path / "out").exists()
 
@@ -326,7 +385,11 @@ def test_one_command_trains_and_measures_and_the_same_one_goes_on(
     # Without test images: 1400 in whole batches of 64.
     trained_on = trained["row"]["details"]["trained_on"]
     assert trained_on.startswith("preset demo32 on cifar10, 1,344 images, schedule both, seed 0")
-    assert trained["model"] == str(out / "runs" / "demo32-1")
+    assert trained["model"] == "train:demo32"
+    assert Path(trained["measured"]).parent == out / "runs" / "demo32-1"
+    assert any(
+        note.startswith("of the checkpoints of the run the one with the least") for note in trained["deviations"]
+    )
     assert result(out)["row"] == trained["row"]
     assert len(list((out / "features").glob("statistics-*"))) == 1  # of the same weights
 
@@ -339,8 +402,17 @@ def test_what_cannot_be_trained_for_a_table_is_refused_before_it_is_trained(tmp_
             fill_small(evaluate_mnist, model, digits, tmp_path / "out")
     with pytest.raises(InputError, match="`epochs` is for a model that is trained first"):
         fill_small(evaluate_mnist, "somewhere", digits, tmp_path / "out", "--epochs", "3")
-
     assert not (tmp_path / "out").exists()
+
+    shards = str(tmp_path / "shards")
+    assert load_job("prepare_mnist")(["--source", digits, "--out", shards, "--cpus", "1", "--val", "20"]) == 0
+    with pytest.raises(InputError, match="holds 20 digits out of training as split val, and 50 choose the checkpoint"):
+        fill_small(evaluate_mnist, "train:mnist28", shards, tmp_path / "out")
+    with pytest.raises(InputError, match="the train split has 1,400 images, per class"):
+        evaluate_cifar10(
+            ["--model", "train:demo32", "--data", cifar(tmp_path), "--out", str(tmp_path / "out"), "--no-track"]
+        )
+    assert not (tmp_path / "out" / "runs").exists()
 
 
 @pytest.mark.slow

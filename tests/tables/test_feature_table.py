@@ -39,12 +39,14 @@ def test_rows_come_back_in_any_order_and_in_bounded_blocks(
 def test_standardised_rows_have_mean_0_and_deviation_1(tmp_path: Path) -> None:
     table, values = filled(tmp_path, 25)
 
-    mean, scale = table.standardised()
+    mean, scale = table.mean_and_scale()
 
     torch.testing.assert_close(mean, values.mean(0))
     torch.testing.assert_close(scale, (values.var(0, correction=0) + 0.01).sqrt())
-    moved = FeatureTable(folder=tmp_path, rows=25, dimensions=5, part_rows=7, mean=mean, scale=scale)
+    moved, again = (table.standardised(mean, scale) for _ in range(2))
     torch.testing.assert_close(torch.cat(list(moved.blocks())), (values - mean) / scale)
+    assert again.folder == moved.folder != table.standardised(mean + 1, scale).folder
+    assert torch.equal(torch.cat(list(table.blocks())), values)
 
 
 def test_parts_of_another_discriminator_torn_parts_and_nan_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dcgan_dist.tables.train_first import training_config
 from dcgan_dist.training.schedule import learning_rate
 
 
-@pytest.mark.parametrize("epochs", [0, 200, 50, 25, 2])
+@pytest.mark.parametrize("epochs", [0, 200, 50, 28, 25, 14, 2])
 def test_the_learning_rate_falls_over_the_second_half_of_a_run_of_any_length(tmp_path: Path, epochs: int) -> None:
     options = MnistTableOptions(model="train:mnist28", data="mnist", out=str(tmp_path), epochs=epochs, tracking_uri="")
     config = training_config(options, "mnist", "shards")
