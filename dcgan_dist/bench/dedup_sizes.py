@@ -21,9 +21,7 @@ from dcgan_dist.bench.harness import Measured, cores, table
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.writer import Sample, write_shard
-from dcgan_dist.dedup.candidates import STRIPE_SECONDS
-from dcgan_dist.dedup.false_discoveries import FLIPS
-from dcgan_dist.dedup.find_pairs import BLOCK
+from dcgan_dist.dedup.find_pairs import BLOCK, FLIP_STRIPE_SECONDS, STRIPE_SECONDS
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
@@ -164,7 +162,7 @@ def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float
         cores: of the plan.
     """
     tars = -(-row["images"] // SHARD_SAMPLES)
-    search = row["stages"].get("search", 0.0) * at_once
+    search, null = (row["stages"].get(name, 0.0) * at_once for name in ("search", "null"))
     tasks = {
         "index": tars,
         "thumbnails": tars,
@@ -172,7 +170,7 @@ def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float
         "codes": tars,
         "search": math.ceil(search / STRIPE_SECONDS),
         "verify": -(-row["pairs"] // BLOCK),
-        "null": len(FLIPS),  # at least as many of each kind at once
+        "null": math.ceil(null / FLIP_STRIPE_SECONDS),
     }
     seconds, work = row["seconds"], row["seconds"]
     for name, number in tasks.items():

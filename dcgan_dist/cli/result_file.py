@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
 from dcgan_dist.storage.copies import local_output
 
-RESULT_NAME = "result.json"
+RESULT_NAME, LOCK_NAME = "result.json", ".lock"
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> Path:
@@ -42,6 +44,28 @@ def writing(place: str, remedy: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{place} cannot be written ({error.strerror}): {remedy}") from error
+
+
+@contextmanager
+def only_job(folder: Path) -> Iterator[None]:
+    """Let no other job work in the folder, which is made, while the block runs; a killed process leaves nothing locked.
+
+    Raises:
+        InputError: another job works there, or the folder cannot be written.
+    """
+    with writing(f"`out` {folder}", "choose another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK_NAME)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"`out` {folder} is in use by another job: wait for it, or choose another folder"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write(path: Path, content: Any) -> Path:

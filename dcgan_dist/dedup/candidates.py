@@ -15,11 +15,9 @@ from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
 from dcgan_dist.errors import InputError
 from dcgan_dist.neighbors.hamming import pairs_within, plan_pairs
-from dcgan_dist.neighbors.planner import SearchPlan
+from dcgan_dist.neighbors.planner import ON_GPU, SearchPlan, usable_methods
 
 MOST_PAIRS = 200_000_000
-STRIPE_SECONDS = 20.0
-"""What one thread takes for a stripe, about: that much an interruption costs."""
 
 Candidates = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16]]
 """Rows of both ends, and their distances in bits."""
@@ -64,7 +62,14 @@ class Stripe(NamedTuple):
 
 
 def find_candidates(
-    searches: list[CodeSearch], radius: int, unfinished: Path, cpus: int, name: str, *, ordered: bool
+    searches: list[CodeSearch],
+    radius: int,
+    unfinished: Path,
+    cpus: int,
+    name: str,
+    *,
+    ordered: bool,
+    stripe_seconds: float,
 ) -> Candidates:
     """All pairs within the radius, ascending.
 
@@ -75,15 +80,20 @@ def find_candidates(
         cpus: tasks at once, as in `run_tasks`.
         name: of the progress bar.
         ordered: whether first is the smaller row; else it is the query.
+        stripe_seconds: what one thread takes for a stripe, about: that much an interruption costs.
 
     Raises:
         InputError: there are more pairs than fit.
     """
     plans = [plan_pairs(search.codes, radius, others=search.other_codes) for search in searches]
     methods = [plan.method for plan in plans]
-    stripes = [stripe for number, plan in enumerate(plans) for stripe in _stripes(number, plan, unfinished)]
+    stripes = [
+        stripe for number, plan in enumerate(plans) for stripe in _stripes(number, plan, unfinished, stripe_seconds)
+    ]
     found = {stripe: pairs for stripe in stripes if (pairs := _known(unfinished / stripe.file))}
     waiting = [stripe for stripe in stripes if stripe not in found]
+    if ON_GPU & set(methods):
+        cpus = 1  # the GPU is this machine's; tasks on CPUs would be slow, or all use it at once
     searched = run_tasks(_search_stripe, (searches, methods, radius, ordered), waiting, cpus=cpus)
     with progress_bar(len(stripes), name, unit="stripe") as bar:
         bar.update(len(found))
@@ -96,10 +106,10 @@ def find_candidates(
     return _ascending([found[stripe] for stripe in stripes])
 
 
-def _stripes(number: int, plan: SearchPlan, unfinished: Path) -> list[Stripe]:
-    """The stripes of an earlier attempt; else so many that each takes STRIPE_SECONDS."""
+def _stripes(number: int, plan: SearchPlan, unfinished: Path, stripe_seconds: float) -> list[Stripe]:
+    """The stripes of an earlier attempt; else so many that each takes so long."""
     earlier = [int(path.stem.split("-")[3]) for path in unfinished.glob(f"stripe-{number}-*.npz")]
-    count = earlier[0] if earlier else max(1, math.ceil(plan.seconds * torch.get_num_threads() / STRIPE_SECONDS))
+    count = earlier[0] if earlier else max(1, math.ceil(plan.seconds * torch.get_num_threads() / stripe_seconds))
     return [Stripe(number, stripe, count) for stripe in range(count)]
 
 
@@ -117,6 +127,8 @@ def _known(path: Path) -> Candidates | None:
 def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool], stripe: Stripe) -> Candidates:
     searches, methods, radius, ordered = shared
     search, method = searches[stripe.search], methods[stripe.search]
+    if method not in usable_methods():
+        method = "auto"  # no compiler on this node, for example: any method finds the same pairs
     begin, end = stripe.cut(search)
     codes, queries = search.codes[begin:end], search.queries[begin:end]
     if search.others is None:
@@ -139,5 +151,8 @@ def _ascending(blocks: list[Candidates]) -> Candidates:
     first, second, distances = (
         np.concatenate(columns) for columns in zip((nothing, nothing, nothing.astype(np.int16)), *blocks, strict=True)
     )
-    order = np.argsort(first << 32 | second, kind="stable")
+    pairs = first << 32 | second
+    if (pairs[1:] > pairs[:-1]).all():  # stripes of images among themselves lie one after the other
+        return first, second, distances
+    order = np.argsort(pairs, kind="stable")
     return first[order], second[order], distances[order]

@@ -16,6 +16,7 @@ from dcgan_dist.data.shards.keys import escape
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.errors import InputError
+from dcgan_dist.storage.uri import is_uri
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +24,7 @@ class Part:
     """One split of a data set."""
 
     label: str
-    """Folder or tar that it came from, unlike any other part's."""
+    """Folder or tar that it came from, with its split where several are thinned out; unlike any other data set's."""
     manifest: Manifest
     protected: bool
     """Whether its samples stay whatever they resemble."""
@@ -84,7 +85,7 @@ class Corpus:
         Args:
             keys: (rows,) as they are in the shards.
         """
-        if len(self.parts) == 1 or len(np.unique(keys)) == len(keys):
+        if len(self.parts) == 1 or len(set(keys.tolist())) == len(keys):
             return keys
         labels = np.array([escape(part.label).encode() + b"/" for part in self.parts])
         return np.strings.add(np.repeat(labels, [part.manifest.samples for part in self.parts]), keys)
@@ -110,8 +111,10 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str], cpus: int = 1) ->
     protected: list[Part] = []
     labels = Counter[str]()
     opened: set[tuple[str, str]] = set()
+    tars = [path for path in (*shards, *protect) if not is_uri(path) and path.endswith(".tar")]
+    indexed = dict(run_tasks(_open, None, list(dict.fromkeys(tars)), cpus=cpus)) if len(tars) > 1 else {}
     for path, keep_all in [(path, False) for path in shards] + [(path, True) for path in protect]:
-        whole = load_manifest(path, map_tars=partial(_in_tasks, cpus))
+        whole = indexed.get(path) or load_manifest(path, map_tars=partial(_in_tasks, cpus))
         named = Path(path.rstrip("/").removesuffix("/manifest.json")).name.removesuffix(".tar")
         labels[named] += 1
         label = named if labels[named] == 1 else f"{named}#{labels[named]}"
@@ -122,9 +125,14 @@ def open_corpus(shards: Sequence[str], protect: Sequence[str], cpus: int = 1) ->
         for split in whole.splits:
             manifest = whole.split(split)
             stays = keep_all or (split != "train" and "train" in whole.splits)
-            part = Part(label=label, manifest=manifest, protected=stays, from_shards=not keep_all)
+            label_of_split = label if "train" in whole.splits or len(whole.splits) == 1 else f"{label}/{split}"
+            part = Part(label=label_of_split, manifest=manifest, protected=stays, from_shards=not keep_all)
             (protected if stays else thinned).append(part)
     return Corpus(parts=(*thinned, *protected))
+
+
+def _open(_: None, path: str) -> Manifest:
+    return load_manifest(path)
 
 
 def _in_tasks(cpus: int, function: Callable[[Path], IndexedTar], tars: Sequence[Path]) -> Iterable[IndexedTar]:

@@ -25,11 +25,14 @@ from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.representatives import Representatives
+from dcgan_dist.dedup.result import UNREADABLE_NAME
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 
 FLIPS = {"mirror": "in a mirror", "upside_down": "upside down"}
 CLUSTERS, WORST, REJECTED = 36, 24, 12
 """Pictures of each section."""
+UNREADABLE = 50
+"""Images that could not be read and are named on the page."""
 SIZES = [(2, 2), (3, 3), (4, 5), (6, 10), (11, 100), (101, None)]
 """Least and greatest number of members of the groups that are counted together."""
 
@@ -80,7 +83,9 @@ def build_report(
         folded("Sizes of the groups", *_groups(chosen, result)),
     ]
     if faults:
-        unreadable = (f"{name(row)}: {fault}" for row, fault in sorted(faults.items())[:50])
+        unreadable = [f"{name(row)}: {fault}" for row, fault in sorted(faults.items())[:UNREADABLE]]
+        if len(faults) > UNREADABLE:
+            unreadable.append(f"and {len(faults) - UNREADABLE:,} more, in {UNREADABLE_NAME}")
         sections.append(folded(f"{len(faults):,} images that could not be read", bullets(unreadable)))
     return page("Near duplicates", *sections)
 
@@ -95,6 +100,7 @@ def _outcome(result: dict[str, Any]) -> str:
 
 def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     protected, unreadable, pairs = result["protected_images"], result["unreadable"], result["duplicate_pairs"]
+    blind = result["unreadable_protected"]
     checked = (
         f"{result['thinned_images']:,} checked: {result['near_duplicates']:,} to be removed, {result['kept']:,} kept"
     )
@@ -102,6 +108,7 @@ def _facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Images", (f"{protected:,} protected (never removed) + " if protected else "") + checked),
         *([("Unreadable", f"{unreadable:,} images, which are not kept either")] if unreadable else []),
+        *([("Not compared", f"{blind:,} protected images that could not be read")] if blind else []),
         (
             "Why",
             f"each shows the same photograph as an image that is kept. Of {pairs:,} such pairs some are of two protected "

@@ -76,6 +76,7 @@ def separating_threshold(scores: NDArray[np.float32], mirror: FlipTest, least: f
         mirror: of the same images, radius and verifier.
         least: score below which nothing is accepted.
     """
+    scores = scores[scores >= least]
     found = np.unique(mirror.found.scores[(mirror.found.scores >= least) & (mirror.found.scores < SURE_SCORE)])
     thresholds = np.concatenate([[least], np.nextafter(found, np.float32(2))]).astype(np.float64)
     accepted = len(scores) - np.searchsorted(np.sort(scores), thresholds)

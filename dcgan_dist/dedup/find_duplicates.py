@@ -44,6 +44,8 @@ class Duplicates:
     """Every candidate, duplicate or not."""
     groups: tuple[tuple[str, ...], ...]
     """Keys of images that show the same photograph; the first of each is the one to keep."""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """Images that were not compared, by file or key, and why."""
 
 
 def find_duplicates(source: str | Sequence[str], *, radius: int | None = None) -> Duplicates:
@@ -63,20 +65,24 @@ def find_duplicates(source: str | Sequence[str], *, radius: int | None = None) -
     paths = [source] if isinstance(source, str) else list(source)
     shards = [path for path in paths if is_uri(path) or (Path(path) / MANIFEST_NAME).is_file()]
     files = tuple(path for path in paths if path not in shards)
+    unreadable: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="dcgan-dist-duplicates-") as scratch:
         if files:
             shards.append(f"{scratch}/shards")
-            prepare(FolderSource(paths=files, image_size=PREPARED_SIZE), ShardOptions(out=shards[-1], cpus=1))
+            written = prepare(FolderSource(paths=files, image_size=PREPARED_SIZE), ShardOptions(out=shards[-1], cpus=1))
+            unreadable += [(rejected.key, rejected.reason) for rejected in written.rejected]
         options = DedupOptions(shards=shards, out=f"{scratch}/out", radius=radius, cpus=1)
         options.folder.mkdir()
         encoded = encode_corpus(options, open_corpus(shards, ()), StageSeconds())
         verified = verify_pairs(options, encoded, StageSeconds())
         chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
     names = [bytes(name).decode() for name in encoded.names]
+    unreadable += [(names[row], fault) for row, fault in sorted(encoded.originals.faults.items())]
     columns = (column.tolist() for column in (*verified.pairs, verified.accepted))
     clusters = members(chosen.leaders)
     return Duplicates(
         pairs=tuple(Pair(names[a], names[b], *figures) for a, b, *figures in zip(*columns, strict=True)),
+        unreadable=tuple(unreadable),
         groups=tuple(
             tuple(names[row] for row in sorted(rows, key=lambda row: row != chosen.leaders[row])) for rows in clusters
         ),

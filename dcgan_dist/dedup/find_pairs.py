@@ -31,8 +31,10 @@ from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.similarity import verifier
 from dcgan_dist.similarity.verifier import Axis, score_rows
 
-BLOCK = 1 << 16
-"""Pairs that one task verifies; what is done stays done."""
+BLOCK, FLIP_BLOCK = 1 << 16, 1 << 13
+"""Pairs that one task verifies, and of flipped images, which are few; what is done stays done."""
+STRIPE_SECONDS, FLIP_STRIPE_SECONDS = 20.0, 2.0
+"""What one thread takes for a stripe of a search, and of one with flipped images."""
 COUNTED = 1 << 16
 """Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max
@@ -112,34 +114,35 @@ def all_pairs(
         if flip is None:
             _check_number(images, search, rule.radius, len(known.first))
         searches, label = _searches(images, search, rule, flip), "search" if flip is None else "null"
-        first, second, distances = find_candidates(searches, rule.radius, unfinished, cpus, label, ordered=flip is None)
+        stripe = STRIPE_SECONDS if flip is None else FLIP_STRIPE_SECONDS
+        first, second, distances = find_candidates(
+            searches, rule.radius, unfinished, cpus, label, ordered=flip is None, stripe_seconds=stripe
+        )
     with timed(seconds, "verify"):
         scores = _scores(first, second, images.table, flip and flip.axis, unfinished, cpus)
-    pairs = ScoredPairs(first, second, distances, scores)
-    write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
-    shutil.rmtree(unfinished)
-    return in_order([known, pairs])
+        pairs = ScoredPairs(first, second, distances, scores)
+        write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
+        for done in [path for path in files.glob("*.part") if path.with_suffix(".npz").exists()]:
+            shutil.rmtree(done)  # that of an attempt that was killed right here too
+        return in_order([known, pairs]) if len(known.first) else pairs
 
 
 def _check_number(images: CodedImages, search: Search, radius: int, known: int) -> None:
     """Refuse a search that will find more pairs than fit, before it takes its time.
 
-    How many are found is told by the pairs known among old images, or by those of a random sample.
+    How many are found is told by those of a random sample of all images; none is drawn where as many as among the known images
+    would fit, as duplicates become rarer in a larger set.
 
     Raises:
         InputError: so many pairs are as good as sure.
     """
     new, old = (len(_rows(images, numbers)) for numbers in search)
-    if old > COUNTED:
-        compared, found = old, known
-    else:
-        usable = np.flatnonzero(images.usable)
-        sample = usable[np.random.default_rng(0).permutation(len(usable))[:COUNTED]]
-        compared = len(sample)
-        if compared == len(usable):
-            return
-        found = sum(len(block.first) for block in pairs_within(images.codes[sample], radius))
-    per_pair = new * ((new - 1) / 2 + old) / max(1, compared * (compared - 1) / 2)
+    usable, compared = np.flatnonzero(images.usable), new * ((new - 1) / 2 + old)
+    if len(usable) <= COUNTED or (old > COUNTED and known * compared <= MOST_PAIRS * old * (old - 1) / 2):
+        return
+    sample = usable[np.random.default_rng(0).permutation(len(usable))[:COUNTED]]
+    found = sum(len(block.first) for block in pairs_within(images.codes[sample], radius))
+    per_pair = compared / (COUNTED * (COUNTED - 1) / 2)
     if (found - 3 * found**0.5) * per_pair > MOST_PAIRS:  # three deviations of a Poisson count
         raise InputError(
             f"about {found * per_pair:,.0f} pairs within {radius} bits are to be expected and {MOST_PAIRS:,} fit: "
@@ -186,10 +189,10 @@ def _scores(
     cpus: int,
 ) -> NDArray[np.float32]:
     """Scores of all candidates, block by block; blocks that an earlier attempt scored stay."""
-    scores = np.zeros(len(first), np.float32)
+    scores, size = np.zeros(len(first), np.float32), BLOCK if axis is None else FLIP_BLOCK
     waiting = []
-    for start in range(0, len(first), BLOCK):
-        rows = slice(start, start + BLOCK)
+    for start in range(0, len(first), size):
+        rows = slice(start, start + size)
         try:
             scores[rows] = read_npz(unfinished / f"scores-{start}.npz")["scores"]
         except FileNotFoundError:
@@ -197,13 +200,13 @@ def _scores(
         except (Damaged, KeyError, ValueError) as error:
             _log.warning("%s: the block is scored again", error)
             waiting.append(start)
-    blocks = [(start, first[start : start + BLOCK], second[start : start + BLOCK]) for start in waiting]
+    blocks = [(start, first[start : start + size], second[start : start + size]) for start in waiting]
     scored = run_tasks(_score_task, (table, axis), blocks, cpus=cpus)
     with progress_bar(len(first), "pairs" if axis is None else "null", unit="pair") as bar:
         bar.update(len(first) - sum(len(block[1]) for block in blocks))
         for (start, rows, _), block in scored:
             write_npz(unfinished / f"scores-{start}.npz", scores=block)
-            scores[start : start + BLOCK] = block
+            scores[start : start + size] = block
             bar.update(len(rows))
     return scores
 

@@ -1,8 +1,8 @@
 """De-duplication from shards to keep list and report: every stage goes on where it stopped."""
 
+import csv
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import save_page
 from dcgan_dist.cli.progress import StageSeconds, timed
-from dcgan_dist.cli.result_file import write_result
+from dcgan_dist.cli.result_file import only_job, write_result
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import Corpus, open_corpus
 from dcgan_dist.dedup.duplicates_page import build_report
@@ -20,7 +20,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME, write_pairs_csv
 from dcgan_dist.dedup.plan import describe
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives, keep_lists
-from dcgan_dist.dedup.result import KEEP_NAME, PICTURE_NAME, REPORT_NAME, finish, summary
+from dcgan_dist.dedup.result import KEEP_NAME, PICTURE_NAME, REPORT_NAME, UNREADABLE_NAME, finish, summary
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs, verify_pairs
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
@@ -53,8 +53,12 @@ def run_dedup(options: DedupOptions) -> int:
     if options.rewrite:
         check_alike(part.manifest for part in corpus.parts if part.from_shards)
     check_reachable(options.tracking_uri)
-    _make_folder(options.folder)
+    with only_job(options.folder):
+        _find_and_write(options, corpus, seconds)
+    return 0
 
+
+def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) -> None:
     encoded = encode_corpus(options, corpus, seconds)
     verified = verify_pairs(options, encoded, seconds)
     with timed(seconds, "choice"):
@@ -71,18 +75,10 @@ def run_dedup(options: DedupOptions) -> int:
         with timed(seconds, "rewrite"):
             result["rewritten"] = rewrite(options, corpus, chosen, encoded.names, lists)
         write_result(options.folder, result | _noted(seconds))
-    return 0
 
 
 def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:
     return {"seconds": seconds.wall, "driver_seconds": seconds.driver}
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"`out` {folder} cannot be made ({error.strerror}): choose another folder") from error
 
 
 def write_lists(
@@ -99,6 +95,15 @@ def write_lists(
         radius=encoded.radius,
         rule={"codes": options.codes, "coder": encoded.coder_hash, "threshold": verified.threshold},
     )
+    if faults := encoded.originals.faults:
+        with (
+            whole_file(options.folder / UNREADABLE_NAME) as unfinished,
+            unfinished.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(("key", "protected", "fault"))
+            for row, fault in sorted(faults.items()):
+                writer.writerow((bytes(encoded.names[row]).decode(), int(encoded.corpus.protected[row]), fault))
     write_pairs_csv(options.folder / PAIRS_NAME, encoded.names, verified.pairs, verified.accepted, options.cpus)
     write_keep_list(lists[0] if len(lists) == 1 else lists, options.folder / KEEP_NAME)
     return lists

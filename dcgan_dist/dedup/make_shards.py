@@ -1,7 +1,7 @@
 """Thumbnails and codes of every shard, made by Ray tasks; what is there and whole is not made again."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.tasks import run_tasks
-from dcgan_dist.dedup.corpus import Corpus, CorpusShard
+from dcgan_dist.data.shards.images import ImageFault
+from dcgan_dist.data.shards.stored_samples import ShardSamples
+from dcgan_dist.dedup.corpus import Corpus, CorpusShard, Part
 from dcgan_dist.dedup.shard_files import (
     Damaged,
     ShardThumbnails,
@@ -20,7 +22,9 @@ from dcgan_dist.dedup.shard_files import (
     load_thumbnails,
     make_codes,
     make_thumbnails,
+    pictures_path,
 )
+from dcgan_dist.errors import require
 from dcgan_dist.similarity.codes import load_coder
 
 Made = TypeVar("Made")
@@ -49,13 +53,20 @@ class Originals:
 
 
 def make_all_thumbnails(corpus: Corpus, folder: Path, cpus: int) -> Originals:
-    """Thumbnails of all shards; those with samples that could not be read are made again."""
+    """Thumbnails of all shards; those with samples that could not be read are made again once one can.
+
+    Raises:
+        InputError: a shard cannot be read, or the folder not be written or not be seen from every node.
+    """
     known = {
         shard: loaded
         for shard in corpus.shards
-        if (loaded := _whole(partial(load_thumbnails, folder, shard))) and not loaded.faults
+        if (loaded := _whole(partial(load_thumbnails, folder, shard)))
+        and _still_unreadable(corpus.parts[shard.part], shard, loaded.faults)
     }
     made = _make_missing("thumbnails", _thumbnails_task, (corpus, folder), corpus, known, cpus)
+    unseen = not all(pictures_path(folder, shard).exists() for shard in corpus.shards)
+    require(not unseen, f"`out` {folder} cannot be seen from every node: choose a folder that all nodes share")
 
     resolution = np.concatenate([np.zeros(0, np.int64), *(shard.resolution for shard in made)])
     faults = {
@@ -65,6 +76,18 @@ def make_all_thumbnails(corpus: Corpus, folder: Path, cpus: int) -> Originals:
     }
     hashes = [shard.sha256 for shard in made]
     return Originals(resolution=resolution, faults=faults, hashes=tuple(hashes))
+
+
+def _still_unreadable(part: Part, shard: CorpusShard, rows: Iterable[int]) -> bool:
+    """Whether none of these samples, which could not be read before, can be read now."""
+    with ShardSamples(part.manifest, shard.number) as samples:
+        for row in rows:
+            try:
+                samples.read(row).pixels()
+            except ImageFault:
+                continue
+            return False
+    return True
 
 
 def _thumbnails_task(shared: tuple[Corpus, Path], shard: CorpusShard) -> ShardThumbnails:

@@ -174,6 +174,8 @@ def missing_search(covered: NDArray[np.bool_]) -> Search | None:
     """What has to be searched so that the pairs of all shards are known; None where they are."""
     new: list[int] = []
     old: list[int] = []
-    for shard in range(len(covered)):
+    for shard in np.argsort(
+        -covered.sum(1), kind="stable"
+    ).tolist():  # those that most is known of, whatever their place
         (old if covered[shard, [*old, shard]].all() else new).append(shard)
-    return Search(tuple(new), tuple(old)) if new else None
+    return Search(tuple(sorted(new)), tuple(sorted(old))) if new else None

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.progress import duration
 from dcgan_dist.data.shards.images import ImageFault
+from dcgan_dist.data.shards.indexing import SOURCE_KIND
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.encode_corpus import chosen_radius
@@ -26,8 +27,8 @@ IMAGES_PER_CPU_SECOND = 4000
 PAIRS_PER_CPU_SECOND = 15_000
 """Verified, for the plan alone."""
 THUMBNAIL_BYTES = 3 * 32 * 32
-BYTES_PER_ROW = 300
-"""Codes, keys and columns in the driver."""
+BYTES_PER_ROW, BYTES_PER_PAIR = 300, 75
+"""Codes, keys and columns in the driver; columns of pairs, several times where they are put together."""
 
 
 def describe(options: DedupOptions, corpus: Corpus, cpus: int) -> str:
@@ -42,7 +43,7 @@ def describe(options: DedupOptions, corpus: Corpus, cpus: int) -> str:
         InputError: there are too few images, or the coder that is given cannot be used.
     """
     n = len(corpus)
-    lines = []
+    lines, indexed = [], any(part.manifest.source.get("kind") == SOURCE_KIND for part in corpus.parts)
     for part in corpus.parts:
         manifest = part.manifest
         fate = "protected" if part.protected else "thinned out"
@@ -58,9 +59,9 @@ def describe(options: DedupOptions, corpus: Corpus, cpus: int) -> str:
         f"thumbnails and codes: {duration(n / IMAGES_PER_CPU_SECOND / cpus)} on {cpus} CPUs, less what is there",
         f"search: {plan.method}, {plan.candidates:,.0f} comparisons, {duration(plan.seconds)} on this machine",
         f"verifying about {pairs:,.0f} pairs: {duration(pairs / PAIRS_PER_CPU_SECOND / cpus)} on {cpus} CPUs",
-        f"memory of this process {n * BYTES_PER_ROW / 1e9:.2f} GB and 22 bytes for each candidate pair; "
+        f"memory of this process {n * BYTES_PER_ROW / 1e9:.2f} GB and {pairs * BYTES_PER_PAIR / 1e9:.2f} GB for the pairs; "
         f"disk {n * (THUMBNAIL_BYTES + 64) / 1e9:.2f} GB in {options.out}",
-        "nothing was written",
+        "nothing was written" + (", but an index beside tars that had none" if indexed else ""),
     ]
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +47,7 @@ def choose_representatives(
         originals: with the resolution of each, and which cannot be read; no pair has one of these.
         duplicates: pairs that show the same.
     """
-    ends = np.concatenate([duplicates.first, duplicates.second])
-    rows, places = np.unique(ends, return_inverse=True)  # the few that have a pair are looked at alone
-    first, second = np.split(places, 2)
-    order = np.lexsort((rows, keys[rows], -originals.resolution[rows]))
+    rows, first, second, order = ranked(keys, originals, duplicates)
     leaders, groups = np.arange(len(corpus)), np.arange(len(corpus))
     leaders[rows] = rows[leader_clusters(len(rows), first, second, order, corpus.protected[rows])]
     groups[rows] = rows[components(len(rows), first, second)]
@@ -59,6 +56,39 @@ def choose_representatives(
         components=groups,
         unreadable=originals.unreadable & ~corpus.protected,
     )
+
+
+class Ranked(NamedTuple):
+    """The few rows that have a near duplicate, as these alone need be looked at."""
+
+    rows: Rows
+    """(m,) of the corpus."""
+    first: Rows
+    """(k,) place in `rows` of one end of every pair."""
+    second: Rows
+    """(k,) of the other."""
+    order: Rows
+    """(m,) places in `rows`, the best row first."""
+
+
+def ranked(keys: NDArray[np.bytes_], originals: Originals, duplicates: ScoredPairs) -> Ranked:
+    """Which rows have a near duplicate, by resolution and key."""
+    rows, places = np.unique(np.concatenate([duplicates.first, duplicates.second]), return_inverse=True)
+    first, second = np.split(places, 2)
+    return Ranked(rows, first, second, np.lexsort((rows, keys[rows], -originals.resolution[rows])))
+
+
+def number_removed(near: Ranked, protected: NDArray[np.bool_], counted: NDArray[np.bool_]) -> int:
+    """How many images would go if only some of the pairs counted.
+
+    Args:
+        near: the rows with their pairs.
+        protected: (n,) rows of the corpus that always stay.
+        counted: (k,) which pairs count.
+    """
+    first, second = near.first[counted], near.second[counted]
+    leaders = leader_clusters(len(near.rows), first, second, near.order, protected[near.rows])
+    return int((leaders != np.arange(len(leaders))).sum())
 
 
 def keep_lists(

@@ -14,7 +14,7 @@ from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import diameters, members
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
-from dcgan_dist.dedup.representatives import Representatives, choose_representatives
+from dcgan_dist.dedup.representatives import Representatives, number_removed, ranked
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 from dcgan_dist.similarity.entropy import code_entropy
 from dcgan_dist.tracking.environment import environment_tags
@@ -24,6 +24,7 @@ CURVE_POINTS = 9
 """Radii at which the removed images are counted."""
 EXPERIMENT = "deduplication"
 KEEP_NAME, REPORT_NAME, PICTURE_NAME = "keep_list.json", "report.html", "removed.jpg"
+UNREADABLE_NAME = "unreadable.csv"
 
 LARGEST_FILE = 256 << 20
 """Bytes of a file that MLflow keeps too: at three million images pairs.csv is 1.5 GB, and copying it takes longer than the choice."""
@@ -45,9 +46,11 @@ def summary(
     duplicates, protected = verified.duplicates, corpus.protected
     entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     radii = np.unique(np.linspace(0, encoded.radius, CURVE_POINTS).round().astype(int)).tolist()
-    near = (duplicates.where(duplicates.distances <= radius) for radius in radii[:-1])
-    at_radii = [choose_representatives(corpus, encoded.keys, encoded.originals, pairs) for pairs in near]
-    removed = [int(some.near_duplicates.sum()) for some in (*at_radii, chosen)]
+    nearness = ranked(encoded.keys, encoded.originals, duplicates)
+    removed = [
+        *(number_removed(nearness, protected, duplicates.distances <= radius) for radius in radii[:-1]),
+        int(chosen.near_duplicates.sum()),
+    ]
     return {
         "job": "dedup",
         "images": len(corpus),
@@ -55,7 +58,8 @@ def summary(
         "protected_images": int(protected.sum()),
         "kept": int((chosen.stays & ~protected).sum()),
         "near_duplicates": int(chosen.near_duplicates.sum()),
-        "unreadable": len(encoded.originals.faults),
+        "unreadable": int((encoded.originals.unreadable & ~protected).sum()),
+        "unreadable_protected": int((encoded.originals.unreadable & protected).sum()),
         "codes": options.codes,
         "code_bits": encoded.coder.code_bits,
         "coder": encoded.coder_hash,
@@ -134,7 +138,14 @@ def _figures(result: dict[str, Any]) -> str:
         f"{entropy['degrees_of_freedom']:.0f} degrees of freedom; coder {result['coder'][:12]}",
     ]
     if result["unreadable"]:
-        lines.append(f"{result['unreadable']} images could not be read and are left out; the report names them")
+        lines.append(
+            f"{result['unreadable']:,} images could not be read and are left out; {UNREADABLE_NAME} names them"
+        )
+    if result["unreadable_protected"]:
+        lines.append(
+            f"{result['unreadable_protected']:,} protected images could not be read: nothing was compared with them, and what "
+            f"they show may stay; {UNREADABLE_NAME} names them"
+        )
     return "\n".join([*lines, f"keep list {result['keep_list']}", f"report {result['report']}"])
 
 

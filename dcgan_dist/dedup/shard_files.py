@@ -23,8 +23,8 @@ from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
 from dcgan_dist.untrusted import read_arrays, reason
 
 FORMAT = 1
-AT_ONCE = 256
-"""Images decoded before they are made small together."""
+AT_ONCE, WAITING_BYTES = 256, 64 << 20
+"""Images decoded before they are made small together, at most, and their size from which no more wait."""
 
 
 class Damaged(ValueError):
@@ -116,19 +116,23 @@ def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> ShardThumbn
 def _images_by_size(
     samples: ShardSamples, faults: dict[int, str]
 ) -> Iterator[tuple[list[int], list[NDArray[np.uint8]]]]:
-    """Rows and images (c, h, w) of one size, a few hundred at once; what cannot be read is noted."""
-    for first in range(0, len(samples), AT_ONCE):
-        groups: dict[tuple[int, ...], tuple[list[int], list[NDArray[np.uint8]]]] = {}
-        for row in range(first, min(first + AT_ONCE, len(samples))):
-            try:
-                pixels = samples.read(row).pixels()
-            except ImageFault as error:
-                faults[row] = str(error)
-                continue
-            rows, images = groups.setdefault(pixels.shape, ([], []))
-            rows.append(row)
-            images.append(pixels)
-        yield from groups.values()
+    """Rows and images (c, h, w) of one size, at most AT_ONCE of WAITING_BYTES; what cannot be read is noted."""
+    groups: dict[tuple[int, ...], tuple[list[int], list[NDArray[np.uint8]]]] = {}
+    waiting, size = 0, 0
+    for row in range(len(samples)):
+        try:
+            pixels = samples.read(row).pixels()
+        except ImageFault as error:
+            faults[row] = str(error)
+            continue
+        rows, images = groups.setdefault(pixels.shape, ([], []))
+        rows.append(row)
+        images.append(pixels)
+        waiting, size = waiting + 1, size + pixels.nbytes
+        if waiting == AT_ONCE or size >= WAITING_BYTES:
+            yield from groups.values()
+            groups, waiting, size = {}, 0, 0
+    yield from groups.values()
 
 
 def _original_resolution(details: dict[str, Any] | None) -> int:

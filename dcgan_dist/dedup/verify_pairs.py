@@ -58,7 +58,9 @@ def flip_tests(
 ) -> dict[str, FlipTest]:
     """What flipped images find among those that are not related to them at once."""
     near, rows = pairs.where(is_duplicate(pairs, THRESHOLD)), int(encoded.images.usable.sum())
-    related = components(len(encoded.corpus), near.first, near.second)
+    rows_near, places = np.unique(np.concatenate([near.first, near.second]), return_inverse=True)
+    related = np.arange(len(encoded.corpus))
+    related[rows_near] = rows_near[components(len(rows_near), *np.split(places, 2))]
     tests = {}
     for name, axis in FLIPS.items():
         flipped, flip = flip_rule(rule, encoded.images, axis, QUERIES), Flip(axis=axis, encode=encoded.coder.encode)

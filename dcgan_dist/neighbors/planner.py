@@ -56,14 +56,15 @@ def plan_search(n: int, m: int, code_bits: int, radius: int, sample: Codes, meth
     """
     require(method in ("auto", *METHODS), f"no method {method!r}: name auto or one of {', '.join(METHODS)}")
     require(
-        method in ("auto", *_usable()), f"method {method} needs what is not here: use one of {', '.join(_usable())}"
+        method in ("auto", *usable_methods()),
+        f"method {method} needs what is not here: use one of {', '.join(usable_methods())}",
     )
     require(
         method not in ("blocks", "faiss_hash") or radius < code_bits,
         f"method {method} needs a radius below the {code_bits} bits of a code, not {radius}",
     )
     if len(sample) < 2:
-        return SearchPlan(method=method if method != "auto" else _usable()[0], seconds=0.0, candidates=0.0)
+        return SearchPlan(method=method if method != "auto" else usable_methods()[0], seconds=0.0, candidates=0.0)
     task = _Task(n, m, code_bits, radius, sample)
     if method != "auto":
         return min(_PLANNERS[method](task), key=attrgetter("seconds"))
@@ -181,9 +182,11 @@ _PLANNERS: dict[str, Callable[[_Task], Iterator[SearchPlan]]] = {
     "faiss_hash": _plan_hash,
 }
 METHODS = tuple(_PLANNERS)
+ON_GPU = frozenset({"product", "faiss_gpu"})
+"""Methods that are worth their time on a GPU alone."""
 
 
-def _usable() -> tuple[str, ...]:
+def usable_methods() -> tuple[str, ...]:
     """Methods that may be asked for here, the slow ones too."""
     native, gpu = library() is not None, faiss.get_num_gpus() > 0
     missing = set() if native else {"tiles", "blocks"}
@@ -195,4 +198,4 @@ def _worth_planning() -> list[str]:
     slower = {"faiss_flat", "faiss_hash"} if library() else set()
     if not torch.cuda.is_available():
         slower.add("product")
-    return [name for name in _usable() if name not in slower]
+    return [name for name in usable_methods() if name not in slower]

@@ -93,6 +93,11 @@ class CheckpointStore:
                 on_damage(path, wrong)
         return None
 
+    def config_of_newest(self) -> dict[str, Any] | None:
+        """The config, as it was written, of the newest whole checkpoint; None where there is none."""
+        newest = self.newest_whole() if with_retries(self.paths) else None
+        return self.folder.read_json(f"{Path(newest).name}/config.json") if newest else None
+
     def log(self, path: str) -> list[dict[str, Any]]:
         """Reports that had been made when a whole checkpoint was written, oldest first."""
         with scratch_folder() as scratch:

@@ -11,11 +11,12 @@ from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.errors import InputError
 from dcgan_dist.runs.attempt import Attempt
+from dcgan_dist.runs.checkpoint_store import CheckpointStore
 from dcgan_dist.runs.estimate import describe, measurement_line
 from dcgan_dist.runs.outcome import send_unsent, summary
 from dcgan_dist.runs.plan import RunPlan, as_recorded, check_same_run, plan_run, record
 from dcgan_dist.runs.probe import plan_with_probe
-from dcgan_dist.runs.rank_precision import decide_precision, nodes_are_fast
+from dcgan_dist.runs.rank_precision import decide_precision, nodes_are_fast, recorded_precision
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.address import without_password
 from dcgan_dist.tracking.environment import environment_tags
@@ -72,7 +73,10 @@ def run_training(config: TrainConfig) -> int:
         if before:
             plan = as_recorded(plan, before)
         else:
-            plan = dataclasses.replace(plan, precision=decide_precision(config, nodes_are_fast))
+            auto = config.engine.precision == "auto"
+            kept = CheckpointStore(folder).config_of_newest() if auto else None  # of a run whose run.json was lost
+            decided = recorded_precision(kept) if kept else decide_precision(config, nodes_are_fast)
+            plan = dataclasses.replace(plan, precision=decided)
         _log.info("ranks compute in %s", plan.precision or "the precision of their device")
         _log.info("quality: %s", measurement_line(plan))
         run = open_tracked_run(plan, before)

@@ -16,6 +16,7 @@ from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import content_hash
 from dcgan_dist.presets import preset
 from dcgan_dist.runs.measurement_plan import MeasurementPlan, plan_measurements
+from dcgan_dist.runs.rank_precision import recorded_precision
 from dcgan_dist.training.loop import Intervals
 
 GRID_EPOCHS = (1, 5)  # the epochs whose samples the paper shows
@@ -220,12 +221,8 @@ def as_recorded(plan: RunPlan, recorded: dict[str, Any]) -> RunPlan:
     # Runs of versions that set no bound measured every checkpoint in full.
     full = MeasurementPlan(samples=quality.samples, held_out=min(quality.held_out, plan.held_out.samples))
     then = recorded.get("measurements", dataclasses.asdict(full))
-    computed = recorded.get("precision", "")  # earlier versions decided nothing
-    require(
-        computed in ("", "float32", "tf32", "bfloat16"),
-        f"run {plan.name} was computed in {computed!r}, which is unknown",
-    )
-    return dataclasses.replace(plan, measurements=from_dict(MeasurementPlan, then), precision=computed)
+    plan = dataclasses.replace(plan, measurements=from_dict(MeasurementPlan, then))
+    return dataclasses.replace(plan, precision=recorded_precision(recorded["config"], recorded.get("precision", "")))
 
 
 # What may differ between two starts of the same run: where and how it runs. With norm_group=rank the number of ranks

@@ -1,12 +1,14 @@
 """What `engine.precision` auto means for a run: decided once, at its first start, and kept wherever it goes on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dcgan_dist.config import TrainConfig
+from dcgan_dist.config import TrainConfig, from_dict
+from dcgan_dist.errors import require
 from dcgan_dist.training.engine import precision
 
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
@@ -26,6 +28,22 @@ def decide_precision(config: TrainConfig, is_fast: Callable[[], bool]) -> str:
     decided = precision(config, torch.device("cuda" if config.use_gpu else "cpu"))
     asked = config.engine.precision == "auto" and decided == config.dtype == "float32" and not config.deterministic
     return "bfloat16" if asked and is_fast() else decided
+
+
+def recorded_precision(config: dict[str, Any], decided: str = "") -> str:
+    """The precision of a run or checkpoint that was begun elsewhere: what was decided, or what its config meant on its device.
+
+    Args:
+        config: as run.json or a checkpoint has it.
+        decided: what run.json says; versions that decided nothing computed by the device.
+
+    Raises:
+        InputError: an unknown precision.
+    """
+    begun = from_dict(TrainConfig, config)
+    computed = decided or precision(begun, torch.device("cuda" if begun.use_gpu else "cpu"))
+    require(computed in ("float32", "tf32", "bfloat16"), f"the run was computed in {computed!r}, which is unknown")
+    return computed
 
 
 def fast_bfloat16() -> bool:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.progress import duration
-from dcgan_dist.cli.result_file import RESULT_NAME, write_result, writing
+from dcgan_dist.cli.result_file import RESULT_NAME, only_job, write_result
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
 from dcgan_dist.errors import InputError, require
@@ -88,12 +88,16 @@ def fill_table(table: Table, options: TableOptions) -> int:
         return 0
     if options.track:
         check_reachable(options.tracking_uri)  # better known before the work than after it
+    with only_job(Path(options.out)):
+        return _fill(table, given, options, network, choice)
+
+
+def _fill(table: Table, given: TableOptions, options: TableOptions, network: Any, choice: str) -> int:
+    """`fill_table` once model and folder are there; `choice` says why this checkpoint."""
     began = time.monotonic()
-    with writing(f"`out` {options.out}", "choose another folder"):
-        Path(options.out).mkdir(parents=True, exist_ok=True)
     manifest = open_data(options, table.source)
     table.check(options, network, manifest)  # before training, which may take days
-    if trains_first(model):
+    if trains_first(options.model):
         code, run = train_first(options, table.name, manifest)
         if code:
             return code

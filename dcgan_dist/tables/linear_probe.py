@@ -26,8 +26,7 @@ NOT_FINITE = (
     "earlier checkpoint"
 )
 NEWTON_STEPS, CONJUGATE_STEPS, HALVINGS = 100, 1000, 30
-FACTOR_ROWS = 256
-"""Of a triangular factor, multiplied at once: they are in the cache between their scores and their sums."""
+FACTOR_ROWS = 256  # multiplied at once: they are in the cache between their scores and their sums
 RANK = 500
 """Directions of the sketch that preconditions the conjugate gradients."""
 ARMIJO = 1e-4

@@ -8,6 +8,7 @@ import pytest
 from dcgan_dist.dedup import candidates
 from dcgan_dist.dedup.candidates import CodeSearch, find_candidates
 from dcgan_dist.errors import InputError
+from dcgan_dist.neighbors.planner import SearchPlan
 
 RADIUS = 14
 
@@ -19,8 +20,7 @@ def codes() -> np.ndarray:
 
 
 @pytest.fixture(params=[1e9, 1e-4, 1e-6], ids=["one stripe", "some", "many"])
-def stripe_seconds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(candidates, "STRIPE_SECONDS", request.param)
+def stripe_seconds(request: pytest.FixtureRequest) -> float:
     return request.param
 
 
@@ -34,26 +34,46 @@ def brute_force(codes: np.ndarray, queries: np.ndarray, others: np.ndarray | Non
     return sorted((a, b, int(distances[a, b])) for a, b in pairs if distances[a, b] <= RADIUS)
 
 
-def found(searches: list[CodeSearch], folder: Path, *, ordered: bool) -> list[tuple[int, int, int]]:
-    columns = find_candidates(searches, RADIUS, folder, 1, "search", ordered=ordered)
+def found(
+    searches: list[CodeSearch], folder: Path, *, ordered: bool, stripe_seconds: float = 1e9
+) -> list[tuple[int, int, int]]:
+    columns = find_candidates(searches, RADIUS, folder, 1, "search", ordered=ordered, stripe_seconds=stripe_seconds)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-@pytest.mark.usefixtures("stripe_seconds")
-def test_pairs_among_themselves_are_those_of_brute_force(codes: np.ndarray, tmp_path: Path) -> None:
+def test_pairs_among_themselves_are_those_of_brute_force(
+    codes: np.ndarray, stripe_seconds: float, tmp_path: Path
+) -> None:
     rows = np.arange(3, 400, 2)
 
-    assert found([CodeSearch(queries=rows, codes=codes[rows])], tmp_path, ordered=True) == brute_force(
-        codes, rows, None
+    pairs = found([CodeSearch(queries=rows, codes=codes[rows])], tmp_path, ordered=True, stripe_seconds=stripe_seconds)
+
+    assert pairs == brute_force(codes, rows, None)
+
+
+@pytest.mark.parametrize("usable", [("faiss_flat",), ("tiles", "faiss_flat", "blocks")])
+def test_a_node_without_the_planned_method_finds_the_same_pairs_by_another(
+    codes: np.ndarray, usable: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "usable_methods", lambda: usable)
+    monkeypatch.setattr(
+        candidates, "plan_pairs", lambda *_, **__: SearchPlan(method="product", seconds=1, candidates=1)
     )
 
+    pairs = found([CodeSearch(queries=np.arange(400), codes=codes)], tmp_path, ordered=True, stripe_seconds=0.01)
 
-@pytest.mark.usefixtures("stripe_seconds")
-def test_queries_among_others_find_the_pairs_of_brute_force(codes: np.ndarray, tmp_path: Path) -> None:
+    assert pairs == brute_force(codes, np.arange(400), None)
+
+
+def test_queries_among_others_find_the_pairs_of_brute_force(
+    codes: np.ndarray, stripe_seconds: float, tmp_path: Path
+) -> None:
     rows, others = np.arange(200, 300), np.arange(0, 400, 3)
     search = CodeSearch(queries=rows, codes=codes[rows], others=others, other_codes=codes[others])
 
-    assert found([search], tmp_path, ordered=False) == brute_force(codes, rows, others)
+    pairs = found([search], tmp_path, ordered=False, stripe_seconds=stripe_seconds)
+
+    assert pairs == brute_force(codes, rows, others)
 
 
 def test_stripes_that_were_searched_are_not_searched_again_whatever_the_plan_says_then(
@@ -70,16 +90,14 @@ def test_stripes_that_were_searched_are_not_searched_again_whatever_the_plan_say
         searched.append(stripe)
         return search_stripe(shared, stripe)
 
-    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-6)  # some stripes on any processor
     monkeypatch.setattr(candidates, "_search_stripe", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        found([search], tmp_path, ordered=True)
+        found([search], tmp_path, ordered=True, stripe_seconds=1e-6)  # some stripes on any processor
     before = list(searched)
-    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-7)
     monkeypatch.setattr(candidates, "_search_stripe", lambda *task: searched.append(task[1]) or search_stripe(*task))
     (tmp_path / before[0].file).write_bytes(b"torn")
 
-    pairs = found([search], tmp_path, ordered=True)
+    pairs = found([search], tmp_path, ordered=True, stripe_seconds=1e-7)
 
     assert pairs == brute_force(codes, np.arange(400), None)
     assert [stripe.number for stripe in searched[2:]] == [number for number in range(before[0].count) if number != 1]

@@ -50,8 +50,11 @@ def test_copies_in_a_folder_of_photographs_are_named_by_their_files(tmp_path: Pa
         if number < 3:
             image.save(tmp_path / f"photo{number:03}_copy.jpg", quality=60)
 
+    (tmp_path / "torn.png").write_bytes((tmp_path / "photo000.png").read_bytes()[:200])
+
     duplicates = find_duplicates(str(tmp_path))
 
+    assert [key for key, _ in duplicates.unreadable] == ["torn"]
     assert {frozenset(keys) for keys in duplicates.groups} == {
         frozenset((f"photo{number:03}", f"photo{number:03}_copy")) for number in range(3)
     }

@@ -50,3 +50,21 @@ def test_more_pairs_than_fit_are_refused_before_the_search(tmp_path: Path, monke
         all_pairs(images, tmp_path / "refused", rule, 1, StageSeconds())
 
     assert not list((tmp_path / "refused").iterdir())
+
+
+def test_many_duplicates_among_the_known_images_do_not_forbid_more_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, all_images = (noise(range(number), tmp_path) for number in (1, 10))
+    few.codes[:], all_images.codes[:100] = 0, 0  # one photograph a hundred times
+    monkeypatch.setattr(find_pairs, "COUNTED", 50)
+    rules = [
+        PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=0)
+        for images in (few, all_images)
+    ]
+    known = len(all_pairs(few, tmp_path / "pairs", rules[0], 1, StageSeconds()).first)
+    found = len(all_pairs(all_images, tmp_path / "all", rules[1], 1, StageSeconds()).first)
+    monkeypatch.setattr(find_pairs, "MOST_PAIRS", 2 * found)
+
+    assert known * 100 > 2 * found  # as many pairs for every two images would not fit
+    assert len(all_pairs(all_images, tmp_path / "pairs", rules[1], 1, StageSeconds()).first) == found

@@ -98,6 +98,13 @@ def test_only_new_shards_are_searched(tmp_path: Path) -> None:
     assert search_what_is_missing(tmp_path, [5, 0])[1] == 0
 
 
+def test_of_sets_searched_apart_the_smaller_is_searched_with_the_larger_whatever_their_order(tmp_path: Path) -> None:
+    search_what_is_missing(tmp_path, [0])
+    search_what_is_missing(tmp_path, [1, 2, 3])
+
+    assert search_what_is_missing(tmp_path, [0, 1, 2, 3])[1] == 1  # the sample of shard 0
+
+
 def test_a_smaller_radius_is_known_and_a_larger_one_is_not(tmp_path: Path) -> None:
     shards = [0, 1, 2]
     search_what_is_missing(tmp_path, shards, 9)

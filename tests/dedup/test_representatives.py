@@ -6,7 +6,7 @@ from dcgan_dist.data.shards.schema import Manifest, Shard
 from dcgan_dist.dedup.corpus import Corpus, Part
 from dcgan_dist.dedup.make_shards import Originals
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.dedup.representatives import choose_representatives, keep_lists
+from dcgan_dist.dedup.representatives import choose_representatives, keep_lists, number_removed, ranked
 
 
 def part(label: str, samples: int, *, protected: bool = False) -> Part:
@@ -77,7 +77,10 @@ def test_more_go_the_larger_the_radius() -> None:
 
     chosen = [choose_representatives(CORPUS, KEYS, sizes, near.where(near.distances <= bits)) for bits in (0, 2, 4, 9)]
 
-    assert [int(fewer.near_duplicates.sum()) for fewer in chosen] == [0, 1, 2, 2]
+    numbers = [int(fewer.near_duplicates.sum()) for fewer in chosen]
+    assert numbers == [0, 1, 2, 2]
+    all_ranked = ranked(KEYS, sizes, near)
+    assert numbers == [number_removed(all_ranked, CORPUS.protected, near.distances <= bits) for bits in (0, 2, 4, 9)]
 
 
 def test_keys_that_two_data_sets_share_are_told_apart() -> None:

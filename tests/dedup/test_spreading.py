@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from dcgan_dist.cluster import tasks
-from dcgan_dist.dedup import candidates, find_pairs, pairs_csv
+from dcgan_dist.dedup import find_pairs, pairs_csv
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.prepare.preparations import ShardOptions
@@ -44,7 +44,7 @@ def test_every_stage_runs_on_all_nodes_and_finds_what_one_process_finds(
             seen[name].add(node)
             yield task, result
 
-    monkeypatch.setattr(candidates, "STRIPE_SECONDS", 1e-5)
+    monkeypatch.setattr(find_pairs, "STRIPE_SECONDS", 1e-5)
     monkeypatch.setattr(find_pairs, "BLOCK", 200)
     monkeypatch.setattr(pairs_csv, "BLOCK", 200)
     written = prepare(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dcgan_dist.cli.result_file import only_job
 from dcgan_dist.data.shards.images import encode_png
 from dcgan_dist.data.shards.inspection import inspect
 from dcgan_dist.data.shards.keep_list import load_keep_list
@@ -31,6 +32,7 @@ from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from jobs import dedup_lsun, prepare_folder
 from tests.helpers.jobs import JOBS
+from tests.helpers.shards import damage_sample
 
 ROOMS, COPIES = 600, 0.1
 
@@ -304,12 +306,40 @@ def test_samples_that_cannot_be_read_go_with_their_reason_and_come_back_once_men
     broken[offset + 100] ^= 0xFF
     tar.write_bytes(broken)
     assert dedup(shards, tmp_path / "out", tracking, "--coder", coder) == 0
+    thumbnails = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "thumbnails").glob("*.npy")}
+    assert dedup(shards, tmp_path / "out", tracking) == 0
+    assert {path: path.stat().st_mtime_ns for path in thumbnails} == thumbnails  # it is still damaged
+    with (tmp_path / "out" / "unreadable.csv").open(newline="") as file:
+        assert [(row["key"], row["protected"]) for row in csv.DictReader(file)] == [(key, "0")]
     bad = [one for one in load_keep_list(str(tmp_path / "out" / "keep_list.json"), rooms).dropped if one.key == key]
     tar.write_bytes(sound)
     assert dedup(shards, tmp_path / "out", tracking) == 0
 
     assert bad[0].reason.startswith("unreadable: ")
     assert (tmp_path / "out" / "keep_list.json").read_bytes() == (finished / "keep_list.json").read_bytes()
+
+
+def test_protected_samples_that_cannot_be_read_are_counted_and_named(
+    rooms: Manifest, coder: str, tracking: str, tmp_path: Path
+) -> None:
+    shards, test = (part_of(rooms, slice(number, number + 2), tmp_path / str(number)) for number in (0, 2))
+    damage_sample(load_manifest(test), 5)
+
+    assert dedup(shards, tmp_path / "out", tracking, "--protect", test, "--coder", coder) == 0
+
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["unreadable"], result["unreadable_protected"]) == (0, 1)
+    with (tmp_path / "out" / "unreadable.csv").open(newline="") as file:
+        assert [(row["key"], row["protected"]) for row in csv.DictReader(file)] == [
+            (read_keys(load_manifest(test))[5], "1")
+        ]
+
+
+def test_two_jobs_do_not_work_in_one_folder(rooms: Manifest, tracking: str, tmp_path: Path) -> None:
+    with only_job(tmp_path / "out"), pytest.raises(InputError, match="in use by another job"):
+        dedup(rooms.location, tmp_path / "out", tracking)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_a_dry_run_tells_the_plan_with_the_radius_of_the_job_and_writes_nothing(

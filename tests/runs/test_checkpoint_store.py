@@ -11,6 +11,7 @@ from dcgan_dist.config import replace
 from dcgan_dist.presets import preset
 from dcgan_dist.runs import checkpoint_store
 from dcgan_dist.runs.checkpoint_store import CheckpointStore, StoredCheckpoint, expired
+from dcgan_dist.runs.rank_precision import recorded_precision
 from dcgan_dist.storage.filesystems import with_retries
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.training.players import build_players
@@ -134,3 +135,18 @@ def test_rays_own_list_is_removed_and_a_torn_one_named(store: CheckpointStore, c
 
     assert (torn is not None) == (content is not None and content != "{}")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_newest_whole_checkpoint_tells_in_what_precision_a_run_without_its_record_was_computed(
+    store: CheckpointStore, state: State, tmp_path: Path, precision: str
+) -> None:
+    assert store.config_of_newest() is None
+    store.write(replace(CONFIG, "engine.precision", precision), Progress(images_seen=64), state, [], tmp_path)
+    torn = Path(write(store, state, 128, tmp_path).path)
+    max(torn.iterdir(), key=lambda file: file.stat().st_size).write_bytes(b"torn")
+
+    config = store.config_of_newest()
+
+    assert config is not None
+    assert recorded_precision(config) == precision

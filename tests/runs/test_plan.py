@@ -143,6 +143,8 @@ def test_a_run_computes_as_it_was_begun_wherever_it_goes_on(plan: RunPlan) -> No
     assert as_recorded(plan, recorded).rank_config.engine.precision == "bfloat16"
     assert (begun.name, begun.identity) == (plan.name, plan.identity)  # the machine changes no name
     del recorded["precision"]  # of a version that decided nothing
-    assert as_recorded(plan, recorded).rank_config.engine.precision == "auto"
+    assert as_recorded(plan, recorded).precision == "float32"  # which was that of CPUs
+    of_gpu = recorded | {"config": recorded["config"] | {"use_gpu": True}}
+    assert as_recorded(plan, of_gpu).precision == "bfloat16"
     with pytest.raises(InputError, match="computed in 'int8', which is unknown"):
         as_recorded(plan, recorded | {"precision": "int8"})
