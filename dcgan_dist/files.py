@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+LOCK_NAME = ".lock"
+"""File that is locked while one process works in a folder."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dcgan_dist.cli.command_line import absolute, default_shards, parse, run
 from dcgan_dist.cli.progress import progress_bar
-from dcgan_dist.cli.result_file import write_json
+from dcgan_dist.cli.result_file import write_json, writing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +36,11 @@ def main(argv: list[str]) -> int:
     with progress_bar(manifest.samples, manifest.dataset) as bar:
         inspection = inspect(manifest, bar.update)
     print(inspection)
+    write_json(options.json, inspection.to_json())
     if options.sheet:
-        with local_output(options.sheet, "sheet") as file:
+        with local_output(options.sheet, "sheet") as file, writing(f"`sheet` {options.sheet}", "name another file"):
             save_sheet(inspection.sheet, file)
         print(f"contact sheet {options.sheet}")
-    write_json(options.json, inspection.to_json())
     return 1 if inspection.damages else 0
 
 

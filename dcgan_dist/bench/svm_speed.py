@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dcgan_dist.bench.harness import Benchmark, Measured, machine, synchronize, table
 from dcgan_dist.cli.command_line import absolute
-from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.data.stream import read_images, read_labels, refuse_bad_sample
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
@@ -135,7 +135,8 @@ def _features(options: Options) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     train = open_data(table, lambda options: Cifar10Source(path=options.data)).split("train")
     network = untrained(Discriminator, preset(options.preset).model, seed=0)
     positions = np.arange(min(options.rows + options.test_rows, train.samples))
-    images = read_images(train, positions, image_size=network.config.image_size, image_channels=3)
+    size = network.config.image_size
+    images = read_images(train, positions, image_size=size, image_channels=3, on_bad_sample=refuse_bad_sample)
     restandardise(network, [(from_uint8(batch, "tanh"),) for batch in images[: 128 * 10].split(128)])
     rows = torch.cat([discriminator_features(network, batch) for batch in images.split(128)])
     labels = read_labels(train)[: len(rows)]

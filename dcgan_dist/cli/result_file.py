@@ -9,10 +9,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dcgan_dist.errors import InputError
-from dcgan_dist.files import whole_file
+from dcgan_dist.files import LOCK_NAME, whole_file
 from dcgan_dist.storage.copies import local_output
 
-RESULT_NAME, LOCK_NAME = "result.json", ".lock"
+RESULT_NAME = "result.json"
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> Path:

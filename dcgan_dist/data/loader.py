@@ -127,7 +127,13 @@ class SharedRows:
         padded = -images_bytes // 8 * -8
         if descriptor is None:
             with tempfile.TemporaryFile(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as file:
-                os.posix_fallocate(file.fileno(), 0, padded + labels_bytes)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, padded + labels_bytes)
+                except OSError as error:
+                    raise InputError(
+                        f"/dev/shm has no room for {(padded + labels_bytes) / 1e6:.0f} MB of batches ({error.strerror}): "
+                        "make it larger (docker run --shm-size 8g), or set `data.loader_workers=0`"
+                    ) from error
                 self.descriptor = os.dup(file.fileno())
         else:
             self.descriptor = descriptor

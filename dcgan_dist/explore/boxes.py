@@ -56,15 +56,24 @@ def read_boxes(path: str | Path, *, name: str = "") -> tuple[list[Box], dict[str
             boxes, info = _from_coco(coco), coco.get("info", {})
         else:
             boxes, info = [_from_entry(entry) for entry in parse_json(text, list[dict[str, Any]])], {}
-        boxes, info = parse_value(boxes, list[Box]), parse_value(info, dict[str, Any])
-    for box in boxes:
-        if not (-0.001 <= box.left < box.right <= 1.001 and -0.001 <= box.top < box.bottom <= 1.001 and box.image >= 0):
-            raise InputError(f"`boxes` {path}: {box} has no area or lies outside its image: draw it again")
+        boxes, info = [checked(box) for box in boxes], parse_value(info, dict[str, Any])
     named = [box for box in boxes if not name or box.name == name]
     if not named:
         names = ", ".join(sorted({box.name for box in boxes})) or "none at all"
         raise InputError(f"`boxes` {path} has no box named {name or 'anything'}: there are {names}")
     return named, info
+
+
+def checked(box: Box) -> Box:
+    """The same box.
+
+    Raises:
+        ValueError: it has no area or lies outside its image, or its values are of other types.
+    """
+    box = parse_value(box, Box)
+    if not (-0.001 <= box.left < box.right <= 1.001 and -0.001 <= box.top < box.bottom <= 1.001 and box.image >= 0):
+        raise ValueError(f"{box} has no area or lies outside its image")
+    return box
 
 
 def to_coco(boxes: Sequence[Box], image_size: int, info: dict[str, Any]) -> dict[str, Any]:

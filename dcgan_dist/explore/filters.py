@@ -14,7 +14,7 @@ from dcgan_dist.config import ModelConfig
 from dcgan_dist.data.scan import scan_images
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images, read_labels
+from dcgan_dist.data.stream import read_images, read_labels, refuse_bad_sample
 from dcgan_dist.errors import require
 from dcgan_dist.explore.exploration_options import FiltersJob
 from dcgan_dist.explore.guided_backpropagation import TopResponses, as_pictures
@@ -105,7 +105,7 @@ def _standing_batches(
     size = min(STANDING_BATCH_SIZE, manifest.samples)
     count = min(STANDING_BATCHES, manifest.samples // size)
     positions = torch.randperm(manifest.samples, generator=seeded(0, "standing"))[: count * size].sort().values
-    images = read_images(manifest, positions.numpy(), **shape)
+    images = read_images(manifest, positions.numpy(), **shape, on_bad_sample=refuse_bad_sample)
     labels = read_labels(manifest)[positions] if config.classes else None
     order = torch.randperm(len(images), generator=seeded(0, "standing order"))
     return [

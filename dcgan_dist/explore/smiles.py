@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from dcgan_dist.cli.command_line import absolute
-from dcgan_dist.data.shards.images import open_image, to_array
-from dcgan_dist.errors import require
+from dcgan_dist.data.shards.images import ImageFault, open_image, to_array
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.explore.drawing import draw
 from dcgan_dist.explore.exploration_options import ArithmeticJob
 from dcgan_dist.explore.grey_faces import Frame, at_resolution, cut, edge_histograms, find_frame, to_grey
@@ -66,11 +66,14 @@ def read_labelled(path: str, with_folder: str, without_folder: str) -> tuple[NDA
     """Faces (n, 64, 64) uint8 and whether each lies in the folder "with", of all that lie in either."""
     faces, labels = [], []
     for name, place in find_images([path]):
-        folders = name.split("/")[:-1]
-        if with_folder in folders or without_folder in folders:
-            pixels = to_array(open_image(place.read_bytes()), 1)
+        folders = [folder for folder in name.split("/")[:-1] if folder in (with_folder, without_folder)]
+        if folders:
+            try:
+                pixels = to_array(open_image(place.read_bytes()), 1)
+            except (ImageFault, OSError) as error:
+                raise InputError(f"`labelled` {path}: {name} cannot be read ({error}): leave it out") from error
             faces.append(cut(pixels[None, :, :, 0])[0])
-            labels.append(with_folder in folders)
+            labels.append(folders[-1] == with_folder)  # the one that it lies in
     return np.stack(faces) if faces else np.zeros((0, 64, 64), np.uint8), np.array(labels, bool)
 
 

@@ -14,9 +14,9 @@ from dcgan_dist.cli.command_line import absolute
 from dcgan_dist.cli.progress import percent
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.stored_samples import read_details
-from dcgan_dist.data.stream import read_images
+from dcgan_dist.data.stream import read_images, refuse_bad_sample
 from dcgan_dist.errors import InputError, require
-from dcgan_dist.explore.boxes import Box, masks, read_boxes, to_coco
+from dcgan_dist.explore.boxes import Box, checked, masks, read_boxes, to_coco
 from dcgan_dist.explore.drawing import activations, draw
 from dcgan_dist.explore.exploration_options import WindowsJob
 from dcgan_dist.explore.job import Exploration, proportion
@@ -34,6 +34,7 @@ from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.quality.pictures import save_grid
 from dcgan_dist.quality.sampling import fixed_latents
 from dcgan_dist.registry.identify import open_generator
+from dcgan_dist.untrusted import refusing
 
 PAPER = (
     "Section 6.3.1, figure 6: 150 samples, 52 boxes drawn by hand, logistic regression on G's second highest convolution layer, all maps "
@@ -119,13 +120,17 @@ def _read_rooms(job: WindowsJob, generator: Generator) -> tuple[Tensor, list[Box
     boxes = []
     for number, details in enumerate(read_details(manifest)[:count]):
         if edges := (details or {}).get(field):
-            boxes.append(Box(number, *edges, name=job.thing))
+            fault = f"`shards` {job.shards}: {field} of sample {number} is no box"
+            with refusing(fault, "give left, top, right and bottom as shares of the side"):
+                boxes.append(checked(Box(number, *map(float, edges), name=job.thing)))
     require(
         len(boxes) >= 50 and count >= 100,
         f"`shards` {job.shards}: {len(boxes)} of {count} samples have a {field} in their .json, at least 50 of 100 are needed: "
         "the job `prepare_rooms` draws such rooms",
     )
-    images = read_images(manifest, range(count), image_size=config.image_size, image_channels=3)
+    images = read_images(
+        manifest, range(count), image_size=config.image_size, image_channels=3, on_bad_sample=refuse_bad_sample
+    )
     return from_uint8(images, "tanh"), boxes
 
 

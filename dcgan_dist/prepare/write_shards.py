@@ -1,20 +1,24 @@
 """From a source to a folder of shards: which item goes into which shard, and going on where a killed job stopped."""
 
 import dataclasses
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cli.result_file import only_job
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest
+from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
+from dcgan_dist.files import LOCK_NAME
 from dcgan_dist.prepare.plan import (
     REJECTED_NAME,
     REMARKS_NAME,
@@ -29,6 +33,7 @@ from dcgan_dist.prepare.sources.base import Rejected, Source
 from dcgan_dist.storage.scratch import scratch_folder
 from dcgan_dist.storage.stored_folder import StoredFolder
 from dcgan_dist.storage.uri import is_uri
+from dcgan_dist.untrusted import parse_json, refusing
 
 PROGRESS_FOLDER = ".prepare"
 STATE_NAME = "source_state.json"
@@ -92,9 +97,25 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
     Raises:
         InputError: the source is unusable, gave no image, or the folder holds another data set.
     """
-    tasks = plan_shards(source, options)
     folder = options.out if is_uri(options.out) else str(Path(options.out).expanduser().absolute())
+    tasks = plan_shards(source, options)
+    _check_names(source, options)
+    with nullcontext() if is_uri(folder) else only_job(Path(folder)):
+        return _prepare(source, options, folder, tasks)
+
+
+def _check_names(source: Source, options: ShardOptions) -> None:
+    """Raise InputError, before the work, for names that no manifest can hold."""
+    shard = Shard(name="a.tar", split="train", samples=1, bytes=1, sha256="", index_sha256="")
+    content = dataclasses.asdict(_manifest(source, options, (shard,), {}))
+    with refusing(f"{source.dataset}: the name of a class, folder or file cannot be stored", "rename it"):
+        parse_json(json.dumps(content), Manifest)
+
+
+def _prepare(source: Source, options: ShardOptions, folder: str, tasks: list[ShardTask]) -> Prepared:
     stored = StoredFolder(folder)
+    for left in Path(folder).glob(".*.tar.*.part") if stored.local else ():
+        left.unlink()
     preparation = fingerprint(source, options, tasks)
     try:
         if stored.retried(lambda: stored.exists(f"{stored.path}/{MANIFEST_NAME}")):
@@ -177,24 +198,13 @@ def _finish(
     remarks = _total(result.remarks for result in results)
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
-        for name in (PROGRESS_FOLDER, STATE_NAME):
+        for name in (PROGRESS_FOLDER, STATE_NAME, *([LOCK_NAME] if stored.local else [])):
             stored.remove(f"{stored.path}/{name}")
         raise InputError(
             f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"
         )
-    preprocessing, origin = source.describe()
-    manifest = Manifest(
-        dataset=source.dataset,
-        image_size=source.image_size,
-        image_channels=source.image_channels,
-        layout=options.layout,
-        preprocessing=preprocessing | {"stored": "uint8" if options.layout == "blocks" else source.encoding},
-        source=origin | {"preparation": preparation, "items_by_samples": items_by_samples},
-        shards=shards,
-        classes=source.classes(),
-        class_names=source.class_names(),
-        location=folder,
-    )
+    origin = {"preparation": preparation, "items_by_samples": items_by_samples}
+    manifest = dataclasses.replace(_manifest(source, options, shards, origin), location=folder)
     try:
         for name, content in (
             (REJECTED_NAME, [dataclasses.asdict(item) for item in rejected]),
@@ -206,6 +216,21 @@ def _finish(
         raise _unwritable(folder, error) from error
     stored.remove(f"{stored.path}/{PROGRESS_FOLDER}")
     return Prepared(manifest=manifest, rejected=rejected, items_by_samples=items_by_samples, remarks=remarks)
+
+
+def _manifest(source: Source, options: ShardOptions, shards: tuple[Shard, ...], origin: dict[str, Any]) -> Manifest:
+    preprocessing, described = source.describe()
+    return Manifest(
+        dataset=source.dataset,
+        image_size=source.image_size,
+        image_channels=source.image_channels,
+        layout=options.layout,
+        preprocessing=preprocessing | {"stored": "uint8" if options.layout == "blocks" else source.encoding},
+        source=described | origin,
+        shards=shards,
+        classes=source.classes(),
+        class_names=source.class_names(),
+    )
 
 
 def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from dcgan_dist.cli.progress import percent
 from dcgan_dist.data.reader import Crop
 from dcgan_dist.data.shards.schema import Manifest
-from dcgan_dist.data.stream import read_images
+from dcgan_dist.data.stream import read_images, refuse_bad_sample
 from dcgan_dist.errors import require
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.models.latents import seeded
@@ -80,9 +80,9 @@ def measure_scale(
     )
     shape = {"image_size": config.image_size, "image_channels": config.image_channels, "crop": crop}
     if parted:
-        others, held_out = (read_images(part, count, **shape) for part in parts)
+        others, held_out = (read_images(part, count, **shape, on_bad_sample=refuse_bad_sample) for part in parts)
     else:
-        both = read_images(manifest, 2 * count, **shape)
+        both = read_images(manifest, 2 * count, **shape, on_bad_sample=refuse_bad_sample)
         others, held_out = both[::2], both[1::2]
     reference = Reference(held_out, output=config.output)
 

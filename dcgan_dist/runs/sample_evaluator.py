@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dcgan_dist.data.stream import read_images
+from dcgan_dist.data.stream import BadSampleLog, read_images
 from dcgan_dist.models.generator import Generator
 from dcgan_dist.quality.pictures import save_grid
 from dcgan_dist.quality.quality import Reference, measure_quality
@@ -55,6 +55,7 @@ class SampleEvaluator:
             image_size=config.model.image_size,
             image_channels=config.model.image_channels,
             crop=config.data.crop,
+            on_bad_sample=BadSampleLog(config.data.max_bad_fraction, self.plan.held_out.samples),
         )
         return Reference(
             held_out,

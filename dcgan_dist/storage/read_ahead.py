@@ -94,9 +94,10 @@ class RemoteFolder:
 
     def _begin(self, name: str, chunk: int) -> Future[None]:
         key = name, chunk
-        if key not in self._under_way:
-            self._under_way[key] = self._threads.submit(self._fetch_chunk, name, chunk)
-        return self._under_way[key]
+        future = self._under_way.get(key)
+        if future is None or future.done():  # it failed, or what it fetched has had to leave the cache
+            future = self._under_way[key] = self._threads.submit(self._fetch_chunk, name, chunk)
+        return future
 
     def _fetch_chunk(self, name: str, chunk: int) -> None:
         first = chunk * chunk_cache.CHUNK_BYTES

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from dcgan_dist.errors import InputError
+from dcgan_dist.errors import InputError, require
 from dcgan_dist.storage.filesystems import open_filesystem
 
 REQUEST_BYTES = 1 << 20
@@ -24,7 +24,11 @@ class HttpFiles:
     def size(self, name: str) -> int:
         """Content length of a file."""
         with self._open(name, method="HEAD") as response:
-            return int(response.headers["Content-Length"])
+            length = response.headers["Content-Length"]
+        require(
+            length is not None, f"{self._location}/{name}: the server tells no size; copy the shards to a local disk"
+        )
+        return int(length)
 
     def stream(self, name: str, first: int, end: int) -> Iterator[bytes]:
         """The bytes from `first` up to `end`, which is not beyond the end of the file, as they come."""

@@ -122,17 +122,28 @@ def pass_seconds(
 
 
 def few_seconds(rows: int, held_out: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:
-    """A linear SVM for each C on rows fewer than their features: their products, passes over a triangular factor, errors."""
+    """A linear SVM for each C on few rows: their products, passes over a triangular factor, errors.
+
+    Rows that are not fewer than their features have no such factor, and are passed over themselves.
+    """
+    errors = pass_seconds(rows + held_out, dimensions, 10 * len(cs), device)
+    if rows >= dimensions:
+        return path_seconds(rows, dimensions, cs, device) + errors
     gram = product_seconds(2 * rows * rows * dimensions, torch.float32, device)
     square = product_seconds(2 * rows * rows * (rows / 6 + 2 * RANK), torch.float64, device)
     passes = FEW_PASSES * len(cs) * pass_seconds(rows, rows, 10, device, torch.float64)
-    errors = pass_seconds(rows + held_out, dimensions, 10 * len(cs), device)
     return gram + square + passes + errors
 
 
 def full_seconds(rows: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:
     """A linear SVM for each C on many rows, then one more for the C that was chosen."""
-    passes = sum(map(_passes, cs)) + FINAL_PASSES
+    final = FINAL_PASSES * pass_seconds(rows, dimensions, 10, device) + pass_seconds(rows, dimensions, RANK, device)
+    return path_seconds(rows, dimensions, cs, device) + final
+
+
+def path_seconds(rows: int, dimensions: int, cs: Sequence[float], device: torch.device) -> float:
+    """A linear SVM for each C on many rows, with their sketch."""
+    passes = sum(map(_passes, cs))
     return passes * pass_seconds(rows, dimensions, 10, device) + pass_seconds(rows, dimensions, RANK, device)
 
 

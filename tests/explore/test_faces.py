@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dcgan_dist.errors import InputError
 from dcgan_dist.explore.grey_faces import Frame, at_resolution, cut, edge_histograms, find_frame, to_grey
 from dcgan_dist.explore.job import proportion
 from dcgan_dist.explore.pose import fit_pose
@@ -119,3 +120,14 @@ def test_smiles_of_real_faces_are_told_apart(real_data: Path) -> None:
 
     assert proposer.frame[:3] == (0, 0, 64)
     assert min(proposer.accuracy, judge.accuracy) > 0.83
+
+
+def test_a_face_has_the_label_of_the_folder_that_it_lies_in_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    for kind in ("smile", "neutral"):
+        (tmp_path / "smile" / kind).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "smile" / kind / "1.png"), np.full((64, 64), 100, np.uint8))
+
+    assert sorted(read_labelled(str(tmp_path), "smile", "neutral")[1].tolist()) == [False, True]
+    (tmp_path / "smile" / "neutral" / "2.png").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"`labelled` .*2\.png cannot be read"):
+        read_labelled(str(tmp_path), "smile", "neutral")

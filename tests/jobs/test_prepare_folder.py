@@ -1,18 +1,22 @@
 """Preparing a folder: pictures of every kind, held-out images, restarts, and plans that write nothing."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dcgan_dist.cli.result_file import only_job
 from dcgan_dist.data.shards import keys
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.errors import InputError
 from dcgan_dist.prepare import write_shards as prepare_module
+from dcgan_dist.prepare.sources import folder as folder_source
 from jobs import prepare_folder
 from tests.helpers.shards import pixels_of
 
@@ -85,7 +89,7 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_manifest(
     def killed_in_the_third(source, task, layout, folder):
         made.append(task.name)
         if len(made) == 3:
-            (Path(folder) / f".{task.name}.part").write_bytes(b"half a shard")
+            (Path(folder) / f".{task.name}.1-abcdef.part").write_bytes(b"half a shard")
             raise KeyboardInterrupt
         return whole(source, task, layout, folder)
 
@@ -98,6 +102,37 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_manifest(
     assert len(made) == 3 + 4  # six shards; the two finished ones were not made again
     straight, broken = ({p.name: p.read_bytes() for p in (tmp_path / n).glob("*.tar")} for n in ("straight", "broken"))
     assert straight == broken
+    assert not list((tmp_path / "broken").glob(".*.part"))
+
+
+def test_two_preparations_do_not_fill_one_folder_at_once(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "in", 5)
+
+    with only_job(tmp_path / "out"), pytest.raises(InputError, match="in use by another job"):
+        run(photos, tmp_path / "out")
+
+    assert run(photos, tmp_path / "out") == 0
+
+
+def test_images_that_cannot_be_seen_from_here_stop_the_job_and_one_that_is_gone_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_photos(tmp_path / "in", 9)
+    find = folder_source.find_images
+
+    def then_gone(paths: Sequence[str], gone: Path, where: Path) -> list[Any]:
+        images = find(paths)
+        gone.rename(where)
+        return images
+
+    some = sorted(path for path in Path(photos).rglob("*") if path.is_file())[0]
+    monkeypatch.setattr(folder_source, "find_images", lambda paths: then_gone(paths, some, tmp_path / "one"))
+    assert run(photos, tmp_path / "one_gone") == 0
+    assert load_manifest(str(tmp_path / "one_gone")).samples == 8
+    monkeypatch.setattr(folder_source, "find_images", lambda paths: then_gone(paths, Path(photos), tmp_path / "away"))
+    with pytest.raises(InputError, match=r"`source` .* cannot be read from this machine"):
+        run(photos, tmp_path / "all_gone")
+    assert not (tmp_path / "all_gone" / "manifest.json").exists()
 
 
 def test_the_same_command_again_says_that_it_did_nothing_and_prints_the_same_result(

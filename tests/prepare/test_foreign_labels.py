@@ -295,3 +295,25 @@ def test_a_single_missing_label_and_what_is_left_out_of_a_tar_are_told(
     assert read_keys(manifest) == ["a", "b"]
     assert "1 of 2 images have no label" in caplog.text
     assert "1 hidden, 1 with .heic, 1 with no suffix; the first is 'c.heic'" in caplog.text
+
+
+def test_labels_of_images_with_dotted_names_are_theirs(tmp_path: Path) -> None:
+    members = [(f"{key}.{name}", content) for key, content in (("a", b"2"), ("b", b"0")) for name, content in (
+        ("large.png", encoded(int(content))), ("large.cls", content), ("mask.cls", b"7")
+    )]  # fmt: skip
+    (tmp_path / "t.tar").write_bytes(tar_of([*members, ("c.large.png", encoded(3)), ("c.cls", b"1")]))
+
+    manifest = load_manifest(str(tmp_path / "t.tar"))
+
+    assert dict(zip(read_keys(manifest), read_labels(manifest).tolist(), strict=True)) == {"a": 2, "b": 0, "c": 1}
+
+
+@pytest.mark.parametrize("name", ["chaise\u00a0longue", "caf\udce9"])
+def test_a_class_whose_name_cannot_be_stored_is_refused_before_the_work(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "in", f"{name}/0.png", "chair/1.png")
+    source = ImageNetSource(paths=(str(tmp_path / "in"),), image_size=16)
+
+    with pytest.raises(InputError, match=r"cannot be stored .*: rename it"):
+        prepare(source, ShardOptions(out=str(tmp_path / "out"), cpus=1))
+
+    assert not (tmp_path / "out").exists()

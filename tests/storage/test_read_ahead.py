@@ -106,6 +106,25 @@ def test_a_broken_transfer_goes_on_at_the_byte(server: FlakyServer) -> None:
     assert sum(end - first for _, first, end in server.sent) == len(content)
 
 
+def test_what_had_to_leave_the_cache_is_fetched_ahead_again(
+    server: FlakyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 100)
+    (server.folder / "a.tar").write_bytes(bytes(1000))
+    folder = RemoteFolder(server.url, cache_bytes=300)
+
+    ahead = []
+    for _ in range(3):
+        for chunk in range(10):
+            folder.will_need("a.tar", 100 * chunk, 100)
+            future = folder._under_way.get(("a.tar", chunk))
+            ahead.append(future is not None and (future.result() or folder._cache.has("a.tar", chunk)))
+            folder.read("a.tar", 100 * chunk, 100)
+    folder.close()
+
+    assert all(ahead)
+
+
 def test_ranges_across_chunks_and_past_the_end_are_right(server: FlakyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk_cache, "CHUNK_BYTES", 100)
     content = np.random.default_rng(0).bytes(450)

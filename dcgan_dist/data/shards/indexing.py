@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, stored_size
 from dcgan_dist.data.shards.index import (
@@ -22,8 +23,8 @@ from dcgan_dist.data.shards.index import (
 from dcgan_dist.data.shards.left_out import HIDDEN, LINK, LeftOut, is_hidden
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest, write_manifest
 from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_entries
-from dcgan_dist.errors import InputError
-from dcgan_dist.files import private_folder, sha256_of
+from dcgan_dist.errors import InputError, printable
+from dcgan_dist.files import LOCK_NAME, private_folder, sha256_of
 
 MAX_LISTED = 20
 SOURCE_KIND = "tars without a manifest"
@@ -43,8 +44,8 @@ class TarContents(TarColumns):
 def read_contents(path: Path) -> TarContents:
     """Find every image of a tar with its key and label, and every fault of structure and naming."""
     contents = TarContents()
-    rows: dict[str, int] = {}
-    labels: dict[str, int] = {}
+    rows: dict[str, tuple[int, str]] = {}
+    labels: dict[tuple[str, str], int] = {}
 
     def damaged(member: str, offset: int, fault: str) -> None:
         contents.damages.append(Damage(shard=path.name, member=member, offset=offset, fault=fault))
@@ -59,27 +60,30 @@ def read_contents(path: Path) -> TarContents:
                         contents.left_out.add(name, LINK)
                 elif is_hidden(name):  # as the resource forks of macOS, ._a.jpg
                     contents.left_out.add(name, HIDDEN)
-                elif suffix == "cls":
+                elif suffix == "cls" or suffix.endswith(".cls"):
+                    field = key, suffix.rpartition(".")[0]
                     file.seek(offset)
                     text = file.read(min(size, 20))
-                    if key in labels:
+                    if field in labels:
                         damaged(name, offset, f"duplicate label: {key} has one already")
                     elif text.strip().isdigit() and int(text) <= MOST_LABEL:
-                        labels[key] = int(text)
-                    else:
+                        labels[field] = int(text)
+                    elif suffix == "cls":
                         damaged(name, offset, f"the label is not a decimal number from 0 to {MOST_LABEL}")
                 elif is_image(suffix) and key in rows:
                     kind = "dotted key: readers merge it into" if "." in suffix else "duplicate key:"
                     damaged(name, offset, f"{kind} {key}, which has an image already")
                 elif is_image(suffix):
-                    rows[key] = len(contents.keys)
+                    rows[key] = len(contents.keys), suffix.rpartition(".")[0]
                     contents.add(key, offset, size, None)
                 else:
                     contents.left_out.add(name)
     except TarFault as error:
         damaged(error.member, error.offset, error.fault)
-    for key, row in rows.items():  # at the end: in a tar with sorted names the label stands before its image
-        contents.labels[row] = labels.get(key)
+    for key, (row, name) in rows.items():  # at the end: in a tar with sorted names the label stands before its image
+        contents.labels[row] = labels.get(
+            (key, name), labels.get((key, ""))
+        )  # KEY.large.jpg has KEY.large.cls or KEY.cls
     if not contents.keys and not contents.damages:
         damaged("", 0, "empty: no image in it")
     return contents
@@ -125,6 +129,11 @@ def index_tars(tars: Sequence[Path], name: str, map_tars: MapTars = map) -> Mani
         InputError: a tar is damaged, or keys are twice or merge; the message lists them.
     """
     folder = _index_folder(tars)
+    with FileLock(folder / LOCK_NAME):  # two jobs that open the same tars at once: the second finds what the first made
+        return _index_in(folder, tars, name, map_tars)
+
+
+def _index_in(folder: Path, tars: Sequence[Path], name: str, map_tars: MapTars) -> Manifest:
     known = _known_tars(tars, folder)
     waiting = [tar for tar in tars if tar not in known]
     indexed = known | dict(zip(waiting, map_tars(index_tar, waiting), strict=True))
@@ -134,7 +143,7 @@ def index_tars(tars: Sequence[Path], name: str, map_tars: MapTars = map) -> Mani
         _write_index(tar, indexed[tar], folder)
     sizes = {part.image_size for part in parts}
     manifest = Manifest(
-        dataset=name,
+        dataset=printable(name),
         image_size=sizes.pop() if len(sizes) == 1 else 0,
         image_channels=3,
         layout="samples",

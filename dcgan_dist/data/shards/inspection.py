@@ -88,6 +88,9 @@ def inspect(manifest: Manifest, progress: Callable[[int], object] = lambda sampl
             try:
                 index = load_index(storage, shard)
             except InputError as error:
+                cause = error.__cause__
+                if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+                    raise  # the store is away, which says nothing about the data
                 fault = Damage(shard=shard.name, member=index_name(shard.name), offset=0, fault=str(error))
                 inspection.damages.append(fault)
             else:

@@ -1,5 +1,6 @@
 """Opening a data set: by its folder, its manifest, a tar, or a URI."""
 
+import dataclasses
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ def load_manifest(path: str, *, check_shards: bool = True, map_tars: MapTars = m
     if not file.exists():
         raise InputError(f"{path} does not exist: give a folder of shards (the jobs `prepare_*` make one)")
     if file.is_file() and file.suffix == ".tar":
-        return index_tars([file], file.stem, map_tars)
+        return _of_prepared(file, check_shards) or index_tars([file], file.stem, map_tars)
     folder = file if file.is_dir() else file.parent
     if file.is_dir() and not (folder / MANIFEST_NAME).exists():
         return _index_folder(folder, map_tars)
@@ -48,6 +49,22 @@ def load_manifest(path: str, *, check_shards: bool = True, map_tars: MapTars = m
         raise InputError(f"{path} is neither a tar nor a {MANIFEST_NAME}: give a folder of shards")
     manifest = _load(str(folder), check_shards)
     return _with_new_tars(manifest, folder, map_tars) if check_shards else manifest
+
+
+def _of_prepared(tar: Path, check_shards: bool) -> Manifest | None:
+    """The part of a prepared data set that one of its tars is; None for a tar that lies beside no such manifest."""
+    try:
+        whole = _load(str(tar.parent), check_shards=False)
+    except InputError:
+        return None
+    shards = tuple(shard for shard in whole.shards if shard.name == tar.name)
+    if not shards or whole.source.get("kind") == SOURCE_KIND:
+        return None
+    part = dataclasses.replace(whole, shards=shards)
+    if check_shards:
+        with closing(open_storage(part.location)) as storage:
+            _check_sizes(storage, shards, part.location)
+    return part
 
 
 def _with_new_tars(manifest: Manifest, folder: Path, map_tars: MapTars) -> Manifest:

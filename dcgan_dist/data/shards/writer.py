@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -56,7 +58,8 @@ def write_shard(
         The manifest's entry, or None where there was no sample.
     """
     columns = TarColumns()
-    unfinished = path.with_name(f".{path.name}.part")
+    # A name of its own: a task that is started again may meet the one that was lost, and still writes.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(3)}.part")
     with (
         unfinished.open("wb") as file,
         TarWriter(file, user="", group="", mtime=0, encoder=False, format="PAX_FORMAT") as tar,

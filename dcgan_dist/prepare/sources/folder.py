@@ -36,11 +36,17 @@ class FolderSource(Source):
         return [Item(key, place) for key, place in zip(keys_of_paths(names), places, strict=True)]
 
     def read(self, item: Item) -> Iterator[Sample | Rejected]:
-        """What `cut` makes of one file, or why it cannot be read."""
+        """What `cut` makes of one file, or why it cannot be read.
+
+        Raises:
+            InputError: the fault is not that of one file: its folder is not seen from here, or does not answer.
+        """
         try:
             with open_image(item.ref.read_bytes()) as image:
                 results = list(self.cut(item, image))
         except (ImageFault, OSError) as error:
+            if isinstance(error, OSError):
+                item.ref.refuse_if_away(error)
             results = [Rejected(key=item.key, reason=str(error))]
         yield from results
 

@@ -1,5 +1,6 @@
 """Image files wherever people keep them: in folders, tars (also tars inside tars), zips, and img2dataset's output."""
 
+import errno
 import logging
 import os
 import zipfile
@@ -16,6 +17,12 @@ from dcgan_dist.data.shards.left_out import HIDDEN, LINK, LeftOut, is_hidden
 from dcgan_dist.data.shards.tar_members import TarFault, walk_entries
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.untrusted import reason, refusing, size_of_file
+
+AWAY = {
+    *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
+"""Errors of a file system or a machine, not of a file."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,10 +51,22 @@ class Place:
             file.seek(self.offset)
             return file.read(size)
 
+    def refuse_if_away(self, error: OSError) -> None:
+        """Raise InputError where an error is not that of one file: all others would be rejected too, one by one."""
+        file = Path(self.file)
+        archive = bool(self.member) or self.size >= 0
+        require(
+            error.errno not in AWAY and (file if archive else file.parent).exists(),
+            f"`source` {self.file} cannot be read from this machine ({error.strerror or error}): use a folder that all nodes "
+            "see, or `cpus=1`, and run the same command again",
+        )
+
     def _read_zip_member(self) -> bytes:
         try:
             with _open_zip(self.file).open(self.member) as member:
                 data = member.read(MAX_ENCODED_BYTES + 1)  # whatever size its header claims
+        except OSError:
+            raise
         except Exception as error:  # damaged members make zipfile and its decoders raise anything, zlib.error for one
             raise ImageFault(f"unreadable in its zip: {reason(error)}") from error
         if len(data) > MAX_ENCODED_BYTES:

@@ -149,3 +149,18 @@ def test_labels_beyond_the_classes_of_a_manifest_are_refused(tmp_path: Path) -> 
 
     with pytest.raises(InputError, match="has labels that are not from 0 to 2"):
         read_images(load_manifest(str(tmp_path)), 1, image_size=24)
+
+
+def test_a_tar_of_a_prepared_set_is_that_part_of_it_and_nothing_is_written(folder: Path) -> None:
+    whole, before = load_manifest(str(folder)), (folder / "manifest.json").read_bytes()
+
+    parts = [load_manifest(str(folder / shard.name)) for shard in whole.shards]
+
+    assert [part.shards for part in parts] == [(shard,) for shard in whole.shards]
+    assert {(part.dataset, part.preprocessing.get("crop"), part.location) for part in parts} == {
+        (whole.dataset, whole.preprocessing.get("crop"), whole.location)
+    }
+    assert (folder / "manifest.json").read_bytes() == before
+    (folder / whole.shards[0].name).write_bytes(b"cut")
+    with pytest.raises(InputError, match="has 3 bytes, the manifest says"):
+        load_manifest(str(folder / whole.shards[0].name))
