@@ -12,6 +12,8 @@ QUALITY = ("quality/fid", "quality/frechet_random")
 """Signals, lower is better; the first that both versions have is compared."""
 VERDICT = "memorization"
 """Tag that the memorization check sets: pass, fail or inconclusive."""
+MEASURED = "quality_measured"
+"""Tag: on how many samples and held-out images the quality was measured; with fewer it looks worse."""
 CHECKED_DATA = "memorization_manifest"
 """Tag: hash of the manifest it compared with; empty where the training images had none."""
 
@@ -66,6 +68,10 @@ def _quality(registry: ChampionRegistry, candidate: Version, champion: Version |
         return Check("quality", True, f"{measured}; there is no champion to compare with")
     if champion.version == candidate.version:
         return Check("quality", True, f"{measured}; it is the champion")
+    measured_on = [version.tags.get(MEASURED, "") for version in (candidate, champion)]
+    if all(measured_on) and len(set(measured_on)) > 1:
+        text = f"measured on {measured_on[0]}, the champion ({champion.uri}) on {measured_on[1]}: train with `quality.share=1`"
+        return Check("quality", False, text)
     for key, value in quality.items():
         other = registry.quality(champion, key)
         if value is not None and other is not None:

@@ -43,7 +43,10 @@ class AsyncCheckpointer:
         evaluator: SampleEvaluator,
         send: Callable[[RankEvent], None],
         scratch: Path,
+        scheduled: Callable[[int], bool] = lambda images_seen: True,
     ) -> None:
+        """`scheduled` gets images seen, and tells whether a checkpoint is one of the run's schedule."""
+        self.scheduled = scheduled
         self.config, self.store, self.evaluator, self.send, self.scratch = config, store, evaluator, send, scratch
         self.refusal = ""
         """Why the latest checkpoint is not in the storage; empty if it is."""
@@ -79,10 +82,7 @@ class AsyncCheckpointer:
             while_waiting: called again and again while the one before is being written; it may `cancel_evaluation`.
         """
         began = time.monotonic()
-        while self._thread is not None and self._thread.is_alive():
-            while_waiting()
-            self._thread.join(LOOK_EVERY_SECONDS)
-        self.wait()
+        self.wait(while_waiting)
         generator = players.plain_generator() if drawn else None
         self._begin(progress, to_memory(players.state()), list(log), generator, measured=measured)
         self.stalled += time.monotonic() - began
@@ -100,10 +100,11 @@ class AsyncCheckpointer:
         players.load_state(state)
         self._begin(progress, state, log, players.plain_generator(), measured=True, replaces=path)
 
-    def wait(self) -> None:
+    def wait(self, while_waiting: Callable[[], None] = lambda: None) -> None:
         """Wait for the checkpoint that is being written; raises what went wrong there, other than a refusal."""
-        if self._thread is not None:
-            self._thread.join()
+        while self._thread is not None and self._thread.is_alive():
+            while_waiting()
+            self._thread.join(LOOK_EVERY_SECONDS)
         if self._error is not None:
             raise self._error
 
@@ -150,7 +151,7 @@ class AsyncCheckpointer:
             if replaces:
                 self.store.folder.remove(replaces)
             with suppress(OSError):  # what is expired costs room until the next checkpoint, and nothing else
-                self.store.tidy(self.config)
+                self.store.tidy(self.config, self.scheduled)
             self._keep_grids()
         self.send(CheckpointWritten(images_seen=progress.images_seen, quality=quality, grid=grid, refusal=self.refusal))
 

@@ -82,7 +82,7 @@ class Attempt:
             return self._killed()
         if not self.spool.drain(TRACKING_PATIENCE_SECONDS):
             return Outcome.failed(
-                "training is done, but the tracking server is away: the same command registers the models"
+                f"training is done, but tracking: {self.spool.missing()}; the same command registers the models"
             )
         return Outcome("FINISHED", 0, register_best(self.plan, self.run, self.store))
 

@@ -36,16 +36,23 @@ class StoredCheckpoint:
         return Path(self.path).name
 
 
-def expired(checkpoints: Sequence[StoredCheckpoint], *, newest: int, every_images: int) -> list[StoredCheckpoint]:
+def expired(
+    checkpoints: Sequence[StoredCheckpoint],
+    *,
+    newest: int,
+    every_images: int,
+    scheduled: Callable[[int], bool] = lambda images_seen: True,
+) -> list[StoredCheckpoint]:
     """Checkpoints that the policy does not keep.
 
     Args:
         checkpoints: all there are.
         newest: so many of the newest stay.
         every_images: of each stretch of so many images the first checkpoint stays; 0: none for that reason.
+        scheduled: gets images seen; the newest for which it holds stays, as a rollback goes there.
     """
     by_age = sorted(checkpoints, key=lambda checkpoint: (checkpoint.images_seen, checkpoint.name))
-    stay = set(by_age[-newest:])
+    stay = {*by_age[-newest:], *[one for one in by_age if scheduled(one.images_seen)][-1:]}
     measured = [checkpoint for checkpoint in by_age if checkpoint.frechet is not None]
     stay |= {min(measured, key=lambda best: (best.frechet, -best.images_seen))} if measured else set()
     if every_images:
@@ -143,10 +150,14 @@ class CheckpointStore:
         with_retries(put, before_retry=lambda: self.folder.remove(path))
         return StoredCheckpoint(path=path, images_seen=progress.images_seen, frechet=progress.frechet)
 
-    def tidy(self, config: TrainConfig) -> list[StoredCheckpoint]:
+    def tidy(
+        self, config: TrainConfig, scheduled: Callable[[int], bool] = lambda images_seen: True
+    ) -> list[StoredCheckpoint]:
         """Remove what the policy does not keep, once something newer is whole; returns what is left."""
         checkpoints = self._all()
-        gone = expired(checkpoints, newest=config.keep_checkpoints, every_images=config.keep_every_images)
+        gone = expired(
+            checkpoints, newest=config.keep_checkpoints, every_images=config.keep_every_images, scheduled=scheduled
+        )
         for path in [checkpoint.path for checkpoint in gone] + list(self.damaged):
             self.folder.remove(path)
         self.damaged.clear()
@@ -160,6 +171,12 @@ class CheckpointStore:
                 if self._damage(checkpoint.path, scratch) is None:
                     return checkpoint
         return None
+
+    def remove_after(self, seen: int) -> None:
+        """Remove the checkpoints of more images than these: a run that went back makes others."""
+        for path in self.paths():
+            if images_seen(path) > seen:
+                self.folder.remove(path)
 
     def remove_drafts(self) -> None:
         """Remove what killed writers left under temporary names or without a manifest."""

@@ -1,6 +1,5 @@
 """A training run from the driver's side: start or resume, watch, register, sum up."""
 
-import dataclasses
 import logging
 from typing import Any
 
@@ -76,7 +75,7 @@ def run_training(config: TrainConfig) -> int:
             auto = config.engine.precision == "auto"
             kept = CheckpointStore(folder).config_of_newest() if auto else None  # of a run whose run.json was lost
             decided = recorded_precision(kept) if kept else decide_precision(config, nodes_are_fast)
-            plan = dataclasses.replace(plan, precision=decided)
+            plan = plan.begun_in(decided)
         _log.info("ranks compute in %s", plan.precision or "the precision of their device")
         _log.info("quality: %s", measurement_line(plan))
         run = open_tracked_run(plan, before)
@@ -109,7 +108,7 @@ def open_tracked_run(plan: RunPlan, recorded: dict[str, Any] | None) -> TrackedR
     """The run on the tracking server: one, however often it is started."""
     config, manifest = plan.config, plan.manifest
     tags = environment_tags() | {"manifest_hash": manifest.hash, "storage": config.storage, "mlflow.note.content": NOTE}
-    tags |= {"precision": plan.rank_config.engine.precision}
+    tags |= {"precision": plan.rank_config.engine.precision, "quality.measured": str(plan.measurements)}
     run = TrackedRun.attach_or_create(
         recorded, config.tracking_uri, config.experiment, plan.name, flatten(config), tags
     )

@@ -11,7 +11,7 @@ from dcgan_dist.config import TrainConfig, flatten
 from dcgan_dist.models.discriminator import Discriminator
 from dcgan_dist.models.flops import FLOPS_PER_SECOND, step_flops_per_image
 from dcgan_dist.models.generator import Generator
-from dcgan_dist.runs.measurement_plan import measuring_flops
+from dcgan_dist.runs.measurement_plan import measuring_share
 from dcgan_dist.runs.plan import RunPlan
 from dcgan_dist.storage.read_ahead import DEFAULT_CACHE_BYTES
 from dcgan_dist.storage.uri import is_uri
@@ -57,8 +57,7 @@ def measurement_line(plan: RunPlan) -> str:
     measurements, config = plan.measurements, plan.config
     if not measurements.samples:
         return "not measured"
-    flops = measuring_flops(config, measurements, measurements.count(plan.intervals))
-    share = flops / (plan.images * step_flops_per_image(config))
+    share = measuring_share(plan.rank_config, measurements, plan.intervals)
     times = measurements.count(plan.intervals)
     short = measurements.samples < config.quality.samples or measurements.every > 1
     return (
@@ -99,12 +98,13 @@ def outlook(plan: RunPlan, images_per_second: float) -> list[str]:
     """Speed, time, GPU hours and money of a whole run at a speed of all its ranks together."""
     config = plan.config
     ranks = config.workers[1]
-    epoch = plan.shard_plan.steps_per_epoch * config.data.batch_size / images_per_second
-    hours = plan.images / images_per_second / 3600
+    measuring = 1 + measuring_share(plan.rank_config, plan.measurements, plan.intervals)
+    hours = measuring * plan.images / images_per_second / 3600
+    epoch = measuring * plan.shard_plan.steps_per_epoch * config.data.batch_size / images_per_second
     gpus = ranks if config.use_gpu else 0
     return [
         f"speed: about {images_per_second:,.0f} images/s on {ranks_text(ranks)}",
-        f"time: about {duration(epoch)} per epoch, {duration(hours * 3600)} in all, without start-up",
+        f"time: about {duration(epoch)} per epoch, {duration(hours * 3600)} in all, with measuring and without start-up",
         f"GPU hours: {gpus * hours:,.2f}",
         money_line(config.price, gpus, gpus * hours),
     ]

@@ -62,7 +62,7 @@ class EventRecorder:
         match event:
             case events.RanksStarted(images_seen=images_seen, nodes=nodes, checkpoint=checkpoint):
                 self.journal.add("ranks started", ranks=len(nodes), nodes=list(nodes), images_seen=images_seen)
-                self._first_step_is_due = True
+                self._first_step_is_due, self.preemption = True, ""
                 if checkpoint:
                     _log.info(
                         "%s: goes on from %s at %s images", ranks_text(len(nodes)), checkpoint, f"{images_seen:,}"

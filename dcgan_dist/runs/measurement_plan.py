@@ -39,6 +39,10 @@ class MeasurementPlan:
         least = min(self.samples, self.held_out, self.every - 1)
         require(least >= 0, f"no measurements: {self.samples} samples, {self.held_out} held out, every {self.every}")
 
+    def __str__(self) -> str:
+        """What figures of two runs must share to be compared."""
+        return f"{self.samples} samples, {self.held_out} held out"
+
     def measures(self, done: int, intervals: Intervals) -> bool:
         """Whether the quality is measured at the checkpoint after so many steps."""
         if self.samples == 0 or not intervals.saves(done):
@@ -64,7 +68,7 @@ def plan_measurements(config: TrainConfig, intervals: Intervals, held_out: int) 
     quality = config.quality
     if quality.samples == 0 or quality.share == 1:
         return MeasurementPlan(samples=quality.samples, held_out=min(quality.held_out, held_out))
-    limit = quality.share * intervals.last * config.data.batch_size * step_flops_per_image(config)
+    limit = quality.share * intervals.last * config.data.batch_size * training_flops(config)
 
     def compared(samples: int, every: int = 1) -> MeasurementPlan:
         return MeasurementPlan(samples=samples, held_out=min(quality.held_out, held_out, samples), every=every)
@@ -81,6 +85,22 @@ def plan_measurements(config: TrainConfig, intervals: Intervals, held_out: int) 
         range(fewest, most + 1), limit, key=lambda samples: measuring_flops(config, compared(samples), times)
     )
     return compared(fewest + max(0, fitting - 1), every)
+
+
+def training_flops(config: TrainConfig) -> float:
+    """Operations of a step and image, by the time that they take: in bfloat16, in which nothing is measured, CPUs do two at once."""
+    faster = 2 if config.engine.precision == "bfloat16" and not config.use_gpu else 1
+    return step_flops_per_image(config) / faster
+
+
+def measuring_share(config: TrainConfig, plan: MeasurementPlan, intervals: Intervals) -> float:
+    """Time of all measurements over that of all steps."""
+    images = intervals.last * config.data.batch_size
+    return (
+        measuring_flops(config, plan, plan.count(intervals)) / (images * training_flops(config))
+        if plan.samples
+        else 0.0
+    )
 
 
 def measuring_flops(config: TrainConfig, plan: MeasurementPlan, times: int) -> float:

@@ -45,6 +45,12 @@ class RunPlan:
         """The config as ranks compute by it."""
         return replace(self.config, "engine.precision", self.precision) if self.precision else self.config
 
+    def begun_in(self, precision: str) -> "RunPlan":
+        """The plan of a first start in this precision: how much is measured follows from the speed of the steps."""
+        plan = dataclasses.replace(self, precision=precision)
+        measurements = plan_measurements(plan.rank_config, plan.intervals, plan.held_out.samples)
+        return dataclasses.replace(plan, measurements=measurements)
+
     @property
     def images(self) -> int:
         """Real images of the whole run."""

@@ -58,6 +58,7 @@ def train_rank(arguments: dict[str, Any]) -> None:
             checkpoints = RankCheckpoints(plan, state, link, watchdog, scratch)
             report = ReportCallback(plan, state, link, checkpoints)
             checkpoints.resume()
+            watchdog.beat()  # from now on, so that a first batch that never comes is noticed too
             train_to_the_end(plan, state, link, checkpoints, report)
             checkpoints.finish()
     except InputError as error:

@@ -31,7 +31,9 @@ class RankCheckpoints:
         """On rank 0 alone."""
         if link.first:
             evaluator = SampleEvaluator(plan, state.device)
-            self.writer = AsyncCheckpointer(plan.rank_config, self.store, evaluator, link.send, scratch)
+            self.writer = AsyncCheckpointer(
+                plan.rank_config, self.store, evaluator, link.send, scratch, scheduled=self._scheduled
+            )
 
     @property
     def stalled_seconds(self) -> float:
@@ -63,9 +65,11 @@ class RankCheckpoints:
             return f"{error}; the run went back {config.max_rollbacks} times already (max_rollbacks)"
         with self.watchdog.paused():
             if self.writer:
-                self.writer.wait()
+                self.writer.wait(self._beat)
             if not self._load_newest(self._scheduled):
                 self.state.begin_again()
+            if self.writer:  # they lead to the same loss, and what comes now would count as older
+                self.store.remove_after(self.state.progress.images_seen)
             self.state.progress = dataclasses.replace(self.state.progress, rollbacks=rollbacks)
         images_seen = self.state.progress.images_seen
         reason = (
@@ -89,7 +93,7 @@ class RankCheckpoints:
                 writer.cancel_evaluation()
 
         def while_waiting() -> None:
-            self.link.send(Heartbeat(images_seen=progress.images_seen))
+            self._beat()
             cancel_if_leaving()
 
         self.link.send(CheckpointBegun(images_seen=progress.images_seen))
@@ -108,12 +112,15 @@ class RankCheckpoints:
         if self.writer is None:
             return
         with self.watchdog.paused():
-            self.writer.wait()
+            self.writer.wait(self._beat)  # a driver that hears nothing would leave without the last checkpoint
         if self.writer.refusal:
             remedy = "mend the storage; the same command goes on from the checkpoint before"
             self.link.send(Failed(reason=f"{self.writer.refusal}: {remedy}"))
         if self.link.preemption:
             self.link.send(Preempted(reason=self.link.preemption))
+
+    def _beat(self) -> None:
+        self.link.send(Heartbeat(images_seen=self.state.progress.images_seen))
 
     def _scheduled(self, images_seen: int) -> bool:
         return self.plan.intervals.saves(images_seen // self.plan.config.data.batch_size)

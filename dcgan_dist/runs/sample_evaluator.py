@@ -75,7 +75,14 @@ class SampleEvaluator:
         raise CancelledEvaluation
 
     def _grid(self, generator: Generator) -> bytes:
-        images = torch.cat(list(self._batches(generator, GRID_IMAGES)))
+        config = self.plan.config  # so few are not worth cancelling: only what was measured is made up for
+        images = torch.cat(
+            list(
+                sample_batches(
+                    generator, GRID_IMAGES, seed=config.seed, batch_size=config.data.batch_size, mode="batch"
+                )
+            )
+        )
         with scratch_folder() as folder:
             path = save_grid(images, folder / "grid.png", output=generator.config.output)
             return path.read_bytes()

@@ -16,6 +16,7 @@ from dcgan_dist.models.latents import prior_batches
 from dcgan_dist.models.pixel_ranges import from_uint8
 from dcgan_dist.models.standing_statistics import restandardise
 from dcgan_dist.registry.model_card import model_card
+from dcgan_dist.registry.promotion_gate import MEASURED
 from dcgan_dist.registry.registry import register_network
 from dcgan_dist.runs.plan import RunPlan, run_batches
 from dcgan_dist.storage.run_folder import RunFolder
@@ -54,7 +55,7 @@ def make_snapshot(plan: RunPlan, checkpoint: Path, snapshot: Path) -> Progress:
     restandardise(discriminator, _real_batches(plan, batches, device, dtype))
 
     networks = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
-    save_checkpoint(snapshot, config, progress, networks)
+    save_checkpoint(snapshot, plan.rank_config, progress, networks)
     return progress
 
 
@@ -105,6 +106,7 @@ def register_snapshot(
             quality=quality,
         )
         tags = {"manifest_hash": plan.manifest.hash, "preset": config.preset, "images_seen": str(progress.images_seen)}
+        tags |= {MEASURED: str(plan.measurements)}
         version = register_network(run, network, name, card=card, tags=tags, images_seen=progress.images_seen)
         registered[kind] = {"name": name, "version": version.version, "uri": version.uri}
     return registered

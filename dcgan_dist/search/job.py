@@ -8,6 +8,7 @@ from dcgan_dist.cli.prices import find_price
 from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.config import flatten
 from dcgan_dist.errors import InputError
+from dcgan_dist.runs.outcome import spool_folder
 from dcgan_dist.runs.plan import check_same_identity
 from dcgan_dist.search.plan import SearchPlan, plan_search
 from dcgan_dist.search.search_attempt import Search, context_of, trial_task
@@ -50,6 +51,7 @@ def run_search(config: SearchConfig) -> int:
         if finished := _finished_result(plan, folder):
             _log.info("search %s is finished; for more give more `trials` or `repeats`", plan.name)
             _log.info(summary(finished))
+            _send_unsent(plan, folder)
             return 0
         folder.refuse_if_alive()
     except OSError as error:
@@ -82,6 +84,16 @@ def run_search(config: SearchConfig) -> int:
         )
         with run.system_metrics():
             return Search(plan, folder, run).exit_code()
+
+
+def _send_unsent(plan: SearchPlan, folder: RunFolder) -> None:
+    """Send what the tracking server of a finished search did not take at its end; a server that is away is said."""
+    recorded = folder.read_json("run.json")
+    if recorded and spool_folder(folder, recorded["run_id"]).is_dir():
+        try:
+            Search(plan, folder, TrackedRun.attach(recorded["tracking_uri"], recorded["run_id"])).send_unsent()
+        except InputError as error:
+            _log.warning("%s; what it lacks is sent at the next start", error)
 
 
 def _finished_result(plan: SearchPlan, folder: RunFolder) -> dict[str, Any] | None:

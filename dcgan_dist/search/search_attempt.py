@@ -4,14 +4,13 @@ import dataclasses
 import logging
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from dcgan_dist.cli.signals import listening_to_signals
 from dcgan_dist.runs.checkpoint_store import CheckpointStore
+from dcgan_dist.runs.outcome import spool_folder
 from dcgan_dist.search.plan import SearchPlan
 from dcgan_dist.search.result import CompletedSearch
 from dcgan_dist.search.summary import ERROR, best_of, repeat_line, summary, top_table, trial_line
@@ -40,8 +39,7 @@ class Search:
     def __init__(self, plan: SearchPlan, folder: RunFolder, run: TrackedRun) -> None:
         self.plan, self.folder, self.run = plan, folder, run
         self.began = time.monotonic()
-        self._scratch = tempfile.TemporaryDirectory(prefix="dcgan_dist-")
-        self.spool = Spool(run, Path(self._scratch.name) / "search")
+        self.spool = Spool(run, spool_folder(folder, run.run_id))
         self.runs = TrialRuns(run, folder, plan.trials)
         self.outcomes = self._outcomes(trial_folder, range(plan.config.trials))
         self.last: dict[int, dict[str, Any]] = {}
@@ -82,9 +80,18 @@ class Search:
         except Exception as error:  # the storage, the registry, the cluster: trials have outcomes of their own
             self.runs.leave()
             return self._fail(f"{type(error).__name__}: {str(error).strip()}")
-        self.spool.finish("FINISHED", patience=PATIENCE_SECONDS)
+        self._finish_tracking()
         _log.info(summary(result))
         return 0
+
+    def send_unsent(self) -> None:
+        """Of a finished search: send what the tracking server did not take at its end."""
+        self.runs.settle(self.outcomes)
+        self._finish_tracking()
+
+    def _finish_tracking(self) -> None:
+        if not self.spool.finish("FINISHED", patience=PATIENCE_SECONDS):
+            _log.warning("tracking: %s", self.spool.missing())
 
     def _sweep(self) -> None:
         """Train the trials that have no outcome yet."""

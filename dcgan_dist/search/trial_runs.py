@@ -1,12 +1,11 @@
 """The trials of a search on the tracking server: one nested run each, written by the driver alone."""
 
 import logging
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from dcgan_dist.config import SupervisedConfig, flatten
+from dcgan_dist.runs.outcome import spool_folder
 from dcgan_dist.storage.run_folder import RunFolder
 from dcgan_dist.tracking.runs import TrackedRun
 from dcgan_dist.tracking.spool import Spool
@@ -35,7 +34,6 @@ class TrialRuns:
     def __init__(self, parent: TrackedRun, folder: RunFolder, trials: list[SupervisedConfig]) -> None:
         self.parent, self.folder, self.trials = parent, folder, trials
         self._open: dict[int, Spool] = {}
-        self._scratch = tempfile.TemporaryDirectory(prefix="dcgan_dist-")
         self._warned = False
 
     def started(self, number: int) -> None:
@@ -102,7 +100,7 @@ class TrialRuns:
             run = self.attach(number)
             if run is None:
                 return None
-            self._open[number] = Spool(run, Path(self._scratch.name) / str(number))
+            self._open[number] = Spool(run, spool_folder(self.folder, self.parent.run_id) / trial_folder(number))
         return self._open[number]
 
     def _remembered(self, number: int) -> dict[str, Any] | None:

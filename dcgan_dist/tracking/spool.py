@@ -191,6 +191,8 @@ class Spool:
             except Exception as error:  # whatever a store raises (network, database, disk): it is tried again
                 with self._changed:
                     self._count_failure(str(error))
+                    if event["kind"] in ("image", "dict"):  # a server without a place for files: the rest goes first
+                        self._events[number] = self._events.pop(number)
                     self._changed.wait_for(lambda: self._closed, RETRY_SECONDS)
                 continue
             with self._changed:

@@ -18,11 +18,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dcgan_dist.config import TrainConfig
+from dcgan_dist.config import TrainConfig, replace
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.presets import preset
 from dcgan_dist.training.distributed import gather_ranks, leave_group
-from dcgan_dist.training.engine import set_arithmetic
+from dcgan_dist.training.engine import precision, set_arithmetic
 from dcgan_dist.training.gan import gan_step
 from dcgan_dist.training.in_memory_order import batch_positions
 from dcgan_dist.training.loop import Intervals, Report, train
@@ -73,6 +73,9 @@ def train_rank(
     steps_per_epoch = len(images) // size
     whole = sorted(path for path in folder.glob("checkpoint_*") if damage(path) is None)
     before, progress, state = load_checkpoint(whole[-1]) if whole else (config, Progress(), None)
+    # Computed on as it was begun, wherever it goes on.
+    computed = before.engine.precision if before.engine.precision != "auto" else precision(config, device)
+    config, before = (replace(one, "engine.precision", computed) for one in (config, before))
     require(
         dataclasses.replace(before, epochs=config.epochs) == config,
         f"{folder} holds a run with another preset or seed: give those, or another --out",

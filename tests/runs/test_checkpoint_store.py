@@ -54,12 +54,18 @@ kept_lists = st.lists(
 )
 
 
-@given(kept_lists, st.integers(1, 5), st.sampled_from([0, 100, 300]))
-def test_the_newest_the_best_and_one_of_every_stretch_stay(
-    kept: list[StoredCheckpoint], newest: int, every: int
+@given(kept_lists, st.integers(1, 5), st.sampled_from([0, 100, 300]), st.integers(1, 100))
+def test_the_newest_the_best_one_of_every_stretch_and_that_of_a_rollback_stay(
+    kept: list[StoredCheckpoint], newest: int, every: int, interval: int
 ) -> None:
-    gone = expired(kept, newest=newest, every_images=every)
+    def scheduled(images_seen: int) -> bool:
+        return images_seen % interval == 0
+
+    gone = expired(kept, newest=newest, every_images=every, scheduled=scheduled)
     stay = [one for one in kept if one not in gone]
+
+    seen, left = ({one.images_seen for one in some if scheduled(one.images_seen)} for some in (kept, stay))
+    assert max(seen, default=0) == max(left, default=0)
 
     assert set(sorted(kept, key=lambda one: one.images_seen)[-newest:]) <= set(stay)
     measured = [one.frechet for one in kept if one.frechet is not None]
@@ -68,7 +74,19 @@ def test_the_newest_the_best_and_one_of_every_stretch_stay(
     if every:
         stretches = {one.images_seen // every for one in kept} - {0}
         assert stretches <= {one.images_seen // every for one in stay}
-    assert expired(stay, newest=newest, every_images=every) == [], "keeping twice removes nothing more"
+    again = expired(stay, newest=newest, every_images=every, scheduled=scheduled)
+    assert again == [], "keeping twice removes nothing more"
+
+
+def test_a_run_that_went_back_keeps_nothing_of_the_way_it_left(
+    store: CheckpointStore, state: State, tmp_path: Path
+) -> None:
+    for images_seen in (10, 20, 30):
+        write(store, state, images_seen, tmp_path)
+
+    store.remove_after(20)
+
+    assert [Path(path).name[:23] for path in store.paths()] == ["checkpoint_000000000020", "checkpoint_000000000010"]
 
 
 def test_tidying_leaves_the_newest_two_and_the_best(store: CheckpointStore, state: State, tmp_path: Path) -> None:

@@ -79,6 +79,27 @@ def test_an_outage_costs_the_writer_nothing_and_loses_nothing(
     assert [file.path for file in reopened.client.list_artifacts(run.run_id, "grids")] == ["grids/000030.png"]
 
 
+def test_a_server_that_takes_no_files_gets_everything_else(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create(tracking_uri)
+
+    def refuse(*_: object) -> None:
+        raise OSError("no place for artifacts")
+
+    monkeypatch.setattr(run.client, "log_artifact", refuse)
+    writer = Spool(run, tmp_path / "spool")
+    writer.log_image(picture(), "grids/000001.png")
+    writer.log_metrics({"loss/d": 1.0}, 1)
+    writer.set_tags({"outcome": "FINISHED"})
+
+    assert not writer.finish("FINISHED", patience=5)
+
+    assert history(run) == [(1, 1.0)]
+    assert run.client.get_run(run.run_id).data.tags["outcome"] == "FINISHED"
+    assert "lacks 1 events (no place for artifacts)" in writer.missing()
+
+
 def test_a_job_killed_in_an_outage_leaves_its_events_to_the_next_start(server: str, tmp_path: Path) -> None:
     with relay_to(server) as (relay, address):
         run = create(address)
