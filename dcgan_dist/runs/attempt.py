@@ -84,7 +84,7 @@ class Attempt:
             return Outcome.failed(
                 f"training is done, but tracking: {self.spool.missing()}; the same command registers the models"
             )
-        return Outcome("FINISHED", 0, register_best(self.plan, self.run, self.store))
+        return Outcome("FINISHED", 0, register_best(self.plan, self.run, self.store, lambda: bool(self.signal)))
 
     def _train(self) -> None:
         """Fit until the run is complete, failed or told to stop.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,6 +24,8 @@ from dcgan_dist.training.whole_checkpoint import load_checkpoint, load_log, log_
 
 TRACKING_PATIENCE_SECONDS = 120.0
 """How long the end of a run waits for a tracking server that is away."""
+SNAPSHOT_PATIENCE_SECONDS = 60.0
+"""How long it waits in silence for the snapshot, and does not hear a signal, as it is nearly done."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,14 +92,29 @@ def last_checkpoint(store: CheckpointStore) -> dict[str, Any]:
     }
 
 
-def register_best(plan: RunPlan, run: TrackedRun, store: CheckpointStore) -> dict[str, Any]:
-    """Standing statistics for the best checkpoint, and the registry; returns what the result says of it."""
+def register_best(
+    plan: RunPlan, run: TrackedRun, store: CheckpointStore, stopped: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """Standing statistics for the best checkpoint, and the registry; returns what the result says of it.
+
+    Raises:
+        RayError: the cluster failed, or `stopped` said while it was waited for that nothing more is to be done.
+    """
     config, best = plan.config, store.best()
     if not config.register or best is None:
         return {}
     _log.info("measuring standing statistics of %s over %d batches", best.name, config.snapshot_batches)
     task = snapshot_task.options(num_cpus=1, num_gpus=int(config.use_gpu))
-    snapshot = ray.get(task.remote(plan, best.path))
+    reference = task.remote(plan, best.path)
+    if not ray.wait([reference], timeout=SNAPSHOT_PATIENCE_SECONDS)[0]:
+        _log.warning(
+            "still waiting for the snapshot: it needs a node with a free %s", "GPU" if config.use_gpu else "CPU"
+        )
+    while not ray.wait([reference], timeout=1)[0]:
+        if stopped():
+            ray.cancel(reference)
+            break
+    snapshot = ray.get(reference)
     quality = _quality(store, best)
     with scratch_folder() as scratch:
         models = register_snapshot(plan, run, store.folder.fetch(snapshot, scratch), quality)

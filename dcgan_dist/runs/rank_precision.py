@@ -5,6 +5,7 @@ from typing import Any
 
 import ray
 import torch
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from dcgan_dist.config import TrainConfig, from_dict
@@ -13,6 +14,8 @@ from dcgan_dist.training.engine import precision
 
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 """A CPU that has one of these multiplies bfloat16 faster than float32."""
+
+ANSWER_SECONDS = 60.0
 
 
 def decide_precision(config: TrainConfig, is_fast: Callable[[], bool]) -> str:
@@ -53,7 +56,7 @@ def fast_bfloat16() -> bool:
 
 
 def nodes_are_fast() -> bool:
-    """Whether `fast_bfloat16` holds on every node that has CPUs, of a cluster that was joined."""
+    """Whether `fast_bfloat16` holds on every node that has CPUs, of a cluster that was joined; no for one that does not answer."""
     here = ray.get_runtime_context().get_node_id()
     nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")}
     if here in nodes and not fast_bfloat16():
@@ -63,4 +66,10 @@ def nodes_are_fast() -> bool:
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
         for node in nodes - {here}
     ]
-    return all(ray.get(others))
+    if not others:
+        return True
+    answers, silent = ray.wait(others, num_returns=len(others), timeout=ANSWER_SECONDS)
+    try:
+        return not silent and all(ray.get(answers))
+    except RayError:  # a node that went just now, or that has not this package
+        return False
