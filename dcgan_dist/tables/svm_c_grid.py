@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from dcgan_dist.tables.feature_table import MemoryRows, Rows
 from dcgan_dist.tables.linear_probe import FewRows, LinearSvm, fit_linear_svm, sketch_rows
+from dcgan_dist.tables.row_products import as_stored, score_rows
 
 CLASSES = 10
 FEW_ROWS = 6000
@@ -75,12 +76,12 @@ def fit_path(
 def errors(path: Sequence[LinearSvm], held_out: HeldOut) -> NDArray[np.float64]:
     """Error of each SVM in percent: (len(path),); the rows are read once for all of them."""
     device = path[0].weights.device
-    weights = torch.cat([svm.weights for svm in path], 1)
+    columns = torch.cat([svm.weights for svm in path], 1).T.contiguous()
     intercepts = torch.cat([svm.intercept for svm in path])
     wrong, count = torch.zeros(len(path), device=device), 0
     for block in held_out.rows.blocks(held_out.positions):
         truth = torch.from_numpy(held_out.labels[count : count + len(block)]).to(device)
-        scores = torch.addmm(intercepts, block.to(weights), weights)
+        scores = score_rows(as_stored(block.to(device), columns.dtype), columns) + intercepts
         wrong += (scores.view(len(block), len(path), CLASSES).argmax(2) != truth[:, None]).sum(0)
         count += len(block)
     return (100 * wrong.double() / count).cpu().numpy()
