@@ -29,8 +29,7 @@ NEWTON_STEPS, CONJUGATE_STEPS, HALVINGS = 100, 1000, 30
 FACTOR_ROWS = 256  # multiplied at once: they are in the cache between their scores and their sums
 RANK = 500
 """Directions of the sketch that preconditions the conjugate gradients."""
-ARMIJO = 1e-4
-"""A step must lower the objective by this share of what its slope promises."""
+ARMIJO = 1e-4  # a step must lower the objective by this share of what its slope promises
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,6 +230,8 @@ class _Problem:
         scores, pulled = rows.through(w, lambda scores, at: torch.cat([self._pulls(scores, at), (y * used)[at]], 1))
         pulled, at_zero = pulled.chunk(2, 1)
         limit = tol * _norm(2 * c * at_zero)
+        # Another C's solution can be near enough by the gradient at 0 alone, and is not this one: it has to come nearer.
+        limit = torch.minimum(limit, torch.maximum(0.1 * _norm(w - 2 * c * pulled), 0.01 * limit))
         require(bool(limit.isfinite().all() and scores.isfinite().all()), NOT_FINITE)
         value = self._value(w, scores)
         for _ in range(NEWTON_STEPS):
@@ -245,8 +246,7 @@ class _Problem:
             size, better = self._line_search(w, direction, scores, along, value, (gradient * direction).sum(0))
             if not bool(better.any()):
                 return w, False  # rounding ends the descent
-            size = size.to(w.dtype)
-            w, scores = w + size * direction, scores + size * along
+            w, scores = w + size.to(w.dtype) * direction, scores + size.to(w.dtype) * along
             value = self._value(w, scores)
             pulled = rows.gradient(w, self._pulls(scores, slice(None)))
         return w, False

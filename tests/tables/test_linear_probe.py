@@ -92,6 +92,26 @@ def test_a_warm_start_changes_the_time_and_not_the_svm() -> None:
     assert (warm.weights - cold.weights).norm() < 1e-4 * cold.weights.norm()
 
 
+@pytest.mark.parametrize("few", [False, True])
+def test_the_solution_for_another_c_is_left_though_the_tolerance_alone_would_take_it(few: bool) -> None:
+    """A large common part makes the gradient at 0, by which the tolerance goes, a hundred times the others."""
+    features, labels = problem(60, 90)
+    features, c = features + 30, (2e-3, 5e-3)
+    if few:
+        rows = FewRows(features, labels, classes=3)
+        first, second = (rows.fit(each, tol=1e-2) for each in c)
+    else:
+        first = second = None
+        for each in c:
+            shape = {"classes": 3, "dimensions": 90, "start": second, "tol": 1e-2}
+            first, second = second, fit_linear_svm(lambda: iter([features]), labels, each, **shape)
+
+    assert first is not None
+    assert second is not None
+    truth = reference(features, labels, c[1])
+    assert distance(second, truth) < 0.5 * distance(first, truth)
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), c=st.sampled_from([1e-4, 1e-3, 1e-1]))
 def test_rows_without_a_label_have_no_part(seed: int, c: float) -> None:
