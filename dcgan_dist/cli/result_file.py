@@ -47,8 +47,12 @@ def writing(place: str, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def only_job(folder: Path) -> Iterator[None]:
+def only_job(folder: Path, *, tidy: bool = False) -> Iterator[None]:
     """Let no other job work in the folder, which is made, while the block runs; a killed process leaves nothing locked.
+
+    Args:
+        folder: of results.
+        tidy: the file that was locked goes at the end, from a folder that others read.
 
     Raises:
         InputError: another job works there, or the folder cannot be written.
@@ -65,6 +69,8 @@ def only_job(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if tidy:
+            (folder / LOCK_NAME).unlink(missing_ok=True)
         lock.release()
 
 

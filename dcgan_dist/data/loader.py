@@ -132,7 +132,7 @@ class SharedRows:
                 except OSError as error:
                     raise InputError(
                         f"/dev/shm has no room for {(padded + labels_bytes) / 1e6:.0f} MB of batches ({error.strerror}): "
-                        "make it larger (docker run --shm-size 8g), or set `data.loader_workers=0`"
+                        "make it larger (of a container its shm-size), or set `data.loader_workers=0`"
                     ) from error
                 self.descriptor = os.dup(file.fileno())
         else:

@@ -18,7 +18,6 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Layout, Manifest, Shard
 from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.errors import InputError
-from dcgan_dist.files import LOCK_NAME
 from dcgan_dist.prepare.plan import (
     REJECTED_NAME,
     REMARKS_NAME,
@@ -100,7 +99,7 @@ def prepare(source: Source, options: ShardOptions) -> Prepared:
     folder = options.out if is_uri(options.out) else str(Path(options.out).expanduser().absolute())
     tasks = plan_shards(source, options)
     _check_names(source, options)
-    with nullcontext() if is_uri(folder) else only_job(Path(folder)):
+    with nullcontext() if is_uri(folder) else only_job(Path(folder), tidy=True):
         return _prepare(source, options, folder, tasks)
 
 
@@ -198,7 +197,7 @@ def _finish(
     remarks = _total(result.remarks for result in results)
     shards = tuple(result.shard for result in results if result.shard is not None)
     if not shards:
-        for name in (PROGRESS_FOLDER, STATE_NAME, *([LOCK_NAME] if stored.local else [])):
+        for name in (PROGRESS_FOLDER, STATE_NAME):
             stored.remove(f"{stored.path}/{name}")
         raise InputError(
             f"no usable image among {len(rejected)} items; the first: {rejected[0].key}: {rejected[0].reason}"

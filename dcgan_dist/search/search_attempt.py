@@ -85,7 +85,7 @@ class Search:
         return 0
 
     def send_unsent(self) -> None:
-        """Of a finished search: send what the tracking server did not take at its end."""
+        """Send what the tracking server of a finished search did not take at its end."""
         self.runs.settle(self.outcomes)
         self._finish_tracking()
 

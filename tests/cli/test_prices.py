@@ -67,7 +67,7 @@ def test_what_is_no_price_is_refused(name: str, message: str) -> None:
 
 
 def test_speed_becomes_hours_and_money(shards: Path, tmp_path: Path) -> None:
-    more = ("--use-gpu", "--num-workers", "2", "--images", "3600", "--price", "1.5")
+    more = ("--use-gpu", "--num-workers", "2", "--images", "3600", "--price", "1.5", "--quality.samples", "0")
     plan = plan_run(parse_training(flags(shards, tmp_path, *more), default_preset="demo32", description=""))
 
     lines = outlook(plan, images_per_second=0.5)
