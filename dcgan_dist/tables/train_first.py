@@ -69,16 +69,11 @@ def best_checkpoint(model: str) -> tuple[str, str]:
 
     Any other model is returned as it is, with nothing.
     """
-    if not is_run_folder(model):
-        return model, ""
     folder = Path(model)
+    if not (folder / "run.json").is_file():
+        return model, ""
     best = CheckpointStore(RunFolder(str(folder.parent), folder.name)).best()
     if best is None:
         return model, ""
     by = "the newest" if best.frechet is None else f"the one with the least Frechet distance, {best.frechet:.3g},"
     return best.path, f"of the checkpoints of the run {by} at {best.images_seen:,} images"
-
-
-def is_run_folder(model: str) -> bool:
-    """Whether `model` names the folder of a training run."""
-    return (Path(model) / "run.json").is_file()
