@@ -118,11 +118,11 @@ MapTars = Callable[[Callable[[Path], IndexedTar], Sequence[Path]], Iterable[Inde
 def index_tars(tars: Sequence[Path], name: str, map_tars: MapTars = map) -> Manifest:
     """Make manifest and indexes of plain tars, beside them where that can be written, else in the user's cache.
 
-    Tars that an earlier manifest there lists at their present size are not read again.
+    Tars that an earlier manifest there lists are not read again unless they changed.
 
     Args:
         tars: of one folder.
-        name: of the data set.
+        name: of the data set, unless they have one from an earlier call.
         map_tars: by which the tars are read.
 
     Raises:
@@ -134,7 +134,8 @@ def index_tars(tars: Sequence[Path], name: str, map_tars: MapTars = map) -> Mani
 
 
 def _index_in(folder: Path, tars: Sequence[Path], name: str, map_tars: MapTars) -> Manifest:
-    known = _known_tars(tars, folder)
+    earlier = _earlier_manifest(folder)
+    known = _known_tars(tars, earlier, folder) if earlier else {}
     waiting = [tar for tar in tars if tar not in known]
     indexed = known | dict(zip(waiting, map_tars(index_tar, waiting), strict=True))
     parts = [indexed[tar] for tar in tars]
@@ -143,7 +144,7 @@ def _index_in(folder: Path, tars: Sequence[Path], name: str, map_tars: MapTars) 
         _write_index(tar, indexed[tar], folder)
     sizes = {part.image_size for part in parts}
     manifest = Manifest(
-        dataset=printable(name),
+        dataset=earlier.dataset if earlier else printable(name),  # one name, whichever way the tars are opened
         image_size=sizes.pop() if len(sizes) == 1 else 0,
         image_channels=3,
         layout="samples",
@@ -179,20 +180,29 @@ def index_tar(tar: Path) -> IndexedTar:
     )
 
 
-def _known_tars(tars: Sequence[Path], folder: Path) -> dict[Path, IndexedTar]:
-    """What manifest and indexes in the folder say of those tars that have the size that is noted there."""
+def _earlier_manifest(folder: Path) -> Manifest | None:
     try:
-        manifest = parse_manifest((folder / MANIFEST_NAME).read_bytes(), str(folder))
+        return parse_manifest((folder / MANIFEST_NAME).read_bytes(), str(folder))
     except (OSError, InputError):
-        return {}
+        return None
+
+
+def _known_tars(tars: Sequence[Path], manifest: Manifest, folder: Path) -> dict[Path, IndexedTar]:
+    """What the folder's manifest and indexes say of those tars that have not changed since."""
     shards = {shard.name: shard for shard in manifest.shards}
     known = {}
     for tar in tars:
         shard, path = shards.get(tar.name), folder / index_name(tar.name)
-        if shard and path.exists() and shard.bytes == tar.stat().st_size and shard.index_sha256 == sha256_of(path):
+        if shard and is_as_indexed(tar, shard, folder) and shard.index_sha256 == sha256_of(path):
             index = decode_index(path.read_bytes(), str(path))
             known[tar] = IndexedTar(index=index, shard=shard, image_size=manifest.image_size)
     return known
+
+
+def is_as_indexed(tar: Path, shard: Shard, folder: Path) -> bool:
+    """Whether a tar has the size that the folder's manifest notes, and was written before its index."""
+    index, found = folder / index_name(tar.name), tar.stat()
+    return index.exists() and found.st_size == shard.bytes and found.st_mtime_ns <= index.stat().st_mtime_ns
 
 
 def _refuse_damages(parts: Sequence[IndexedTar]) -> None:

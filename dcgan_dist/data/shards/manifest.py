@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from dcgan_dist.data.shards.indexing import SOURCE_KIND, MapTars, index_tars
+from dcgan_dist.data.shards.indexing import SOURCE_KIND, MapTars, index_tars, is_as_indexed
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest
 from dcgan_dist.errors import InputError
 from dcgan_dist.storage.local import Storage, open_storage
@@ -27,7 +27,8 @@ def load_manifest(path: str, *, check_shards: bool = True, map_tars: MapTars = m
 
     Args:
         path: a folder of shards, its manifest.json, a URI of either, or a local tar or folder of tars that has no
-            manifest, which is then indexed first; of a folder that was indexed before, the tars that are new.
+            manifest, which is then indexed first; of a folder that was indexed before, the tars that are new or
+            were written again.
         check_shards: False opens a data set whose shards are missing or cut, too.
         map_tars: reads the tars that have to be indexed; on a cluster, tasks.
 
@@ -47,8 +48,10 @@ def load_manifest(path: str, *, check_shards: bool = True, map_tars: MapTars = m
         return _index_folder(folder, map_tars)
     if file.is_file() and file.name != MANIFEST_NAME:
         raise InputError(f"{path} is neither a tar nor a {MANIFEST_NAME}: give a folder of shards")
-    manifest = _load(str(folder), check_shards)
-    return _with_new_tars(manifest, folder, map_tars) if check_shards else manifest
+    manifest = _load(str(folder), check_shards=False)
+    if not check_shards:
+        return manifest
+    return _as_it_is_now(manifest, folder, map_tars)
 
 
 def _of_prepared(tar: Path, check_shards: bool) -> Manifest | None:
@@ -67,17 +70,23 @@ def _of_prepared(tar: Path, check_shards: bool) -> Manifest | None:
     return part
 
 
-def _with_new_tars(manifest: Manifest, folder: Path, map_tars: MapTars) -> Manifest:
-    """The same manifest, unless tars came into a folder that was indexed, as one that is still downloaded."""
-    listed = {shard.name for shard in manifest.shards}
-    tars = sorted(folder.glob("*.tar"))
+def _as_it_is_now(manifest: Manifest, folder: Path, map_tars: MapTars) -> Manifest:
+    """The same manifest, unless tars came into a folder that was indexed, as one that is still downloaded, or changed there."""
+    tars, listed = sorted(folder.glob("*.tar")), {shard.name: shard for shard in manifest.shards}
+    indexed = manifest.source.get("kind") == SOURCE_KIND
     new = [tar.name for tar in tars if tar.name not in listed]
-    if not new:
-        return manifest
-    if manifest.source.get("kind") == SOURCE_KIND:
-        _log.warning("%s: %d tars are new since it was indexed, the first is %s", folder, len(new), new[0])
-        return index_tars(tars, manifest.dataset, map_tars)
-    _log.warning("%s: left out are %d tars that its manifest does not list, the first is %s", folder, len(new), new[0])
+    known = [tar for tar in tars if tar.name in listed]
+    changed = [tar.name for tar in known if indexed and not is_as_indexed(tar, listed[tar.name], folder)]
+    with closing(open_storage(manifest.location)) as storage:
+        _check_sizes(storage, [shard for shard in manifest.shards if shard.name not in changed], manifest.location)
+    if indexed:
+        for names, what in ((new, "are new"), (changed, "were written")):
+            if names:
+                _log.warning("%s: %d tars %s since it was indexed, the first is %s", folder, len(names), what, names[0])
+        return index_tars(tars, manifest.dataset, map_tars) if new or changed else manifest
+    if new:
+        text = "%s: left out are %d tars that its manifest does not list, the first is %s"
+        _log.warning(text, folder, len(new), new[0])
     return manifest
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from dcgan_dist.data.shards.indexing import IndexedTar
 from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.files import sha256_of
 from tests.helpers.shards import write_shards
 
 
@@ -51,6 +52,27 @@ def test_a_folder_that_grew_is_the_data_set_of_all_its_tars_and_only_new_ones_ar
     assert len(read) == 3
     for index in (tmp_path / "fresh").glob("*.index.npz"):
         assert (grown / index.name).read_bytes() == index.read_bytes()
+
+
+def test_a_tar_that_was_replaced_is_read_again_even_at_the_same_size(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_shards(tmp_path / "written", (4, 4))
+    old, new = sorted((tmp_path / "written").glob("*.tar"))
+    assert old.stat().st_size == new.stat().st_size
+    folder = plain(tmp_path / "tars", [old])
+    before = load_manifest(str(folder))
+
+    (folder / old.name).write_bytes(new.read_bytes())
+    with caplog.at_level(logging.WARNING):
+        after = load_manifest(str(folder))
+
+    assert f"1 tars were written since it was indexed, the first is {old.name}" in caplog.text
+    assert (before.shards[0].sha256, after.shards[0].sha256) == (sha256_of(old), sha256_of(new))
+    assert load_manifest(str(folder / old.name)).shards == after.shards
+    caplog.clear()
+    assert load_manifest(str(folder)) == after
+    assert not caplog.text, "nothing changed since"
 
 
 def test_a_tar_beside_prepared_shards_is_named_and_left_out(
