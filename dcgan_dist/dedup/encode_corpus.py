@@ -14,9 +14,10 @@ from dcgan_dist.dedup.find_pairs import CodedImages
 from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.pair_files import content_names, spread_order
 from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
-from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, default_radius
+from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, SAMPLE, default_radius
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,8 +57,10 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) 
     with timed(seconds, "codes"):
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)
     with timed(seconds, "radius"):
-        null_distances = random_distances(codes, np.flatnonzero(usable))
-        radius = chosen_radius(options, codes[usable], int(usable.sum()))
+        rows = np.flatnonzero(usable)
+        null_distances = random_distances(codes, rows)
+        first = np.argsort(spread_order(corpus, content_names(corpus, originals.hashes))[rows])[:SAMPLE]
+        radius = chosen_radius(options, codes[rows[first]], len(rows))
     return EncodedCorpus(
         corpus=corpus,
         originals=originals,

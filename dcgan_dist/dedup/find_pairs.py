@@ -18,10 +18,12 @@ from dcgan_dist.dedup.pair_files import (
     PairRule,
     ScoredPairs,
     Search,
+    content_names,
     file_name,
     in_order,
     known_pairs,
     missing_search,
+    spread_order,
     write_pairs,
 )
 from dcgan_dist.dedup.shard_files import Damaged, ThumbnailTable, read_npz, write_npz
@@ -38,7 +40,7 @@ STRIPE_SECONDS, FLIP_STRIPE_SECONDS = 20.0, 2.0
 COUNTED = 1 << 16
 """Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max
-"""As greatest `query_order`."""
+"""As greatest place in `spread_order`."""
 FIRST_VERIFIER = "7de252d03d3cfba20fffbbb3e05b57b914ee2bc89049e6c3bf24711b2d0e69c5"
 """Stands for version 1 of the verifier: the hash of its source, by which pairs were kept before it had versions."""
 
@@ -61,13 +63,12 @@ class CodedImages:
 def pair_rule(corpus: Corpus, hashes: Sequence[str], coder: str, radius: int) -> PairRule:
     """What the pairs of a corpus depend on; the verifier counts by its version."""
     scored_by = FIRST_VERIFIER if verifier.VERSION == 1 else verifier.VERSION
-    names = tuple(f"{shard.name}-{digest[:16]}" for shard, digest in zip(corpus.shards, hashes, strict=True))
-    return PairRule(names=names, hash=content_hash([coder, scored_by]), radius=radius)
+    return PairRule(names=content_names(corpus, hashes), hash=content_hash([coder, scored_by]), radius=radius)
 
 
 def flip_rule(rule: PairRule, images: CodedImages, axis: Axis, most: int) -> PairRule:
-    """The rule of flipped images: of the usable ones, the first `most` in the order of queries are searched for."""
-    order = rule.query_order(images.corpus)[images.usable]
+    """The rule of flipped images: of the usable ones, the first `most` in `spread_order` are searched for."""
+    order = spread_order(images.corpus, rule.names)[images.usable]
     queries = int(np.partition(order, most - 1)[most - 1]) if len(order) > most else int(ALL_ROWS)
     return dataclasses.replace(rule, hash=content_hash([rule.hash, axis]), queries=queries)
 
@@ -162,7 +163,7 @@ def _searches(images: CodedImages, search: Search, rule: PairRule, flip: Flip | 
                 for rows in among
             ),
         ]
-    chosen = rule.query_order(images.corpus) <= rule.queries
+    chosen = spread_order(images.corpus, rule.names) <= rule.queries
     searches = []
     for rows, others in ((new, np.union1d(new, old)), (old, new)):
         rows = rows[chosen[rows]]

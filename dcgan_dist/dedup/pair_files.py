@@ -54,18 +54,29 @@ class PairRule:
     radius: int
     """Bits, inclusive."""
     queries: int | None = None
-    """Greatest `query_order` of the images that are flipped and searched for; None: images are searched as they are."""
+    """Greatest place in `spread_order` of the images that are flipped and searched for; None: images are searched as they are."""
 
-    def query_order(self, corpus: Corpus) -> NDArray[np.uint64]:
-        """Place (n,) of every row in the order in which images become queries.
 
-        It spreads them evenly over each shard and depends on the shard alone, so that more shards make few new queries.
-        """
-        orders = [
-            np.arange(shard.entry.samples, dtype=np.uint64) * GOLDEN_RATIO + np.uint64(int(content_hash(name)[:16], 16))
-            for name, shard in zip(self.names, corpus.shards, strict=True)
-        ]
-        return np.concatenate([np.zeros(0, np.uint64), *orders])
+def content_names(corpus: Corpus, hashes: Sequence[str]) -> tuple[str, ...]:
+    """One name for each shard of a corpus, by its content and its thumbnails."""
+    return tuple(f"{shard.name}-{digest[:16]}" for shard, digest in zip(corpus.shards, hashes, strict=True))
+
+
+def spread_order(corpus: Corpus, names: Sequence[str]) -> NDArray[np.uint64]:
+    """Place (n,) of every row in an order of which any beginning is a sample of the corpus.
+
+    It spreads the rows that come first evenly over each shard and depends on the shard alone, so that more shards put few
+    new rows among them.
+
+    Args:
+        corpus: of the rows.
+        names: of its shards, as `content_names` gives them.
+    """
+    orders = [
+        np.arange(shard.entry.samples, dtype=np.uint64) * GOLDEN_RATIO + np.uint64(int(content_hash(name)[:16], 16))
+        for name, shard in zip(names, corpus.shards, strict=True)
+    ]
+    return np.concatenate([np.zeros(0, np.uint64), *orders])
 
 
 def file_name(search: Search, rule: PairRule) -> str:
@@ -124,7 +135,7 @@ def known_pairs(folder: Path, corpus: Corpus, rule: PairRule) -> tuple[ScoredPai
             damages.append(str(error))
     known = in_order(found)
     if rule.queries is not None:
-        known = known.where(rule.query_order(corpus)[known.first] <= rule.queries)
+        known = known.where(spread_order(corpus, rule.names)[known.first] <= rule.queries)
     return known, covered, damages
 
 

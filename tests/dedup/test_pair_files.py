@@ -17,6 +17,7 @@ from dcgan_dist.dedup.pair_files import (
     in_order,
     known_pairs,
     missing_search,
+    spread_order,
     write_pairs,
 )
 
@@ -141,3 +142,18 @@ def test_two_copies_of_one_shard_are_compared_with_each_other() -> None:
     corpus = corpus_of([2, 2])
 
     assert len({shard.name for shard in corpus.shards}) == 2
+
+
+@given(st.integers(1, 20), st.integers(1, 4), st.integers(50, 400))
+def test_a_sample_in_spread_order_keeps_its_rows_when_shards_come_and_takes_as_many_from_each(
+    old: int, more: int, samples: int
+) -> None:
+    size = old * samples // 4
+    before, after = (
+        set(np.argsort(spread_order(corpus, rule_of(corpus).names))[:size].tolist())
+        for corpus in (corpus_of(range(old), samples), corpus_of(range(old + more), samples))
+    )
+
+    assert {row for row in after if row < old * samples} <= before
+    per_shard = np.bincount(np.array(sorted(after)) // samples, minlength=old + more)
+    assert np.abs(per_shard - size / (old + more)).max() <= 4, per_shard
