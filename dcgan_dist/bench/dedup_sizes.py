@@ -138,6 +138,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
         "recall": _recall(out / PAIRS_NAME, size),
         "stages": result["seconds"],
         "driver": result["driver_seconds"],
+        "driver_beside_tasks": result["driver_seconds_beside_tasks"],
     }
 
 
@@ -154,7 +155,8 @@ def _recall(pairs: Path, size: int) -> float:
 def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float]:
     """Seconds that a job would take on so many cores, and its efficiency: by arithmetic, from one that was measured.
 
-    Tasks of a stage take rounds of equal tasks; what the driver did itself, and all other stages, take what they took.
+    The tasks of a stage take rounds of equal tasks, though no less than what the driver did beside them; what it did before and
+    after them, and all other stages, take what they took.
 
     Args:
         row: of `measure_sizes`.
@@ -174,10 +176,11 @@ def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float
     }
     seconds, work = row["seconds"], row["seconds"]
     for name, number in tasks.items():
-        in_tasks = max(0.0, row["stages"].get(name, 0.0) - row["driver"].get(name, 0.0))
-        one = in_tasks * min(at_once, number) / max(1, number)
-        work += one * number - in_tasks
-        seconds += one * -(-number // cores) - in_tasks
+        wall, driver, beside = (row[column].get(name, 0.0) for column in ("stages", "driver", "driver_beside_tasks"))
+        alone = driver - beside
+        one = max(0.0, min(at_once, number) * (wall - alone) - beside) / max(1, number)
+        work += driver + one * number - wall
+        seconds += alone + max(one * -(-number // cores), beside) - wall
     return seconds, work / seconds / cores
 
 

@@ -1,10 +1,6 @@
-"""Figures for people: bars, durations, percentages, and what each stage took."""
+"""Figures for people: bars, durations and percentages."""
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
@@ -23,25 +19,6 @@ def duration(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageSeconds:
-    """What each stage of a job took."""
-
-    wall: dict[str, float] = field(default_factory=dict)
-    """By the clock."""
-    driver: dict[str, float] = field(default_factory=dict)
-    """Processor time of the job's own process: what its tasks did not do."""
-
-
-@contextmanager
-def timed(seconds: StageSeconds, name: str) -> Iterator[None]:
-    """Add the time that a stage takes to what is noted of it."""
-    began, busy = time.perf_counter(), time.process_time()
-    yield
-    for noted, more in ((seconds.wall, time.perf_counter() - began), (seconds.driver, time.process_time() - busy)):
-        noted[name] = round(noted.get(name, 0) + more, 2)
 
 
 def percent(share: float, digits: int = 2) -> str:

@@ -1,6 +1,8 @@
 """Many independent tasks that share one object, on the Ray cluster; a task whose process dies is started again."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
@@ -16,6 +18,18 @@ Result = TypeVar("Result")
 WAITING_PER_CPU = 2
 """Tasks handed to Ray ahead of need; more would only fill its memory with what they are given."""
 SECONDS_TO_STOP = 60
+
+
+@dataclass(slots=True)
+class DriverSeconds:
+    """Processor time of this process."""
+
+    beside_tasks: float = 0.0
+    """While tasks ran elsewhere: it delays nothing as long as it takes less than they do."""
+
+
+DRIVER = DriverSeconds()
+"""Since this process began."""
 
 
 def run_tasks(
@@ -69,6 +83,7 @@ def _run_on_cluster(
     running: dict[ray.ObjectRef, Task] = {}
     most = int(resources.get("CPU", 1))
     at_once = cpus if 0 < cpus < most else (cpus or most) * WAITING_PER_CPU
+    began = time.process_time()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -81,6 +96,7 @@ def _run_on_cluster(
             raise InputError(str(error.cause)) from error
         raise
     finally:
+        DRIVER.beside_tasks += time.process_time() - began
         for reference in running:
             ray.cancel(reference)
         if running:  # a task that still writes would meet its own repetition in the next call

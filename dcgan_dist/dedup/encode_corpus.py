@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import StageSeconds, timed
+from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.dedup.candidates import MOST_PAIRS
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.false_discoveries import random_distances

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dcgan_dist.cli.progress import StageSeconds
+from dcgan_dist.cluster.stage_seconds import StageSeconds
 from dcgan_dist.data.shards.schema import MANIFEST_NAME
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.encode_corpus import encode_corpus

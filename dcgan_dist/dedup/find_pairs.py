@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import StageSeconds, progress_bar, timed
+from dcgan_dist.cli.progress import progress_bar
+from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.candidates import MOST_PAIRS, CodeSearch, find_candidates
 from dcgan_dist.dedup.corpus import Corpus
@@ -33,10 +34,10 @@ from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.similarity import verifier
 from dcgan_dist.similarity.verifier import Axis, score_rows
 
-BLOCK, FLIP_BLOCK = 1 << 16, 1 << 13
+BLOCK, FLIP_BLOCK = 1 << 15, 1 << 13
 """Pairs that one task verifies, and of flipped images, which are few; what is done stays done."""
-STRIPE_SECONDS, FLIP_STRIPE_SECONDS = 20.0, 2.0
-"""What one thread takes for a stripe of a search, and of one with flipped images."""
+STRIPE_SECONDS, FLIP_STRIPE_SECONDS = 5.0, 2.0
+"""What one thread takes for a stripe of a search, and of one with flipped images; many cores want many."""
 COUNTED = 1 << 16
 """Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max

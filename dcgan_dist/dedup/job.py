@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import save_page
-from dcgan_dist.cli.progress import StageSeconds, timed
 from dcgan_dist.cli.result_file import only_job, write_result
+from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import Corpus, open_corpus
 from dcgan_dist.dedup.duplicates_page import build_report
@@ -78,7 +78,11 @@ def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds
 
 
 def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:
-    return {"seconds": seconds.wall, "driver_seconds": seconds.driver}
+    return {
+        "seconds": seconds.wall,
+        "driver_seconds": seconds.driver,
+        "driver_seconds_beside_tasks": seconds.driver_beside_tasks,
+    }
 
 
 def write_lists(

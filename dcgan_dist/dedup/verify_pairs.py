@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.cli.progress import StageSeconds, timed
+from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.false_discoveries import FLIPS, QUERIES, FlipTest, separating_threshold
 from dcgan_dist.dedup.find_pairs import Flip, all_pairs, flip_rule, pair_rule

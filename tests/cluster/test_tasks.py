@@ -1,8 +1,9 @@
-"""Tasks on a cluster give their results in the order that is asked for."""
+"""Tasks on a cluster give their results in the order that is asked for; what their driver does meanwhile is counted."""
 
 import time
 
-from dcgan_dist.cluster.tasks import map_tasks
+from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
+from dcgan_dist.cluster.tasks import map_tasks, run_tasks
 
 
 def first_is_slowest(number: int) -> int:
@@ -10,5 +11,26 @@ def first_is_slowest(number: int) -> int:
     return number * number
 
 
+def nothing(shared: None, task: int) -> int:
+    return task
+
+
+def be_busy(seconds: float) -> None:
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+
+
 def test_results_come_in_the_order_of_their_tasks_however_long_each_takes(ray_cluster: str) -> None:
     assert list(map_tasks(first_is_slowest, range(4), cpus=2)) == [0, 1, 4, 9]
+
+
+def test_what_the_driver_does_while_tasks_run_is_told_from_what_it_does_alone(ray_cluster: str) -> None:
+    seconds = StageSeconds()
+
+    with timed(seconds, "busy"):
+        be_busy(0.5)
+        for _ in run_tasks(nothing, None, range(4), cpus=2):
+            be_busy(0.2)
+
+    assert 0.8 <= seconds.driver_beside_tasks["busy"] < seconds.driver["busy"] - 0.49

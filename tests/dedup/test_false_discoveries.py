@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dcgan_dist.cli.progress import StageSeconds
+from dcgan_dist.cluster.stage_seconds import StageSeconds
 from dcgan_dist.dedup import find_pairs
 from dcgan_dist.dedup.false_discoveries import FLIPS, FlipTest, random_distances, separating_threshold
 from dcgan_dist.dedup.find_pairs import CodedImages, Flip, all_pairs, flip_rule

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dcgan_dist.cli.progress import StageSeconds
+from dcgan_dist.cluster.stage_seconds import StageSeconds
 from dcgan_dist.dedup import find_pairs
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.find_pairs import all_pairs, pair_rule
