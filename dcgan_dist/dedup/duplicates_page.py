@@ -194,7 +194,7 @@ def _draw_removed(axes: Any, removed: list[tuple[int, int]]) -> None:
 
 
 def _draw_distances(axes: Any, encoded: EncodedCorpus, verified: VerifiedPairs) -> None:
-    n, null, radius = len(encoded.corpus), encoded.null_distances, encoded.radius
+    n, null, radius = len(encoded.corpus), encoded.pair_distances, encoded.radius
     pairs, bits = verified.pairs, np.arange(len(null))
     _line(axes, bits, null / max(1, null.sum()) * (n * (n - 1) / 2), "random pairs")
     shown = [

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.dedup.candidates import MOST_PAIRS
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.false_discoveries import random_distances
 from dcgan_dist.dedup.find_pairs import CodedImages
 from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
@@ -17,7 +16,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import content_names, spread_order
 from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
-from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, SAMPLE, default_radius
+from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, SAMPLE, default_radius, pair_distances
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,8 +32,8 @@ class EncodedCorpus:
     coder_hash: str
     radius: int
     """Bits, inclusive."""
-    null_distances: NDArray[np.int64]
-    """Histogram of the distances of random pairs, which are unrelated."""
+    pair_distances: NDArray[np.int64]
+    """Histogram of the distances of all pairs of a random sample, which are unrelated."""
 
     @cached_property
     def names(self) -> NDArray[np.bytes_]:
@@ -58,9 +57,9 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) 
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)
     with timed(seconds, "radius"):
         rows = np.flatnonzero(usable)
-        null_distances = random_distances(codes, rows)
         first = np.argsort(spread_order(corpus, content_names(corpus, originals.hashes))[rows])[:SAMPLE]
-        radius = chosen_radius(options, codes[rows[first]], len(rows))
+        distances = pair_distances(codes[rows[first]])
+        radius = chosen_radius(options, distances, len(rows))
     return EncodedCorpus(
         corpus=corpus,
         originals=originals,
@@ -69,13 +68,13 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) 
         coder=coder,
         coder_hash=digest,
         radius=radius,
-        null_distances=null_distances,
+        pair_distances=distances,
     )
 
 
-def chosen_radius(options: DedupOptions, codes: NDArray[np.uint8], images: int) -> int:
-    """The radius that is asked for, else the one that codes (n, code_bits / 8) of all images, or of some, bear."""
+def chosen_radius(options: DedupOptions, distances: NDArray[np.int64], images: int) -> int:
+    """The radius that is asked for, else the one that the codes of so many images bear, by the distances in a sample of them."""
     if options.radius is not None:
         return options.radius
     per_image = min(CANDIDATES_PER_IMAGE, 0.75 * MOST_PAIRS / max(1, images))
-    return 0 if options.codes == "paper" else default_radius(codes, images=images, per_image=per_image)
+    return 0 if options.codes == "paper" else default_radius(distances, images, per_image=per_image)

@@ -6,34 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from dcgan_dist.dedup.groups import Rows
 from dcgan_dist.dedup.pair_files import ScoredPairs
-from dcgan_dist.neighbors.pigeonhole import as_words
 from dcgan_dist.similarity.verifier import Axis
 
 FLIPS: dict[str, Axis] = {"mirror": 3, "upside_down": 2}
 """Axes of (n, c, h, w) that are flipped."""
 QUERIES = 5000
-RANDOM_PAIRS, AT_ONCE = 10_000_000, 1_000_000
 FALSE_WEIGHT = 5
 """True pairs that a false one outweighs."""
 SURE_SCORE = 0.95
 """What scores this much is accepted whatever the mirror says: a set may hold a mirrored copy of everything."""
-
-
-def random_distances(codes: NDArray[np.uint8], usable: Rows, *, seed: int = 0) -> Rows:
-    """Histogram of the Hamming distances of random pairs: (code_bits + 1,)."""
-    rng = np.random.default_rng(seed)
-    counts = np.zeros(8 * codes.shape[1] + 1, np.int64)
-    if len(usable) < 2:
-        return counts
-    planes = as_words(codes[usable]).T.copy()
-    for _ in range(RANDOM_PAIRS // AT_ONCE):
-        first = rng.integers(len(usable), size=AT_ONCE)
-        second = (first + rng.integers(1, len(usable), size=AT_ONCE)) % len(usable)
-        distances = sum(np.bitwise_count(plane[first] ^ plane[second]).astype(np.int64) for plane in planes)
-        counts += np.bincount(distances, minlength=len(counts))
-    return counts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

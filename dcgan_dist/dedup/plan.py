@@ -17,6 +17,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.neighbors.planner import plan_search
 from dcgan_dist.similarity.codes import load_coder
+from dcgan_dist.similarity.radius import pair_distances
 from dcgan_dist.similarity.recommended_codes import fit_recommended
 from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
 
@@ -50,7 +51,7 @@ def describe(options: DedupOptions, corpus: Corpus, cpus: int) -> str:
         splits = "/".join(manifest.splits)
         lines.append(f"{part.label} ({splits}): {manifest.samples:,} images in {len(manifest.shards)} shards, {fate}")
     codes = sample_codes(options, corpus)
-    radius = chosen_radius(options, codes, n)
+    radius = chosen_radius(options, pair_distances(codes), n)
     near = sum(len(block.first) for block in pairs_within(codes, radius))
     pairs = near * n * (n - 1) / max(1, len(codes) * (len(codes) - 1))
     plan = plan_search(n, 0, 8 * codes.shape[1], radius, codes)

@@ -11,28 +11,35 @@ CANDIDATES_PER_IMAGE = 10.0
 """Unrelated pairs within the radius, per image, that a default radius allows."""
 
 
-def default_radius(
-    codes: NDArray[np.uint8], *, images: int | None = None, per_image: float = CANDIDATES_PER_IMAGE, seed: int = 0
-) -> int:
+def pair_distances(codes: NDArray[np.uint8], *, seed: int = 0) -> NDArray[np.int64]:
+    """Histogram (code_bits + 1,) of the Hamming distances of all pairs of a random sample: nearly all are unrelated.
+
+    Args:
+        codes: (n, code_bits / 8); of more than SAMPLE as many are drawn.
+        seed: of the draw.
+    """
+    bits = 8 * codes.shape[1]
+    planes = as_words(codes[np.random.default_rng(seed).permutation(len(codes))[:SAMPLE]]).T.copy()
+    counts = np.zeros(bits + 1, np.int64)
+    for first in range(1, planes.shape[1]):
+        distances = sum(np.bitwise_count(plane[first:] ^ plane[:-first]).astype(np.int64) for plane in planes)
+        counts += np.bincount(distances, minlength=bits + 1)
+    return counts
+
+
+def default_radius(distances: NDArray[np.int64], images: int, *, per_image: float = CANDIDATES_PER_IMAGE) -> int:
     """The largest radius at which pairs of a random sample promise at most so many candidates per image.
 
     The verifier decides, so the radius may be as wide as its time allows: nearly all pairs within it are unrelated, and
     their share among all pairs is that of the sample. It shrinks as a data set grows.
 
     Args:
-        codes: (n, code_bits / 8), of the images or of some of them.
-        images: of the whole data set; None: n.
+        distances: histogram of the pairs of the sample, as `pair_distances` gives it.
+        images: of the whole data set.
         per_image: candidates per image.
-        seed: of the sample.
 
     Returns:
         Bits, at least 0.
     """
-    total, bits = images or len(codes), 8 * codes.shape[1]
-    planes = as_words(codes[np.random.default_rng(seed).permutation(len(codes))[:SAMPLE]]).T.copy()
-    counts = np.zeros(bits + 1, np.int64)
-    for first in range(1, planes.shape[1]):
-        distances = sum(np.bitwise_count(plane[first:] ^ plane[:-first]).astype(np.int64) for plane in planes)
-        counts += np.bincount(distances, minlength=bits + 1)
-    expected = counts.cumsum() / max(1, counts.sum()) * (total - 1) / 2
+    expected = distances.cumsum() / max(1, distances.sum()) * (images - 1) / 2
     return max(0, int(np.searchsorted(expected, per_image, side="right")) - 1)

@@ -9,7 +9,7 @@ import pytest
 
 from dcgan_dist.cluster.stage_seconds import StageSeconds
 from dcgan_dist.dedup import find_pairs
-from dcgan_dist.dedup.false_discoveries import FLIPS, FlipTest, random_distances, separating_threshold
+from dcgan_dist.dedup.false_discoveries import FLIPS, FlipTest, separating_threshold
 from dcgan_dist.dedup.find_pairs import CodedImages, Flip, all_pairs, flip_rule
 from dcgan_dist.dedup.pair_files import PairRule, ScoredPairs, in_order
 from dcgan_dist.dedup.shard_files import ThumbnailTable
@@ -91,16 +91,6 @@ def test_a_bound_lies_above_the_estimate_also_where_nothing_was_found() -> None:
     assert test.expected(0) == 0
     assert test.expected(3) == 15
     assert abs(test.expected(0, confidence=0.95) - 5 * 2.996) < 0.01  # the rule of three
-
-
-def test_random_pairs_of_fair_bits_differ_in_half_of_them() -> None:
-    codes = np.random.default_rng(0).integers(0, 256, (2000, 4), dtype=np.uint8)
-
-    counts = random_distances(codes, np.arange(2000))
-
-    assert counts.sum() == 10_000_000
-    assert abs((counts * np.arange(33)).sum() / 10_000_000 - 16) < 0.05
-    assert random_distances(codes, np.arange(1)).sum() == 0
 
 
 def mirrored(scores: list[float], *, queries: int, rows: int) -> FlipTest:

@@ -15,7 +15,7 @@ from dcgan_dist.similarity import recommended_codes
 from dcgan_dist.similarity.coder_files import ARRAYS, SETTINGS
 from dcgan_dist.similarity.codes import Coder, load_coder
 from dcgan_dist.similarity.paper_codes import PaperCoder, autoencoder_step
-from dcgan_dist.similarity.radius import default_radius
+from dcgan_dist.similarity.radius import default_radius, pair_distances
 from dcgan_dist.similarity.recommended_codes import fit_recommended
 
 Images = NDArray[np.uint8]
@@ -108,24 +108,35 @@ def test_planted_copies_of_faces_lie_within_the_default_radius(name: str, faces:
     distances = np.bitwise_count(originals ^ copies).sum(1)
     strangers = np.bitwise_count(originals ^ np.roll(copies, 1, axis=0)).sum(1)
 
-    assert (distances <= default_radius(originals)).mean() >= 0.9
+    assert (distances <= default_radius(pair_distances(originals), len(originals))).mean() >= 0.9
     assert np.median(strangers) > np.quantile(distances, 0.95)
 
 
 def test_a_larger_data_set_gets_a_smaller_radius() -> None:
     codes = np.random.default_rng(0).integers(0, 256, (2000, 16), dtype=np.uint8)
 
-    radii = [default_radius(codes, images=n) for n in (10, 1000, 100_000, 3_000_000)]
+    radii = [default_radius(pair_distances(codes), n) for n in (10, 1000, 100_000, 3_000_000)]
 
     assert radii == sorted(radii, reverse=True)
     assert radii[0] == 128
     assert radii[-1] > 30
 
 
+def test_distances_of_random_pairs_of_fair_bits_are_those_of_all_pairs_and_half_of_the_bits() -> None:
+    codes = np.random.default_rng(0).integers(0, 256, (300, 4), dtype=np.uint8)
+    apart = np.bitwise_count(codes[:, None] ^ codes[None]).sum(2)[np.triu_indices(len(codes), 1)]
+
+    counts = pair_distances(codes)
+
+    assert counts.tolist() == np.bincount(apart, minlength=33).tolist()
+    assert abs((counts * np.arange(33)).sum() / counts.sum() - 16) < 0.1
+    assert pair_distances(codes[:1]).sum() == 0
+
+
 def test_the_default_radius_keeps_its_promise() -> None:
     codes = np.random.default_rng(0).integers(0, 256, (1500, 16), dtype=np.uint8)
 
-    radius = default_radius(codes, per_image=5.0)
+    radius = default_radius(pair_distances(codes), len(codes), per_image=5.0)
 
     apart = np.bitwise_count(codes[:, None] ^ codes[None]).sum(2)[np.triu_indices(len(codes), 1)]
     assert (apart <= radius).sum() / len(codes) <= 5.0 < (apart <= radius + 1).sum() / len(codes)

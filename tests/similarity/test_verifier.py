@@ -17,7 +17,7 @@ from dcgan_dist.neighbors.hamming import pairs_within
 from dcgan_dist.prepare.attacks import ATTACKS, attack
 from dcgan_dist.similarity.alignment import affine_map, align
 from dcgan_dist.similarity.native_scores import SOURCE, library, native_scores
-from dcgan_dist.similarity.radius import default_radius
+from dcgan_dist.similarity.radius import default_radius, pair_distances
 from dcgan_dist.similarity.recommended_codes import fit_recommended
 from dcgan_dist.similarity.thumbnails import thumbnails
 from dcgan_dist.similarity.verifier import THRESHOLD, VERSION, score_pairs, torch_scores
@@ -179,7 +179,9 @@ def cifar_pairs(n: int) -> tuple[Images, Images]:
     """Pairs of near codes, as a search of CIFAR-10 finds them, and copies by each attack."""
     images = cifar_images(REAL_DATA / "cifar10", max(4000, n // 2))
     codes = fit_recommended(images[:4000]).encode(images)
-    blocks = list(pairs_within(codes, default_radius(codes, per_image=1.2 * n / len(images)) + 1))
+    blocks = list(
+        pairs_within(codes, default_radius(pair_distances(codes), len(codes), per_image=1.2 * n / len(images)) + 1)
+    )
     first, second = (np.concatenate([block[side] for block in blocks])[:n] for side in (0, 1))
     originals = images[: n // 100]
     copies = [
