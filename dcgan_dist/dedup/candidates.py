@@ -94,12 +94,11 @@ def find_candidates(
     waiting = [stripe for stripe in stripes if stripe not in found]
     if ON_GPU & set(methods):
         cpus = 1  # the GPU is this machine's; tasks on CPUs would be slow, or all use it at once
-    searched = run_tasks(_search_stripe, (searches, methods, radius, ordered), waiting, cpus=cpus)
+    searched = run_tasks(_search_stripe, (searches, methods, radius, ordered, unfinished), waiting, cpus=cpus)
     with progress_bar(len(stripes), name, unit="stripe") as bar:
         bar.update(len(found))
         for stripe, pairs in searched:
-            first, second, distances = found[stripe] = pairs
-            write_npz(unfinished / stripe.file, first=first, second=second, distances=distances)
+            found[stripe] = pairs
             bar.update(1)
             if sum(len(rows) for rows, _, _ in found.values()) > MOST_PAIRS:
                 raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
@@ -124,8 +123,9 @@ def _known(path: Path) -> Candidates | None:
         return None
 
 
-def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool], stripe: Stripe) -> Candidates:
-    searches, methods, radius, ordered = shared
+def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool, Path], stripe: Stripe) -> Candidates:
+    """Search, and write what was found where the next attempt looks for it."""
+    searches, methods, radius, ordered, unfinished = shared
     search, method = searches[stripe.search], methods[stripe.search]
     if method not in usable_methods():
         method = "auto"  # no compiler on this node, for example: any method finds the same pairs
@@ -142,7 +142,9 @@ def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool], stripe
             if ordered:
                 first, second = np.minimum(first, second), np.maximum(first, second)
             blocks.append((first, second, block.distances.astype(np.int16)))
-    return _ascending(blocks)
+    first, second, distances = found = _ascending(blocks)
+    write_npz(unfinished / stripe.file, first=first, second=second, distances=distances)
+    return found
 
 
 def _ascending(blocks: list[Candidates]) -> Candidates:
