@@ -166,7 +166,7 @@ def _searches(images: CodedImages, search: Search, rule: PairRule, flip: Flip | 
         ]
     chosen = spread_order(images.corpus, rule.names) <= rule.queries
     searches = []
-    for rows, others in ((new, np.union1d(new, old)), (old, new)):
+    for rows, others in ((new, _rows(images, search.new + search.old)), (old, new)):
         rows = rows[chosen[rows]]
         if len(rows):
             codes = flip.encode(np.flip(images.table.gather(rows), flip.axis).copy())

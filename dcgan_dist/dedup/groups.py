@@ -47,13 +47,25 @@ def leader_clusters(n: int, first: Rows, second: Rows, order: Rows, protected: N
     Returns:
         (n,) the row that took each row; itself where none did.
     """
+    leaders = np.arange(n, dtype=np.int64)
+    place = np.zeros(n, np.int64)
+    place[order] = np.arange(len(order))
+    place[protected] -= n
+    # Most rows have one neighbour, which has no other: the better of the two takes the other, and no turn need be waited for.
+    edges = np.bincount(first, minlength=n) + np.bincount(second, minlength=n)
+    alone = (edges[first] == 1) & (edges[second] == 1)
+    ahead = place[first] < place[second]
+    taker, other = np.where(ahead, first, second)[alone], np.where(ahead, second, first)[alone]
+    leaders[other] = np.where(protected[other], other, taker)
+
+    first, second = first[~alone], second[~alone]
     ends = np.concatenate([first, second])
     by_end = np.argsort(ends, kind="stable")
     neighbours = np.concatenate([second, first])[by_end]
-    bounds = np.searchsorted(ends[by_end], np.arange(n + 1)) if n else np.zeros(1, np.int64)
-    leaders = np.arange(n, dtype=np.int64)
+    bounds = np.searchsorted(ends[by_end], np.arange(n + 1))
     free = ~protected
-    for row in np.concatenate([order[protected[order]], order[~protected[order]]]).tolist():
+    rows = np.unique(ends)
+    for row in rows[np.argsort(place[rows])].tolist():
         if leaders[row] != row:
             continue
         free[row] = False

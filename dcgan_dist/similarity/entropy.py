@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from dcgan_dist.neighbors.pigeonhole import as_words
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodeEntropy:
@@ -63,8 +65,13 @@ def code_entropy(codes: NDArray[np.uint8], *, confidence: float = 0.95, seed: in
 
 def equal_pairs(codes: NDArray[np.uint8]) -> int:
     """Pairs with equal codes among all pairs: (n, b) -> number."""
-    rows = np.ascontiguousarray(codes).view(np.dtype((np.void, codes.shape[1]))).ravel()
-    counts = np.unique(rows, return_counts=True)[1].astype(np.int64)
+    words = as_words(codes)
+    mixed = words @ np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype=np.uint64)
+    order = np.argsort(
+        mixed
+    )  # one number for each code, which few unequal ones share: only neighbours need be compared
+    again = np.flatnonzero(np.diff(mixed[order]) == 0)
+    counts = np.unique(codes[order[np.union1d(again, again + 1)]], axis=0, return_counts=True)[1].astype(np.int64)
     return int((counts * (counts - 1) // 2).sum())
 
 
