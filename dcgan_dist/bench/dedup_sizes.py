@@ -24,6 +24,7 @@ from dcgan_dist.data.shards.writer import Sample, write_shard
 from dcgan_dist.dedup.find_pairs import BLOCK, FLIP_STRIPE_SECONDS, STRIPE_SECONDS
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
+from dcgan_dist.dedup.pairs_csv import BLOCK as ROWS_AT_ONCE
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.attacks import ATTACKS, attack
@@ -137,7 +138,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
         "removed": result["near_duplicates"],
         "recall": _recall(out / PAIRS_NAME, size),
         "stages": result["seconds"],
-        "driver": result["driver_seconds"],
+        "in_tasks": result["seconds_in_tasks"],
         "driver_beside_tasks": result["driver_seconds_beside_tasks"],
     }
 
@@ -173,14 +174,14 @@ def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float
         "search": math.ceil(search / STRIPE_SECONDS),
         "verify": -(-row["pairs"] // BLOCK),
         "null": math.ceil(null / FLIP_STRIPE_SECONDS),
+        "choice": -(-row["pairs"] // ROWS_AT_ONCE),
     }
     seconds, work = row["seconds"], row["seconds"]
     for name, number in tasks.items():
-        wall, driver, beside = (row[column].get(name, 0.0) for column in ("stages", "driver", "driver_beside_tasks"))
-        alone = driver - beside
-        one = max(0.0, min(at_once, number) * (wall - alone) - beside) / max(1, number)
-        work += driver + one * number - wall
-        seconds += alone + max(one * -(-number // cores), beside) - wall
+        measured, beside = (row[column].get(name, 0.0) for column in ("in_tasks", "driver_beside_tasks"))
+        one = max(0.0, min(at_once, number) * measured - beside) / max(1, number)
+        work += beside + one * number - measured
+        seconds += max(beside, one * -(-number // cores)) - measured
     return seconds, work / seconds / cores
 
 

@@ -1,11 +1,11 @@
-"""What each stage of a job took: by the clock, in its own process, and how much of that was in nobody's way."""
+"""What each stage of a job took, and how much of it tasks of the cluster did."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dcgan_dist.cluster.tasks import DRIVER
+from dcgan_dist.cluster.tasks import TASK_TIME
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,20 +14,19 @@ class StageSeconds:
 
     wall: dict[str, float] = field(default_factory=dict)
     """By the clock."""
-    driver: dict[str, float] = field(default_factory=dict)
-    """Processor time of the job's own process: what its tasks did not do."""
+    tasks: dict[str, float] = field(default_factory=dict)
+    """Those in which tasks ran on the cluster: more machines make them shorter."""
     driver_beside_tasks: dict[str, float] = field(default_factory=dict)
-    """The part of it in which tasks ran."""
+    """Processor time of the job's own process in these."""
 
 
 @contextmanager
 def timed(seconds: StageSeconds, name: str) -> Iterator[None]:
     """Add the time that a stage takes to what is noted of it."""
-    began, busy, beside = time.perf_counter(), time.process_time(), DRIVER.beside_tasks
+    before = time.perf_counter(), TASK_TIME.seconds, TASK_TIME.driver
     yield
-    for noted, more in (
-        (seconds.wall, time.perf_counter() - began),
-        (seconds.driver, time.process_time() - busy),
-        (seconds.driver_beside_tasks, DRIVER.beside_tasks - beside),
+    after = time.perf_counter(), TASK_TIME.seconds, TASK_TIME.driver
+    for noted, begin, end in zip(
+        (seconds.wall, seconds.tasks, seconds.driver_beside_tasks), before, after, strict=True
     ):
-        noted[name] = round(noted.get(name, 0) + more, 2)
+        noted[name] = round(noted.get(name, 0) + end - begin, 2)

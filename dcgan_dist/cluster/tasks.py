@@ -21,14 +21,16 @@ SECONDS_TO_STOP = 60
 
 
 @dataclass(slots=True)
-class DriverSeconds:
-    """Processor time of this process."""
+class TaskTime:
+    """How long this process has had tasks on the cluster."""
 
-    beside_tasks: float = 0.0
-    """While tasks ran elsewhere: it delays nothing as long as it takes less than they do."""
+    seconds: float = 0.0
+    """By the clock."""
+    driver: float = 0.0
+    """Processor time of this process meanwhile: it delays nothing as long as it takes less than the tasks do."""
 
 
-DRIVER = DriverSeconds()
+TASK_TIME = TaskTime()
 """Since this process began."""
 
 
@@ -83,7 +85,7 @@ def _run_on_cluster(
     running: dict[ray.ObjectRef, Task] = {}
     most = int(resources.get("CPU", 1))
     at_once = cpus if 0 < cpus < most else (cpus or most) * WAITING_PER_CPU
-    began = time.process_time()
+    began, busy = time.perf_counter(), time.process_time()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -96,7 +98,8 @@ def _run_on_cluster(
             raise InputError(str(error.cause)) from error
         raise
     finally:
-        DRIVER.beside_tasks += time.process_time() - began
+        TASK_TIME.seconds += time.perf_counter() - began
+        TASK_TIME.driver += time.process_time() - busy
         for reference in running:
             ray.cancel(reference)
         if running:  # a task that still writes would meet its own repetition in the next call

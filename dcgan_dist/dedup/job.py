@@ -80,7 +80,7 @@ def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds
 def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:
     return {
         "seconds": seconds.wall,
-        "driver_seconds": seconds.driver,
+        "seconds_in_tasks": seconds.tasks,
         "driver_seconds_beside_tasks": seconds.driver_beside_tasks,
     }
 

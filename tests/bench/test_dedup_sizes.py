@@ -36,7 +36,7 @@ def test_a_plan_for_more_cores_divides_tasks_and_nothing_else() -> None:
         "pairs": 64 * BLOCK,
         "seconds": 2000.0,
         "stages": stages,
-        "driver": dict.fromkeys(stages, 0.0) | {"coder": 4.0, "index": 15.0},
+        "in_tasks": stages | {"coder": 6.0, "index": 638.0},
         "driver_beside_tasks": {"index": 13.0},
     }
 

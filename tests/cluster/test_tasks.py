@@ -25,7 +25,7 @@ def test_results_come_in_the_order_of_their_tasks_however_long_each_takes(ray_cl
     assert list(map_tasks(first_is_slowest, range(4), cpus=2)) == [0, 1, 4, 9]
 
 
-def test_what_the_driver_does_while_tasks_run_is_told_from_what_it_does_alone(ray_cluster: str) -> None:
+def test_what_a_stage_takes_while_tasks_run_is_told_from_what_its_driver_does_alone(ray_cluster: str) -> None:
     seconds = StageSeconds()
 
     with timed(seconds, "busy"):
@@ -33,4 +33,4 @@ def test_what_the_driver_does_while_tasks_run_is_told_from_what_it_does_alone(ra
         for _ in run_tasks(nothing, None, range(4), cpus=2):
             be_busy(0.2)
 
-    assert 0.8 <= seconds.driver_beside_tasks["busy"] < seconds.driver["busy"] - 0.49
+    assert 0.8 <= seconds.driver_beside_tasks["busy"] <= seconds.tasks["busy"] < seconds.wall["busy"] - 0.49

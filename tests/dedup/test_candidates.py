@@ -80,7 +80,7 @@ def test_stripes_that_were_searched_are_not_searched_again_whatever_the_plan_say
     search_stripe = candidates._search_stripe
 
     def interrupted(
-        shared: tuple[list[CodeSearch], list[str], int, bool], stripe: candidates.Stripe
+        shared: tuple[list[CodeSearch], list[str], int, bool, Path], stripe: candidates.Stripe
     ) -> candidates.Candidates:
         if len(searched) == 2:
             raise KeyboardInterrupt
