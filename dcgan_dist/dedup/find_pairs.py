@@ -15,6 +15,7 @@ from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.dedup.candidates import MOST_PAIRS, CodeSearch, find_candidates
 from dcgan_dist.dedup.corpus import Corpus
+from dcgan_dist.dedup.flipped_codes import FlippedCodes
 from dcgan_dist.dedup.pair_files import (
     PairRule,
     ScoredPairs,
@@ -115,8 +116,9 @@ def all_pairs(
     with timed(seconds, "search"):
         if flip is None:
             _check_number(images, search, rule.radius, len(known.first))
-        searches, label = _searches(images, search, rule, flip), "search" if flip is None else "null"
-        stripe = STRIPE_SECONDS if flip is None else FLIP_STRIPE_SECONDS
+            searches, label, stripe = _searches(images, search), "search", STRIPE_SECONDS
+        else:
+            searches, label, stripe = _flipped_searches(images, search, rule, flip, files), "null", FLIP_STRIPE_SECONDS
         first, second, distances = find_candidates(
             searches, rule.radius, unfinished, cpus, label, ordered=flip is None, stripe_seconds=stripe
         )
@@ -152,26 +154,29 @@ def _check_number(images: CodedImages, search: Search, radius: int, known: int) 
         )
 
 
-def _searches(images: CodedImages, search: Search, rule: PairRule, flip: Flip | None) -> list[CodeSearch]:
+def _searches(images: CodedImages, search: Search) -> list[CodeSearch]:
     """What has to be searched for, each pair once."""
     new, old = (_rows(images, numbers) for numbers in search)
-    if rule.queries is None or flip is None:
-        among = [old] if len(old) else []
-        return [
-            CodeSearch(queries=new, codes=images.codes[new]),
-            *(
-                CodeSearch(queries=new, codes=images.codes[new], others=rows, other_codes=images.codes[rows])
-                for rows in among
-            ),
-        ]
-    chosen = spread_order(images.corpus, rule.names) <= rule.queries
-    searches = []
-    for rows, others in ((new, _rows(images, search.new + search.old)), (old, new)):
-        rows = rows[chosen[rows]]
-        if len(rows):
-            codes = flip.encode(np.flip(images.table.gather(rows), flip.axis).copy())
-            searches.append(CodeSearch(queries=rows, codes=codes, others=others, other_codes=images.codes[others]))
+    codes = images.codes[new]
+    searches = [CodeSearch(queries=new, codes=codes)]
+    if len(old):
+        searches.append(CodeSearch(queries=new, codes=codes, others=old, other_codes=images.codes[old]))
     return searches
+
+
+def _flipped_searches(images: CodedImages, search: Search, rule: PairRule, flip: Flip, files: Path) -> list[CodeSearch]:
+    """The same for flipped images among all others; codes of these that are not kept yet are made."""
+    assert rule.queries is not None, rule
+    chosen = images.usable & (spread_order(images.corpus, rule.names) <= rule.queries)
+    kept = FlippedCodes(files / "queries" / f"{rule.hash[:16]}.npz", images.corpus, rule.names)
+    lacking = kept.lacking(np.flatnonzero(chosen))
+    kept.add(lacking, flip.encode(np.flip(images.table.gather(lacking), flip.axis).copy()))
+    new, old, both = (_rows(images, numbers) for numbers in (*search, search.new + search.old))
+    return [
+        CodeSearch(queries=rows, codes=kept.of(rows), others=others, other_codes=images.codes[others])
+        for rows, others in ((new[chosen[new]], both), (old[chosen[old]], new))
+        if len(rows)
+    ]
 
 
 def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:

@@ -157,10 +157,11 @@ def _rows_of_corpus(
     if not rows_fit or (columns[2] < 0).any() or not np.isfinite(columns[3]).all():
         raise ValueError("rows, distances or scores that no search finds")
 
-    rows = []
-    for column in columns[:2]:
-        shard = np.searchsorted(starts, column, side="right") - 1
-        rows.append(np.where(known[shard], corpus.starts[here[shard]] + column - starts[shard], -1))
+    rows = columns[:2]
+    if (here < 0).any() or (corpus.starts[here] != starts[:-1]).any():  # else they count as the corpus does
+        shards = [np.searchsorted(starts, column, side="right") - 1 for column in rows]
+        places = corpus.starts[here] - starts[:-1]
+        rows = [np.where(known[shard], column + places[shard], -1) for shard, column in zip(shards, rows, strict=True)]
     inside = (rows[0] >= 0) & (rows[1] >= 0) & (columns[2] <= rule.radius)
     ends = rows if rule.queries is not None else (np.minimum(*rows), np.maximum(*rows))
     first, second = (end[inside] for end in ends)

@@ -1,6 +1,6 @@
 """How many pairs of unrelated images a code and a verifier would call near duplicates, and where that stops."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ def encode(images: np.ndarray) -> np.ndarray:
     return np.packbits(images[:, 0, ::8, ::16].reshape(len(images), 8) > 127, axis=1)
 
 
-def mirrored_pairs(images: CodedImages, folder: Path, most: int) -> ScoredPairs:
+def mirrored_pairs(
+    images: CodedImages, folder: Path, most: int, encode: Callable[[np.ndarray], np.ndarray] = encode
+) -> ScoredPairs:
     rule = PairRule(names=tuple(shard.name for shard in images.corpus.shards), hash="h", radius=1)
     flip = Flip(axis=FLIPS["mirror"], encode=encode)
     return all_pairs(images, folder / "flips", flip_rule(rule, images, flip.axis, most), 1, StageSeconds(), flip)
@@ -72,6 +74,27 @@ def test_shards_that_come_later_give_what_all_at_once_give_and_few_new_queries(
         np.testing.assert_array_equal(repeated, expected)
     assert len(np.unique(at_once.first)) == 100
     assert sum(scored) - all_of_them < 0.5 * scored[0]  # a fifth of the queries and of the rows
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_flipped_images_are_encoded_once_unless_what_was_kept_of_them_is_torn(torn: bool, tmp_path: Path) -> None:
+    encoded = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        encoded.append(len(images))
+        return encode(images)
+
+    mirrored_pairs(noise([0, 1, 2, 3], tmp_path), tmp_path, 100, counted)
+    if torn:
+        (kept,) = (tmp_path / "flips" / "queries").iterdir()
+        kept.write_bytes(kept.read_bytes()[:-500])
+    later = mirrored_pairs(noise([4, 0, 1, 2, 3], tmp_path), tmp_path, 100, counted)
+
+    expected = mirrored_pairs(noise([4, 0, 1, 2, 3], tmp_path / "once"), tmp_path / "once", 100)
+    np.testing.assert_array_equal(later.first, expected.first)
+    np.testing.assert_array_equal(later.second, expected.second)
+    assert encoded[0] == 100
+    assert encoded[1] == 100 if torn else 10 <= encoded[1] <= 30  # those of the new shard, a fifth
 
 
 def test_fewer_images_need_queries_that_more_did_not(tmp_path: Path) -> None:
