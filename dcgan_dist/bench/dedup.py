@@ -3,6 +3,7 @@
 python -m dcgan_dist.bench dedup --source celeba.tar --out scratch/faces        # plants, runs the job, counts
 python -m dcgan_dist.bench dedup --judged near_duplicates.csv --out dedup/cifar10    # counts what a finished job found
 python -m dcgan_dist.bench dedup --sizes 24576 65536 --source pictures/ --out scratch/sizes    # seconds of every stage
+python -m dcgan_dist.bench dedup --sizes 24576 --peers --source pictures/ --out scratch/sizes    # beside peers
 """
 
 import csv
@@ -56,6 +57,8 @@ class Options(Benchmark):
     """CSV of judged pairs of CIFAR-10: TestID, TrainID, Judgment (0 and 1: the same photograph)."""
     sizes: tuple[int, ...] = ()
     """Images of sets that are made of the pictures of --source; for each a whole job, measured by stages."""
+    peers: bool = False
+    """With --sizes: also the peers that are installed, on the same images; from 25,000 on they take minutes."""
     cpus: int = 1
     """As in the job."""
 
@@ -65,7 +68,7 @@ def measure(options: Options) -> dict[str, Any]:
     out = Path(absolute(options.out, "out"))
     if options.sizes:
         source = [absolute(path, "source") for path in options.source]
-        return measure_sizes(options.sizes, source, out, options.cpus)
+        return measure_sizes(options.sizes, source, out, options.cpus, peers=options.peers)
     return judge(out, Path(options.judged)) if options.judged else plant_and_find(options, out)
 
 

@@ -4,12 +4,12 @@ The sets are made of real pictures: each image is four pieces of pictures around
 near copy of another.
 """
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from dcgan_dist.bench.dedup_peers import Planted, accepted_pairs, measure_peers, render_peers, scored
 from dcgan_dist.bench.harness import Measured, cores, table
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
@@ -79,15 +80,24 @@ def _key(number: int) -> str:
     return f"composite-{number:08d}"
 
 
-def measure_sizes(sizes: Sequence[int], source: Sequence[str], out: Path, cpus: int) -> dict[str, Any]:
-    """Seconds of every stage, and what was found, for every size."""
+def measure_sizes(
+    sizes: Sequence[int], source: Sequence[str], out: Path, cpus: int, *, peers: bool = False
+) -> dict[str, Any]:
+    """Seconds of every stage, and what was found, for every size; also by the peers that are installed."""
     require(bool(source), "`sizes` needs pictures: name folders or tars of some with `source`")
-    pictures = np.stack(list(_pictures(source)))
+    composites = Composites(pictures=np.stack(list(_pictures(source))))
     rows = []
     for size in sizes:
-        tars = write_tars(out / f"tars-{size}", Composites(pictures=pictures), size, cpus)
-        rows.append(measure_size(tars, out / f"dedup-{size}", size, cpus))
-    return {"pictures": len(pictures), "cores": cores(), "cpus": cpus, "sizes": rows}
+        tars = write_tars(out / f"tars-{size}", composites, size, cpus)
+        row = measure_size(tars, out / f"dedup-{size}", size, cpus)
+        if peers:
+            found = measure_peers(
+                map(composites.sample, range(size)), out / f"images-{size}", planted_pairs(size), cpus
+            )
+            ours = ["ours", row["seconds"], row["cpu_seconds"], row["recall"], row["precision"]]
+            row["peers"] = [ours, *found]
+        rows.append(row)
+    return {"pictures": len(composites.pictures), "cores": cores(), "cpus": cpus, "sizes": rows}
 
 
 def _pictures(source: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
@@ -128,6 +138,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
     with Measured() as measured:
         run_dedup(options)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    recall, precision = scored(accepted_pairs(out / PAIRS_NAME), planted_pairs(size))
     return {
         "images": size,
         "seconds": measured.seconds,
@@ -136,21 +147,24 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
         "radius": result["radius"],
         "pairs": result["candidate_pairs"],
         "removed": result["near_duplicates"],
-        "recall": _recall(out / PAIRS_NAME, size),
+        "recall": recall,
+        "precision": precision,
         "stages": result["seconds"],
         "in_tasks": result["seconds_in_tasks"],
         "driver_beside_tasks": result["driver_seconds_beside_tasks"],
     }
 
 
-def _recall(pairs: Path, size: int) -> float:
-    """Share of the planted copies that were found."""
-    planted = {
-        (_key(original), _key(number)) for number in range(size) if (original := original_of(number)) is not None
-    }
-    with pairs.open(newline="", encoding="utf-8") as file:
-        found = sum(row[4] == "1" and (row[0], row[1]) in planted for row in csv.reader(file))
-    return found / max(1, len(planted))
+def planted_pairs(size: int) -> Planted:
+    """What is to be found among so many images."""
+    families: dict[int, list[str]] = {}
+    for number in range(size):
+        if (original := original_of(number)) is not None:
+            families.setdefault(original, [_key(original)]).append(_key(number))
+    return Planted(
+        copies={frozenset((first, copy)) for first, *copies in families.values() for copy in copies},
+        related={frozenset(pair) for family in families.values() for pair in combinations(family, 2)},
+    )
 
 
 def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float]:
@@ -197,7 +211,8 @@ def render_sizes(figures: dict[str, Any]) -> str:
     at_once = figures["cpus"] or figures["cores"]
     plans = [planned(row, at_once, PLANNED_CORES) for row in sizes]
     many = ", ".join(f"{seconds:.0f} s ({efficiency:.0%})" for seconds, efficiency in plans)
+    peers = "".join(f"\n{row['images']:,} images\n{render_peers(row['peers'])}" for row in sizes if "peers" in row)
     return (
         f"{head}\n{table(formats, rows)}\nrecall of planted copies: {recall}\n"
-        f"on {PLANNED_CORES} cores, by arithmetic (efficiency): {many}"
+        f"on {PLANNED_CORES} cores, by arithmetic (efficiency): {many}{peers}"
     )

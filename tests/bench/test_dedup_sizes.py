@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcgan_dist.bench.dedup_sizes import Composites, measure_size, original_of, planned, render_sizes, write_tars
+from dcgan_dist.bench.dedup_peers import scored
+from dcgan_dist.bench.dedup_sizes import (
+    Composites,
+    measure_size,
+    original_of,
+    planned,
+    planted_pairs,
+    render_sizes,
+    write_tars,
+)
 from dcgan_dist.dedup.find_pairs import BLOCK
 
 
@@ -15,6 +24,22 @@ def test_no_copy_is_copied_and_one_image_in_twenty_is_a_copy() -> None:
     assert len(originals) == 249  # the first image has nothing to copy
     assert not originals.keys() & set(originals.values())
     assert all(original < number for number, original in originals.items())
+
+
+def test_copies_are_counted_with_their_original_and_two_copies_of_one_are_no_mistake() -> None:
+    planted = planted_pairs(20_000)
+    keys = {number: f"composite-{number:08d}" for number in range(20_000)}
+
+    assert planted.copies == {
+        frozenset((keys[original], keys[number])) for number in keys if (original := original_of(number)) is not None
+    }
+    siblings = planted.related - planted.copies
+    assert siblings
+    assert all(len({original_of(int(key[-8:])) for key in pair}) == 1 for pair in siblings)
+    wrong = frozenset((keys[1], keys[2]))
+    assert scored({wrong, *siblings, *planted.copies}, planted) == (1, 1 - 1 / (len(planted.related) + 1))
+    assert scored(siblings, planted) == (0, 1)
+    assert scored(set(), planted) == (0, 0)
 
 
 @pytest.mark.slow
