@@ -60,6 +60,8 @@ def join_cluster(*, verbose: bool = False) -> None:
             )
     except (ConnectionError, ValueError) as error:
         raise InputError(f"no Ray cluster at RAY_ADDRESS {address}: {error}; {REMEDY}") from error
+    if address == "local":
+        return  # nobody else's machine is in it, or can be added by an autoscaler
     if not (is_remote(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]) or can_grow()):
         return
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
-from dcgan_dist.cluster.tasks import run_tasks
+from dcgan_dist.cluster.tasks import map_tasks, run_tasks
 from dcgan_dist.dedup.candidates import MOST_PAIRS, CodeSearch, find_candidates
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.flipped_codes import FlippedCodes
@@ -39,6 +40,8 @@ BLOCK, FLIP_BLOCK = 1 << 15, 1 << 13
 """Pairs that one task verifies, and of flipped images, which are few; what is done stays done."""
 STRIPE_SECONDS, FLIP_STRIPE_SECONDS = 5.0, 2.0
 """What one thread takes for a stripe of a search, and of one with flipped images; many cores want many."""
+ENCODED = 1000
+"""Flipped images that one task encodes."""
 COUNTED = 1 << 16
 """Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max
@@ -118,7 +121,8 @@ def all_pairs(
             _check_number(images, search, rule.radius, len(known.first))
             searches, label, stripe = _searches(images, search), "search", STRIPE_SECONDS
         else:
-            searches, label, stripe = _flipped_searches(images, search, rule, flip, files), "null", FLIP_STRIPE_SECONDS
+            searches = _flipped_searches(images, search, rule, flip, files, cpus)
+            label, stripe = "null", FLIP_STRIPE_SECONDS
         first, second, distances = find_candidates(
             searches, rule.radius, unfinished, cpus, label, ordered=flip is None, stripe_seconds=stripe
         )
@@ -164,19 +168,27 @@ def _searches(images: CodedImages, search: Search) -> list[CodeSearch]:
     return searches
 
 
-def _flipped_searches(images: CodedImages, search: Search, rule: PairRule, flip: Flip, files: Path) -> list[CodeSearch]:
+def _flipped_searches(
+    images: CodedImages, search: Search, rule: PairRule, flip: Flip, files: Path, cpus: int
+) -> list[CodeSearch]:
     """The same for flipped images among all others; codes of these that are not kept yet are made."""
     assert rule.queries is not None, rule
     chosen = images.usable & (spread_order(images.corpus, rule.names) <= rule.queries)
     kept = FlippedCodes(files / "queries" / f"{rule.hash[:16]}.npz", images.corpus, rule.names)
     lacking = kept.lacking(np.flatnonzero(chosen))
-    kept.add(lacking, flip.encode(np.flip(images.table.gather(lacking), flip.axis).copy()))
+    if blocks := [lacking[start : start + ENCODED] for start in range(0, len(lacking), ENCODED)]:
+        made = map_tasks(partial(_flipped_codes, images.table, flip), blocks, cpus=cpus)
+        kept.add(lacking, np.concatenate(list(made)))
     new, old, both = (_rows(images, numbers) for numbers in (*search, search.new + search.old))
     return [
         CodeSearch(queries=rows, codes=kept.of(rows), others=others, other_codes=images.codes[others])
         for rows, others in ((new[chosen[new]], both), (old[chosen[old]], new))
         if len(rows)
     ]
+
+
+def _flipped_codes(table: ThumbnailTable, flip: Flip, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return flip.encode(np.flip(table.gather(rows), flip.axis).copy())
 
 
 def _rows(images: CodedImages, numbers: tuple[int, ...]) -> NDArray[np.int64]:

@@ -47,12 +47,11 @@ class FlippedCodes:
 
     def add(self, rows: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
         """Keep the codes of rows that had none."""
-        if len(rows):
-            codes = np.concatenate([self.codes, codes]) if len(self.rows) else codes
-            self._keep(np.concatenate([self.rows, rows]), codes)
-            shards = np.searchsorted(self._corpus.starts, self.rows, side="right") - 1
-            samples = self.rows - self._corpus.starts[shards]
-            write_npz(self._path, shards=np.array(self._names), shard=shards, sample=samples, codes=self.codes)
+        codes = np.concatenate([self.codes, codes]) if len(self.rows) else codes
+        self._keep(np.concatenate([self.rows, rows]), codes)
+        shards = np.searchsorted(self._corpus.starts, self.rows, side="right") - 1
+        samples = self.rows - self._corpus.starts[shards]
+        write_npz(self._path, shards=np.array(self._names), shard=shards, sample=samples, codes=self.codes)
 
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Codes of rows that all have one, in their order."""

@@ -20,7 +20,7 @@ from dcgan_dist.prepare.sources.rooms import RoomSource
 from dcgan_dist.prepare.write_shards import prepare
 from tests.helpers.nodes import local_cluster
 
-STAGES = {"index_tar", "_thumbnails_task", "_codes_task", "_search_stripe", "_score_task", "_lines"}
+STAGES = {"index_tar", "_thumbnails_task", "_codes_task", "_search_stripe", "_score_task", "_flipped_codes", "_lines"}
 
 
 def with_node(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> tuple[str, Any]:
@@ -46,6 +46,7 @@ def test_every_stage_runs_on_all_nodes_and_finds_what_one_process_finds(
 
     monkeypatch.setattr(find_pairs, "STRIPE_SECONDS", 1e-5)
     monkeypatch.setattr(find_pairs, "BLOCK", 200)
+    monkeypatch.setattr(find_pairs, "ENCODED", 50)
     monkeypatch.setattr(pairs_csv, "BLOCK", 200)
     written = prepare(
         plant_duplicates(RoomSource(n=1200), 0.1), ShardOptions(out=str(tmp_path / "rooms"), shard_samples=100, cpus=1)
