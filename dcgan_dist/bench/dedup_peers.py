@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from dcgan_dist.bench.harness import Measured, table
+from dcgan_dist.bench.harness import Measured, cores, table
 from dcgan_dist.data.shards.writer import Sample
 
 Pair = frozenset[str]
@@ -31,20 +31,18 @@ def measure_peers(samples: Iterable[Sample], folder: Path, planted: Planted, cpu
         samples: the images; peers read files.
         folder: for the files.
         planted: what is to be found.
-        cpus: processes of a peer.
+        cpus: processes of a peer; 0: as many as there are cores.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for sample in samples:
-        path = folder / f"{sample.key}.png"
-        if not path.exists():
-            Image.fromarray(sample.pixels).save(path)
+        Image.fromarray(sample.pixels).save(folder / f"{sample.key}.png")
     rows = []
     for name, find in PEERS.items():
         if importlib.util.find_spec(name) is None:
             print(f"{name} is not installed: it is left out")
             continue
         with Measured() as measured:
-            pairs = set(find(folder, cpus))
+            pairs = set(find(folder, cpus or cores()))
         rows.append([name, measured.seconds, measured.cpu_seconds, *scored(pairs, planted)])
     return rows
 

@@ -91,9 +91,7 @@ def measure_sizes(
         tars = write_tars(out / f"tars-{size}", composites, size, cpus)
         row = measure_size(tars, out / f"dedup-{size}", size, cpus)
         if peers:
-            found = measure_peers(
-                map(composites.sample, range(size)), out / f"images-{size}", planted_pairs(size), cpus
-            )
+            found = measure_peers(map(composites.sample, range(size)), out / f"images-{size}", to_be_found(size), cpus)
             ours = ["ours", row["seconds"], row["cpu_seconds"], row["recall"], row["precision"]]
             row["peers"] = [ours, *found]
         rows.append(row)
@@ -138,7 +136,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
     with Measured() as measured:
         run_dedup(options)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    recall, precision = scored(accepted_pairs(out / PAIRS_NAME), planted_pairs(size))
+    recall, precision = scored(accepted_pairs(out / PAIRS_NAME), to_be_found(size))
     return {
         "images": size,
         "seconds": measured.seconds,
@@ -155,7 +153,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
     }
 
 
-def planted_pairs(size: int) -> Planted:
+def to_be_found(size: int) -> Planted:
     """What is to be found among so many images."""
     families: dict[int, list[str]] = {}
     for number in range(size):
@@ -209,10 +207,10 @@ def render_sizes(figures: dict[str, Any]) -> str:
     head = f"{figures['pictures']:,} pictures, {figures['cpus'] or figures['cores']} tasks at once on {figures['cores']} cores"
     recall = ", ".join(f"{row['recall']:.3f}" for row in sizes)
     at_once = figures["cpus"] or figures["cores"]
-    plans = [planned(row, at_once, PLANNED_CORES) for row in sizes]
-    many = ", ".join(f"{seconds:.0f} s ({efficiency:.0%})" for seconds, efficiency in plans)
+    plan = ""
+    if at_once > 1:  # else nothing ran in tasks, and no stage shows what it could gain
+        plans = [planned(row, at_once, PLANNED_CORES) for row in sizes]
+        many = ", ".join(f"{seconds:.0f} s ({efficiency:.0%})" for seconds, efficiency in plans)
+        plan = f"\non {PLANNED_CORES} cores, by arithmetic (efficiency): {many}"
     peers = "".join(f"\n{row['images']:,} images\n{render_peers(row['peers'])}" for row in sizes if "peers" in row)
-    return (
-        f"{head}\n{table(formats, rows)}\nrecall of planted copies: {recall}\n"
-        f"on {PLANNED_CORES} cores, by arithmetic (efficiency): {many}{peers}"
-    )
+    return f"{head}\n{table(formats, rows)}\nrecall of planted copies: {recall}{plan}{peers}"

@@ -131,7 +131,7 @@ def all_pairs(
         pairs = ScoredPairs(first, second, distances, scores)
         write_pairs(files / f"{name}.npz", images.corpus, search, rule, pairs)
         for done in [path for path in files.glob("*.part") if path.with_suffix(".npz").exists()]:
-            shutil.rmtree(done)  # that of an attempt that was killed right here too
+            shutil.rmtree(done, ignore_errors=True)  # that of an attempt that was killed right here too
         return in_order([known, pairs]) if len(known.first) else pairs
 
 
@@ -213,7 +213,7 @@ def _scores(
     for start in range(0, len(first), size):
         rows = slice(start, start + size)
         try:
-            scores[rows] = read_npz(unfinished / f"scores-{start}.npz")["scores"]
+            scores[rows] = read_npz(unfinished / f"scores-{start}-{size}.npz")["scores"]
         except FileNotFoundError:
             waiting.append(start)
         except (Damaged, KeyError, ValueError) as error:
@@ -224,7 +224,7 @@ def _scores(
     with progress_bar(len(first), "pairs" if axis is None else "null", unit="pair") as bar:
         bar.update(len(first) - sum(len(block[1]) for block in blocks))
         for (start, rows, _), block in scored:
-            write_npz(unfinished / f"scores-{start}.npz", scores=block)
+            write_npz(unfinished / f"scores-{start}-{size}.npz", scores=block)
             scores[start : start + size] = block
             bar.update(len(rows))
     return scores

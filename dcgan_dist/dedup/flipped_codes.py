@@ -1,5 +1,6 @@
 """Codes of flipped images, kept: where images come later, those of the old queries are not made again."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ from numpy.typing import NDArray
 
 from dcgan_dist.dedup.corpus import Corpus
 from dcgan_dist.dedup.shard_files import Damaged, damages_of, read_npz, write_npz
+
+_log = logging.getLogger(__name__)
 
 
 class FlippedCodes:
@@ -34,8 +37,10 @@ class FlippedCodes:
                 if not rows.shape == shards.shape == kept["codes"].shape[:1]:
                     raise ValueError("columns of unequal length")
                 self._keep(rows[shards >= 0], kept["codes"][shards >= 0])
-        except (Damaged, FileNotFoundError):
+        except FileNotFoundError:
             return
+        except Damaged as error:
+            _log.warning("%s: it is made again", error)
 
     def _keep(self, rows: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
         order = np.argsort(rows)

@@ -67,9 +67,8 @@ def equal_pairs(codes: NDArray[np.uint8]) -> int:
     """Pairs with equal codes among all pairs: (n, b) -> number."""
     words = as_words(codes)
     mixed = words @ np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype=np.uint64)
-    order = np.argsort(
-        mixed
-    )  # one number for each code, which few unequal ones share: only neighbours need be compared
+    order = np.argsort(mixed)
+    # One number for each code, which few unequal ones share: only neighbours need be compared.
     again = np.flatnonzero(np.diff(mixed[order]) == 0)
     counts = np.unique(codes[order[np.union1d(again, again + 1)]], axis=0, return_counts=True)[1].astype(np.int64)
     return int((counts * (counts - 1) // 2).sum())

@@ -16,8 +16,8 @@ def nothing(shared: None, task: int) -> int:
 
 
 def be_busy(seconds: float) -> None:
-    began = time.process_time()
-    while time.process_time() - began < seconds:
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
         pass
 
 
@@ -33,4 +33,5 @@ def test_what_a_stage_takes_while_tasks_run_is_told_from_what_its_driver_does_al
         for _ in run_tasks(nothing, None, range(4), cpus=2):
             be_busy(0.2)
 
-    assert 0.8 <= seconds.driver_beside_tasks["busy"] <= seconds.tasks["busy"] < seconds.wall["busy"] - 0.49
+    assert seconds.driver_beside_tasks["busy"] >= 0.8
+    assert 0.8 <= seconds.tasks["busy"] < seconds.wall["busy"] - 0.49

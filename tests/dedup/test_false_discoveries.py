@@ -77,7 +77,9 @@ def test_shards_that_come_later_give_what_all_at_once_give_and_few_new_queries(
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_flipped_images_are_encoded_once_unless_what_was_kept_of_them_is_torn(torn: bool, tmp_path: Path) -> None:
+def test_flipped_images_are_encoded_once_unless_what_was_kept_of_them_is_torn(
+    torn: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     encoded = []
 
     def counted(images: np.ndarray) -> np.ndarray:
@@ -93,6 +95,7 @@ def test_flipped_images_are_encoded_once_unless_what_was_kept_of_them_is_torn(to
     expected = mirrored_pairs(noise([4, 0, 1, 2, 3], tmp_path / "once"), tmp_path / "once", 100)
     np.testing.assert_array_equal(later.first, expected.first)
     np.testing.assert_array_equal(later.second, expected.second)
+    assert ("it is made again" in caplog.text) == torn
     assert encoded[0] == 100
     assert encoded[1] == 100 if torn else 10 <= encoded[1] <= 30  # those of the new shard, a fifth
 

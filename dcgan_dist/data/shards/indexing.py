@@ -24,7 +24,7 @@ from dcgan_dist.data.shards.left_out import HIDDEN, LINK, LeftOut, is_hidden
 from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest, Shard, parse_manifest, write_manifest
 from dcgan_dist.data.shards.tar_members import Damage, TarFault, is_image, split_name, walk_entries
 from dcgan_dist.errors import InputError, printable
-from dcgan_dist.files import LOCK_NAME, private_folder, sha256_of
+from dcgan_dist.files import LOCK_NAME, private_folder, sha256_of, whole_file
 
 MAX_LISTED = 20
 SOURCE_KIND = "tars without a manifest"
@@ -107,6 +107,8 @@ class IndexedTar:
     """Its entry in a manifest."""
     image_size: int
     """Pixels per side if all its images are squares of one size, else 0."""
+    mtime_ns: int
+    """When it was last written, before it was read."""
     damages: list[Damage] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
 
@@ -160,6 +162,7 @@ def _index_in(folder: Path, tars: Sequence[Path], name: str, map_tars: MapTars) 
 
 def index_tar(tar: Path) -> IndexedTar:
     """Read a tar."""
+    mtime_ns = tar.stat().st_mtime_ns
     contents = read_contents(tar)
     index = None if contents.damages else make_index(tar, contents)
     index_sha256 = hashlib.sha256(index.encode()).hexdigest() if index else ""
@@ -175,6 +178,7 @@ def index_tar(tar: Path) -> IndexedTar:
         index=index,
         shard=shard,
         image_size=_common_size(tar, contents),
+        mtime_ns=mtime_ns,
         damages=contents.damages,
         left_out=contents.left_out,
     )
@@ -192,17 +196,28 @@ def _known_tars(tars: Sequence[Path], manifest: Manifest, folder: Path) -> dict[
     shards = {shard.name: shard for shard in manifest.shards}
     known = {}
     for tar in tars:
-        shard, path = shards.get(tar.name), folder / index_name(tar.name)
-        if shard and is_as_indexed(tar, shard, folder) and shard.index_sha256 == sha256_of(path):
-            index = decode_index(path.read_bytes(), str(path))
-            known[tar] = IndexedTar(index=index, shard=shard, image_size=manifest.image_size)
+        if (shard := shards.get(tar.name)) and is_as_indexed(tar, shard, folder):
+            path = folder / index_name(tar.name)
+            index, mtime_ns = decode_index(path.read_bytes(), str(path)), path.stat().st_mtime_ns
+            known[tar] = IndexedTar(index=index, shard=shard, image_size=manifest.image_size, mtime_ns=mtime_ns)
     return known
 
 
 def is_as_indexed(tar: Path, shard: Shard, folder: Path) -> bool:
-    """Whether a tar has the size that the folder's manifest notes, and was written before its index."""
+    """Whether a tar, and its index in a folder, are those that the folder's manifest means.
+
+    An index bears the time of its tar. At another time, as in a copy, the tar's hash decides, and the index gets its time; where
+    nothing can be written the size must do.
+    """
     index, found = folder / index_name(tar.name), tar.stat()
-    return index.exists() and found.st_size == shard.bytes and found.st_mtime_ns <= index.stat().st_mtime_ns
+    if found.st_size != shard.bytes or not index.exists() or sha256_of(index) != shard.index_sha256:
+        return False
+    beside = folder == tar.parent and os.access(folder, os.W_OK)  # a cache folder is named by the times of its tars
+    if beside and found.st_mtime_ns != index.stat().st_mtime_ns:
+        if sha256_of(tar) != shard.sha256:
+            return False
+        os.utime(index, ns=(found.st_atime_ns, found.st_mtime_ns))
+    return True
 
 
 def _refuse_damages(parts: Sequence[IndexedTar]) -> None:
@@ -230,7 +245,10 @@ def _write_index(tar: Path, indexed: IndexedTar, folder: Path) -> None:
     assert indexed.index is not None, tar
     if indexed.left_out:
         _log.warning("left out of %s: %s", tar.name, indexed.left_out)
-    (folder / index_name(tar.name)).write_bytes(indexed.index.encode())
+    path = folder / index_name(tar.name)
+    with whole_file(path) as unfinished:  # other jobs may read the one that it replaces
+        unfinished.write_bytes(indexed.index.encode())
+    os.utime(path, ns=(indexed.mtime_ns, indexed.mtime_ns))
     if folder != tar.parent:
         link = folder / tar.name
         link.unlink(missing_ok=True)

@@ -75,7 +75,7 @@ def _as_it_is_now(manifest: Manifest, folder: Path, map_tars: MapTars) -> Manife
     tars, listed = sorted(folder.glob("*.tar")), {shard.name: shard for shard in manifest.shards}
     indexed = manifest.source.get("kind") == SOURCE_KIND
     new = [tar.name for tar in tars if tar.name not in listed]
-    known = [tar for tar in tars if tar.name in listed]
+    known = [tar for tar in tars if tar.name in listed and tar.exists()]  # a link may lead nowhere
     changed = [tar.name for tar in known if indexed and not is_as_indexed(tar, listed[tar.name], folder)]
     with closing(open_storage(manifest.location)) as storage:
         _check_sizes(storage, [shard for shard in manifest.shards if shard.name not in changed], manifest.location)

@@ -1,6 +1,7 @@
 """Tars without a manifest become a data set; tars that come later join it, and nothing is read twice."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from dcgan_dist.data.shards import indexing
 from dcgan_dist.data.shards.indexing import IndexedTar
 from dcgan_dist.data.shards.manifest import load_manifest
+from dcgan_dist.data.shards.schema import Manifest
+from dcgan_dist.errors import InputError
 from dcgan_dist.files import sha256_of
 from tests.helpers.shards import write_shards
 
@@ -54,25 +58,79 @@ def test_a_folder_that_grew_is_the_data_set_of_all_its_tars_and_only_new_ones_ar
         assert (grown / index.name).read_bytes() == index.read_bytes()
 
 
-def test_a_tar_that_was_replaced_is_read_again_even_at_the_same_size(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def replaced(tmp_path: Path) -> tuple[Path, Manifest, Path]:
+    """A folder of one tar, its data set, and another tar of the same size."""
     write_shards(tmp_path / "written", (4, 4))
     old, new = sorted((tmp_path / "written").glob("*.tar"))
     assert old.stat().st_size == new.stat().st_size
     folder = plain(tmp_path / "tars", [old])
-    before = load_manifest(str(folder))
+    return folder, load_manifest(str(folder)), new
 
-    (folder / old.name).write_bytes(new.read_bytes())
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_a_tar_that_was_replaced_is_read_again_at_the_same_size_whatever_its_time(
+    seconds: int, replaced: tuple[Path, Manifest, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, before, new = replaced
+    (tar,) = folder.glob("*.tar")
+    time = tar.stat().st_mtime + seconds  # as tools that keep times write it, or a machine whose clock is ahead
+
+    tar.write_bytes(new.read_bytes())
+    os.utime(tar, (time, time))
     with caplog.at_level(logging.WARNING):
         after = load_manifest(str(folder))
 
-    assert f"1 tars were written since it was indexed, the first is {old.name}" in caplog.text
-    assert (before.shards[0].sha256, after.shards[0].sha256) == (sha256_of(old), sha256_of(new))
-    assert load_manifest(str(folder / old.name)).shards == after.shards
+    assert f"1 tars were written since it was indexed, the first is {tar.name}" in caplog.text
+    assert before.shards[0].sha256 != after.shards[0].sha256 == sha256_of(new)
+    assert load_manifest(str(tar)) == after
     caplog.clear()
     assert load_manifest(str(folder)) == after
     assert not caplog.text, "nothing changed since"
+
+
+def test_a_copy_without_times_is_the_same_data_set_and_its_tars_are_hashed_once(
+    replaced: tuple[Path, Manifest, Path], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, before, _ = replaced
+    (tar,) = folder.glob("*.tar")
+    os.utime(tar)
+    hashed = []
+    monkeypatch.setattr(indexing, "sha256_of", lambda path: hashed.append(path.suffix) or sha256_of(path))
+
+    assert load_manifest(str(folder)) == load_manifest(str(folder)) == before
+
+    assert hashed.count(".tar") == 1
+    assert not caplog.text
+
+
+def test_a_kill_between_index_and_manifest_is_mended_by_the_next_call(
+    replaced: tuple[Path, Manifest, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, new = replaced
+    (tar,) = folder.glob("*.tar")
+    tar.write_bytes(new.read_bytes())
+    os.utime(tar, (0, 0))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(indexing, "write_manifest", killed)
+    with pytest.raises(KeyboardInterrupt):
+        load_manifest(str(folder))
+    monkeypatch.undo()
+
+    assert load_manifest(str(folder)).shards[0].sha256 == sha256_of(new)
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_shard(replaced: tuple[Path, Manifest, Path]) -> None:
+    folder, _, _ = replaced
+    (tar,) = folder.glob("*.tar")
+    tar.unlink()
+    tar.symlink_to(folder / "not-fetched")
+
+    with pytest.raises(InputError, match=rf"{tar.name} is missing though the manifest lists it"):
+        load_manifest(str(folder))
 
 
 def test_a_tar_beside_prepared_shards_is_named_and_left_out(
