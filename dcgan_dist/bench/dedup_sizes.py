@@ -5,7 +5,6 @@ near copy of another.
 """
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,19 +18,17 @@ from numpy.typing import NDArray
 
 from dcgan_dist.bench.dedup_peers import Planted, accepted_pairs, measure_peers, render_peers, scored
 from dcgan_dist.bench.harness import Measured, cores, table
+from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.cluster.tasks import run_tasks
 from dcgan_dist.data.shards.index import index_name
 from dcgan_dist.data.shards.writer import Sample, write_shard
-from dcgan_dist.dedup.find_pairs import BLOCK, FLIP_STRIPE_SECONDS, STRIPE_SECONDS
 from dcgan_dist.dedup.job import run_dedup
 from dcgan_dist.dedup.options import DedupOptions
-from dcgan_dist.dedup.pairs_csv import BLOCK as ROWS_AT_ONCE
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
 from dcgan_dist.errors import require
 from dcgan_dist.prepare.attacks import ATTACKS, attack
 from dcgan_dist.prepare.sources.base import Rejected
 from dcgan_dist.prepare.sources.folder import FolderSource
-from dcgan_dist.similarity.recommended_codes import FIT_BLOCK, SAMPLE
 from dcgan_dist.tracking.address import sqlite_uri
 
 SIDE, PIECE = 64, 40
@@ -133,6 +130,8 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
     options = DedupOptions(
         shards=[str(tars)], out=str(out), cpus=cpus, tracking_uri=sqlite_uri(out.parent / "mlflow.db")
     )
+    if cpus != 1:
+        join_cluster()  # as on a cluster that is there
     with Measured() as measured:
         run_dedup(options)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
@@ -149,6 +148,7 @@ def measure_size(tars: Path, out: Path, size: int, cpus: int) -> dict[str, Any]:
         "precision": precision,
         "stages": result["seconds"],
         "in_tasks": result["seconds_in_tasks"],
+        "tasks": result["number_of_tasks"],
         "driver_beside_tasks": result["driver_seconds_beside_tasks"],
     }
 
@@ -176,20 +176,8 @@ def planned(row: dict[str, Any], at_once: int, cores: int) -> tuple[float, float
         at_once: tasks at once when it was measured.
         cores: of the plan.
     """
-    tars = -(-row["images"] // SHARD_SAMPLES)
-    search, null = (row["stages"].get(name, 0.0) * at_once for name in ("search", "null"))
-    tasks = {
-        "index": tars,
-        "thumbnails": tars,
-        "coder": -(-min(SAMPLE, row["images"]) // FIT_BLOCK),
-        "codes": tars,
-        "search": math.ceil(search / STRIPE_SECONDS),
-        "verify": -(-row["pairs"] // BLOCK),
-        "null": math.ceil(null / FLIP_STRIPE_SECONDS),
-        "choice": -(-row["pairs"] // ROWS_AT_ONCE),
-    }
     seconds, work = row["seconds"], row["seconds"]
-    for name, number in tasks.items():
+    for name, number in row["tasks"].items():
         measured, beside = (row[column].get(name, 0.0) for column in ("in_tasks", "driver_beside_tasks"))
         one = max(0.0, min(at_once, number) * measured - beside) / max(1, number)
         work += beside + one * number - measured

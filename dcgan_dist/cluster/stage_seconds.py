@@ -16,6 +16,8 @@ class StageSeconds:
     """By the clock."""
     tasks: dict[str, float] = field(default_factory=dict)
     """Those in which tasks ran on the cluster: more machines make them shorter."""
+    number_of_tasks: dict[str, float] = field(default_factory=dict)
+    """How many there were."""
     driver_beside_tasks: dict[str, float] = field(default_factory=dict)
     """Processor time of the job's own process in these."""
 
@@ -23,10 +25,12 @@ class StageSeconds:
 @contextmanager
 def timed(seconds: StageSeconds, name: str) -> Iterator[None]:
     """Add the time that a stage takes to what is noted of it."""
-    before = time.perf_counter(), TASK_TIME.seconds, TASK_TIME.driver
+    before = _now()
     yield
-    after = time.perf_counter(), TASK_TIME.seconds, TASK_TIME.driver
-    for noted, begin, end in zip(
-        (seconds.wall, seconds.tasks, seconds.driver_beside_tasks), before, after, strict=True
-    ):
+    kept = (seconds.wall, seconds.tasks, seconds.number_of_tasks, seconds.driver_beside_tasks)
+    for noted, begin, end in zip(kept, before, _now(), strict=True):
         noted[name] = round(noted.get(name, 0) + end - begin, 2)
+
+
+def _now() -> tuple[float, float, float, float]:
+    return time.perf_counter(), TASK_TIME.seconds, TASK_TIME.number, TASK_TIME.driver

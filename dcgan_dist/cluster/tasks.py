@@ -24,6 +24,8 @@ SECONDS_TO_STOP = 60
 class TaskTime:
     """How long this process has had tasks on the cluster."""
 
+    number: int = 0
+    """Of the tasks."""
     seconds: float = 0.0
     """By the clock."""
     driver: float = 0.0
@@ -86,6 +88,7 @@ def _run_on_cluster(
     most = int(resources.get("CPU", 1))
     at_once = cpus if 0 < cpus < most else (cpus or most) * WAITING_PER_CPU
     began, busy = time.perf_counter(), time.process_time()
+    TASK_TIME.number += len(tasks)
     try:
         while waiting or running:
             while waiting and len(running) < at_once:

@@ -102,7 +102,7 @@ def find_candidates(
             bar.update(1)
             if sum(len(rows) for rows, _, _ in found.values()) > MOST_PAIRS:
                 raise InputError(f"more than {MOST_PAIRS:,} pairs within {radius} bits: give a smaller `radius`")
-    return _ascending([found[stripe] for stripe in stripes])
+    return _ascending([found[stripe] for stripe in stripes], each_ascending=True)
 
 
 def _stripes(number: int, plan: SearchPlan, unfinished: Path, stripe_seconds: float) -> list[Stripe]:
@@ -147,14 +147,16 @@ def _search_stripe(shared: tuple[list[CodeSearch], list[str], int, bool, Path], 
     return found
 
 
-def _ascending(blocks: list[Candidates]) -> Candidates:
+def _ascending(blocks: list[Candidates], *, each_ascending: bool = False) -> Candidates:
     """Blocks as one; rows are below 2^31, so that a pair is one number to sort by, and sorted runs are only merged."""
     nothing = np.zeros(0, np.int64)
     first, second, distances = (
         np.concatenate(columns) for columns in zip((nothing, nothing, nothing.astype(np.int16)), *blocks, strict=True)
     )
-    pairs = first << 32 | second
-    if (pairs[1:] > pairs[:-1]).all():  # stripes of images among themselves lie one after the other
+    lengths = [len(rows) for rows, _, _ in blocks if len(rows)]
+    ends = np.cumsum(lengths)
+    borders = [first[at] << 32 | second[at] for at in (ends[:-1] - 1, ends[:-1])]
+    if each_ascending and (borders[0] < borders[1]).all():  # stripes of images among themselves lie one after the other
         return first, second, distances
-    order = np.argsort(pairs, kind="stable")
+    order = np.argsort(first << 32 | second, kind="stable")
     return first[order], second[order], distances[order]

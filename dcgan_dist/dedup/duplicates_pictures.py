@@ -47,14 +47,14 @@ def pair_gallery(
 
 def cluster_gallery(corpus: Corpus, name: Name, chosen: Representatives, duplicates: ScoredPairs, n: int) -> Markup:
     """Clusters drawn at random, at most n, the image that stays first, with the scores of the others beside it."""
-    groups = _drawn_clusters(chosen, n)
-    images = _framed_images(corpus, chosen, groups)
+    groups, stays = _drawn_clusters(chosen, n), chosen.stays
+    images = _framed_images(corpus, stays, groups)
     near = duplicates.where(np.isin(duplicates.first, list(images)) & np.isin(duplicates.second, list(images)))
     scores = {frozenset(pair): score for *pair, _, score in zip(*(column.tolist() for column in near), strict=True)}
 
     def caption(group: list[int]) -> str:
         beside = [f"{scores[pair]:.3f}" for row in group[1:] if (pair := frozenset((group[0], row))) in scores]
-        return _fates(group, chosen.stays) + (f", score {', '.join(beside)}" if beside else "")
+        return _fates(group, stays) + (f", score {', '.join(beside)}" if beside else "")
 
     return gallery(
         figure(
@@ -73,7 +73,7 @@ def _fates(rows: Iterable[int], stays: NDArray[np.bool_]) -> str:
 def removed_picture(corpus: Corpus, chosen: Representatives) -> bytes:
     """A JPEG of a few clusters, two images of each, for other pages; empty where nothing is removed."""
     pairs = [group[:2] for group in _drawn_clusters(chosen, PICTURED)]
-    images = _framed_images(corpus, chosen, pairs)
+    images = _framed_images(corpus, chosen.stays, pairs)
     return sheet([images[row] for pair in pairs for row in pair], 8) if pairs else b""
 
 
@@ -87,9 +87,9 @@ def _drawn_clusters(chosen: Representatives, n: int) -> list[list[int]]:
     ]
 
 
-def _framed_images(corpus: Corpus, chosen: Representatives, groups: Iterable[list[int]]) -> dict[int, Image.Image]:
+def _framed_images(corpus: Corpus, stays: NDArray[np.bool_], groups: Iterable[list[int]]) -> dict[int, Image.Image]:
     images = read_rows(corpus, [row for group in groups for row in group])
-    return {row: ImageOps.expand(image, 4, FRAMES[bool(chosen.stays[row])]) for row, image in images.items()}
+    return {row: ImageOps.expand(image, 4, FRAMES[bool(stays[row])]) for row, image in images.items()}
 
 
 def read_rows(corpus: Corpus, rows: Iterable[int]) -> dict[int, Image.Image]:

@@ -81,6 +81,7 @@ def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:
     return {
         "seconds": seconds.wall,
         "seconds_in_tasks": seconds.tasks,
+        "number_of_tasks": seconds.number_of_tasks,
         "driver_seconds_beside_tasks": seconds.driver_beside_tasks,
     }
 

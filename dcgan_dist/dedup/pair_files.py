@@ -3,7 +3,7 @@
 What one file covers need not be searched again, whatever shards come later. Pairs that flipped images find are kept alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -92,7 +92,10 @@ def write_pairs(path: Path, corpus: Corpus, search: Search, rule: PairRule, pair
     local = np.zeros(len(corpus.shards), np.int64)
     lengths = [corpus.shards[number].entry.samples for number in numbers]
     local[numbers] = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    first, second = (rows - corpus.starts[s] + local[s] for rows, s in _with_shards(corpus, pairs))
+    first, second, shift = pairs.first, pairs.second, local - corpus.starts[:-1]
+    if shift[numbers].any():  # else the shards lie in the file as in the corpus
+        shards = (np.searchsorted(corpus.starts, rows, side="right") - 1 for rows in (first, second))
+        first, second = (rows + shift[of] for rows, of in zip((first, second), shards, strict=True))
     write_npz(
         path,
         format=FORMAT,
@@ -107,11 +110,6 @@ def write_pairs(path: Path, corpus: Corpus, search: Search, rule: PairRule, pair
         distances=pairs.distances,
         scores=pairs.scores,
     )
-
-
-def _with_shards(corpus: Corpus, pairs: ScoredPairs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    for rows in (pairs.first, pairs.second):
-        yield rows, np.searchsorted(corpus.starts, rows, side="right") - 1
 
 
 def known_pairs(folder: Path, corpus: Corpus, rule: PairRule) -> tuple[ScoredPairs, NDArray[np.bool_], list[str]]:

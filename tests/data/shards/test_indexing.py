@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dcgan_dist.data.shards import indexing
+from dcgan_dist.data.shards.index import ShardIndex
 from dcgan_dist.data.shards.indexing import IndexedTar
 from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest
@@ -143,3 +147,26 @@ def test_a_tar_beside_prepared_shards_is_named_and_left_out(
 
     assert manifest.samples == 12
     assert "left out are 1 tars that its manifest does not list, the first is more.tar" in caplog.text
+
+
+@given(st.lists(st.text("ab/", min_size=1, max_size=5), min_size=1, max_size=40, unique=True), st.integers(0, 40))
+def test_a_key_in_two_tars_is_found_whatever_the_keys(keys: list[str], shared: int) -> None:
+    first, second = keys[: len(keys) // 2 + 1], [f"{key}c" for key in keys] + keys[:shared]
+
+    different = indexing._all_different([index_of(first), index_of(second)])
+
+    assert different == (not set(first) & set(second))
+
+
+def index_of(keys: list[str]) -> ShardIndex:
+    """An index of which only the keys count."""
+    n, text = len(keys), "".join(keys).encode()
+    return ShardIndex(
+        offsets=np.zeros(n, np.int64),
+        sizes=np.zeros(n, np.int64),
+        crc32=np.zeros(n, np.uint32),
+        labels=np.zeros(n, np.int64),
+        gap_crc32=np.zeros(n + 1, np.uint32),
+        key_bytes=np.frombuffer(text, np.uint8),
+        key_ends=np.cumsum([len(key) for key in keys], dtype=np.int64),
+    )
