@@ -25,7 +25,7 @@ class TaskTime:
     """How long this process has had tasks on the cluster."""
 
     number: int = 0
-    """Of the tasks."""
+    """How many there were."""
     seconds: float = 0.0
     """By the clock."""
     driver: float = 0.0

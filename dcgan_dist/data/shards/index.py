@@ -20,6 +20,8 @@ from dcgan_dist.untrusted import is_plain_path, read_arrays, refusing
 
 NO_LABEL = -1
 MOST_LABEL = 2**31 - 1
+HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
+"""Odd, with bits all over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,6 +51,15 @@ class ShardIndex:
         """Key of every sample."""
         joined, ends = self.key_bytes.tobytes(), self.key_ends.tolist()
         return [joined[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
+
+    @property
+    def key_hashes(self) -> NDArray[np.uint64]:
+        """A number (n,) for every key, equal for equal ones: its bytes as digits, modulo 2^64; n at least 1."""
+        lengths = np.diff(self.key_ends, prepend=0)
+        starts = self.key_ends - lengths
+        powers = np.multiply.accumulate(np.full(lengths.max(), HASH_BASE))
+        places = np.arange(len(self.key_bytes)) - np.repeat(starts, lengths)
+        return np.add.reduceat(powers[places] * self.key_bytes, starts)
 
     def key(self, sample: int) -> str:
         """Key of one sample."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.images import MAX_ENCODED_BYTES, ImageFault, stored_size
 from dcgan_dist.data.shards.index import (
@@ -30,9 +29,6 @@ from dcgan_dist.files import LOCK_NAME, private_folder, sha256_of, whole_file
 MAX_LISTED = 20
 SOURCE_KIND = "tars without a manifest"
 """What the manifest of indexed tars says of its source."""
-
-HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
-"""Odd, with bits all over."""
 
 _log = logging.getLogger(__name__)
 
@@ -239,22 +235,13 @@ def _refuse_damages(parts: Sequence[IndexedTar]) -> None:
 
 def _all_different(indexes: Sequence[ShardIndex]) -> bool:
     """Whether no key is in two of them; told fast, as millions of keys are looked at."""
-    hashes = np.sort(np.concatenate([np.zeros(0, np.uint64), *map(_key_hashes, indexes)]))
+    hashes = np.sort(np.concatenate([np.zeros(0, np.uint64), *(index.key_hashes for index in indexes)]))
     if (hashes[1:] != hashes[:-1]).all():
         return True
     keys: set[str] = set()
     for index in indexes:
         keys.update(index.keys)
     return len(keys) == sum(map(len, indexes))
-
-
-def _key_hashes(index: ShardIndex) -> NDArray[np.uint64]:
-    """A number (n,) for every key, equal for equal ones: its bytes as digits, modulo 2^64."""
-    lengths = np.diff(index.key_ends, prepend=0)
-    starts = index.key_ends - lengths
-    powers = np.multiply.accumulate(np.full(lengths.max(initial=0), HASH_BASE))
-    places = np.arange(len(index.key_bytes)) - np.repeat(starts, lengths)
-    return np.add.reduceat(powers[places] * index.key_bytes, starts)
 
 
 def _write_index(tar: Path, indexed: IndexedTar, folder: Path) -> None:
