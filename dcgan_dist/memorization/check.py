@@ -25,8 +25,6 @@ from dcgan_dist.similarity.recommended_codes import fit_recommended
 PLANTED = 600
 FITTED = 20_000
 """Images that the code is learnt from."""
-MOST_IN_CELLS = 60_000
-"""Training images that the data-copying test compares with, at most."""
 PER_CELL, MOST_CELLS = 250, 20
 
 _log = logging.getLogger(__name__)
@@ -169,7 +167,5 @@ def _test_by_cell(
     samples: NDArray[np.float32], train: NDArray[np.float32], held_out: NDArray[np.float32], seed: int
 ) -> DataCopying | None:
     _log.info("testing for copies by cell (C_T)")
-    if len(train) > MOST_IN_CELLS:
-        train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_IN_CELLS])]
     cells = max(1, min(MOST_CELLS, min(len(samples), len(held_out)) // PER_CELL))
     return data_copying(samples, train, held_out, cells=cells, seed=seed)
