@@ -133,7 +133,10 @@ def _of_array(arrays: NDArray[Any] | Sequence[NDArray[Any]], name: str, identity
     images = [array for array in listed if array.dtype == np.uint8 and array.ndim == 4]
     require(len(images) == 1, f"{name} holds {len(images)} arrays (n, c, h, w) or (n, h, w, c) of uint8: give one")
     pixels = images[0].transpose(0, 2, 3, 1) if images[0].shape[1] in (1, 3) else images[0]
-    require(pixels.shape[3] in (1, 3), f"{name} holds {pixels.shape}: images have 1 or 3 channels")
+    require(
+        pixels.shape[3] in (1, 3) and min(pixels.shape[1:3]) > 0,
+        f"{name} holds {pixels.shape}: images have pixels, and 1 or 3 channels",
+    )
     return OpenSource(
         name=name,
         identity=identity,

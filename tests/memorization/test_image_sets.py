@@ -245,6 +245,11 @@ def test_arrays_of_objects_are_never_unpickled(tmp_path: Path) -> None:
         read_image_set([str(tmp_path / "evil.npy")], "samples")
 
 
+def test_an_array_of_images_without_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match="images have pixels"):
+        read_image_set(np.zeros((9, 3, 0, 8), np.uint8), "samples", side=8)
+
+
 def test_official_files_are_read_where_they_lie(tmp_path: Path) -> None:
     digits = read_image_set([str(write_data(tmp_path))], "train")
 
