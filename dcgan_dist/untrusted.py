@@ -138,14 +138,17 @@ def parse_value(value: Any, schema: type[T]) -> T:
     return _adapter(schema).validate_python(value, strict=True, extra="forbid")
 
 
-def read_arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
+def read_arrays(source: Path | bytes, *, mapped: bool = False) -> dict[str, NDArray[Any]]:
     """The arrays of a .npz file by name, or the one of a .npy file under the name ""; nothing is unpickled.
+
+    With `mapped`, that of a .npy file stays there and is read where it is looked at; numpy refuses a shape that its bytes do not fill.
 
     Raises:
         Exception: of any kind, where it is no such file, or unpacks to much more than it has.
     """
     packed = size_of_file(source) if isinstance(source, Path) else len(source)
-    loaded = np.load(source if isinstance(source, Path) else io.BytesIO(source), allow_pickle=False)
+    file = source if isinstance(source, Path) else io.BytesIO(source)
+    loaded = np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
     if isinstance(loaded, np.ndarray):
         return {"": loaded}
     with loaded:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dcgan_dist.data.reader import Crop, SampleReader
 from dcgan_dist.data.shards.schema import Manifest
@@ -18,8 +19,9 @@ def scan_images(
     crop: Crop = "none",
     batch_size: int = 256,
     on_bad_sample: OnBadSample | None = None,
+    positions: NDArray[np.int64] | None = None,
 ) -> Iterator[Batch]:
-    """Every image of a manifest once, in its order; memory is bounded by the batch.
+    """Images of a manifest once, in its order; memory is bounded by the batch.
 
     Args:
         manifest: one split of a data set.
@@ -28,20 +30,22 @@ def scan_images(
         crop: "centre" takes the middle of larger images.
         batch_size: the last batch may have fewer.
         on_bad_sample: told of each sample that cannot be read, which is left out.
+        positions: (n,) rising, of those that are read; None: all.
 
     Raises:
         InputError: images of another size, or an unusable index.
     """
+    chosen = np.arange(manifest.samples, dtype=np.int64) if positions is None else positions
     channels = image_channels or manifest.image_channels
     with SampleReader(manifest, image_size=image_size, image_channels=channels, crop=crop) as reader:
-        for first in range(0, manifest.samples, batch_size):
-            positions = np.arange(first, min(first + batch_size, manifest.samples), dtype=np.int64)
-            reader.will_need(positions)
-            images = np.empty((len(positions), channels, image_size, image_size), np.uint8)
-            good = np.ones(len(positions), bool)
-            for row, bad in reader.read(positions, images):
+        for first in range(0, len(chosen), batch_size):
+            part = chosen[first : first + batch_size]
+            reader.will_need(part)
+            images = np.empty((len(part), channels, image_size, image_size), np.uint8)
+            good = np.ones(len(part), bool)
+            for row, bad in reader.read(part, images):
                 good[row] = False
                 if on_bad_sample is not None:
                     on_bad_sample(bad)
-            labels = torch.from_numpy(reader.labels(positions)[good]) if reader.labelled else None
+            labels = torch.from_numpy(reader.labels(part)[good]) if reader.labelled else None
             yield Batch(torch.from_numpy(images[good]), labels)

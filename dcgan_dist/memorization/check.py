@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan_dist.errors import require
 from dcgan_dist.memorization.check_options import Crop
 from dcgan_dist.memorization.copying import Calibration, calibrate, copy_rate, detection_limit
 from dcgan_dist.memorization.data_copying import DataCopying, data_copying
 from dcgan_dist.memorization.encoded_images import EncodedImages, Pixels
-from dcgan_dist.memorization.image_sets import ImageSource, read_image_set, read_real_images
+from dcgan_dist.memorization.image_sets import RealImages, read_image_set
+from dcgan_dist.memorization.image_sources import ImageSource
 from dcgan_dist.memorization.nearest_images import SPACES, Nearest, find_nearest
 from dcgan_dist.memorization.planted_copies import KINDS, plant
 from dcgan_dist.memorization.space_statistics import compare_distances
@@ -25,8 +27,6 @@ from dcgan_dist.similarity.recommended_codes import fit_recommended
 PLANTED = 600
 FITTED = 20_000
 """Images that the code is learnt from."""
-MOST_IN_CELLS = 60_000
-"""Training images that the data-copying test compares with, at most."""
 PER_CELL, MOST_CELLS = 250, 20
 
 _log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def check_memorization(
     *,
     seed: int = 0,
     crop: Crop = "resize",
+    flip: bool = False,
 ) -> Memorization:
     """Tell whether a generator copies its training images: pass, fail or inconclusive, with reasons and figures.
 
@@ -75,14 +76,18 @@ def check_memorization(
         seed: of planted copies, cells and permutations.
         crop: how images become squares: "resize" brings the shorter side to the samples' size and cuts the centre out,
             "centre" only cuts.
+        flip: whether training mirrored images, so that mirrored ones are copies too.
 
     Raises:
-        InputError: images that are missing, unreadable or too few.
+        InputError: images that are missing, unreadable or too few, or a negative seed.
     """
+    require(seed >= 0, f"`seed` {seed} must not be negative")
+    real = RealImages(train, held_out)
     sample_set = read_image_set(samples, "samples")
-    train_set, held_out_set = read_real_images(train, held_out, side=sample_set.side, crop=crop)
-    coder = learn_coder(train_set.images, held_out_set.images, seed=seed)
-    return check_thumbnails(sample_set.images, train_set.images, held_out_set.images, coder, seed=seed)
+    train_set, held_out_set, doubt = real.read(side=sample_set.side, crop=crop)
+    sets = sample_set.images, train_set.images, held_out_set.images
+    coder = learn_coder(*sets[1:], seed=seed)
+    return check_thumbnails(*sets, coder, seed=seed, flip=flip, doubts=[doubt] if doubt else [])
 
 
 def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
@@ -100,18 +105,27 @@ def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
     return fit_recommended(images, code_bits=min(128, (len(chosen) - 1) // 8 * 8))
 
 
-def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Coder, *, seed: int = 0) -> Memorization:
+def check_thumbnails(
+    samples: Pixels,
+    train: Pixels,
+    held_out: Pixels,
+    coder: Coder,
+    *,
+    seed: int = 0,
+    flip: bool = False,
+    doubts: Sequence[str] = (),
+) -> Memorization:
     """Compare thumbnails (n, 3, 32, 32) of at least 1 sample, at least 2 training images, and held-out images.
 
-    The latter were drawn as the training images were; there may be none, which leaves the verdict inconclusive. The coder
-    comes from `learn_coder`; the seed is that of planted copies, cells and permutations.
+    The latter were drawn as the training images were; there may be none, which leaves the verdict inconclusive, as further
+    `doubts` do. The coder comes from `learn_coder`; the seed is that of planted copies, cells and permutations. With `flip`
+    every image is looked for as it is and mirrored, and the nearer one counts.
     """
     began, rng = time.monotonic(), np.random.default_rng(seed)
     planted, kinds = plant(train[rng.permutation(len(train))[:PLANTED]], seed=seed)
     _log.info("looking for the nearest of %s training images", f"{len(train):,}")
     encoded = EncodedImages.of(train, coder)
-    queries = EncodedImages.of(np.concatenate([samples, held_out, planted]), coder)
-    nearest = find_nearest(queries, encoded)
+    nearest, features = _search(np.concatenate([samples, held_out, planted]), encoded, coder, flip)
     of_samples, of_held_out = nearest[: len(samples)], nearest[len(samples) : -len(planted)]
     planted_scores = nearest.scores[-len(planted) :]
     duplicates = of_held_out.scores >= verifier.THRESHOLD
@@ -121,8 +135,8 @@ def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Co
     if len(held_out):
         calibration = calibrate(of_held_out.scores, distinct, planted_scores, len(samples))
         rate = copy_rate(of_samples.scores, calibration)
-        features = queries.features[: len(samples)], queries.features[len(samples) : -len(planted)]
-        copying = _test_by_cell(features[0], encoded.features, features[1], seed)
+        either_way = np.concatenate([of_queries[: len(samples)] for of_queries in features])
+        copying = _test_by_cell(either_way, encoded.features, features[0][len(samples) : -len(planted)], seed)
     _log.info("comparing distances")
     spaces = {space: compare_distances(space, of_samples, of_held_out[distinct], encoded) for space in SPACES}
     statistics = {
@@ -133,6 +147,7 @@ def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Co
         "held_out_kept": int(distinct.sum()),
         "code": coder.name,
         "verifier_threshold": float(verifier.THRESHOLD),
+        "flip": flip,
         "seed": seed,
         "planted": planted_by_kind(calibration, planted_scores, kinds) if calibration else {},
         "copy_rate": asdict(rate) if rate else None,
@@ -143,13 +158,26 @@ def check_thumbnails(samples: Pixels, train: Pixels, held_out: Pixels, coder: Co
         "seconds": round(time.monotonic() - began, 1),
     }
     return Memorization(
-        verdict=decide(int(distinct.sum()), int(duplicates.sum()), rate, calibration, copying),
+        verdict=decide(int(distinct.sum()), int(duplicates.sum()), rate, calibration, copying, doubts),
         statistics=statistics,
         samples=of_samples,
         held_out=of_held_out,
         duplicates=duplicates,
         calibration=calibration,
     )
+
+
+def _search(
+    images: Pixels, train: EncodedImages, coder: Coder, flip: bool
+) -> tuple[Nearest, list[NDArray[np.float32]]]:
+    """Nearest training images, and features (n, code_bits) of the images as they are and, with `flip`, mirrored."""
+    queries = EncodedImages.of(images, coder)
+    nearest = find_nearest(queries, train)
+    if not flip:
+        return nearest, [queries.features]
+    _log.info("looking for them mirrored")
+    mirrored = EncodedImages.of(np.ascontiguousarray(images[..., ::-1]), coder)
+    return nearest.or_nearer(find_nearest(mirrored, train)), [queries.features, mirrored.features]
 
 
 def planted_by_kind(
@@ -169,7 +197,5 @@ def _test_by_cell(
     samples: NDArray[np.float32], train: NDArray[np.float32], held_out: NDArray[np.float32], seed: int
 ) -> DataCopying | None:
     _log.info("testing for copies by cell (C_T)")
-    if len(train) > MOST_IN_CELLS:
-        train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_IN_CELLS])]
     cells = max(1, min(MOST_CELLS, min(len(samples), len(held_out)) // PER_CELL))
     return data_copying(samples, train, held_out, cells=cells, seed=seed)

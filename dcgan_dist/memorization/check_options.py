@@ -29,8 +29,10 @@ class MemorizationOptions:
     """Seed of z, planted copies, cells and permutations."""
     classes: tuple[int, ...] = ()
     """Numbers of the classes that --model draws, which take turns; empty: all. For a generator with classes."""
-    crop: Crop = "resize"
-    """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, or "centre", cutting only, as
-    training with data.crop=centre does."""
+    crop: Literal["trained", "resize", "centre"] = "trained"
+    """How images become squares of the generator's size: "resize" as jobs/prepare_*.py do, "centre", cutting only, as
+    training with data.crop=centre does, or "trained": as the model was trained, and "resize" where that is not known."""
+    flip: bool = False
+    """Whether mirrored images count as copies too; always for a model that is known to be trained with augment.flip."""
     tracking_uri: str = ""
     """MLflow server or database with the model; default $MLFLOW_TRACKING_URI, else the default storage's."""

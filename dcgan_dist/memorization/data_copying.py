@@ -31,6 +31,8 @@ EXCEEDANCES = 20
 """Permutations that reach the true arrangement after which the p-value is clear enough."""
 LEAST_PER_CELL = 20
 """Samples and held-out images that a cell needs to count; Meehan et al. ask for as many samples."""
+MOST_TRAIN = 60_000
+"""Training images that are compared with, at most."""
 MISSED = 1e-7
 """Greatest probability that all neighbours in a list are held-out images."""
 
@@ -49,6 +51,10 @@ class DataCopying:
     """How many were made."""
     permuted_mean: float
     """Mean C_T of the permutations: what these samples show towards any images of this kind."""
+    train: int
+    """Training images that were compared with."""
+    train_given: int
+    """Training images that there are."""
     cells: tuple[tuple[int, int, int, float], ...]
     """Training images, held-out images, samples and z of each cell that counts."""
     p_exchangeable: float
@@ -60,6 +66,11 @@ class DataCopying:
     def significant(self) -> bool:
         """Whether samples lie nearer to training images than to others of their kind."""
         return self.p_value <= SIGNIFICANT
+
+    @property
+    def subset(self) -> str:
+        """How many training images were compared with, as the end of a phrase; empty where it is all of them."""
+        return f", {self.train:,} of {self.train_given:,} training images" if self.train < self.train_given else ""
 
     @property
     def exchangeable(self) -> bool:
@@ -106,11 +117,14 @@ def data_copying(
 
     Held-out images were drawn as the training images were, near duplicates of them included, as permutations could not
     leave those out. Cells are made from both alike, as they must not depend on which is which. The seed is that of the
-    cells and of the permutations, which are at most so many.
+    cells, of the permutations, which are at most so many, and of the choice among more than MOST_TRAIN training images.
 
     Returns:
         None where no cell holds enough images.
     """
+    given = len(train)
+    if given > MOST_TRAIN:
+        train = train[np.sort(np.random.default_rng(seed).permutation(given)[:MOST_TRAIN])]
     counted = _counted_cells(samples, train, held_out, cells, seed)
     if not counted:
         return None
@@ -128,6 +142,8 @@ def data_copying(
         p_normal=float(norm.cdf(c_t / np.sqrt(np.square(weights).sum()))),
         p_value=p_value,
         permutations=done,
+        train=len(train),
+        train_given=given,
         permuted_mean=float(np.mean([value for value, _ in permuted])),
         cells=tuple(
             (int((~cell.held_out).sum()), int(cell.held_out.sum()), len(cell.of_samples[0]), float(value))

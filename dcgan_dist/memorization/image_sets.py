@@ -1,49 +1,43 @@
-"""Images of a set by whatever names it: shards, photographs, an array, or the official files of a data set."""
+"""The images that are compared, as thumbnails: read as training saw them, and shrunk all in one way."""
 
-import dataclasses
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
-from dcgan_dist.data.scan import scan_images
-from dcgan_dist.data.shards.images import ImageFault, open_image, resize_and_crop, to_array
-from dcgan_dist.data.shards.index_table import BadSample
-from dcgan_dist.data.shards.manifest import load_manifest
-from dcgan_dist.data.shards.schema import MANIFEST_NAME, Manifest
-from dcgan_dist.data.shards.writer import Sample
+from dcgan_dist.data.shards.images import ImageFault, resize_and_crop, to_array
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.memorization.check_options import Crop
-from dcgan_dist.prepare.sources.base import Source
-from dcgan_dist.prepare.sources.cifar10 import Cifar10Source, holds_jpegs
-from dcgan_dist.prepare.sources.image_files import find_images
-from dcgan_dist.prepare.sources.mnist import MnistSource
-from dcgan_dist.prepare.sources.svhn import SvhnSource
+from dcgan_dist.memorization.image_sources import ImageSource, OpenSource, Role, open_sources
 from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
-from dcgan_dist.storage.uri import is_uri
-from dcgan_dist.untrusted import read_arrays, refusing
 
 Pixels = NDArray[np.uint8]
-ImageSource = str | Path | NDArray[np.uint8] | Tensor
-"""Where images are, or the images."""
-Role = Literal["samples", "train", "held_out"]
 LEAST_TRAIN = 9
 """Training images that a code of 8 bits is learnt from."""
-READ_AT_ONCE = 1024
+MOST_HELD_OUT = 20_000
+"""More of them would make the detection limit hardly smaller, and each is compared with every training image."""
 MOST_WAITING_BYTES = 1 << 24
 MOST_BAD = 0.01
-"""Greatest share of files that may be unreadable."""
+"""Greatest share of images that may be unreadable."""
+NAMED = 5
+"""Unreadable images that the log names."""
 
 _log = logging.getLogger(__name__)
+
+
+class Unreadable(NamedTuple):
+    """An image that was left out, and why."""
+
+    key: str
+    fault: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +52,10 @@ class ImageSet:
     """Hash of the thumbnails' bytes."""
     manifest: str
     """Hash of the manifest they were read from; empty where there is none."""
-    unreadable: int
+    given: int
+    """Images that there are; perhaps more than were taken."""
+    unreadable: tuple[Unreadable, ...]
+    """Those of the taken ones that are left out."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -78,36 +75,57 @@ def read_image_set(
         crop: how; "resize" brings the shorter side to it and cuts the centre out, "centre" only cuts.
 
     Raises:
-        InputError: nothing there, unreadable, or images that are too small to be cut.
+        InputError: nothing there, or more than 1 % of the images are unreadable, or too small to be cut.
     """
-    listed = [sources] if isinstance(sources, str | Path | np.ndarray | Tensor) else list(sources)
-    names = [str(source) if isinstance(source, str | Path) else "an array" for source in listed]
-    small = _Thumbnails()
-    sides: set[int] = set()
-    manifests: list[str] = []
-    unreadable = 0
-    for source, name in zip(listed, names, strict=True):
-        pictures = _pictures(source, name, role, manifests)
-        for pixels in tqdm(pictures, desc=f"{role} {Path(name).name}", unit=" images", delay=5):
-            if pixels is None:
-                unreadable += 1
+    return read_opened(open_sources(sources, role), role, side=side, crop=crop)
+
+
+def read_opened(
+    opened: Sequence[OpenSource], role: Role, *, side: int = 0, crop: Crop = "resize", most: int = 0
+) -> ImageSet:
+    """As `read_image_set`; of more than `most` images so many are taken, spread evenly, and with 0 all."""
+    places, given = ", ".join(source.name for source in opened), sum(source.count for source in opened)
+    taken = np.arange(given) if not 0 < most < given else np.linspace(0, given - 1, most).astype(np.int64)
+    small, sides, unreadable, first = _Thumbnails(), set[int](), list[Unreadable](), 0
+    for source in opened:
+        rows = taken[(taken >= first) & (taken < first + source.count)] - first
+        first += source.count
+        description = f"{role} {Path(source.name).name}"
+        for key, image in tqdm(source.read(rows), desc=description, total=len(rows), unit=" images", delay=5):
+            try:
+                square = _square(image, side, crop)
+            except ImageFault as fault:
+                unreadable.append(Unreadable(key, str(fault)))
+                require(
+                    len(unreadable) <= MOST_BAD * len(taken),
+                    f"more than {MOST_BAD:.0%} of the {len(taken):,} images in {places} cannot be read, {key} for one "
+                    f"({fault}): copy them again",
+                )
                 continue
-            square = _square(pixels, side, crop, name)
             sides.add(square.shape[0])
             small.add(square.transpose(2, 0, 1))
-    images, places = small.images(), ", ".join(names)
-    total = len(images) + unreadable
-    require(len(images) > 0 or not listed, f"no image for {role} in {places}: name another place")
-    require(
-        unreadable <= MOST_BAD * total, f"{unreadable} of {total} images in {places} cannot be read: copy them again"
-    )
+    images = small.images()
+    _say(role, given, images, unreadable)
     return ImageSet(
         images=images,
         side=sides.pop() if len(sides) == 1 else 0,
         sha256=small.sha256.hexdigest(),
-        manifest=manifests[0] if len(manifests) == len(listed) == 1 else "",
-        unreadable=unreadable,
+        manifest=opened[0].manifest if len(opened) == 1 else "",
+        given=given,
+        unreadable=tuple(unreadable),
     )
+
+
+def _say(role: Role, given: int, images: Pixels, unreadable: Sequence[Unreadable]) -> None:
+    """What was not taken of a set."""
+    if len(images) + len(unreadable) < given:
+        _log.info("%s of %s images for %s are taken, spread evenly", f"{len(images):,}", f"{given:,}", role)
+    if unreadable:
+        named = "; ".join(f"{key}: {fault}" for key, fault in unreadable[:NAMED])
+        more = "; ..." if len(unreadable) > NAMED else ""
+        _log.warning(
+            "%s images for %s cannot be read and are left out: %s%s", f"{len(unreadable):,}", role, named, more
+        )
 
 
 class _Thumbnails:
@@ -150,128 +168,66 @@ class _Thumbnails:
         return np.memmap(self._file, np.uint8, "r", shape=(self._count, 3, SIDE, SIDE))
 
 
-def read_real_images(
-    train: ImageSource | Sequence[ImageSource], held_out: ImageSource | Sequence[ImageSource], *, side: int, crop: Crop
-) -> tuple[ImageSet, ImageSet]:
-    """Training and held-out images as `read_image_set` gives them; a warning is logged where both are the same.
+class RealImages:
+    """Training and held-out images, found before any of them is read."""
+
+    def __init__(
+        self, train: ImageSource | Sequence[ImageSource], held_out: ImageSource | Sequence[ImageSource]
+    ) -> None:
+        """Find them, in the forms of `read_image_set`.
+
+        Raises:
+            InputError: something is missing, or there are fewer than 9 training images.
+        """
+        self._train, given = open_sources(train, "train"), open_sources(held_out, "held_out")
+        trained = {source.identity for source in self._train}
+        self._held_out = [source for source in given if source.identity not in trained]
+        self.held_out = sum(source.count for source in self._held_out)
+        self._same = [source for source in given if source.identity in trained]
+        count = sum(source.count for source in self._train)
+        require(count >= LEAST_TRAIN, f"`train` holds {count} images, at least {LEAST_TRAIN} are needed")
+
+    def read(self, *, side: int, crop: Crop) -> tuple[ImageSet, ImageSet, str]:
+        """Training images, at most MOST_HELD_OUT held-out ones, and why there is none of these though some were named.
+
+        What is named for both is not held out: it is left out, as every image of it would be found among the training ones.
+
+        Raises:
+            InputError: as `read_image_set` says.
+        """
+        train = read_opened(self._train, "train", side=side, crop=crop)
+        held_out = read_opened(self._held_out, "held_out", side=side, crop=crop, most=MOST_HELD_OUT)
+        same = sum(source.count for source in self._same)
+        if len(held_out) and held_out.sha256 == train.sha256:
+            same, held_out = same + len(held_out), read_opened([], "held_out")
+        if not same:
+            return train, held_out, ""
+        if len(held_out):
+            _log.warning("%s of the images named as held out are training images, and left out", f"{same:,}")
+            return train, held_out, ""
+        fault = (
+            f"training and held-out images are the same {same:,} images, so none of them is held out: prepare shards with a "
+            "held-out share, or name other images"
+        )
+        _log.warning("%s", fault)
+        return train, held_out, fault
+
+
+def _square(image: Pixels | ImageFault, side: int, crop: Crop) -> Pixels:
+    """(side, side, c) of (h, w, c); the shorter side's where side is 0.
 
     Raises:
-        InputError: fewer than 9 training images, or as `read_image_set` says.
+        ImageFault: it is none, is too small to be cut, or one side is so long that it cannot be resized.
     """
-    train_set = read_image_set(train, "train", side=side, crop=crop)
-    require(len(train_set) >= LEAST_TRAIN, f"`train` holds {len(train_set)} images, at least {LEAST_TRAIN} are needed")
-    held_out_set = read_image_set(held_out, "held_out", side=side, crop=crop)
-    if held_out_set.sha256 == train_set.sha256:
-        _log.warning(
-            "`train` and `held_out` are the same %s images, so none of them is held out and the verdict will be inconclusive: "
-            "prepare shards with `val_fraction`, or name other images",
-            f"{len(train_set):,}",
-        )
-    return train_set, held_out_set
-
-
-def _pictures(source: ImageSource, name: str, role: Role, manifests: list[str]) -> Iterator[Pixels | None]:
-    """(h, w, c) of each image, None for one that cannot be read; hashes of manifests are added to `manifests`."""
-    if not isinstance(source, str | Path):
-        return iter(_channels_last([np.asarray(source)], name))
-    path = Path(source).expanduser()
-    if is_uri(name) or path.name == MANIFEST_NAME or (path / MANIFEST_NAME).is_file():
-        manifest = _split(load_manifest(name), role)
-        manifests.append(manifest.hash)
-        return _of_manifest(manifest)
-    if not path.exists():
-        raise InputError(
-            f"{name} does not exist: give shards, a folder, tar or zip of images, or an array (.npy, .npz)"
-        )
-    if path.suffix in (".npy", ".npz"):
-        return iter(_of_array_file(path))
-    if (official := _official(path)) is not None:
-        return _of_source(official, role)
-    return _of_files(name)
-
-
-def _split(manifest: Manifest, role: Role) -> Manifest:
-    splits = _wanted(manifest.splits, role)
-    if splits == manifest.splits:
-        return manifest
-    return dataclasses.replace(manifest, shards=tuple(shard for shard in manifest.shards if shard.split in splits))
-
-
-def _wanted(splits: tuple[str, ...], role: Role) -> tuple[str, ...]:
-    if role == "samples" or "train" not in splits or len(splits) == 1:
-        return splits
-    return ("train",) if role == "train" else tuple(name for name in splits if name != "train")
-
-
-def _of_manifest(manifest: Manifest) -> Iterator[Pixels | None]:
-    size = manifest.image_size
-    require(
-        size > 0,
-        f"{manifest.location} holds images of different sizes: give its tars, or prepare shards of one size",
-    )
-    bad: list[BadSample] = []
-    for batch in scan_images(manifest, image_size=size, batch_size=READ_AT_ONCE, on_bad_sample=bad.append):
-        yield from batch.images.numpy().transpose(0, 2, 3, 1)
-    yield from [None] * len(bad)
-
-
-def _of_array_file(path: Path) -> Pixels:
-    with refusing(f"{path} is no plain array file", "write it with numpy.save"):
-        arrays = read_arrays(path)
-    return _channels_last(list(arrays.values()), str(path))
-
-
-def _channels_last(arrays: Sequence[NDArray[Any]], name: str) -> Pixels:
-    """(n, h, w, 1 or 3) of the one array of images among several."""
-    images = [array for array in arrays if array.dtype == np.uint8 and array.ndim == 4]
-    require(len(images) == 1, f"{name} holds {len(images)} arrays (n, c, h, w) or (n, h, w, c) of uint8: give one")
-    pixels = images[0].transpose(0, 2, 3, 1) if images[0].shape[1] in (1, 3) else images[0]
-    require(pixels.shape[3] in (1, 3), f"{name} holds {pixels.shape}: images have 1 or 3 channels")
-    return pixels
-
-
-def _official(folder: Path) -> Source | None:
-    """The reader of a data set whose official files, or their first part, lie in a folder."""
-    if not folder.is_dir():
-        return SvhnSource(path=str(folder)) if folder.suffix == ".mat" else None
-    if any(folder.glob("*_32x32*.mat")):
-        return SvhnSource(path=str(folder))
-    if any(folder.glob("*-images-idx3-ubyte*")):
-        return MnistSource(path=str(folder), val=0)
-    tars = list(folder.glob("*.tar"))
-    if any(folder.rglob("data_batch_*")) or (tars and all(map(holds_jpegs, tars))):
-        return Cifar10Source(path=str(folder))
-    return None
-
-
-def _of_source(source: Source, role: Role) -> Iterator[Pixels | None]:
-    items = source.items()
-    names = _wanted(tuple(dict.fromkeys(item.split for item in items)), role)
-    for item in items:
-        if item.split in names:
-            for read in source.read(item):
-                yield read.pixels if isinstance(read, Sample) else None
-
-
-def _of_files(path: str) -> Iterator[Pixels | None]:
-    for _, place in find_images([path]):
-        try:
-            with open_image(place.read_bytes()) as image:
-                yield to_array(image, 3)
-        except (ImageFault, OSError):
-            yield None
-
-
-def _square(pixels: Pixels, side: int, crop: Crop, path: str) -> Pixels:
-    height, width, channels = pixels.shape
+    if isinstance(image, ImageFault):
+        raise image
+    height, width, channels = image.shape
     if (height, width) == (side, side) or (not side and height == width):
-        return pixels
+        return image
     if crop == "centre" and side:
-        require(
-            min(height, width) >= side,
-            f"an image of {path} has {width} x {height} pixels, less than {side}: `crop=resize`",
-        )
+        if min(height, width) < side:
+            raise ImageFault(f"{width} x {height} pixels, {side} x {side} are wanted")
         top, left = (height - side) // 2, (width - side) // 2
-        return pixels[top : top + side, left : left + side]
-    image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
-    return to_array(resize_and_crop(image, side or min(height, width)), channels)
+        return image[top : top + side, left : left + side].copy()  # a view would keep the whole photograph in memory
+    picture = Image.fromarray(image if channels == 3 else image[:, :, 0])
+    return to_array(resize_and_crop(picture, side or min(height, width)), channels)

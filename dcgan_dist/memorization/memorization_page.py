@@ -43,14 +43,19 @@ UNITS = {
 }
 
 
-def memorization_page(title: str, result: Memorization, samples: Pixels, train: Pixels, held_out: Pixels) -> str:
-    """HTML of everything that was measured; thumbnails (n, 3, 32, 32) as the check saw them."""
+def memorization_page(
+    title: str, result: Memorization, samples: Pixels, train: Pixels, held_out: Pixels, *, unreadable: str = ""
+) -> str:
+    """HTML of everything that was measured; thumbnails (n, 3, 32, 32) as the check saw them.
+
+    `unreadable` says how many images of which sets were left out; empty: none.
+    """
     duplicates, calibration = result.duplicates, result.calibration
     copy_from = calibration.threshold if calibration else np.inf
     parts = [
         verdict_banner(result.verdict.verdict),
         bullets(f"{reason[0].upper()}{reason[1:]}." for reason in result.verdict.reasons),
-        facts(_facts(result)),
+        facts([*_facts(result), *([("Left out", f"{unreadable} images that cannot be read")] if unreadable else [])]),
         heading("Closest pairs"),
         paragraph(
             "Samples (left) with the training image (right) that each is most like, closest first; 1 is identical."
@@ -80,6 +85,7 @@ def _facts(result: Memorization) -> list[tuple[str, str]]:
     statistics, calibration = result.statistics, result.calibration
     removed = statistics["near_duplicates_removed"]
     compared = f"{statistics['samples']:,} samples with {statistics['train']:,} training images"
+    compared += ", also mirrored" if statistics["flip"] else ""
     if calibration is None:
         return [("Compared", compared), ("By chance", "unknown: there is no held-out image to compare with")]
     rate, limit = statistics["copy_rate"], calibration.limit
@@ -118,6 +124,8 @@ def _tests(result: Memorization, calibration: Calibration) -> list[Markup]:
         alike = c_t["p_exchangeable"] > SIGNIFICANT
         outcome = "not found" if not nearer else "found" if alike else "not valid: held-out images are of another kind"
         measured = f"C_T {c_t['c_t']:.1f}, p {c_t['p_value']:.3g} of {c_t['permutations']:,} permutations"
+        if c_t["train"] < c_t["train_given"]:
+            measured += f", {c_t['train']:,} of {c_t['train_given']:,} training images"
         rows.append(
             ("samples lie nearer to training images than to held-out ones", measured, f"p {SIGNIFICANT}", outcome)
         )

@@ -30,6 +30,19 @@ class Nearest:
     most_similar: NDArray[np.int64]
     """(n,) its row; -1 where there is none."""
 
+    def or_nearer(self, other: "Nearest") -> "Nearest":
+        """The nearer, and the more similar, ones of two searches for the same images."""
+        nearer = {space: other.distances[space] < self.distances[space] for space in self.distances}
+        more_similar = other.scores > self.scores
+        return Nearest(
+            distances={
+                space: np.where(rows, other.distances[space], self.distances[space]) for space, rows in nearer.items()
+            },
+            ids={space: np.where(rows, other.ids[space], self.ids[space]) for space, rows in nearer.items()},
+            scores=np.where(more_similar, other.scores, self.scores),
+            most_similar=np.where(more_similar, other.most_similar, self.most_similar),
+        )
+
     def __getitem__(self, rows: slice | NDArray[np.bool_]) -> "Nearest":
         """The nearest ones of some of the images."""
         return Nearest(

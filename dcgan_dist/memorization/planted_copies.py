@@ -19,6 +19,10 @@ def plant(images: NDArray[np.uint8], *, seed: int = 0) -> tuple[NDArray[np.uint8
     copies = np.empty_like(images)
     for row, (image, kind) in enumerate(zip(images, kinds.tolist(), strict=True)):
         pixels, rng = image.transpose(1, 2, 0), np.random.default_rng((seed, row))
+        if (
+            image == image[0]
+        ).all():  # a generator of grey images draws no colours: its copies have one channel, repeated
+            pixels = pixels[:, :, :1]
         if KINDS[kind] == "noisy":
             noise = rng.uniform(*NOISE) * rng.standard_normal(pixels.shape)
             copy = np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
@@ -35,4 +39,5 @@ def _cropped(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     cut = max(1, round(side * CROPPED / 32))
     top, left = rng.integers(0, cut + 1, 2)
     window = np.ascontiguousarray(pixels[top : top + side - cut, left : left + side - cut])
-    return np.asarray(Image.fromarray(window).resize((side, side), Image.Resampling.BICUBIC))
+    picture = Image.fromarray(window if window.shape[2] == 3 else window[:, :, 0])
+    return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC)).reshape(pixels.shape)

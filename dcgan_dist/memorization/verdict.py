@@ -1,5 +1,6 @@
 """The verdict of the memorization check."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,23 +22,28 @@ class Verdict:
 
 
 def decide(
-    held_out: int, removed: int, rate: CopyRate | None, calibration: Calibration | None, copying: DataCopying | None
+    held_out: int,
+    removed: int,
+    rate: CopyRate | None,
+    calibration: Calibration | None,
+    copying: DataCopying | None,
+    doubts: Sequence[str] = (),
 ) -> Verdict:
     """Judge what was measured.
 
     `fail` comes first: both of its tests hold their false alarms however few held-out images there are, so copies that were
     found are found. What is missing makes a verdict `inconclusive` only where nothing was found: there is no rate without
     held-out images, and no data-copying test with too few. Of the held-out images near duplicates of training images were
-    removed.
+    removed; `doubts` are further reasons why nothing that was found means nothing.
     """
-    failures, doubts = [], []
+    failures, doubts = [], [*doubts]
     if rate is not None and rate.too_many:
         failures.append(
             f"{rate.copies:,} of {rate.samples:,} samples copy a training image: {percent(rate.rate)}, at least "
             f"{percent(rate.low)} (95 % confidence); {percent(HELD_OUT_SHARE, 1)} is allowed"
         )
     if copying is not None and copying.significant:
-        nearer = f"samples lie nearer to training images than to held-out ones (C_T {copying.c_t:.1f}, p {copying.p_value:.3g})"
+        nearer = f"samples lie nearer to training images than to held-out ones (C_T {copying.c_t:.1f}, p {copying.p_value:.3g}{copying.subset})"
         if copying.exchangeable:
             failures.append(nearer)
         else:
@@ -96,5 +102,7 @@ def _reasons_to_pass(rate: CopyRate, calibration: Calibration, copying: DataCopy
         f"copies in {percent(calibration.limit)} of the samples or more would be found (95 % power)",
     ]
     if copying is not None:
-        reasons.append(f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g})")
+        reasons.append(
+            f"C_T {copying.c_t:.1f} is not significant at {SIGNIFICANT} (p {copying.p_value:.2g}{copying.subset})"
+        )
     return reasons

@@ -24,7 +24,8 @@ class ProjectionFilter:
 
     def __init__(self, tiles: Sequence[Tile]) -> None:
         """Choose the directions in which some of the queries vary most; others would only rule out less."""
-        sample = torch.cat([tile.vectors for tile in tiles])[:SAMPLE].double()
+        enough = -(-SAMPLE // len(tiles[0].vectors))
+        sample = torch.cat([tile.vectors for tile in tiles[:enough]])[:SAMPLE].double()
         sample -= sample.mean(0)
         dimension = sample.shape[1]
         self._rank = min(dimension, max(32, dimension // 24))

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -79,10 +78,10 @@ class ChampionRegistry:
             points = [p for p in self._client.get_metric_history(version.run_id, key) if str(p.step) == images_seen]
         return max(points, key=lambda point: point.timestamp).value if points else None
 
-    def keep_file(self, run_id: str, path: Path, folder: str) -> None:
-        """Keep a copy of a file in a folder among the files of a run, whose status stays as it is."""
+    def keep_text(self, run_id: str, text: str, name: str) -> None:
+        """Keep a text as a file of this name among those of a run, whose status stays as it is."""
         with refusals_as_input_errors(self._uri):
-            self._client.log_artifact(run_id, str(path), folder)
+            self._client.log_text(run_id, text, name)
 
     def make_champion(self, version: Version) -> None:
         """Point @champion at a version; the one before is remembered in a tag of the model."""

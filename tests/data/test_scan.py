@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,16 @@ def test_every_image_comes_once_in_order_whatever_the_batches(
     assert [len(batch.images) for batch in batches] == sizes
     assert torch.equal(torch.cat([batch.images for batch in batches]), read_images(manifest, 50, image_size=8))
     assert batches[0].labels is None
+
+
+def test_some_positions_are_read_alone(manifest: Manifest) -> None:
+    chosen = np.array([0, 3, 19, 20, 44, 49])
+
+    batches = list(scan_images(manifest, image_size=8, batch_size=4, positions=chosen))
+
+    assert [len(batch.images) for batch in batches] == [4, 2]
+    expected = read_images(manifest, chosen.tolist(), image_size=8)
+    assert torch.equal(torch.cat([batch.images for batch in batches]), expected)
 
 
 def test_bad_samples_are_left_out_and_reported(manifest: Manifest) -> None:

@@ -9,7 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dcgan_dist.memorization.check import check_memorization, check_thumbnails, learn_coder
+from dcgan_dist.errors import InputError
+from dcgan_dist.memorization.check import PLANTED, check_memorization, check_thumbnails, learn_coder
+from dcgan_dist.memorization.planted_copies import plant
 from dcgan_dist.similarity.codes import Coder
 from tests.memorization.test_image_sets import save, smooth
 
@@ -76,6 +78,38 @@ def test_without_held_out_images_the_nearest_are_still_found(coder: Coder) -> No
     assert memorization.statistics["copy_rate"] is None
 
 
+def test_mirrored_copies_are_found_where_training_mirrored_its_images(coder: Coder) -> None:
+    train, held_out = smooth(120, seed=1), smooth(60, seed=2)
+    samples = noisy(train[:40])
+    samples[::2] = samples[::2, :, :, ::-1]
+
+    one_way, either = (check_thumbnails(samples, train, held_out, coder, flip=flip) for flip in (False, True))
+
+    assert one_way.statistics["copy_rate"]["copies"] < 25
+    assert either.statistics["copy_rate"]["copies"] == 40
+    assert either.samples.most_similar.tolist() == list(range(40))
+    for space in ("pixels", "code", "features"):
+        assert (either.samples.distances[space] <= one_way.samples.distances[space]).all()
+        assert (either.held_out.distances[space] <= one_way.held_out.distances[space]).all()
+    assert (either.samples.ids["pixels"] == np.arange(40)).all()
+
+
+def test_planted_copies_of_grey_images_are_grey_and_of_others_as_before() -> None:
+    colour = smooth(30)
+    grey = np.repeat(colour[:, :1], 3, 1)
+
+    copies, kinds = plant(grey, seed=1)
+
+    assert (copies == copies[:, :1]).all()
+    assert all((copies[kinds == kind] != grey[kinds == kind]).any((1, 2, 3)).all() for kind in range(3))
+    assert (plant(colour)[0] != plant(colour)[0][:, :1]).any()
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="`seed` -1"):
+        check_memorization(smooth(20), smooth(20), seed=-1)
+
+
 @dataclass
 class CountingCoder:
     """A coder that counts the images it encodes."""
@@ -103,9 +137,9 @@ class CountingCoder:
 def test_every_image_is_encoded_once(coder: Coder) -> None:
     counting = CountingCoder(coder)
 
-    check_thumbnails(smooth(30, seed=12), smooth(90, seed=11), smooth(20, seed=13), counting)
+    check_thumbnails(smooth(30, seed=12), smooth(PLANTED + 90, seed=11), smooth(20, seed=13), counting)
 
-    assert counting.counted == 30 + 90 + 20 + 90  # as many planted copies as training images, where these are few
+    assert counting.counted == 30 + (PLANTED + 90) + 20 + PLANTED  # each summand another number
 
 
 def test_nearest_images_are_those_of_brute_force(coder: Coder) -> None:

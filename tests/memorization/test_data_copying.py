@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import binom, mannwhitneyu
 
+from dcgan_dist.memorization import data_copying as data_copying_module
 from dcgan_dist.memorization.data_copying import DataCopying, data_copying
 from dcgan_dist.memorization.distances import make_cells, mann_whitney
 
@@ -137,3 +138,13 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     sets = draw(rng, 100), draw(rng, 100), draw(rng, 100)
 
     assert check(*sets, 2, seed=3) == check(*sets, 2, seed=3)
+
+
+def test_of_many_training_images_some_are_compared_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_copying_module, "MOST_TRAIN", 40)
+    rng = np.random.default_rng(9)
+
+    result = check(draw(rng, 50), draw(rng, 100), draw(rng, 50))
+
+    assert (result.train, result.train_given) == (40, 100)
+    assert sum(cell[0] for cell in result.cells) == 40

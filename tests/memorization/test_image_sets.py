@@ -1,5 +1,6 @@
 """Sets of images in every form that people have them, read alike."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 from dcgan_dist.data.shards.images import encode_jpeg
 from dcgan_dist.data.shards.tar_members import walk_tar
 from dcgan_dist.errors import InputError
-from dcgan_dist.memorization.image_sets import read_image_set
+from dcgan_dist.memorization import image_sets
+from dcgan_dist.memorization.image_sets import RealImages, Unreadable, read_image_set, read_opened
+from dcgan_dist.memorization.image_sources import open_sources
 from dcgan_dist.similarity.thumbnails import thumbnails
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_data
@@ -66,7 +69,7 @@ def test_data_with_splits_gives_its_training_images_or_the_others(tmp_path: Path
     assert train.manifest != held_out.manifest
 
 
-def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> None:
+def test_damaged_samples_of_shards_are_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     images = smooth(200)
     prepare(save(images, tmp_path / "files"), tmp_path / "shards")
     (tar,) = (tmp_path / "shards").glob("*.tar")
@@ -77,12 +80,15 @@ def test_damaged_samples_of_shards_are_counted_and_left_out(tmp_path: Path) -> N
 
     image_set = read_image_set([str(tmp_path / "shards")], "samples")
 
-    assert (len(image_set), image_set.unreadable) == (199, 1)
+    assert (len(image_set), len(image_set.unreadable), image_set.given) == (199, 1, 200)
+    ((key, fault),) = image_set.unreadable
+    assert tar.name in key
+    assert f"1 images for samples cannot be read and are left out: {key}: {fault}" in caplog.text
     assert len({image.tobytes() for image in image_set.images}) == 199  # no neighbour stands in
     for member in members[:10]:
         content[member.offset + member.size // 2] ^= 85
     tar.write_bytes(content)
-    with pytest.raises(InputError, match="10 of 200 images"):
+    with pytest.raises(InputError, match="more than 1% of the 200 images"):
         read_image_set([str(tmp_path / "shards")], "samples")
 
 
@@ -132,7 +138,89 @@ def test_several_places_are_one_set_and_a_bad_file_among_many_is_counted(tmp_pat
     image_set = read_image_set([str(tmp_path / "a"), str(tmp_path / "b")], "train")
 
     assert len(image_set) == 150
-    assert image_set.unreadable == 1
+    assert [key for key, _ in image_set.unreadable] == ["bad.png"]
+
+
+def peak_bytes(call) -> int:
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_photographs_that_are_cut_do_not_stay_in_memory(tmp_path: Path) -> None:
+    folder = save(smooth(30, side=600), tmp_path / "files")
+
+    peak = peak_bytes(lambda: read_image_set([str(folder)], "train", side=16, crop="centre"))
+
+    assert peak < 10 * 600 * 600 * 3
+
+
+def test_an_array_file_stays_on_disk_and_a_torn_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "large.npy"
+    large = np.lib.format.open_memmap(path, "w+", np.uint8, (50_000, 3, 32, 32))  # a sparse file
+    large[25_000] = 7
+    del large
+
+    peak = peak_bytes(lambda: read_opened(open_sources(str(path), "train"), "train", most=3))
+
+    assert peak < 1 << 20
+    with path.open("r+b") as file:
+        file.truncate(1_000_000)
+    with pytest.raises(InputError, match="no plain array file"):
+        open_sources(str(path), "train")
+
+
+def test_images_that_cannot_become_squares_are_left_out(tmp_path: Path) -> None:
+    save(smooth(200), tmp_path / "files")
+    Image.new("RGB", (60_000, 1)).save(tmp_path / "files" / "line.png")
+
+    resized = read_image_set([str(tmp_path / "files")], "train", side=64)
+    cut = read_image_set([str(tmp_path / "files")], "train", side=32, crop="centre")
+
+    assert [len(image_set) for image_set in (resized, cut)] == [200, 200]
+    assert "more than the limit" in resized.unreadable[0].fault
+    assert cut.unreadable == (Unreadable("line.png", "60000 x 1 pixels, 32 x 32 are wanted"),)
+
+
+def test_of_many_held_out_images_some_are_taken_from_all_over_the_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(image_sets, "MOST_HELD_OUT", 5)
+    images = smooth(30)
+    prepare(save(images, tmp_path / "files"), tmp_path / "shards", "--layout", "blocks")
+    np.save(tmp_path / "rest.npy", images[20:])
+    in_order = read_image_set([str(tmp_path / "shards")], "samples").images
+
+    for held_out, expected in (
+        ([str(tmp_path / "shards")], in_order),
+        ([str(tmp_path / "files")], images),
+        ([images[:20], str(tmp_path / "rest.npy")], images),
+    ):
+        train, taken, fault = RealImages(smooth(9, seed=1), held_out).read(side=32, crop="resize")
+        assert np.array_equal(taken.images, expected[[0, 7, 14, 21, 29]])
+        assert (len(train), taken.given, fault) == (9, 30, "")
+    assert "5 of 30 images for held_out are taken" in caplog.text
+
+
+def test_training_images_are_not_held_out_and_are_known_before_they_are_read(tmp_path: Path) -> None:
+    images = smooth(20)
+    prepare(save(images, tmp_path / "files"), tmp_path / "shards")
+    (tmp_path / "link").symlink_to(tmp_path / "shards")
+    other = save(smooth(4, seed=1), tmp_path / "other")
+
+    same = RealImages([str(tmp_path / "shards")], [str(tmp_path / "link")])
+    partly = RealImages([str(tmp_path / "files")], [str(tmp_path / "files"), str(other)])
+    copied = RealImages(images, images.copy())
+
+    assert (same.held_out, partly.held_out, copied.held_out) == (0, 4, 20)
+    for real, count, doubt in ((same, 0, "the same 20"), (partly, 4, ""), (copied, 0, "the same 20")):
+        _, held_out, fault = real.read(side=32, crop="resize")
+        assert len(held_out) == count
+        assert doubt in fault
+        assert bool(doubt) == bool(fault)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +243,11 @@ def test_arrays_of_objects_are_never_unpickled(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="no plain array file"):
         read_image_set([str(tmp_path / "evil.npy")], "samples")
+
+
+def test_an_array_of_images_without_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match="images have pixels"):
+        read_image_set(np.zeros((9, 3, 0, 8), np.uint8), "samples", side=8)
 
 
 def test_official_files_are_read_where_they_lie(tmp_path: Path) -> None:
