@@ -125,7 +125,7 @@ def check_thumbnails(
     planted, kinds = plant(train[rng.permutation(len(train))[:PLANTED]], seed=seed)
     _log.info("looking for the nearest of %s training images", f"{len(train):,}")
     encoded = EncodedImages.of(train, coder)
-    nearest, features = _search(np.concatenate([samples, held_out, planted]), encoded, coder, flip)
+    nearest, features = _search(np.concatenate([samples, held_out, planted]), encoded, coder, seed if flip else None)
     of_samples, of_held_out = nearest[: len(samples)], nearest[len(samples) : -len(planted)]
     planted_scores = nearest.scores[-len(planted) :]
     duplicates = of_held_out.scores >= verifier.THRESHOLD
@@ -135,8 +135,9 @@ def check_thumbnails(
     if len(held_out):
         calibration = calibrate(of_held_out.scores, distinct, planted_scores, len(samples))
         rate = copy_rate(of_samples.scores, calibration)
-        either_way = np.concatenate([of_queries[: len(samples)] for of_queries in features])
-        copying = _test_by_cell(either_way, encoded.features, features[0][len(samples) : -len(planted)], seed)
+        copying = _test_by_cell(
+            features[: len(samples)], encoded.features, features[len(samples) : -len(planted)], seed
+        )
     _log.info("comparing distances")
     spaces = {space: compare_distances(space, of_samples, of_held_out[distinct], encoded) for space in SPACES}
     statistics = {
@@ -168,16 +169,21 @@ def check_thumbnails(
 
 
 def _search(
-    images: Pixels, train: EncodedImages, coder: Coder, flip: bool
-) -> tuple[Nearest, list[NDArray[np.float32]]]:
-    """Nearest training images, and features (n, code_bits) of the images as they are and, with `flip`, mirrored."""
+    images: Pixels, train: EncodedImages, coder: Coder, flip_seed: int | None
+) -> tuple[Nearest, NDArray[np.float32]]:
+    """Nearest training images, and features (n, code_bits).
+
+    With a seed the images are looked for mirrored too, and features are of each image as it is or mirrored, at random: so those
+    of samples and held-out images stay comparable, and as many as there are images.
+    """
     queries = EncodedImages.of(images, coder)
     nearest = find_nearest(queries, train)
-    if not flip:
-        return nearest, [queries.features]
+    if flip_seed is None:
+        return nearest, queries.features
     _log.info("looking for them mirrored")
     mirrored = EncodedImages.of(np.ascontiguousarray(images[..., ::-1]), coder)
-    return nearest.or_nearer(find_nearest(mirrored, train)), [queries.features, mirrored.features]
+    turned = np.random.default_rng(flip_seed).random((len(images), 1)) < 0.5
+    return nearest.or_nearer(find_nearest(mirrored, train)), np.where(turned, mirrored.features, queries.features)
 
 
 def planted_by_kind(
