@@ -38,8 +38,8 @@ from dcgan_dist.similarity.verifier import Axis, score_rows
 
 BLOCK, FLIP_BLOCK = 1 << 15, 1 << 13
 """Pairs that one task verifies, and of flipped images, which are few; what is done stays done."""
-STRIPE_SECONDS, FLIP_STRIPE_SECONDS = 5.0, 2.0
-"""What one thread takes for a stripe of a search, and of one with flipped images; many cores want many."""
+STRIPE_SECONDS = 1.0
+"""What one thread takes for a stripe of a search; many cores want many."""
 ENCODED = 1000
 """Flipped images that one task encodes."""
 COUNTED = 1 << 16
@@ -119,12 +119,11 @@ def all_pairs(
     with timed(seconds, "search"):
         if flip is None:
             _check_number(images, search, rule.radius, len(known.first))
-            searches, label, stripe = _searches(images, search), "search", STRIPE_SECONDS
+            searches, label = _searches(images, search), "search"
         else:
-            searches = _flipped_searches(images, search, rule, flip, files, cpus)
-            label, stripe = "null", FLIP_STRIPE_SECONDS
+            searches, label = _flipped_searches(images, search, rule, flip, files, cpus), "null"
         first, second, distances = find_candidates(
-            searches, rule.radius, unfinished, cpus, label, ordered=flip is None, stripe_seconds=stripe
+            searches, rule.radius, unfinished, cpus, label, ordered=flip is None, stripe_seconds=STRIPE_SECONDS
         )
     with timed(seconds, "verify"):
         scores = _scores(first, second, images.table, flip and flip.axis, unfinished, cpus)

@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,18 @@ def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds
     with timed(seconds, "choice"):
         chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
         lists = write_lists(options, encoded, verified, chosen)
-    with timed(seconds, "report"):
+    with (
+        timed(seconds, "report"),
+        ThreadPoolExecutor(1) as beside,
+    ):  # tasks make the rows of pairs.csv; few wait for the page
+        path, pairs = options.folder / PAIRS_NAME, verified.pairs
+        written = beside.submit(write_pairs_csv, path, encoded.names, pairs, verified.accepted, options.cpus)
         result = summary(options, encoded, verified, chosen, lists)
         save_page(build_report(encoded, verified, chosen, result), options.folder / REPORT_NAME)
         if picture := removed_picture(encoded.corpus, chosen):
             with whole_file(options.folder / PICTURE_NAME) as unfinished:
                 unfinished.write_bytes(picture)
+        written.result()
     result = finish(options, result | _noted(seconds))
     if options.rewrite:
         with timed(seconds, "rewrite"):
@@ -89,7 +96,7 @@ def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:
 def write_lists(
     options: DedupOptions, encoded: EncodedCorpus, verified: VerifiedPairs, chosen: Representatives
 ) -> list[KeepList]:
-    """Write pairs.csv and the keep lists, one for each data set that is thinned out."""
+    """Write the keep lists, one for each data set that is thinned out, and what could not be read."""
     lists = keep_lists(
         encoded.corpus,
         chosen,
@@ -109,7 +116,6 @@ def write_lists(
             writer.writerow(("key", "protected", "fault"))
             for row, fault in sorted(faults.items()):
                 writer.writerow((bytes(encoded.names[row]).decode(), int(encoded.corpus.protected[row]), fault))
-    write_pairs_csv(options.folder / PAIRS_NAME, encoded.names, verified.pairs, verified.accepted, options.cpus)
     write_keep_list(lists[0] if len(lists) == 1 else lists, options.folder / KEEP_NAME)
     return lists
 

@@ -126,8 +126,8 @@ def check_thumbnails(
     _log.info("looking for the nearest of %s training images", f"{len(train):,}")
     encoded = EncodedImages.of(train, coder)
     nearest, features = _search(np.concatenate([samples, held_out, planted]), encoded, coder, seed if flip else None)
-    of_samples, of_held_out = nearest[: len(samples)], nearest[len(samples) : -len(planted)]
-    planted_scores = nearest.scores[-len(planted) :]
+    drawn, held = slice(len(samples)), slice(len(samples), -len(planted))
+    of_samples, of_held_out, planted_scores = nearest[drawn], nearest[held], nearest.scores[-len(planted) :]
     duplicates = of_held_out.scores >= verifier.THRESHOLD
     distinct = ~duplicates
 
@@ -135,9 +135,7 @@ def check_thumbnails(
     if len(held_out):
         calibration = calibrate(of_held_out.scores, distinct, planted_scores, len(samples))
         rate = copy_rate(of_samples.scores, calibration)
-        copying = _test_by_cell(
-            features[: len(samples)], encoded.features, features[len(samples) : -len(planted)], seed
-        )
+        copying = _test_by_cell(features[drawn], encoded.features, features[held], seed)
     _log.info("comparing distances")
     spaces = {space: compare_distances(space, of_samples, of_held_out[distinct], encoded) for space in SPACES}
     statistics = {
