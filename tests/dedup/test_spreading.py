@@ -1,6 +1,7 @@
 """On a cluster every stage of a de-duplication but the choice is tasks that run on all its nodes."""
 
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -24,6 +25,7 @@ STAGES = {"index_tar", "_thumbnails_task", "_codes_task", "_search_stripe", "_sc
 
 
 def with_node(function: Callable[[Any, Any], Any], shared: Any, task: Any) -> tuple[str, Any]:
+    time.sleep(0.05)  # a task that is over at once leaves its place to the next one, and no other node is asked
     return ray.get_runtime_context().get_node_id(), function(shared, task)
 
 
