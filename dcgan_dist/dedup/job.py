@@ -65,10 +65,8 @@ def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds
     with timed(seconds, "choice"):
         chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
         lists = write_lists(options, encoded, verified, chosen)
-    with (
-        timed(seconds, "report"),
-        ThreadPoolExecutor(1) as beside,
-    ):  # tasks make the rows of pairs.csv; few wait for the page
+    # Tasks make the rows of pairs.csv, so that the page need not wait for them.
+    with timed(seconds, "report"), ThreadPoolExecutor(1) as beside:
         path, pairs = options.folder / PAIRS_NAME, verified.pairs
         written = beside.submit(write_pairs_csv, path, encoded.names, pairs, verified.accepted, options.cpus)
         result = summary(options, encoded, verified, chosen, lists)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,7 +217,8 @@ def is_as_indexed(tar: Path, shard: Shard, folder: Path) -> bool:
     if beside and found.st_mtime_ns != index.stat().st_mtime_ns:
         if sha256_of(tar) != shard.sha256:
             return False
-        os.utime(index, ns=(found.st_atime_ns, found.st_mtime_ns))
+        with suppress(PermissionError):  # another user's index: the hash decides the next time too
+            os.utime(index, ns=(found.st_atime_ns, found.st_mtime_ns))
     return True
 
 

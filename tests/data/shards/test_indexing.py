@@ -108,6 +108,21 @@ def test_a_copy_without_times_is_the_same_data_set_and_its_tars_are_hashed_once(
     assert not caplog.text
 
 
+def test_an_index_of_another_user_that_cannot_get_the_time_of_its_tar_serves_all_the_same(
+    replaced: tuple[Path, Manifest, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, before, _ = replaced
+    (tar,) = folder.glob("*.tar")
+    os.utime(tar)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refused)
+
+    assert load_manifest(str(folder)) == load_manifest(str(folder)) == before
+
+
 def test_a_kill_between_index_and_manifest_is_mended_by_the_next_call(
     replaced: tuple[Path, Manifest, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
