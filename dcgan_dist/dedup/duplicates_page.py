@@ -49,7 +49,8 @@ def build_report(
         return pair_gallery(encoded.corpus, name, pairs, chosen.stays, mirrored=mirrored)
 
     mirrored = verified.flips["mirror"].found.where(verified.flips_accepted["mirror"])
-    rejected, faults = verified.pairs.where(~verified.accepted), encoded.originals.faults
+    rejected = _extreme(verified.pairs, REJECTED, lowest=False, among=~verified.accepted)
+    faults = encoded.originals.faults
     sections = [
         banner(_outcome(result), "good"),
         facts(_facts(result)),
@@ -67,7 +68,7 @@ def build_report(
         sections += [
             heading("Just not removed"),
             paragraph("Rejected pairs with the highest scores: neither image is removed because of the other."),
-            pairs(_extreme(rejected, REJECTED, lowest=False)),
+            pairs(rejected),
         ]
     if len(mirrored.first):
         best = mirrored.where(np.argsort(-mirrored.scores, kind="stable")[:REJECTED])
@@ -240,10 +241,14 @@ def _sizes(chosen: Representatives) -> list[tuple[str, int, int]]:
     return rows
 
 
-def _extreme(pairs: ScoredPairs, n: int, *, lowest: bool) -> ScoredPairs:
-    """Pairs of lowest or highest score; of equal ones those farthest apart, or nearest."""
+def _extreme(pairs: ScoredPairs, n: int, *, lowest: bool, among: NDArray[np.bool_] | None = None) -> ScoredPairs:
+    """Pairs of lowest or highest score, of all or of some; of equal ones those farthest apart, or nearest."""
     sign = 1 if lowest else -1
-    if len(pairs.first) > n:  # of millions only those are sorted that can be among them
-        order = sign * pairs.scores
-        pairs = pairs.where(order <= np.partition(order, n - 1)[n - 1])
+    order = sign * pairs.scores
+    if among is not None:
+        order[~among] = np.inf
+    if len(order) > n:  # of millions only those are sorted that can be among them
+        chosen = order <= np.partition(order, n - 1)[n - 1]
+        pairs, order = pairs.where(chosen), order[chosen]
+    pairs = pairs.where(np.isfinite(order))
     return pairs.where(np.lexsort((-sign * pairs.distances, sign * pairs.scores))[:n])

@@ -16,6 +16,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import content_names, spread_order
 from dcgan_dist.dedup.shard_files import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
+from dcgan_dist.similarity.entropy import CodeEntropy, code_entropy
 from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, SAMPLE, default_radius, pair_distances
 
 
@@ -40,6 +41,12 @@ class EncodedCorpus:
         """(n,) key of every row, unique."""
         return self.corpus.unique_keys(self.keys)
 
+    @cached_property
+    def entropy(self) -> CodeEntropy | None:
+        """Of the codes of all images that could be read; None of fewer than 4."""
+        codes = self.images.codes[self.images.usable]
+        return code_entropy(codes) if len(codes) >= 4 else None
+
 
 def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) -> EncodedCorpus:
     """Thumbnails, a coder fitted to them, codes, and the radius that these bear."""
@@ -57,7 +64,8 @@ def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) 
         keys, codes = make_all_codes(corpus, folder, coder_folder, digest, originals, options.cpus)
     with timed(seconds, "radius"):
         rows = np.flatnonzero(usable)
-        first = np.argsort(spread_order(corpus, content_names(corpus, originals.hashes))[rows])[:SAMPLE]
+        places = spread_order(corpus, content_names(corpus, originals.hashes))[rows]
+        first = np.argpartition(places, SAMPLE)[:SAMPLE] if len(rows) > SAMPLE else slice(None)
         distances = pair_distances(codes[rows[first]])
         radius = chosen_radius(options, distances, len(rows))
     return EncodedCorpus(

@@ -38,11 +38,11 @@ from dcgan_dist.similarity.verifier import Axis, score_rows
 
 BLOCK, FLIP_BLOCK = 1 << 15, 1 << 13
 """Pairs that one task verifies, and of flipped images, which are few; what is done stays done."""
-STRIPE_SECONDS = 1.0
+STRIPE_SECONDS = 0.5
 """What one thread takes for a stripe of a search; many cores want many."""
 ENCODED = 1000
 """Flipped images that one task encodes."""
-COUNTED = 1 << 16
+COUNTED = 1 << 15
 """Images whose pairs are counted to tell how many more images will have; so few are searched at once."""
 ALL_ROWS = np.iinfo(np.uint64).max
 """As greatest place in `spread_order`."""

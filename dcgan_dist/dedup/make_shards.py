@@ -1,7 +1,7 @@
 """Thumbnails and codes of every shard, made by Ray tasks; what is there and whole is not made again."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,8 +78,10 @@ def make_all_thumbnails(corpus: Corpus, folder: Path, cpus: int) -> Originals:
     return Originals(resolution=resolution, faults=faults, hashes=tuple(hashes))
 
 
-def _still_unreadable(part: Part, shard: CorpusShard, rows: Iterable[int]) -> bool:
+def _still_unreadable(part: Part, shard: CorpusShard, rows: Collection[int]) -> bool:
     """Whether none of these samples, which could not be read before, can be read now."""
+    if not rows:
+        return True
     with ShardSamples(part.manifest, shard.number) as samples:
         for row in rows:
             try:

@@ -34,23 +34,28 @@ def write_pairs_csv(
     """
     keys = np.strings.add(_quoted(names), b",")
     distances = _table(range(int(pairs.distances.max(initial=0)) + 1), "{},")
-    thousandths = np.rint(pairs.scores.astype(np.float64) * 1000).astype(np.int64)
-    least = int(thousandths.min(initial=0))
-    scores = _table(range(least, int(thousandths.max(initial=0)) + 1), "{:.3f},", 1000)
-    columns = (pairs.first, pairs.second, pairs.distances, thousandths - least, accepted.astype(np.int8))
+    least, most = _thousandths(np.array([pairs.scores.min(initial=0), pairs.scores.max(initial=0)])).tolist()
+    scores = _table(range(least, most + 1), "{:.3f},", 1000)
+    columns = (*pairs, accepted)
     starts = range(0, len(pairs.first), BLOCK)
     blocks = [[column[start : start + BLOCK] for column in columns] for start in starts]
-    lines = partial(_lines, [keys, keys, distances, scores, np.array([b"0\r\n", b"1\r\n"])])
+    lines = partial(_lines, [keys, keys, distances, scores, np.array([b"0\r\n", b"1\r\n"])], least)
     with whole_file(path) as unfinished, unfinished.open("wb") as file:
         file.write(",".join(HEADER).encode() + b"\r\n")
         for text in map_tasks(lines, blocks, cpus=cpus):
             file.write(text)
 
 
-def _lines(tables: Sequence[NDArray[np.bytes_]], block: Sequence[NDArray[Any]]) -> bytes:
-    """Rows whose cells are looked up in a table for each column."""
-    cells = [table[places] for table, places in zip(tables, block, strict=True)]
+def _lines(tables: Sequence[NDArray[np.bytes_]], least: int, block: Sequence[NDArray[Any]]) -> bytes:
+    """Rows whose cells are looked up in a table for each column; that of the scores begins with the least."""
+    first, second, distances, scores, accepted = block
+    columns = (first, second, distances, _thousandths(scores) - least, accepted.astype(np.int8))
+    cells = [table[places] for table, places in zip(tables, columns, strict=True)]
     return b"".join(reduce(np.strings.add, cells).tolist())
+
+
+def _thousandths(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.rint(scores.astype(np.float64) * 1000).astype(np.int64)
 
 
 def _table(values: range, form: str, divisor: int = 1) -> NDArray[np.bytes_]:

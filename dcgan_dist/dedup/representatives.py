@@ -150,14 +150,8 @@ def _dropped(
     leaders = chosen.leaders[rows]
     numbers = np.minimum(rows, leaders) * len(keys) + np.maximum(rows, leaders)
     pairs = duplicates.where(np.searchsorted(duplicates.first * len(keys) + duplicates.second, numbers))
-    for row, leader, distance, score in zip(rows, leaders, pairs.distances, pairs.scores, strict=True):
-        yield Dropped(
-            position=int(row) - first,
-            key=bytes(keys[row]).decode(),
-            reason="near duplicate",
-            kept=bytes(names[leader]).decode(),
-            distance=int(distance),
-            score=round(float(score), 3),
-        )
+    columns = (rows - first, keys[rows], names[leaders], pairs.distances, pairs.scores)
+    for position, key, kept, distance, score in zip(*(column.tolist() for column in columns), strict=True):
+        yield Dropped(position, key.decode(), "near duplicate", kept.decode(), distance, round(score, 3))
     for row in (first + np.flatnonzero(chosen.unreadable[first:end])).tolist():
         yield Dropped(position=row - first, key=bytes(keys[row]).decode(), reason=f"unreadable: {faults[row]}")

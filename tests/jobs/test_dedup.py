@@ -22,9 +22,11 @@ from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.schema import Manifest, write_manifest
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
+from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.fit_coder import coder_hash
-from dcgan_dist.dedup.shard_files import read_npz
+from dcgan_dist.dedup.shard_files import Damaged, load_thumbnails, pictures_path, read_npz
 from dcgan_dist.errors import InputError
+from dcgan_dist.files import sha256_of
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.base import Source
 from dcgan_dist.prepare.sources.planted import plant_duplicates
@@ -274,6 +276,27 @@ def test_damaged_files_are_named_and_made_again(
     for name in ("keep_list.json", "report.html"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
     assert not Path("/tmp/dedup-trap").exists()
+
+
+def test_thumbnails_are_judged_by_their_hash_where_their_time_has_changed(
+    finished: Path, rooms: Manifest, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "out")
+    shard = open_corpus([rooms.location], ()).shards[0]
+    path, sound = pictures_path(tmp_path / "out", shard), pictures_path(finished, shard)
+    damage(path, "flipped")
+    with pytest.raises(Damaged, match="SHA-256"):
+        load_thumbnails(tmp_path / "out", shard)
+    os.utime(path, ns=(0, sound.stat().st_mtime_ns))
+
+    unread = load_thumbnails(tmp_path / "out", shard)
+    shutil.copyfile(sound, path)
+    copied = load_thumbnails(tmp_path / "out", shard)
+
+    assert path.stat().st_mtime_ns != sound.stat().st_mtime_ns
+    assert unread
+    assert copied
+    assert unread.sha256 == copied.sha256 == sha256_of(sound)
 
 
 def test_longer_codes_have_a_coder_of_their_own(rooms: Manifest, coder: str, tracking: str, tmp_path: Path) -> None:
