@@ -3,8 +3,10 @@
 import hashlib
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from dcgan_dist.cluster.tasks import map_tasks
 from dcgan_dist.data.shards.images import ImageFault, resize_and_crop, to_array
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.memorization.check_options import Crop
-from dcgan_dist.memorization.image_sources import ImageSource, OpenSource, Role, open_sources
+from dcgan_dist.memorization.image_sources import ImageSource, OpenSource, Role, Rows, open_sources
 from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
 
 Pixels = NDArray[np.uint8]
@@ -25,6 +28,9 @@ LEAST_TRAIN = 9
 MOST_HELD_OUT = 20_000
 """More of them would make the detection limit hardly smaller, and each is compared with every training image."""
 MOST_WAITING_BYTES = 1 << 24
+PER_TASK = 10_000
+WORTH_TASKS = 200_000
+"""Images of shards from which on tasks read them, PER_TASK each; a cluster starts in the time that fewer take."""
 MOST_BAD = 0.01
 """Greatest share of images that may be unreadable."""
 NAMED = 5
@@ -81,29 +87,30 @@ def read_image_set(
 
 
 def read_opened(
-    opened: Sequence[OpenSource], role: Role, *, side: int = 0, crop: Crop = "resize", most: int = 0
+    opened: Sequence[OpenSource], role: Role, *, side: int = 0, crop: Crop = "resize", most: int = 0, cpus: int = 1
 ) -> ImageSet:
-    """As `read_image_set`; of more than `most` images so many are taken, spread evenly, and with 0 all."""
+    """As `read_image_set`; of more than `most` images so many are taken, spread evenly, and with 0 all.
+
+    Many images of shards are read by tasks on the cluster, `cpus` at once, as in `run_tasks`.
+    """
     places, given = ", ".join(source.name for source in opened), sum(source.count for source in opened)
     taken = np.arange(given) if not 0 < most < given else np.linspace(0, given - 1, most).astype(np.int64)
     small, sides, unreadable, first = _Thumbnails(), set[int](), list[Unreadable](), 0
     for source in opened:
         rows = taken[(taken >= first) & (taken < first + source.count)] - first
         first += source.count
-        description = f"{role} {Path(source.name).name}"
-        for key, image in tqdm(source.read(rows), desc=description, total=len(rows), unit=" images", delay=5):
-            try:
-                square = _square(image, side, crop)
-            except ImageFault as fault:
-                unreadable.append(Unreadable(key, str(fault)))
-                require(
-                    len(unreadable) <= MOST_BAD * len(taken),
-                    f"more than {MOST_BAD:.0%} of the {len(taken):,} images in {places} cannot be read, {key} for one "
-                    f"({fault}): copy them again",
-                )
-                continue
-            sides.add(square.shape[0])
-            small.add(square.transpose(2, 0, 1))
+        with tqdm(desc=f"{role} {Path(source.name).name}", total=len(rows), unit=" images", delay=5) as bar:
+            for part in _read_parts(source, rows, side, crop, cpus):
+                small.add(part.images)
+                sides |= {part.side} - {0}
+                unreadable += part.unreadable
+                bar.update(len(part.images) + len(part.unreadable))
+                if len(unreadable) > MOST_BAD * len(taken):
+                    key, fault = unreadable[-1]
+                    raise InputError(
+                        f"more than {MOST_BAD:.0%} of the {len(taken):,} images in {places} cannot be read, {key} for one "
+                        f"({fault}): copy them again"
+                    )
     images = small.images()
     _say(role, given, images, unreadable)
     return ImageSet(
@@ -128,26 +135,51 @@ def _say(role: Role, given: int, images: Pixels, unreadable: Sequence[Unreadable
         )
 
 
+class _Part(NamedTuple):
+    """Some images of a source that were read."""
+
+    images: Pixels = np.empty((0, 3, SIDE, SIDE), np.uint8)
+    """(n, 3, 32, 32), made from squares of one size."""
+    side: int = 0
+    """Pixels per side of these; 0 where there is none."""
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def _read_parts(source: OpenSource, rows: Rows, side: int, crop: Crop, cpus: int) -> Iterator[_Part]:
+    """The images of some rows, in their order; of shards, which every process can read, many are read by tasks."""
+    read = partial(_shrunk, source, side, crop)
+    if not source.manifest or len(rows) < WORTH_TASKS or cpus == 1:
+        return read(rows)
+    tasks = [rows[start : start + PER_TASK] for start in range(0, len(rows), PER_TASK)]
+    return chain.from_iterable(map_tasks(lambda rows: [*read(rows)], tasks, cpus=cpus))
+
+
+def _shrunk(source: OpenSource, side: int, crop: Crop, rows: Rows) -> Iterator[_Part]:
+    squares: list[Pixels] = []
+    for key, image in source.read(rows):
+        try:
+            square = _square(image, side, crop).transpose(2, 0, 1)
+        except ImageFault as fault:
+            yield _Part(unreadable=(Unreadable(key, str(fault)),))
+            continue
+        if squares and (squares[0].shape != square.shape or len(squares) * square.nbytes > MOST_WAITING_BYTES):
+            yield _Part(thumbnails(np.stack(squares)), squares[0].shape[1])
+            squares.clear()
+        squares.append(square)
+    if squares:
+        yield _Part(thumbnails(np.stack(squares)), squares[0].shape[1])
+
+
 class _Thumbnails:
-    """Thumbnails of images that come one by one, in a file without a name, so that any number fits."""
+    """Thumbnails in a file without a name, so that any number fits."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
         self._file, self._count = tempfile.TemporaryFile(), 0  # noqa: SIM115  the mapping keeps it
-        self._waiting: list[Pixels] = []
 
-    def add(self, image: Pixels) -> None:
-        """The next image (1 or 3, h, w)."""
-        if self._waiting and (
-            self._waiting[0].shape != image.shape or len(self._waiting) * image.nbytes > MOST_WAITING_BYTES
-        ):
-            self._write()
-        self._waiting.append(image)
-
-    def _write(self) -> None:
-        if not self._waiting:
-            return
-        content = thumbnails(np.stack(self._waiting)).tobytes()
+    def add(self, images: Pixels) -> None:
+        """The next ones, (n, 3, 32, 32)."""
+        content = images.tobytes()
         try:
             self._file.write(content)
             self._file.flush()
@@ -157,12 +189,10 @@ class _Thumbnails:
                 "make room, or set TMPDIR to another folder"
             ) from error
         self.sha256.update(content)
-        self._count += len(self._waiting)
-        self._waiting.clear()
+        self._count += len(images)
 
     def images(self) -> Pixels:
         """All of them, (n, 3, 32, 32), mapped from the file."""
-        self._write()
         if not self._count:
             return np.empty((0, 3, SIDE, SIDE), np.uint8)
         return np.memmap(self._file, np.uint8, "r", shape=(self._count, 3, SIDE, SIDE))
@@ -187,15 +217,16 @@ class RealImages:
         count = sum(source.count for source in self._train)
         require(count >= LEAST_TRAIN, f"`train` holds {count} images, at least {LEAST_TRAIN} are needed")
 
-    def read(self, *, side: int, crop: Crop) -> tuple[ImageSet, ImageSet, str]:
+    def read(self, *, side: int, crop: Crop, cpus: int = 1) -> tuple[ImageSet, ImageSet, str]:
         """Training images, at most MOST_HELD_OUT held-out ones, and why there is none of these though some were named.
 
         What is named for both is not held out: it is left out, as every image of it would be found among the training ones.
+        Many training images are read by tasks, `cpus` at once.
 
         Raises:
             InputError: as `read_image_set` says.
         """
-        train = read_opened(self._train, "train", side=side, crop=crop)
+        train = read_opened(self._train, "train", side=side, crop=crop, cpus=cpus)
         held_out = read_opened(self._held_out, "held_out", side=side, crop=crop, most=MOST_HELD_OUT)
         same = sum(source.count for source in self._same)
         if len(held_out) and held_out.sha256 == train.sha256:

@@ -44,7 +44,7 @@ class OpenSource:
     read: Callable[[Rows], Iterator[tuple[str, Pixels | ImageFault]]]
     """Rows, rising -> the key and (h, w, 1 or 3) of each image, or why it cannot be used."""
     manifest: str = ""
-    """Hash of the manifest that lists them; empty where there is none."""
+    """Hash of the manifest that lists them, so that any process of the cluster can read them; empty where there is none."""
 
 
 def open_sources(sources: ImageSource | Sequence[ImageSource], role: Role) -> list[OpenSource]:

@@ -67,6 +67,7 @@ def run_check(options: MemorizationOptions) -> int:
     require(not (options.samples and options.classes), "`classes` are for `model`: given `samples` are what they are")
     require(options.n >= 1, f"`n` {options.n} asks for no sample: give at least 1")
     require(options.seed >= 0, f"`seed` {options.seed} must not be negative")
+    require(options.cpus >= 0, f"`cpus` {options.cpus} must be at least 0")
     tracking_uri = absolute_tracking_uri(options.tracking_uri)
     version = _version(options.model, tracking_uri)  # once: an alias may move while the check runs
     model = version.uri if version else options.model
@@ -93,7 +94,7 @@ def _check(options: MemorizationOptions, model: str, tracking_uri: str, out: Pat
     with only_job(out, tidy=True):
         samples = _draw(options, generator) if generator else read_opened(given, "samples", most=options.n)
         side = generator.config.image_size if generator else samples.side
-        train, held_out, same = real.read(side=side, crop=trained.crop)
+        train, held_out, same = real.read(side=side, crop=trained.crop, cpus=options.cpus)
         compared = _Compared(samples, train, held_out, trained, same, missing_classes)
         return compared, _compare_and_write(options, model, compared, out)
 

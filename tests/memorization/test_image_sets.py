@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcgan_dist.cluster.tasks import TASK_TIME
 from dcgan_dist.data.shards.images import encode_jpeg
+from dcgan_dist.data.shards.manifest import load_manifest
 from dcgan_dist.data.shards.tar_members import walk_tar
 from dcgan_dist.errors import InputError
 from dcgan_dist.memorization import image_sets
@@ -17,6 +19,7 @@ from dcgan_dist.memorization.image_sources import open_sources
 from dcgan_dist.similarity.thumbnails import thumbnails
 from tests.helpers.jobs import load_job
 from tests.helpers.search import write_data
+from tests.helpers.shards import damage_sample
 from tests.helpers.tars import tar_of
 
 Pixels = NDArray[np.uint8]
@@ -90,6 +93,27 @@ def test_damaged_samples_of_shards_are_named_and_left_out(tmp_path: Path, caplog
     tar.write_bytes(content)
     with pytest.raises(InputError, match="more than 1% of the 200 images"):
         read_image_set([str(tmp_path / "shards")], "samples")
+
+
+def test_many_images_of_shards_are_read_by_tasks_and_are_the_same_set(
+    ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_sets, "WORTH_TASKS", 150)
+    monkeypatch.setattr(image_sets, "PER_TASK", 37)
+    prepare(save(smooth(150), tmp_path / "files"), tmp_path / "shards", "--shard-samples", "60")
+    tar = sorted((tmp_path / "shards").glob("*.tar"))[1]
+    damage_sample(load_manifest(str(tmp_path / "shards")), 70)
+    tasks = TASK_TIME.number
+
+    alone, by_tasks = (
+        read_opened(open_sources(str(tmp_path / "shards"), "samples"), "samples", side=24, cpus=cpus) for cpus in (1, 2)
+    )
+
+    assert TASK_TIME.number - tasks == 5
+    assert [(len(one), one.side, one.sha256) for one in (alone, by_tasks)] == [(149, 24, alone.sha256)] * 2
+    assert np.array_equal(alone.images, by_tasks.images)
+    assert alone.unreadable == by_tasks.unreadable
+    assert [tar.name in key for key, _ in by_tasks.unreadable] == [True]
 
 
 def test_a_folder_with_cifar_tars_gives_train_or_test(tmp_path: Path) -> None:
