@@ -63,10 +63,14 @@ def run_tasks(
 
 
 def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], *, cpus: int = 0) -> Iterator[Result]:
-    """Results of tasks in their order; arguments as in `run_tasks`."""
+    """Results of tasks in their order; arguments as in `run_tasks`, and a cluster is joined as there."""
+    return _in_order(run_tasks(_call_numbered, function, list(enumerate(tasks)), cpus=cpus))
+
+
+def _in_order(results: Iterator[tuple[tuple[int, Any], Result]]) -> Iterator[Result]:
     early: dict[int, Result] = {}
     due = 0
-    for (number, _), result in run_tasks(_call_numbered, function, list(enumerate(tasks)), cpus=cpus):
+    for (number, _), result in results:
         early[number] = result
         while due in early:
             yield early.pop(due)

@@ -248,7 +248,8 @@ def _extreme(pairs: ScoredPairs, n: int, *, lowest: bool, among: NDArray[np.bool
     if among is not None:
         order[~among] = np.inf
     if len(order) > n:  # of millions only those are sorted that can be among them
-        chosen = order <= np.partition(order, n - 1)[n - 1]
-        pairs, order = pairs.where(chosen), order[chosen]
-    pairs = pairs.where(np.isfinite(order))
+        chosen = (order <= np.partition(order, n - 1)[n - 1]) & np.isfinite(order)
+        pairs = pairs.where(chosen)
+    elif among is not None:
+        pairs = pairs.where(among)
     return pairs.where(np.lexsort((-sign * pairs.distances, sign * pairs.scores))[:n])

@@ -28,7 +28,7 @@ from dcgan_dist.files import whole_file
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.existing_shards import ShardSource, check_alike
 from dcgan_dist.prepare.write_shards import prepare
-from dcgan_dist.tracking.server import check_reachable, connect
+from dcgan_dist.tracking.server import check_reachable, load_modules
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +62,9 @@ def run_dedup(options: DedupOptions) -> int:
 def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) -> None:
     encoded = encode_corpus(options, corpus, seconds)
     with ThreadPoolExecutor(1) as beside:
-        beside.submit(_get_ready, options, encoded)
+        ready = beside.submit(_get_ready, options, encoded)
         verified = verify_pairs(options, encoded, seconds)
+        ready.result()
     with timed(seconds, "choice"):
         chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
         lists = write_lists(options, encoded, verified, chosen)
@@ -85,9 +86,9 @@ def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds
 
 
 def _get_ready(options: DedupOptions, encoded: EncodedCorpus) -> None:
-    """Do what needs no pairs while tasks find them: measure the codes, and load what MLflow loads when it is first used."""
+    """Do what needs no pairs while tasks find them: measure the codes, load what recording needs."""
     _ = encoded.entropy
-    connect(options.tracking_uri)
+    load_modules(options.tracking_uri)
 
 
 def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:

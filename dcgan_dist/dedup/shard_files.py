@@ -1,7 +1,7 @@
-"""What is kept of every shard: its thumbnails and its codes, each in files that are verified before they are used.
+"""What is kept of every shard: its thumbnails and its codes, in files that are verified before they are used.
 
-`thumbnails/NAME.npy` holds the 32x32 pictures, to be mapped into memory; `thumbnails/NAME.npz` their hash, the time of the file
-(where that has changed, the hash decides whether they are the same), the resolution of each original and what could not be read. `codes/NAME-CODER.npz` holds keys and codes. Nothing in them is ever unpickled.
+`thumbnails/NAME.npy` holds the 32x32 pictures, to be mapped into memory; `thumbnails/NAME.npz` their hash, which decides where
+the time of their file is not the noted one, the resolution of each original and what could not be read. `codes/NAME-CODER.npz` holds keys and codes. Nothing in them is ever unpickled.
 """
 
 import hashlib
@@ -97,6 +97,7 @@ def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> ShardThumbn
         made.flush()
         faults = {row: fault[:200] for row, fault in faults.items()}
         resolution = np.where(original, original, resolution)
+        written_ns = unfinished.stat().st_mtime_ns  # before the hash: what is written after it is found by its time
         digest = sha256_of(unfinished)
         unfinished.replace(target)
         write_npz(
@@ -104,7 +105,7 @@ def make_thumbnails(folder: Path, part: Part, shard: CorpusShard) -> ShardThumbn
             format=FORMAT,
             shard_sha256=entry.sha256,
             thumbnails_sha256=digest,
-            written_ns=target.stat().st_mtime_ns,
+            written_ns=written_ns,
             resolution=resolution,
             bad_rows=np.array(list(faults), np.int64),
             bad_words=np.array(list(faults.values()), str),
@@ -172,8 +173,8 @@ def load_thumbnails(folder: Path, shard: CorpusShard) -> ShardThumbnails | None:
             if str(about["shard_sha256"]) != shard.entry.sha256 or int(about["format"]) != FORMAT:
                 raise Damaged(f"{path.with_suffix('.npz')} belongs to another shard or version")
             digest = str(about["thumbnails_sha256"])
-            # Reading them all again would take seconds for every million, whatever is new.
-            as_written = int(about.get("written_ns", 0)) == path.stat().st_mtime_ns
+            # Reading all of them again would take seconds for every million, whatever is new.
+            as_written = "written_ns" in about and int(about["written_ns"]) == path.stat().st_mtime_ns
             if not as_written and sha256_of(path) != digest:
                 raise Damaged(f"{path} is damaged (its SHA-256 is not the one noted)")
             pictures = np.load(path, mmap_mode="r", allow_pickle=False)

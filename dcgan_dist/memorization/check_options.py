@@ -34,8 +34,8 @@ class MemorizationOptions:
     training with data.crop=centre does, or "trained": as the model was trained, and "resize" where that is not known."""
     flip: bool = False
     """Whether mirrored images count as copies too; always for a model that is known to be trained with augment.flip."""
-    cpus: int = 0
-    """Tasks at once that read training images, from 200,000 in shards on; 0: as many as the Ray cluster has CPUs; 1: in this
-    process, without Ray."""
+    cpus: int = 1
+    """Tasks at once that read training images of shards, which all nodes must see; 0: as many as the Ray cluster has CPUs;
+    1: this process alone, without Ray."""
     tracking_uri: str = ""
     """MLflow server or database with the model; default $MLFLOW_TRACKING_URI, else the default storage's."""

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.cluster.tasks import map_tasks
 from dcgan_dist.data.shards.images import ImageFault, resize_and_crop, to_array
 from dcgan_dist.errors import InputError, require
@@ -28,9 +28,8 @@ LEAST_TRAIN = 9
 MOST_HELD_OUT = 20_000
 """More of them would make the detection limit hardly smaller, and each is compared with every training image."""
 MOST_WAITING_BYTES = 1 << 24
-PER_TASK = 10_000
-WORTH_TASKS = 200_000
-"""Images of shards from which on tasks read them, PER_TASK each; a cluster starts in the time that fewer take."""
+PER_TASK, TASKS_AHEAD = 10_000, 100
+"""Images of shards that a task reads, and tasks of which all results may wait for the first one's."""
 MOST_BAD = 0.01
 """Greatest share of images that may be unreadable."""
 NAMED = 5
@@ -91,7 +90,7 @@ def read_opened(
 ) -> ImageSet:
     """As `read_image_set`; of more than `most` images so many are taken, spread evenly, and with 0 all.
 
-    Many images of shards are read by tasks on the cluster, `cpus` at once, as in `run_tasks`.
+    Those of shards are read by `cpus` tasks at once, as in `run_tasks`.
     """
     places, given = ", ".join(source.name for source in opened), sum(source.count for source in opened)
     taken = np.arange(given) if not 0 < most < given else np.linspace(0, given - 1, most).astype(np.int64)
@@ -99,8 +98,9 @@ def read_opened(
     for source in opened:
         rows = taken[(taken >= first) & (taken < first + source.count)] - first
         first += source.count
+        parts = _read_parts(source, rows, side, crop, cpus)
         with tqdm(desc=f"{role} {Path(source.name).name}", total=len(rows), unit=" images", delay=5) as bar:
-            for part in _read_parts(source, rows, side, crop, cpus):
+            for part in parts:
                 small.add(part.images)
                 sides |= {part.side} - {0}
                 unreadable += part.unreadable
@@ -146,12 +146,16 @@ class _Part(NamedTuple):
 
 
 def _read_parts(source: OpenSource, rows: Rows, side: int, crop: Crop, cpus: int) -> Iterator[_Part]:
-    """The images of some rows, in their order; of shards, which every process can read, many are read by tasks."""
+    """The images of some rows, in their order."""
     read = partial(_shrunk, source, side, crop)
-    if not source.manifest or len(rows) < WORTH_TASKS or cpus == 1:
+    if not source.manifest or cpus == 1 or len(rows) <= PER_TASK:
         return read(rows)
     tasks = [rows[start : start + PER_TASK] for start in range(0, len(rows), PER_TASK)]
-    return chain.from_iterable(map_tasks(lambda rows: [*read(rows)], tasks, cpus=cpus))
+    rounds = [tasks[start : start + TASKS_AHEAD] for start in range(0, len(tasks), TASKS_AHEAD)]
+    join_cluster()
+    return (
+        part for some in rounds for parts in map_tasks(lambda rows: [*read(rows)], some, cpus=cpus) for part in parts
+    )
 
 
 def _shrunk(source: OpenSource, side: int, crop: Crop, rows: Rows) -> Iterator[_Part]:
@@ -221,7 +225,7 @@ class RealImages:
         """Training images, at most MOST_HELD_OUT held-out ones, and why there is none of these though some were named.
 
         What is named for both is not held out: it is left out, as every image of it would be found among the training ones.
-        Many training images are read by tasks, `cpus` at once.
+        Training images of shards are read by `cpus` tasks at once.
 
         Raises:
             InputError: as `read_image_set` says.

@@ -30,7 +30,8 @@ Rows = NDArray[np.int64]
 ImageSource = str | Path | NDArray[np.uint8] | Tensor
 """Where images are, or the images."""
 Role = Literal["samples", "train", "held_out"]
-READ_AT_ONCE = 1024
+READ_AT_ONCE, READ_BYTES = 1024, 1 << 24
+"""Images of shards that are read at once, and their bytes, at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,7 @@ class OpenSource:
     read: Callable[[Rows], Iterator[tuple[str, Pixels | ImageFault]]]
     """Rows, rising -> the key and (h, w, 1 or 3) of each image, or why it cannot be used."""
     manifest: str = ""
-    """Hash of the manifest that lists them, so that any process of the cluster can read them; empty where there is none."""
+    """Hash of the manifest that lists them; empty where there is none."""
 
 
 def open_sources(sources: ImageSource | Sequence[ImageSource], role: Role) -> list[OpenSource]:
@@ -116,9 +117,8 @@ def _of_manifest(name: str, manifest: Manifest) -> OpenSource:
 
     def read(rows: Rows) -> Iterator[tuple[str, Pixels | ImageFault]]:
         bad: list[BadSample] = []
-        batches = scan_images(
-            manifest, image_size=size, batch_size=READ_AT_ONCE, on_bad_sample=bad.append, positions=rows
-        )
+        at_once = max(1, min(READ_AT_ONCE, READ_BYTES // (manifest.image_channels * size**2)))
+        batches = scan_images(manifest, image_size=size, batch_size=at_once, on_bad_sample=bad.append, positions=rows)
         for batch in batches:
             yield from (("", pixels) for pixels in batch.images.numpy().transpose(0, 2, 3, 1))
             yield from ((f"{sample.shard}: {sample.key}", ImageFault(sample.fault)) for sample in bad)

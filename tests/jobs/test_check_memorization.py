@@ -13,8 +13,10 @@ import torch
 
 from dcgan_dist.cli.logs import render_flags
 from dcgan_dist.cli.result_file import only_job
+from dcgan_dist.cluster.tasks import TASK_TIME
 from dcgan_dist.config import AugmentConfig
 from dcgan_dist.errors import InputError
+from dcgan_dist.memorization import image_sets
 from dcgan_dist.memorization import job as memorization_job
 from dcgan_dist.memorization.check import learn_coder
 from dcgan_dist.memorization.image_sets import read_image_set
@@ -66,6 +68,25 @@ def test_a_replay_fails_and_the_report_shows_it(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "out" / "closest_pairs.png").is_file()
     assert not re.search(r'src="(?!data:)', html)
     assert str(tmp_path) not in html + json.dumps(result)
+
+
+def test_training_images_are_read_by_as_many_tasks_as_are_asked_for(
+    ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_sets, "PER_TASK", 25)
+    prepare(save(smooth(60), tmp_path / "train"), tmp_path / "shards")
+    tasks, results = [], []
+    for cpus in ("1", "2"):
+        places = {"samples": "train", "train": "shards", "out": cpus}
+        flags = [word for flag, name in places.items() for word in (f"--{flag}", str(tmp_path / name))]
+        before = TASK_TIME.number
+        assert check([*flags, "--cpus", cpus]) == 0
+        tasks.append(TASK_TIME.number - before)
+        results.append(json.loads((tmp_path / cpus / "result.json").read_text()))
+
+    assert tasks == [0, 3]
+    assert results[0]["spaces"] == results[1]["spaces"]
+    assert results[0]["data"] == results[1]["data"]
 
 
 def test_of_a_generator_with_classes_those_asked_for_are_drawn(tmp_path: Path) -> None:
@@ -265,6 +286,7 @@ def test_what_cannot_be_read_of_any_set_is_listed(tmp_path: Path) -> None:
         (["--train", "FEW", "--samples", "TRAIN"], "at least 9"),
         (["--train", "TRAIN", "--samples", "TRAIN", "--held-out", "nowhere"], "nowhere does not exist"),
         (["--train", "TRAIN", "--samples", "TRAIN", "--seed", "-1"], "--seed -1"),
+        (["--train", "TRAIN", "--samples", "TRAIN", "--cpus", "-1"], "--cpus -1"),
         (
             ["--train", "TRAIN", "--model", "DIGITS", "--classes", "3", "10"],
             "--classes 3, 10: the generator has 10 classes",

@@ -24,7 +24,7 @@ from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.data.stream import read_images, read_keys
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.fit_coder import coder_hash
-from dcgan_dist.dedup.shard_files import Damaged, load_thumbnails, pictures_path, read_npz
+from dcgan_dist.dedup.shard_files import Damaged, load_thumbnails, pictures_path, read_npz, write_npz
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import sha256_of
 from dcgan_dist.prepare.preparations import ShardOptions
@@ -289,14 +289,31 @@ def test_thumbnails_are_judged_by_their_hash_where_their_time_has_changed(
         load_thumbnails(tmp_path / "out", shard)
     os.utime(path, ns=(0, sound.stat().st_mtime_ns))
 
-    unread = load_thumbnails(tmp_path / "out", shard)
+    assert load_thumbnails(tmp_path / "out", shard)  # it was not read, or this would be noticed
+
     shutil.copyfile(sound, path)
     copied = load_thumbnails(tmp_path / "out", shard)
 
     assert path.stat().st_mtime_ns != sound.stat().st_mtime_ns
-    assert unread
     assert copied
-    assert unread.sha256 == copied.sha256 == sha256_of(sound)
+    assert copied.sha256 == sha256_of(path)
+
+
+def test_thumbnails_without_a_noted_time_are_judged_by_their_hash(
+    finished: Path, rooms: Manifest, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "out")
+    shard = open_corpus([rooms.location], ()).shards[0]
+    path = pictures_path(tmp_path / "out", shard)
+    about = read_npz(path.with_suffix(".npz"))
+    assert int(about.pop("written_ns")) == path.stat().st_mtime_ns
+    write_npz(path.with_suffix(".npz"), **about)
+    assert load_thumbnails(tmp_path / "out", shard)
+    damage(path, "flipped")
+    os.utime(path, ns=(0, 0))
+
+    with pytest.raises(Damaged, match="SHA-256"):
+        load_thumbnails(tmp_path / "out", shard)
 
 
 def test_longer_codes_have_a_coder_of_their_own(rooms: Manifest, coder: str, tracking: str, tmp_path: Path) -> None:

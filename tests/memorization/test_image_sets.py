@@ -95,11 +95,11 @@ def test_damaged_samples_of_shards_are_named_and_left_out(tmp_path: Path, caplog
         read_image_set([str(tmp_path / "shards")], "samples")
 
 
-def test_many_images_of_shards_are_read_by_tasks_and_are_the_same_set(
+def test_images_of_shards_that_tasks_read_are_the_same_set(
     ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_sets, "WORTH_TASKS", 150)
     monkeypatch.setattr(image_sets, "PER_TASK", 37)
+    monkeypatch.setattr(image_sets, "TASKS_AHEAD", 3)
     prepare(save(smooth(150), tmp_path / "files"), tmp_path / "shards", "--shard-samples", "60")
     tar = sorted((tmp_path / "shards").glob("*.tar"))[1]
     damage_sample(load_manifest(str(tmp_path / "shards")), 70)
