@@ -24,7 +24,7 @@ from dcgan_dist.cli.result_file import RESULT_NAME
 from dcgan_dist.dedup.corpus import open_corpus
 from dcgan_dist.dedup.make_shards import make_all_thumbnails
 from dcgan_dist.dedup.result import PAIRS_NAME
-from dcgan_dist.dedup.shard_files import ThumbnailTable
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 
 BLOCK = 64
 """Test images that are compared at a time."""

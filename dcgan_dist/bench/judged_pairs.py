@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.data.shards.stored_samples import ShardSamples
 from dcgan_dist.dedup.corpus import Corpus
-from dcgan_dist.dedup.shard_files import ThumbnailTable
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.errors import InputError
 
 Truth = dict[tuple[int, int], bool]

@@ -14,7 +14,7 @@ from dcgan_dist.dedup.fit_coder import coder_hash, ready_coder
 from dcgan_dist.dedup.make_shards import Originals, make_all_codes, make_all_thumbnails
 from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import content_names, spread_order
-from dcgan_dist.dedup.shard_files import ThumbnailTable
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
 from dcgan_dist.similarity.entropy import CodeEntropy, code_entropy
 from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, SAMPLE, default_radius, pair_distances

@@ -29,7 +29,8 @@ from dcgan_dist.dedup.pair_files import (
     spread_order,
     write_pairs,
 )
-from dcgan_dist.dedup.shard_files import Damaged, ThumbnailTable, read_npz, write_npz
+from dcgan_dist.dedup.shard_files import Damaged, read_npz, write_npz
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import content_hash
 from dcgan_dist.neighbors.hamming import pairs_within

@@ -16,7 +16,7 @@ from torch import Tensor
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cluster.join import join_cluster
 from dcgan_dist.cluster.tasks import map_tasks
-from dcgan_dist.dedup.shard_files import ThumbnailTable
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import sha256_of
 from dcgan_dist.models.autoencoder import Autoencoder, AutoencoderConfig

@@ -12,7 +12,7 @@ from dcgan_dist.dedup import find_pairs
 from dcgan_dist.dedup.false_discoveries import FLIPS, FlipTest, separating_threshold
 from dcgan_dist.dedup.find_pairs import CodedImages, Flip, all_pairs, flip_rule
 from dcgan_dist.dedup.pair_files import PairRule, ScoredPairs, in_order
-from dcgan_dist.dedup.shard_files import ThumbnailTable
+from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.similarity.verifier import score_rows
 from tests.dedup.test_pair_files import corpus_of
 
