@@ -43,7 +43,7 @@ class EncodedCorpus:
 
     @cached_property
     def entropy(self) -> CodeEntropy | None:
-        """Of the codes of all images that could be read; None of fewer than 4."""
+        """How many images the codes can tell apart, by all that could be read; None where these are fewer than 4."""
         codes = self.images.codes[self.images.usable]
         return code_entropy(codes) if len(codes) >= 4 else None
 
