@@ -16,7 +16,6 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pair_files import content_names, spread_order
 from dcgan_dist.dedup.thumbnail_table import ThumbnailTable
 from dcgan_dist.similarity.codes import Coder
-from dcgan_dist.similarity.entropy import CodeEntropy, code_entropy
 from dcgan_dist.similarity.radius import CANDIDATES_PER_IMAGE, SAMPLE, default_radius, pair_distances
 
 
@@ -40,12 +39,6 @@ class EncodedCorpus:
     def names(self) -> NDArray[np.bytes_]:
         """(n,) key of every row, unique."""
         return self.corpus.unique_keys(self.keys)
-
-    @cached_property
-    def entropy(self) -> CodeEntropy | None:
-        """How many images the codes can tell apart, by all that could be read; None where these are fewer than 4."""
-        codes = self.images.codes[self.images.usable]
-        return code_entropy(codes) if len(codes) >= 4 else None
 
 
 def encode_corpus(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) -> EncodedCorpus:

@@ -28,7 +28,7 @@ from dcgan_dist.files import whole_file
 from dcgan_dist.prepare.preparations import ShardOptions
 from dcgan_dist.prepare.sources.existing_shards import ShardSource, check_alike
 from dcgan_dist.prepare.write_shards import prepare
-from dcgan_dist.tracking.server import check_reachable, load_modules
+from dcgan_dist.tracking.server import check_reachable
 
 _log = logging.getLogger(__name__)
 
@@ -61,10 +61,7 @@ def run_dedup(options: DedupOptions) -> int:
 
 def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds) -> None:
     encoded = encode_corpus(options, corpus, seconds)
-    with ThreadPoolExecutor(1) as beside:
-        ready = beside.submit(_get_ready, options, encoded)
-        verified = verify_pairs(options, encoded, seconds)
-        ready.result()
+    verified = verify_pairs(options, encoded, seconds)
     with timed(seconds, "choice"):
         chosen = choose_representatives(encoded.corpus, encoded.keys, encoded.originals, verified.duplicates)
         lists = write_lists(options, encoded, verified, chosen)
@@ -83,12 +80,6 @@ def _find_and_write(options: DedupOptions, corpus: Corpus, seconds: StageSeconds
         with timed(seconds, "rewrite"):
             result["rewritten"] = rewrite(options, corpus, chosen, encoded.names, lists)
         write_result(options.folder, result | _noted(seconds))
-
-
-def _get_ready(options: DedupOptions, encoded: EncodedCorpus) -> None:
-    """Do what needs no pairs while tasks find them: measure the codes, load what recording needs."""
-    _ = encoded.entropy
-    load_modules(options.tracking_uri)
 
 
 def _noted(seconds: StageSeconds) -> dict[str, dict[str, float]]:

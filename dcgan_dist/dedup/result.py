@@ -16,6 +16,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME
 from dcgan_dist.dedup.representatives import Representatives, number_removed, ranked
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs
+from dcgan_dist.similarity.entropy import code_entropy
 from dcgan_dist.tracking.environment import environment_tags
 from dcgan_dist.tracking.runs import TrackedRun
 
@@ -39,10 +40,11 @@ def summary(
     lists: list[KeepList],
 ) -> dict[str, Any]:
     """What result.json holds, but for the run and the seconds."""
-    corpus, codes = encoded.corpus, encoded.images.codes
+    corpus, codes, usable = encoded.corpus, encoded.images.codes, encoded.images.usable
     groups, clusters = members(chosen.components), members(chosen.leaders)
     widths = diameters(codes, groups)
     duplicates, protected = verified.duplicates, corpus.protected
+    entropy = code_entropy(codes[usable]) if usable.sum() >= 4 else None
     radii = np.unique(np.linspace(0, encoded.radius, CURVE_POINTS).round().astype(int)).tolist()
     nearness = ranked(encoded.keys, encoded.originals, duplicates)
     removed = [
@@ -73,8 +75,8 @@ def summary(
         "chains": int((widths > encoded.radius).sum()),
         "largest_diameter": int(widths.max(initial=0)),
         "removed_by_radius": list(zip(radii, removed, strict=True)),
-        "entropy": dataclasses.asdict(encoded.entropy)
-        if encoded.entropy
+        "entropy": dataclasses.asdict(entropy)
+        if entropy
         else {"collision_entropy_bits": 0.0, "degrees_of_freedom": 0.0},
         "false_discovery": {name: false_discovery(verified, name) for name in verified.flips},
         "manifests": {part.label: part.manifest.hash for part in corpus.parts if not part.protected},

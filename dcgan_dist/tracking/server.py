@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,13 +66,6 @@ def connect(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
             raise InputError(f"there is no tracking database {path}: correct `tracking_uri` (from {tracking_uri})")
         return _open_file(path)
     return MlflowClient(tracking_uri, registry_uri=tracking_uri)
-
-
-def load_modules(tracking_uri: str) -> None:
-    """Import what MLflow imports when it first opens a database, which takes a second; opens and writes nothing."""
-    if tracking_uri.startswith("sqlite"):
-        for name in ("tracking", "model_registry"):
-            import_module(f"mlflow.store.{name}.sqlalchemy_store")
 
 
 def _open_file(path: Path) -> MlflowClient:
