@@ -1,8 +1,9 @@
 """python -m dcgan_dist.bench memorization: how often the memorization check is wrong, and how often it finds copies.
 
 The data-copying test on drawn features (five clusters in eight dimensions), its false alarms with samples that are like
-held-out images and with smooth ones, its power; and with --samples, --train and --held-out, which all are real images that
-no generator made, the false alarms of the copy rate over random exchanges of samples and held-out images.
+held-out images and with smooth ones, also where held-out images were not drawn as training images were, and its power; and
+with --samples, --train and --held-out, which all are real images that no generator made, the false alarms of the copy rate
+over random exchanges of samples and held-out images.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from dcgan_dist.similarity import verifier
 Features = NDArray[np.float32]
 SAMPLES, TRAIN, HELD_OUT, CELLS = 100, 200, 100, 2
 SHARES = (0.05, 0.1, 0.2, 0.4)
+REPEATED, SHIFTED = (0.1, 0.3), (0.35, 0.5)
+"""Shares of training images that are near copies of others, and distances, in each of eight dimensions, of held-out images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,29 +50,43 @@ def measure(options: Options) -> dict[str, Any]:
 
 def drawn(trials: int) -> dict[str, Any]:
     """False alarms and power of the data-copying test."""
-    cases = [("like held-out images", 1.0, 0.0, trials), ("smooth", 0.5, 0.0, trials // 10)]
-    cases += [(f"{share:.0%} copies", 1.0, share, trials // 10) for share in SHARES]
-    return {name: _significant(name, spread, share, count) for name, spread, share, count in cases}
+    cases = {"smooth": {"spread": 0.5}}
+    cases |= {f"{share:.0%} of training images repeated": {"repeated": share} for share in REPEATED}
+    cases |= {f"held-out images shifted by {distance}": {"shifted": distance} for distance in SHIFTED}
+    cases |= {f"{share:.0%} copies": {"copied": share} for share in SHARES}
+    alike = "like held-out images"
+    return {alike: _outcomes(alike, trials)} | {name: _outcomes(name, trials // 10, **c) for name, c in cases.items()}
 
 
-def _significant(name: str, spread: float, share: float, trials: int) -> dict[str, Any]:
+def _outcomes(
+    name: str, trials: int, *, spread: float = 1.0, copied: float = 0.0, repeated: float = 0.0, shifted: float = 0.0
+) -> dict[str, Any]:
+    """Shares of trials; of the samples some are copies, of the training images some are near copies of others."""
     rng = np.random.default_rng(0)
-    ours = published = 0
+    ours = failed = published = 0
     for trial in tqdm(range(trials), desc=name):
         train = _draw(rng, TRAIN)
+        train[: round(repeated * TRAIN)] = _near(rng, train[round(repeated * TRAIN) :], round(repeated * TRAIN))
         samples = _draw(rng, SAMPLES, spread)
-        copies = rng.permutation(SAMPLES)[: round(share * SAMPLES)]
-        noise = 0.2 * rng.standard_normal((len(copies), 8)).astype(np.float32)
-        samples[copies] = train[rng.integers(0, TRAIN, len(copies))] + noise
-        test = _test(samples, train, _draw(rng, HELD_OUT), trial)
+        copies = rng.permutation(SAMPLES)[: round(copied * SAMPLES)]
+        samples[copies] = _near(rng, train, len(copies))
+        test = _test(samples, train, _draw(rng, HELD_OUT) + np.float32(shifted), trial)
         ours += test.significant
+        failed += test.significant and test.exchangeable
         published += test.p_normal <= SIGNIFICANT
     return {
         "trials": trials,
         "significant": ours / trials,
-        "interval": clopper_pearson(ours, trials),
+        "fail": failed / trials,
+        "interval_of_fail": clopper_pearson(failed, trials),
         "significant_by_normal_approximation": published / trials,
     }
+
+
+def _near(rng: np.random.Generator, images: Features, n: int) -> Features:
+    """Near copies of so many of the images, chosen at random."""
+    chosen = images[rng.integers(0, len(images), n)]
+    return (chosen + 0.2 * rng.standard_normal(chosen.shape)).astype(np.float32)
 
 
 def _draw(rng: np.random.Generator, n: int, spread: float = 1.0) -> Features:
@@ -88,7 +105,7 @@ def exchanged(options: Options) -> dict[str, Any]:
     samples = read_image_set(options.samples, "samples").images
     train, held_out = read_image_set(options.train, "train").images, read_image_set(options.held_out, "held_out").images
     rng = np.random.default_rng(0)
-    every = np.concatenate([samples, held_out])
+    every = np.concatenate([samples[:], held_out[:]])
     planted, _ = plant(train[rng.permutation(len(train))[:PLANTED]])
     coder = learn_coder(train, held_out)
     queries = EncodedImages.of(np.concatenate([every, planted]), coder)

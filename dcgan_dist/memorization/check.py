@@ -13,11 +13,12 @@ from dcgan_dist.errors import require
 from dcgan_dist.memorization.check_options import Crop
 from dcgan_dist.memorization.copying import Calibration, calibrate, copy_rate, detection_limit
 from dcgan_dist.memorization.data_copying import DataCopying, data_copying
-from dcgan_dist.memorization.encoded_images import EncodedImages, Pixels
+from dcgan_dist.memorization.encoded_images import EncodedImages, Thumbnails
 from dcgan_dist.memorization.image_sets import RealImages, read_image_set
 from dcgan_dist.memorization.image_sources import ImageSource
 from dcgan_dist.memorization.nearest_images import SPACES, Nearest, find_nearest
 from dcgan_dist.memorization.planted_copies import KINDS, plant
+from dcgan_dist.memorization.row_file import ArrayOrFile
 from dcgan_dist.memorization.space_statistics import compare_distances
 from dcgan_dist.memorization.verdict import Verdict, decide
 from dcgan_dist.similarity import verifier
@@ -90,7 +91,7 @@ def check_memorization(
     return check_thumbnails(*sets, coder, seed=seed, flip=flip, doubts=[doubt] if doubt else [])
 
 
-def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
+def learn_coder(train: Thumbnails, held_out: Thumbnails, *, seed: int = 0) -> Coder:
     """The code of a check, and with it the learned features.
 
     From training and held-out images alike: features learnt from training images alone would know them better, and samples
@@ -106,9 +107,9 @@ def learn_coder(train: Pixels, held_out: Pixels, *, seed: int = 0) -> Coder:
 
 
 def check_thumbnails(
-    samples: Pixels,
-    train: Pixels,
-    held_out: Pixels,
+    samples: Thumbnails,
+    train: Thumbnails,
+    held_out: Thumbnails,
     coder: Coder,
     *,
     seed: int = 0,
@@ -125,7 +126,8 @@ def check_thumbnails(
     planted, kinds = plant(train[rng.permutation(len(train))[:PLANTED]], seed=seed)
     _log.info("looking for the nearest of %s training images", f"{len(train):,}")
     encoded = EncodedImages.of(train, coder)
-    nearest, features = _search(np.concatenate([samples, held_out, planted]), encoded, coder, seed if flip else None)
+    queries = np.concatenate([samples[:], held_out[:], planted])
+    nearest, features = _search(queries, encoded, coder, seed if flip else None)
     drawn, held = slice(len(samples)), slice(len(samples), -len(planted))
     of_samples, of_held_out, planted_scores = nearest[drawn], nearest[held], nearest.scores[-len(planted) :]
     duplicates = of_held_out.scores >= verifier.THRESHOLD
@@ -167,7 +169,7 @@ def check_thumbnails(
 
 
 def _search(
-    images: Pixels, train: EncodedImages, coder: Coder, flip_seed: int | None
+    images: NDArray[np.uint8], train: EncodedImages, coder: Coder, flip_seed: int | None
 ) -> tuple[Nearest, NDArray[np.float32]]:
     """Nearest training images, and features (n, code_bits).
 
@@ -177,11 +179,11 @@ def _search(
     queries = EncodedImages.of(images, coder)
     nearest = find_nearest(queries, train)
     if flip_seed is None:
-        return nearest, queries.features
+        return nearest, queries.features[:]
     _log.info("looking for them mirrored")
     mirrored = EncodedImages.of(np.ascontiguousarray(images[..., ::-1]), coder)
     turned = np.random.default_rng(flip_seed).random((len(images), 1)) < 0.5
-    return nearest.or_nearer(find_nearest(mirrored, train)), np.where(turned, mirrored.features, queries.features)
+    return nearest.or_nearer(find_nearest(mirrored, train)), np.where(turned, mirrored.features[:], queries.features[:])
 
 
 def planted_by_kind(
@@ -198,7 +200,7 @@ def planted_by_kind(
 
 
 def _test_by_cell(
-    samples: NDArray[np.float32], train: NDArray[np.float32], held_out: NDArray[np.float32], seed: int
+    samples: NDArray[np.float32], train: ArrayOrFile[np.float32], held_out: NDArray[np.float32], seed: int
 ) -> DataCopying | None:
     _log.info("testing for copies by cell (C_T)")
     cells = max(1, min(MOST_CELLS, min(len(samples), len(held_out)) // PER_CELL))

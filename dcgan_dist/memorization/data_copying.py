@@ -6,7 +6,9 @@ image by ranks, and averages the standardised results; negative: samples lie nea
 Its normal approximation is right only if samples are distributed as held-out images are. Smooth samples lie near to all
 images, seen or not, and look like copies to it. So significance comes from permutations: training and held-out images
 change places at random within each cell, and C_T is computed anew. If samples know nothing of which images were
-training images, the true arrangement is one among equals, whatever the samples look like.
+training images, the true arrangement is one among equals, whatever the samples look like. It is not where held-out and
+training images were not drawn alike: the former then lie farther from the latter than after a change of places, which is tested
+by itself, without the samples.
 
 Source: Meehan, Chaudhuri, Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020;
 the permutations are ours; sequential p-value: Besag and Clifford, Biometrika 1991.
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from dcgan_dist.memorization.distances import make_cells, rank_sum_z
+from dcgan_dist.memorization.row_file import ArrayOrFile
 from dcgan_dist.neighbors.nearest import nearest_l2
 
 SIGNIFICANT = 0.001
@@ -58,9 +61,9 @@ class DataCopying:
     cells: tuple[tuple[int, int, int, float], ...]
     """Training images, held-out images, samples and z of each cell that counts."""
     p_exchangeable: float
-    """One-sided, by the same permutations: whether held-out images are nearest to each other more often than they should
-    be (Schilling's test). A small value: they were not drawn as the training images were, so that samples lie nearer to
-    training images without any copying."""
+    """One-sided, by the same permutations: whether held-out images lie farther from training images than they should, by
+    ranks. A small value: the two were not drawn alike, so that samples seem to lie near without any copying. Held-out images
+    that lie nearer than they should, as near duplicates of training images do, only hide copies."""
 
     @property
     def significant(self) -> bool:
@@ -92,21 +95,22 @@ class _Cell:
         itself = ids == np.arange(len(images))[:, None]
         itself[~itself.any(1), -1] = True
         self.of_images = distances[~itself].reshape(len(images), -1), ids[~itself].reshape(len(images), -1)
+        self.to_any = np.sort(self.of_images[0][:, 0])
 
-    def z(self, held_out: NDArray[np.bool_]) -> float:
-        """Standardised rank sum of the samples under an arrangement."""
+    def judge(self, held_out: NDArray[np.bool_]) -> tuple[float, int]:
+        """Rank sums under an arrangement: standardised (z) that of samples, and that of held-out images.
+
+        The latter are ranked by their distances to training images among the distances of all images to any other.
+        """
         of_held_out = _to_training(self.of_images[0][held_out], self.of_images[1][held_out], held_out)
         distances = np.concatenate([_to_training(*self.of_samples, held_out), of_held_out])
-        return rank_sum_z(rankdata(distances), np.arange(len(distances)) < len(self.of_samples[0]))
-
-    def together(self, held_out: NDArray[np.bool_]) -> int:
-        """Held-out images whose nearest image is held out too."""
-        return int(held_out[self.of_images[1][held_out, 0]].sum())
+        z = rank_sum_z(rankdata(distances), np.arange(len(distances)) < len(self.of_samples[0]))
+        return z, int(np.searchsorted(self.to_any, of_held_out).sum())
 
 
 def data_copying(
     samples: NDArray[np.float32],
-    train: NDArray[np.float32],
+    train: ArrayOrFile[np.float32],
     held_out: NDArray[np.float32],
     *,
     cells: int = 1,
@@ -122,34 +126,32 @@ def data_copying(
     Returns:
         None where no cell holds enough images.
     """
-    given = len(train)
-    if given > MOST_TRAIN:
-        train = train[np.sort(np.random.default_rng(seed).permutation(given)[:MOST_TRAIN])]
-    counted = _counted_cells(samples, train, held_out, cells, seed)
+    chosen = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:MOST_TRAIN])]
+    counted = _counted_cells(samples, chosen, held_out, cells, seed)
     if not counted:
         return None
     weights = np.array([cell.held_out.sum() for cell in counted], np.float64)
     weights /= weights.sum()
 
-    z = np.array([cell.z(cell.held_out) for cell in counted])
-    c_t, together = float(weights @ z), sum(cell.together(cell.held_out) for cell in counted)
+    z, far = zip(*(cell.judge(cell.held_out) for cell in counted), strict=True)
+    c_t = float(weights @ z)
     permuted, as_low = _permuted(counted, weights, c_t, permutations, np.random.default_rng(seed))
     done = len(permuted)
     p_value = as_low / done if as_low == EXCEEDANCES else (as_low + 1) / (done + 1)
-    as_many = sum(count >= together for _, count in permuted)
+    as_far = sum(other >= sum(far) for _, other in permuted)
     return DataCopying(
         c_t=c_t,
         p_normal=float(norm.cdf(c_t / np.sqrt(np.square(weights).sum()))),
         p_value=p_value,
         permutations=done,
-        train=len(train),
-        train_given=given,
+        train=len(chosen),
+        train_given=len(train),
         permuted_mean=float(np.mean([value for value, _ in permuted])),
         cells=tuple(
             (int((~cell.held_out).sum()), int(cell.held_out.sum()), len(cell.of_samples[0]), float(value))
             for cell, value in zip(counted, z, strict=True)
         ),
-        p_exchangeable=(as_many + 1) / (done + 1),
+        p_exchangeable=(as_far + 1) / (done + 1),
     )
 
 
@@ -174,16 +176,15 @@ def _permuted(
     """Statistics of arrangements in which chance alone says what is held out.
 
     Returns:
-        C_T and pairs together of each arrangement, until there are `most` or EXCEEDANCES as low as `c_t`; and the number
-        of those.
+        C_T and rank sum of held-out images of each arrangement, until there are `most` or EXCEEDANCES as low as `c_t`; and
+        the number of those.
     """
     permuted: list[tuple[float, int]] = []
     as_low = 0
     while len(permuted) < most and as_low < EXCEEDANCES:
-        arrangements = [rng.permutation(cell.held_out) for cell in cells]
-        value = float(weights @ [cell.z(a) for cell, a in zip(cells, arrangements, strict=True)])
-        permuted.append((value, sum(cell.together(a) for cell, a in zip(cells, arrangements, strict=True))))
-        as_low += value <= c_t
+        z, far = zip(*(cell.judge(rng.permutation(cell.held_out)) for cell in cells), strict=True)
+        permuted.append((float(weights @ z), sum(far)))
+        as_low += permuted[-1][0] <= c_t
     return permuted, as_low
 
 

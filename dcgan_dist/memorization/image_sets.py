@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from dcgan_dist.data.shards.images import ImageFault, resize_and_crop, to_array
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.memorization.check_options import Crop
 from dcgan_dist.memorization.image_sources import ImageSource, OpenSource, Role, Rows, open_sources
+from dcgan_dist.memorization.row_file import RowFile
 from dcgan_dist.similarity.thumbnails import SIDE, thumbnails
 
 Pixels = NDArray[np.uint8]
@@ -49,8 +49,8 @@ class Unreadable(NamedTuple):
 class ImageSet:
     """The images that are compared."""
 
-    images: Pixels
-    """(n, 3, 32, 32), mapped from a file."""
+    images: RowFile[np.uint8]
+    """(n, 3, 32, 32)"""
     side: int
     """Pixels per side of the squares they were made from; 0 where these differed."""
     sha256: str
@@ -94,14 +94,16 @@ def read_opened(
     """
     places, given = ", ".join(source.name for source in opened), sum(source.count for source in opened)
     taken = np.arange(given) if not 0 < most < given else np.linspace(0, given - 1, most).astype(np.int64)
-    small, sides, unreadable, first = _Thumbnails(), set[int](), list[Unreadable](), 0
+    images, sha256 = RowFile((3, SIDE, SIDE), np.uint8), hashlib.sha256()
+    sides, unreadable, first = set[int](), list[Unreadable](), 0
     for source in opened:
         rows = taken[(taken >= first) & (taken < first + source.count)] - first
         first += source.count
         parts = _read_parts(source, rows, side, crop, cpus)
         with tqdm(desc=f"{role} {Path(source.name).name}", total=len(rows), unit=" images", delay=5) as bar:
             for part in parts:
-                small.add(part.images)
+                images.append(part.images)
+                sha256.update(part.images.tobytes())
                 sides |= {part.side} - {0}
                 unreadable += part.unreadable
                 bar.update(len(part.images) + len(part.unreadable))
@@ -111,22 +113,21 @@ def read_opened(
                         f"more than {MOST_BAD:.0%} of the {len(taken):,} images in {places} cannot be read, {key} for one "
                         f"({fault}): copy them again"
                     )
-    images = small.images()
-    _say(role, given, images, unreadable)
+    _say(role, given, len(images), unreadable)
     return ImageSet(
         images=images,
         side=sides.pop() if len(sides) == 1 else 0,
-        sha256=small.sha256.hexdigest(),
+        sha256=sha256.hexdigest(),
         manifest=opened[0].manifest if len(opened) == 1 else "",
         given=given,
         unreadable=tuple(unreadable),
     )
 
 
-def _say(role: Role, given: int, images: Pixels, unreadable: Sequence[Unreadable]) -> None:
+def _say(role: Role, given: int, taken: int, unreadable: Sequence[Unreadable]) -> None:
     """What was not taken of a set."""
-    if len(images) + len(unreadable) < given:
-        _log.info("%s of %s images for %s are taken, spread evenly", f"{len(images):,}", f"{given:,}", role)
+    if taken + len(unreadable) < given:
+        _log.info("%s of %s images for %s are taken, spread evenly", f"{taken:,}", f"{given:,}", role)
     if unreadable:
         named = "; ".join(f"{key}: {fault}" for key, fault in unreadable[:NAMED])
         more = "; ..." if len(unreadable) > NAMED else ""
@@ -172,34 +173,6 @@ def _shrunk(source: OpenSource, side: int, crop: Crop, rows: Rows) -> Iterator[_
         squares.append(square)
     if squares:
         yield _Part(thumbnails(np.stack(squares)), squares[0].shape[1])
-
-
-class _Thumbnails:
-    """Thumbnails in a file without a name, so that any number fits."""
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-        self._file, self._count = tempfile.TemporaryFile(), 0  # noqa: SIM115  the mapping keeps it
-
-    def add(self, images: Pixels) -> None:
-        """The next ones, (n, 3, 32, 32)."""
-        content = images.tobytes()
-        try:
-            self._file.write(content)
-            self._file.flush()
-        except OSError as error:
-            raise InputError(
-                f"{tempfile.gettempdir()} cannot take the thumbnails, 3 kB an image ({error.strerror}): "
-                "make room, or set TMPDIR to another folder"
-            ) from error
-        self.sha256.update(content)
-        self._count += len(images)
-
-    def images(self) -> Pixels:
-        """All of them, (n, 3, 32, 32), mapped from the file."""
-        if not self._count:
-            return np.empty((0, 3, SIDE, SIDE), np.uint8)
-        return np.memmap(self._file, np.uint8, "r", shape=(self._count, 3, SIDE, SIDE))
 
 
 class RealImages:

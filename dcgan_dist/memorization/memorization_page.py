@@ -29,10 +29,10 @@ from dcgan_dist.memorization.check import Memorization
 from dcgan_dist.memorization.copying import Calibration, power
 from dcgan_dist.memorization.data_copying import SIGNIFICANT
 from dcgan_dist.memorization.distances import band_half_width
+from dcgan_dist.memorization.encoded_images import Thumbnails
 from dcgan_dist.memorization.nearest_images import SPACES, Nearest
 from dcgan_dist.quality.pictures import tile
 
-Pixels = NDArray[np.uint8]
 SHOWN, PICTURED = 12, 8
 """Closest pairs of a gallery, and of the picture for other pages."""
 RED, BLUE = "#c92a2a", "#1864ab"
@@ -44,7 +44,13 @@ UNITS = {
 
 
 def memorization_page(
-    title: str, result: Memorization, samples: Pixels, train: Pixels, held_out: Pixels, *, unreadable: str = ""
+    title: str,
+    result: Memorization,
+    samples: Thumbnails,
+    train: Thumbnails,
+    held_out: Thumbnails,
+    *,
+    unreadable: str = "",
 ) -> str:
     """HTML of everything that was measured; thumbnails (n, 3, 32, 32) as the check saw them.
 
@@ -74,7 +80,7 @@ def memorization_page(
     return page(title, *parts, *tests, folded("Distances to the nearest training image", *_spaces(result)))
 
 
-def closest_pairs(samples: Pixels, train: Pixels, nearest: Nearest) -> Image.Image:
+def closest_pairs(samples: Thumbnails, train: Thumbnails, nearest: Nearest) -> Image.Image:
     """The samples most like a training image, each beside it: a picture for other pages."""
     best = _closest(nearest, PICTURED)
     pairs = np.concatenate([samples[best], train[nearest.most_similar[best]]], axis=3)  # (k, 3, 32, 64)
@@ -235,12 +241,20 @@ def _distances(result: Memorization, space: str) -> Callable[[Axes], None]:
 
 
 def _pair_gallery(
-    images: Pixels, train: Pixels, nearest: Nearest, copy_from: float = np.inf, shown: NDArray[np.bool_] | None = None
+    images: Thumbnails,
+    train: Thumbnails,
+    nearest: Nearest,
+    copy_from: float = np.inf,
+    shown: NDArray[np.bool_] | None = None,
 ) -> Markup:
     """The most similar pairs side by side; of all images, or of those that are `shown`, (n,)."""
     return gallery(
         figure(
-            tile(torch.from_numpy(np.stack([images[row], train[nearest.most_similar[row]]])), columns=2, scale=1),
+            tile(
+                torch.from_numpy(np.concatenate([images[[row]], train[nearest.most_similar[[row]]]])),
+                columns=2,
+                scale=1,
+            ),
             f"score {nearest.scores[row]:.3f}" + (", flagged" if nearest.scores[row] > copy_from else ""),
             f"An image beside the training image that it is most like, score {nearest.scores[row]:.3f}",
         )

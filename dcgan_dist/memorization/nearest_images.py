@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan_dist.memorization.encoded_images import BLOCK, EncodedImages, Pixels
+from dcgan_dist.memorization.encoded_images import EncodedImages, Thumbnails
+from dcgan_dist.memorization.row_file import blocks
 from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
 from dcgan_dist.similarity import verifier
 
 SPACES = ("pixels", "code", "features")
 CANDIDATES = 4
 """Nearest training images of each space that the verifier looks at."""
+COMPARED = 1024
+"""Images whose candidates are in memory at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +75,7 @@ def find_nearest(queries: EncodedImages, train: EncodedImages) -> Nearest:
 
 
 def _most_similar(
-    queries: Pixels, train: Pixels, candidates: NDArray[np.int64]
+    queries: Thumbnails, train: Thumbnails, candidates: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Score (q,) and id (q,) of the candidate that the verifier finds most alike; of equals the higher id.
 
@@ -80,8 +83,8 @@ def _most_similar(
     """
     scores = np.full(len(queries), -np.inf, np.float32)
     most_similar = np.full(len(queries), -1, np.int64)
-    for start in range(0, len(queries), BLOCK):
-        block = np.sort(candidates[start : start + BLOCK], 1)
+    for start in range(0, len(queries), COMPARED):
+        block = np.sort(candidates[start : start + COMPARED], 1)
         is_new = np.ones_like(block, bool)
         is_new[:, 1:] = block[:, 1:] != block[:, :-1]
         rows, columns = np.nonzero(is_new & (block >= 0))
@@ -101,10 +104,9 @@ def search_space(
     if space == "code":
         return nearest_codes(queries.codes, train.codes, k)
     if space == "features":
-        return nearest_l2(queries.features, train.features, k)
-    blocks = (np.array(train.images[i : i + BLOCK]) for i in range(0, len(train), BLOCK))
-    return nearest_l2(_flat(queries.images), map(_flat, blocks), k)
+        return nearest_l2(queries.features[:], blocks(train.features), k)
+    return nearest_l2(_flat(queries.images[:]), map(_flat, blocks(train.images)), k)
 
 
-def _flat(images: Pixels) -> Pixels:
+def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return images.reshape(len(images), -1)

@@ -64,13 +64,11 @@ def test_statistic_equals_the_definition() -> None:
 
 def test_false_alarms_under_the_null_are_as_rare_as_stated() -> None:
     rng = np.random.default_rng(1)
-    p_values = []
-    for _ in range(150):
-        result = check(draw(rng, 60), draw(rng, 120), draw(rng, 60), 2, permutations=199)
-        p_values.append(result.p_value)
+    results = [check(draw(rng, 60), draw(rng, 120), draw(rng, 60), 2, permutations=199) for _ in range(150)]
 
     for level in (0.01, 0.05, 0.2):
-        assert np.mean(np.array(p_values) <= level) <= binom.ppf(0.999, 150, level) / 150
+        for p_values in ([result.p_value for result in results], [result.p_exchangeable for result in results]):
+            assert np.mean(np.array(p_values) <= level) <= binom.ppf(0.999, 150, level) / 150
 
 
 def test_smooth_samples_that_copy_nothing_fail_the_published_test_but_not_ours() -> None:
@@ -115,6 +113,35 @@ def test_held_out_images_of_another_source_are_noticed() -> None:
 
     assert result.significant
     assert not result.exchangeable
+
+
+def near(rng: np.random.Generator, images: Features, n: int) -> Features:
+    """Near copies of some of the images."""
+    chosen = images[rng.integers(0, len(images), n)]
+    return (chosen + 0.1 * rng.standard_normal(chosen.shape)).astype(np.float32)
+
+
+def test_training_images_that_repeat_themselves_as_held_out_ones_do_not_are_noticed() -> None:
+    rng = np.random.default_rng(5)
+    distinct, clusters = draw(rng, 300), draw(rng, 20)
+    train = np.concatenate([distinct, near(rng, clusters, 300)])
+    samples, held_out = np.concatenate([draw(rng, 200), near(rng, clusters, 200)]), draw(rng, 300)
+
+    result = check(samples, train, held_out)
+
+    assert result.significant
+    assert not result.exchangeable
+
+
+def test_near_duplicates_of_training_images_among_held_out_ones_do_not_excuse_copies() -> None:
+    rng = np.random.default_rng(5)
+    train = draw(rng, 600)
+    held_out = np.concatenate([draw(rng, 200), near(rng, train, 100)])
+
+    result = check(near(rng, train, 300), train, held_out)
+
+    assert result.significant
+    assert result.exchangeable
 
 
 def test_identical_images_in_both_sets_do_no_harm() -> None:

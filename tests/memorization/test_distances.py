@@ -1,5 +1,7 @@
 """Hubs, authenticity, distribution functions and planted copies, against counting by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import ecdf
@@ -7,8 +9,9 @@ from scipy.stats import ecdf
 from dcgan_dist.memorization.check import learn_coder
 from dcgan_dist.memorization.distances import band_half_width, count_hubs
 from dcgan_dist.memorization.encoded_images import EncodedImages
-from dcgan_dist.memorization.nearest_images import find_nearest
+from dcgan_dist.memorization.nearest_images import SPACES, find_nearest, search_space
 from dcgan_dist.memorization.planted_copies import KINDS, plant
+from dcgan_dist.memorization.row_file import RowFile
 from dcgan_dist.memorization.space_statistics import authenticity
 
 
@@ -36,6 +39,24 @@ def test_a_copy_is_not_authentic_and_an_independent_image_is_in_half_of_all_case
 
     assert share(images[:100] ^ 1) == 0.0
     assert share(draw(200)) == pytest.approx(0.5, abs=0.12)
+
+
+def test_training_images_stay_on_disk_while_they_are_searched() -> None:
+    rng = np.random.default_rng(2)
+    images, features = RowFile((3, 32, 32), np.uint8), RowFile((128,), np.float32)
+    for _ in range(10):
+        images.append(rng.integers(0, 256, (4000, 3, 32, 32), dtype=np.uint8))
+        features.append(rng.standard_normal((4000, 128), np.float32))
+    train = EncodedImages(images=images, features=features)
+    rows = np.array([39_999, 17, 20_000])
+
+    tracemalloc.start()
+    found = [search_space(space, train[rows], train, 2)[1][:, 0].tolist() for space in SPACES]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found == [rows.tolist()] * 3
+    assert peak < 0.7 * images[:].nbytes  # some blocks of it
 
 
 def test_bands_hold_the_whole_true_function_as_often_as_they_say() -> None:
