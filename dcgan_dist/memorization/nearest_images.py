@@ -1,13 +1,15 @@
 """Nearest training images of many images, and how alike they are."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from dcgan_dist.memorization.encoded_images import EncodedImages, Thumbnails
-from dcgan_dist.memorization.row_file import blocks
+from dcgan_dist.memorization.row_file import T, blocks
 from dcgan_dist.neighbors.nearest import nearest_codes, nearest_l2
 from dcgan_dist.similarity import verifier
 
@@ -104,8 +106,16 @@ def search_space(
     if space == "code":
         return nearest_codes(queries.codes, train.codes, k)
     if space == "features":
-        return nearest_l2(queries.features[:], blocks(train.features), k)
-    return nearest_l2(_flat(queries.images[:]), map(_flat, blocks(train.images)), k)
+        return nearest_l2(queries.features[:], _with_bar(blocks(train.features), space, len(train)), k)
+    return nearest_l2(_flat(queries.images[:]), map(_flat, _with_bar(blocks(train.images), space, len(train))), k)
+
+
+def _with_bar(some: Iterator[NDArray[T]], space: str, count: int) -> Iterator[NDArray[T]]:
+    """The same blocks of so many rows, with a bar where they take long."""
+    with tqdm(desc=f"  nearest by {space}", total=count, unit=" images", delay=5) as bar:
+        for block in some:
+            yield block
+            bar.update(len(block))
 
 
 def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -90,7 +90,7 @@ class NearestL2:
         """Bring the near ones of a tile of products among the k nearest."""
         worst = torch.from_numpy(self.squared_distances[tile.start : tile.stop, -1]).to(self.device)
         if self._filter and (near := self._filter.near_pairs(tile, rows, worst)):
-            query, row = (side.numpy() for side in near)
+            query, row = near
             squared = tile.squared_distances(rows, query, row)
             closer = squared < worst.numpy()[query]  # of equals the earlier one stays
             self._merge(

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dcgan_dist.neighbors.tiles import Tile, library
@@ -34,7 +36,7 @@ class ProjectionFilter:
             drawn = torch.linalg.qr(sample.T @ (sample @ drawn)).Q
         self._basis = (drawn * (1 - 2.0**-12)).float()
 
-    def near_pairs(self, tile: Tile, rows: Tile, worst: Tensor) -> tuple[Tensor, Tensor] | None:
+    def near_pairs(self, tile: Tile, rows: Tile, worst: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Places (k,) of queries and of rows that may be nearer than `worst` (q,), squared; None where they are too many."""
         if not bool(worst.isfinite().all()) or torch.get_float32_matmul_precision() != "highest":
             return None
@@ -47,10 +49,11 @@ class ProjectionFilter:
         limit = (worst.sqrt() + moved).square() + slack - queries[:, :-1].double().square().sum(1)
         # (-2 a, 1) times (b, |b|^2) is the squared distance less |a|^2.
         factors = torch.cat([-2 * queries[:, :-1], torch.ones(len(queries), 1)], 1)
-        near = factors @ projected.T <= limit.float().nextafter(torch.tensor(torch.inf))[:, None]
-        if int(near.sum()) > (MOST_NEAR if library() else MOST_NEAR_SLOWLY) * near.numel():
+        near = (factors @ projected.T <= limit.float().nextafter(torch.tensor(torch.inf))[:, None]).numpy()
+        # numpy counts and finds them in a twentieth of torch's time, which was more than that of the products.
+        if np.count_nonzero(near) > (MOST_NEAR if library() else MOST_NEAR_SLOWLY) * near.size:
             return None
-        first, second = near.nonzero(as_tuple=True)
+        first, second = np.divmod(np.flatnonzero(near), near.shape[1])
         return first, second
 
     def _project(self, tile: Tile) -> Tensor:

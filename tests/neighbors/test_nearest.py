@@ -118,9 +118,9 @@ def test_a_projection_rules_out_no_row_that_is_near_enough(
     near = ProjectionFilter([tile]).near_pairs(tile, other, torch.from_numpy(worst))
 
     if near is not None:
-        exact = tile.squared_distances(other, *(side.numpy() for side in near))
+        exact = tile.squared_distances(other, *near)
         wanted = (squared.round() < worst[:, None]).sum(1)
-        found = np.bincount(near[0].numpy()[exact < worst[near[0].numpy()]], minlength=20)
+        found = np.bincount(near[0][exact < worst[near[0]]], minlength=20)
         assert np.array_equal(found, wanted)
 
 
