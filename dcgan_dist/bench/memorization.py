@@ -26,6 +26,7 @@ from dcgan_dist.similarity import verifier
 Features = NDArray[np.float32]
 SAMPLES, TRAIN, HELD_OUT, CELLS = 100, 200, 100, 2
 SHARES = (0.05, 0.1, 0.2, 0.4)
+WIDE = (1.25, 1.5)
 REPEATED, SHIFTED = (0.1, 0.3), (0.35, 0.5)
 """Shares of training images that are near copies of others, and distances, in each of eight dimensions, of held-out images."""
 
@@ -54,6 +55,7 @@ def drawn(trials: int) -> dict[str, Any]:
     cases |= {f"{share:.0%} of training images repeated": {"repeated": share} for share in REPEATED}
     cases |= {f"held-out images shifted by {distance}": {"shifted": distance} for distance in SHIFTED}
     cases |= {f"{share:.0%} copies": {"copied": share} for share in SHARES}
+    cases |= {f"40% copies, the others {spread} times as wide": {"copied": 0.4, "spread": spread} for spread in WIDE}
     alike = "like held-out images"
     return {alike: _outcomes(alike, trials)} | {name: _outcomes(name, trials // 10, **c) for name, c in cases.items()}
 
@@ -63,7 +65,7 @@ def _outcomes(
 ) -> dict[str, Any]:
     """Shares of trials; of the samples some are copies, of the training images some are near copies of others."""
     rng = np.random.default_rng(0)
-    ours = failed = published = 0
+    ours = failed = published = permuted = 0
     for trial in tqdm(range(trials), desc=name):
         train = _draw(rng, TRAIN)
         train[: round(repeated * TRAIN)] = _near(rng, train[round(repeated * TRAIN) :], round(repeated * TRAIN))
@@ -74,12 +76,14 @@ def _outcomes(
         ours += test.significant
         failed += test.significant and test.exchangeable
         published += test.p_normal <= SIGNIFICANT
+        permuted += test.p_permuted <= SIGNIFICANT
     return {
         "trials": trials,
         "significant": ours / trials,
         "fail": failed / trials,
         "interval_of_fail": clopper_pearson(failed, trials),
         "significant_by_normal_approximation": published / trials,
+        "significant_by_permutations": permuted / trials,
     }
 
 

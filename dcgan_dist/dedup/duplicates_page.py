@@ -20,12 +20,12 @@ from dcgan_dist.cli.html_page import (
     table,
 )
 from dcgan_dist.cli.progress import percent
+from dcgan_dist.cli.unreadable_csv import UNREADABLE_NAME
 from dcgan_dist.dedup.duplicates_pictures import cluster_gallery, pair_gallery
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import members
 from dcgan_dist.dedup.pair_files import ScoredPairs
 from dcgan_dist.dedup.representatives import Representatives
-from dcgan_dist.dedup.result import UNREADABLE_NAME
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs
 
 FLIPS = {"mirror": "in a mirror", "upside_down": "upside down"}

@@ -1,6 +1,5 @@
 """De-duplication from shards to keep list and report: every stage goes on where it stopped."""
 
-import csv
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from dcgan_dist.cli.html_page import save_page
 from dcgan_dist.cli.result_file import only_job, write_result
+from dcgan_dist.cli.unreadable_csv import write_unreadable_csv
 from dcgan_dist.cluster.stage_seconds import StageSeconds, timed
 from dcgan_dist.data.shards.keep_list import KeepList, write_keep_list
 from dcgan_dist.dedup.corpus import Corpus, open_corpus
@@ -21,7 +21,7 @@ from dcgan_dist.dedup.options import DedupOptions
 from dcgan_dist.dedup.pairs_csv import PAIRS_NAME, write_pairs_csv
 from dcgan_dist.dedup.plan import describe
 from dcgan_dist.dedup.representatives import Representatives, choose_representatives, keep_lists
-from dcgan_dist.dedup.result import KEEP_NAME, PICTURE_NAME, REPORT_NAME, UNREADABLE_NAME, finish, summary
+from dcgan_dist.dedup.result import KEEP_NAME, PICTURE_NAME, REPORT_NAME, finish, summary
 from dcgan_dist.dedup.verify_pairs import VerifiedPairs, verify_pairs
 from dcgan_dist.errors import InputError
 from dcgan_dist.files import whole_file
@@ -105,15 +105,11 @@ def write_lists(
         radius=encoded.radius,
         rule={"codes": options.codes, "coder": encoded.coder_hash, "threshold": verified.threshold},
     )
-    if faults := encoded.originals.faults:
-        with (
-            whole_file(options.folder / UNREADABLE_NAME) as unfinished,
-            unfinished.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow(("key", "protected", "fault"))
-            for row, fault in sorted(faults.items()):
-                writer.writerow((bytes(encoded.names[row]).decode(), int(encoded.corpus.protected[row]), fault))
+    unreadable = [
+        (bytes(encoded.names[row]).decode(), int(encoded.corpus.protected[row]), fault)
+        for row, fault in sorted(encoded.originals.faults.items())
+    ]
+    write_unreadable_csv(options.folder, ("key", "protected", "fault"), unreadable)
     write_keep_list(lists[0] if len(lists) == 1 else lists, options.folder / KEEP_NAME)
     return lists
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from dcgan_dist.cli.progress import percent
 from dcgan_dist.cli.result_file import RESULT_NAME, write_result
+from dcgan_dist.cli.unreadable_csv import UNREADABLE_NAME
 from dcgan_dist.data.shards.keep_list import KeepList
 from dcgan_dist.dedup.encode_corpus import EncodedCorpus
 from dcgan_dist.dedup.groups import diameters, members
@@ -24,8 +25,6 @@ CURVE_POINTS = 9
 """Radii at which the removed images are counted."""
 EXPERIMENT = "deduplication"
 KEEP_NAME, REPORT_NAME, PICTURE_NAME = "keep_list.json", "report.html", "removed.jpg"
-UNREADABLE_NAME = "unreadable.csv"
-
 LARGEST_FILE = 256 << 20
 """Bytes of a file that MLflow keeps too: at three million images pairs.csv is 1.5 GB, and copying it takes longer than the choice."""
 

@@ -4,11 +4,12 @@ C_T compares, cell by cell of the space of images, the distances of samples and 
 image by ranks, and averages the standardised results; negative: samples lie nearer.
 
 Its normal approximation is right only if samples are distributed as held-out images are. Smooth samples lie near to all
-images, seen or not, and look like copies to it. So significance comes from permutations: training and held-out images
+images, seen or not, and look like copies to it. So C_T must be low by permutations too: training and held-out images
 change places at random within each cell, and C_T is computed anew. If samples know nothing of which images were
 training images, the true arrangement is one among equals, whatever the samples look like. It is not where held-out and
-training images were not drawn alike: the former then lie farther from the latter than after a change of places, which is tested
-by itself, without the samples.
+training images were not drawn alike: C_T is then low among its permutations though samples may lie no nearer than held-out
+images do, which the normal approximation sees. If both are deceived, held-out images lie farther from training images
+than after a change of places, which is tested by itself, without the samples.
 
 Source: Meehan, Chaudhuri, Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020;
 the permutations are ours; sequential p-value: Besag and Clifford, Biometrika 1991.
@@ -46,10 +47,12 @@ class DataCopying:
 
     c_t: float
     """Mean of the cells' z, weighted by their held-out images; negative where samples lie nearer to training images."""
-    p_normal: float
-    """P-value of c_t if each cell's z were normal and independent of the others; too small for smooth samples."""
     p_value: float
-    """One-sided, by permutations."""
+    """The greater of the next two, as samples are copies only if neither their kind nor that of held-out images explains it."""
+    p_normal: float
+    """One-sided, if each cell's z were normal and independent of the others; too small for smooth samples."""
+    p_permuted: float
+    """One-sided, by permutations; too small where held-out and training images were not drawn alike."""
     permutations: int
     """How many were made."""
     permuted_mean: float
@@ -67,7 +70,7 @@ class DataCopying:
 
     @property
     def significant(self) -> bool:
-        """Whether samples lie nearer to training images than to others of their kind."""
+        """Whether samples lie nearer to training images than held-out images do, and than to others of their kind."""
         return self.p_value <= SIGNIFICANT
 
     @property
@@ -137,12 +140,14 @@ def data_copying(
     c_t = float(weights @ z)
     permuted, as_low = _permuted(counted, weights, c_t, permutations, np.random.default_rng(seed))
     done = len(permuted)
-    p_value = as_low / done if as_low == EXCEEDANCES else (as_low + 1) / (done + 1)
+    p_normal = float(norm.cdf(c_t / np.sqrt(np.square(weights).sum())))
+    p_permuted = as_low / done if as_low == EXCEEDANCES else (as_low + 1) / (done + 1)
     as_far = sum(other >= sum(far) for _, other in permuted)
     return DataCopying(
         c_t=c_t,
-        p_normal=float(norm.cdf(c_t / np.sqrt(np.square(weights).sum()))),
-        p_value=p_value,
+        p_value=max(p_normal, p_permuted),
+        p_normal=p_normal,
+        p_permuted=p_permuted,
         permutations=done,
         train=len(chosen),
         train_given=len(train),

@@ -1,6 +1,5 @@
 """What jobs/check_memorization.py does: images, check, files, and what the registry is told."""
 
-import csv
 import logging
 import shlex
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dcgan_dist.cli.command_line import absolute, absolute_tracking_uri
 from dcgan_dist.cli.html_page import save_page
 from dcgan_dist.cli.progress import progress_bar
 from dcgan_dist.cli.result_file import RESULT_NAME, only_job, write_result, writing
+from dcgan_dist.cli.unreadable_csv import write_unreadable_csv
 from dcgan_dist.errors import InputError, require
 from dcgan_dist.files import whole_file
 from dcgan_dist.memorization.check import Memorization, check_thumbnails, learn_coder
@@ -33,7 +33,7 @@ from dcgan_dist.registry.model_uri import ModelOfRun, RegisteredVersion, in_regi
 from dcgan_dist.registry.promotion_gate import CHECKED_DATA, VERDICT
 from dcgan_dist.storage.copies import local_output
 
-REPORT_NAME, PICTURE_NAME, UNREADABLE_NAME = "report.html", "closest_pairs.png", "unreadable.csv"
+REPORT_NAME, PICTURE_NAME = "report.html", "closest_pairs.png"
 FOLDER = "memorization"
 """Where a run keeps the report among its files."""
 
@@ -115,21 +115,13 @@ def _compare_and_write(options: MemorizationOptions, model: str, compared: _Comp
         save_page(report, out / REPORT_NAME)
         with whole_file(out / PICTURE_NAME) as unfinished:
             closest_pairs(*images[:2], memorization.samples).save(unfinished, format="PNG", optimize=True)
-        _list_unreadable(sets, out / UNREADABLE_NAME)
+        unreadable = [(name, *image) for name, images in sets.items() for image in images.unreadable]
+        write_unreadable_csv(out, ("set", "key", "fault"), unreadable)
     write_result(out, _result(options, model, memorization, compared))
     verdict = memorization.verdict
     lines = [f"verdict: {verdict.verdict}", *verdict.reasons, f"report: {options.out.rstrip('/')}/{REPORT_NAME}"]
     _log.info("%s", "\n  ".join(lines))
     return memorization
-
-
-def _list_unreadable(sets: dict[str, ImageSet], path: Path) -> None:
-    """Name what was left out; without any there is no such file."""
-    rows = [(name, *unreadable) for name, images in sets.items() for unreadable in images.unreadable]
-    path.unlink(missing_ok=True)  # of an earlier check
-    if rows:
-        with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("set", "key", "fault"), *rows])
 
 
 def _missing_classes(classes: Sequence[int], generator: Generator | None) -> str:

@@ -129,7 +129,7 @@ def _tests(result: Memorization, calibration: Calibration) -> list[Markup]:
         nearer = c_t["p_value"] <= SIGNIFICANT
         alike = c_t["p_exchangeable"] > SIGNIFICANT
         outcome = "not found" if not nearer else "found" if alike else "not valid: held-out images are of another kind"
-        measured = f"C_T {c_t['c_t']:.1f}, p {c_t['p_value']:.3g} of {c_t['permutations']:,} permutations"
+        measured = f"C_T {c_t['c_t']:.1f}, p {c_t['p_value']:.3g} ({c_t['permutations']:,} permutations)"
         if c_t["train"] < c_t["train_given"]:
             measured += f", {c_t['train']:,} of {c_t['train_given']:,} training images"
         rows.append(

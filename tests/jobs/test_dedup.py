@@ -356,6 +356,7 @@ def test_samples_that_cannot_be_read_go_with_their_reason_and_come_back_once_men
     assert dedup(shards, tmp_path / "out", tracking) == 0
 
     assert bad[0].reason.startswith("unreadable: ")
+    assert not (tmp_path / "out" / "unreadable.csv").exists()
     assert (tmp_path / "out" / "keep_list.json").read_bytes() == (finished / "keep_list.json").read_bytes()
 
 

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binom, mannwhitneyu
 
 from dcgan_dist.memorization import data_copying as data_copying_module
-from dcgan_dist.memorization.data_copying import DataCopying, data_copying
+from dcgan_dist.memorization.data_copying import SIGNIFICANT, DataCopying, data_copying
 from dcgan_dist.memorization.distances import make_cells, mann_whitney
 
 Features = NDArray[np.float32]
@@ -127,8 +127,18 @@ def test_training_images_that_repeat_themselves_as_held_out_ones_do_not_are_noti
 
     result = check(draw(rng, 300), np.concatenate([distinct, near(rng, distinct, 200)]), draw(rng, 300))
 
-    assert result.significant
+    assert result.p_permuted <= SIGNIFICANT
     assert not result.exchangeable
+
+
+def test_samples_that_lie_no_nearer_than_held_out_images_are_innocent_whatever_the_training_images() -> None:
+    rng = np.random.default_rng(1)
+    train = np.concatenate([draw(rng, 480), draw(rng, 120, spread=0.3)])  # some are smooth, so near to everything
+
+    result = check(draw(rng, 300), train, draw(rng, 300))
+
+    assert result.p_permuted <= SIGNIFICANT
+    assert not result.significant
 
 
 def test_near_duplicates_of_training_images_among_held_out_ones_do_not_excuse_copies() -> None:

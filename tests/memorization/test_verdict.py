@@ -22,8 +22,9 @@ MANY = CopyRate(copies=400, samples=5000, rate=0.08, low=0.07, high=0.09, p_valu
 AT_HOME = CopyRate(copies=150, samples=5000, rate=0.03, low=0.025, high=0.035, p_value=0.4)
 INNOCENT = DataCopying(
     c_t=-9.0,
-    p_normal=1e-19,
     p_value=0.4,
+    p_normal=1e-19,
+    p_permuted=0.4,
     permutations=50,
     permuted_mean=-9.0,
     train=60_000,
@@ -31,7 +32,7 @@ INNOCENT = DataCopying(
     cells=(),
     p_exchangeable=0.5,
 )
-GUILTY = dataclasses.replace(INNOCENT, p_value=0.001, permutations=999)
+GUILTY = dataclasses.replace(INNOCENT, p_value=0.001, p_permuted=0.001, permutations=999)
 UNLIKE_BY_CHANCE = dataclasses.replace(GUILTY, p_exchangeable=0.005)
 OTHER_SOURCE = dataclasses.replace(GUILTY, p_exchangeable=0.001)
 
