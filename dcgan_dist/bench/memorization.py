@@ -1,9 +1,9 @@
 """python -m dcgan_dist.bench memorization: how often the memorization check is wrong, and how often it finds copies.
 
-The data-copying test on drawn features (five clusters in eight dimensions), its false alarms with samples that are like
-held-out images and with smooth ones, also where held-out images were not drawn as training images were, and its power; and
-with --samples, --train and --held-out, which all are real images that no generator made, the false alarms of the copy rate
-over random exchanges of samples and held-out images.
+The data-copying test on drawn features (five clusters in eight dimensions): its false alarms with samples that are like
+held-out images and with smooth ones, also where held-out images were not drawn as training images were, and its power, also
+where samples that are no copies lie far from images. With --samples, --train and --held-out, which all are real images that
+no generator made, the false alarms of the copy rate over random exchanges of samples and held-out images.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,9 @@ from dcgan_dist.similarity import verifier
 Features = NDArray[np.float32]
 SAMPLES, TRAIN, HELD_OUT, CELLS = 100, 200, 100, 2
 SHARES = (0.05, 0.1, 0.2, 0.4)
+"""Shares of samples that are near copies of training images."""
 WIDE = (1.25, 1.5)
+"""How far samples lie from the middle of their cluster, where held-out images lie at 1."""
 REPEATED, SHIFTED = (0.1, 0.3), (0.35, 0.5)
 """Shares of training images that are near copies of others, and distances, in each of eight dimensions, of held-out images."""
 

@@ -18,7 +18,8 @@ def write_unreadable_csv(folder: Path, header: Sequence[str], rows: Sequence[Seq
         rows: one for each image.
     """
     path = folder / UNREADABLE_NAME
-    path.unlink(missing_ok=True)
-    if rows:
-        with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([header, *rows])
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
